@@ -4,8 +4,11 @@ export default defineConfig({
   test: {
     include: ['packages/**/*.test.ts', 'examples/**/*.test.ts', 'test/**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**'],
+    // Bounds, not expectations: real servers start within them on a busy machine with two cores.
     testTimeout: 30_000,
     hookTimeout: 120_000,
+    reporters: ['default', './scripts/tally.mjs'],
   },
+  // Packages read each other's sources: no build is needed to run the tests.
   ssr: { resolve: { conditions: ['@oncemq/source', 'node', 'import', 'module', 'default'] } },
 })

@@ -1,5 +1,5 @@
-// Says whether the set-up is done already: a hash over everything that decides what is installed. A fresh clone
-// has no stamp; a changed dependency gives another hash; anything else costs a few milliseconds.
+// Says whether the set-up is done already: a hash over everything that decides what is installed. A fresh
+// clone has no stamp; a changed dependency gives another hash; anything else costs a few milliseconds.
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'

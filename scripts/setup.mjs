@@ -1,5 +1,5 @@
-// Everything between a fresh clone and a running task. Needs Node >= 20 and npm, nothing else: pnpm and Node 24
-// come as packages. Written without dependencies, since it runs before there are any.
+// Everything between a fresh clone and a running task. Needs Node >= 20 and npm, nothing else: pnpm and Node
+// 24 come as packages. Written without dependencies, since it runs before there are any.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
