@@ -7,6 +7,7 @@ export default defineConfig({
     // Bounds, not expectations: real servers start within them on a busy machine with two cores.
     testTimeout: 30_000,
     hookTimeout: 120_000,
+    globalSetup: './test/services/client/setup.ts',
     reporters: ['default', './scripts/tally.mjs'],
   },
   // Packages read each other's sources: no build is needed to run the tests.

@@ -1,0 +1,87 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { Unavailable } from '../install/command.ts'
+import { type Calls, type Method, receive, type Response, send } from '../run/protocol.ts'
+
+/**
+ * Names the socket of the supervisor that this process shares with others; it is set for the tests of one
+ * run.
+ */
+export const SOCKET_VARIABLE = 'ONCEMQ_SERVICES_SOCKET'
+
+const SUPERVISE = fileURLToPath(new URL('../run/supervise.ts', import.meta.url))
+
+interface Waiting {
+  readonly resolve: (result: unknown) => void
+  readonly reject: (error: Error) => void
+}
+
+/** A process's line to the supervisor. It does not keep the process alive while nothing is asked. */
+export class Connection {
+  readonly #socket: Socket
+  readonly #waiting = new Map<number, Waiting>()
+  #lastId = 0
+
+  constructor(socket: Socket) {
+    this.#socket = socket
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => {
+      for (const { reject } of this.#waiting.values())
+        reject(new Error('the process that owns the servers is gone'))
+    })
+    receive<Response>(socket, (response) => this.#settle(response))
+    socket.unref()
+  }
+
+  async call<M extends Method>(method: M, params: Calls[M]['params']): Promise<Calls[M]['result']> {
+    if (this.#socket.destroyed) throw new Error('the process that owns the servers is gone')
+    const id = ++this.#lastId
+    this.#socket.ref()
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve: (result) => resolve(result as Calls[M]['result']), reject })
+      send(this.#socket, { id, method, params })
+    })
+  }
+
+  close(): void {
+    this.#socket.end()
+  }
+
+  #settle(response: Response): void {
+    const waiting = this.#waiting.get(response.id)
+    this.#waiting.delete(response.id)
+    if (this.#waiting.size === 0) this.#socket.unref()
+    if ('result' in response) waiting?.resolve(response.result)
+    else waiting?.reject(failure(response.error))
+  }
+}
+
+function failure({ message, unavailable }: { message: string; unavailable: boolean }): Error {
+  return unavailable ? new Unavailable(message) : new Error(message)
+}
+
+export async function openConnection(socketPath: string): Promise<Connection> {
+  const socket = connect(socketPath)
+  await once(socket, 'connect')
+  return new Connection(socket)
+}
+
+/** Starts a supervisor that ends with this process, and answers the path of its socket. */
+export async function startSupervisor(): Promise<string> {
+  // Detached: Ctrl-C reaches this process alone, and the supervisor learns of its end by the closed pipe.
+  const child = spawn(process.execPath, [SUPERVISE], { stdio: ['pipe', 'pipe', 'inherit'], detached: true })
+  child.unref()
+  const lines = createInterface({ input: child.stdout })
+  const [socketPath] = (await Promise.race([
+    once(lines, 'line'),
+    once(child, 'exit').then(() => {
+      throw new Error('the process that owns the servers did not start')
+    }),
+  ])) as [string]
+  lines.close()
+  child.stdout.destroy()
+  return socketPath
+}

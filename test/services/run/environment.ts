@@ -1,0 +1,40 @@
+import { connect } from 'node:net'
+import { Unavailable } from '../install/command.ts'
+import type { Recipe } from './recipe.ts'
+
+const CONNECT_MAX_MS = 3_000
+
+/** The variables that may name a server of this kind, the more exact one first. */
+export function variables({ name, isDefault }: Recipe): string[] {
+  const upper = name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')
+  const family = upper.split('_')[0]
+  return [`ONCEMQ_${upper}_URL`, ...(isDefault ? [`ONCEMQ_${family}_URL`] : [])]
+}
+
+/** The URL that the environment gives for this server, once something answers there. */
+export async function urlFromEnvironment(recipe: Recipe): Promise<string | undefined> {
+  const variable = variables(recipe).find((name) => process.env[name])
+  if (variable === undefined) return undefined
+  const url = process.env[variable] ?? ''
+  if (!URL.canParse(url)) throw new Unavailable(`${variable} is no URL`)
+  const { hostname, port, host } = new URL(url)
+  const known = Number(port) || recipe.container?.port
+  if (known !== undefined && !(await answers(hostname, known))) {
+    throw new Unavailable(`${variable}: nothing answers at ${host}`)
+  }
+  return url
+}
+
+function answers(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: CONNECT_MAX_MS })
+    const end = (answer: boolean): void => {
+      socket.destroy()
+      resolve(answer)
+    }
+    socket
+      .once('connect', () => end(true))
+      .once('error', () => end(false))
+      .once('timeout', () => end(false))
+  })
+}

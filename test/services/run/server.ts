@@ -1,0 +1,27 @@
+/** What a client is told of a server. */
+export interface Description {
+  readonly url: string
+  readonly nodes: readonly NodeDescription[]
+}
+
+export interface NodeDescription {
+  readonly name: string
+  readonly port: number
+  /** Undefined while it does not run. */
+  readonly pid?: number | undefined
+  /** What it wrote; gone with the server. */
+  readonly log: string
+}
+
+/** What a test may do to its own server, or to one node of it. */
+export type Action = 'start' | 'stop' | 'kill9' | 'pause' | 'resume'
+
+export type Source = 'environment' | 'docker' | 'binaries'
+
+export interface RunningServer {
+  readonly source: Source
+  describe(): Description
+  do(action: Action, node?: string): Promise<void>
+  /** Ends it and removes its data. */
+  close(): Promise<void>
+}
