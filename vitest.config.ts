@@ -7,9 +7,10 @@ export default defineConfig({
     // Bounds, not expectations: real servers start within them on a busy machine with two cores.
     testTimeout: 30_000,
     hookTimeout: 120_000,
-    globalSetup: './test/services/client/setup.ts',
+    // One supervisor owns the real servers that the test files share.
+    globalSetup: ['test/services/client/setup.ts'],
     reporters: ['default', './scripts/tally.mjs'],
   },
   // Packages read each other's sources: no build is needed to run the tests.
-  ssr: { resolve: { conditions: ['@oncemq/source', 'node', 'import', 'module', 'default'] } },
+  ssr: { resolve: { conditions: ['@oncemq/source', 'node', 'module'] } },
 })

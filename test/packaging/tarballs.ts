@@ -1,0 +1,47 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { runProgram } from './program.ts'
+
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+
+/** The parts of a published package.json that the checks read. */
+export interface Manifest {
+  readonly name: string
+  readonly version: string
+  readonly private?: boolean
+  readonly engines?: { readonly node?: string }
+  readonly exports?: Readonly<Record<string, unknown>>
+  readonly peerDependencies?: Readonly<Record<string, string>>
+}
+
+export interface Tarball {
+  readonly file: string
+  readonly manifest: Manifest
+}
+
+/** Builds everything and packs every public package into `folder`, just as a release does. */
+export async function packAll(folder: string): Promise<Tarball[]> {
+  await succeed(['scripts/build.mjs'])
+  const pnpm = 'node_modules/pnpm/bin/pnpm.cjs'
+  await succeed([pnpm, '--recursive', '--filter=./packages/**', 'pack', `--pack-destination=${folder}`])
+  const files = new Set(readdirSync(folder))
+  return publicManifests().map((manifest) => {
+    const name = `${manifest.name.replace('@', '').replace('/', '-')}-${manifest.version}.tgz`
+    if (!files.has(name)) throw new Error(`${manifest.name} was not packed: expected ${name}`)
+    return { file: join(folder, name), manifest }
+  })
+}
+
+/** The manifests of what is published, read from the tree. */
+export function publicManifests(): Manifest[] {
+  return readdirSync(join(ROOT, 'packages'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => /^[^/]+(\/[^/]+)?\/package\.json$/.test(path) && !path.includes('node_modules'))
+    .map((path) => JSON.parse(readFileSync(join(ROOT, 'packages', path), 'utf8')) as Manifest)
+    .filter((manifest) => manifest.private !== true)
+}
+
+async function succeed(args: readonly string[]): Promise<void> {
+  const { code, output } = await runProgram(process.execPath, args, ROOT)
+  if (code !== 0) throw new Error(`${args.join(' ')} ended with ${code}:\n${output}`)
+}
