@@ -58,7 +58,12 @@ export class MemorySegment {
     for (;;) {
       const at = slot * RECORD_WORDS
       if (words[at + META] === 0) return ABSENT
-      if (words[at] === id[0] && words[at + 1] === id[1] && words[at + 2] === id[2] && words[at + 3] === id[3]) {
+      if (
+        words[at] === id[0] &&
+        words[at + 1] === id[1] &&
+        words[at + 2] === id[2] &&
+        words[at + 3] === id[3]
+      ) {
         return slot
       }
       slot = this.#after(slot)
@@ -224,7 +229,8 @@ export class MemorySegment {
       const moved = this.#emptySlotFor(oldWords, from)
       const to = moved * RECORD_WORDS
       // As words, never as doubles: a copy of a double may change the bits of a NaN.
-      for (let word = 0; word < RECORD_WORDS; word += 1) this.#words[to + word] = oldWords[from + word] as number
+      for (let word = 0; word < RECORD_WORDS; word += 1)
+        this.#words[to + word] = oldWords[from + word] as number
       if (oldExtras !== undefined) this.setExtras(moved, oldExtras[slot])
     }
   }

@@ -1,0 +1,65 @@
+import { backoffMs, jittered } from './backoff.ts'
+import type { Clock } from './clock.ts'
+import { Gate } from './gate.ts'
+import type { Random } from './random.ts'
+
+const POLL_BACKOFF = { firstMs: 25, factor: 1.6, maxMs: 1000 }
+
+export interface BusyWaitLimits {
+  readonly busyWaitMs: number
+  readonly busyWaitersMax: number
+}
+
+/** Deliveries that wait for a key that someone else is at: bounded in number and, each, in time. */
+export class BusyWait {
+  readonly #limits: BusyWaitLimits
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #polls = new Gate()
+  #waiters = 0
+  #closed = false
+
+  constructor(limits: BusyWaitLimits, clock: Clock, random: Random) {
+    this.#limits = limits
+    this.#clock = clock
+    this.#random = random
+  }
+
+  /** One delivery's wait: its bound starts with its first pause. */
+  begin(signal: AbortSignal | undefined): DeliveryWait {
+    let untilMs: number | undefined
+    let polls = 0
+    const pause = async (gate: Gate, delayMs: number): Promise<boolean> => {
+      const nowMs = this.#clock.monotonicMs()
+      untilMs ??= nowMs + this.#limits.busyWaitMs
+      const leftMs = untilMs - nowMs
+      if (leftMs <= 0 || this.#closed || signal?.aborted || this.#waiters >= this.#limits.busyWaitersMax) return false
+      this.#waiters += 1
+      await gate.wait(this.#clock, Math.min(delayMs, leftMs), signal)
+      this.#waiters -= 1
+      return true
+    }
+    return {
+      forLocal: (gate) => pause(gate, this.#limits.busyWaitMs),
+      forLease: (leaseRemainingMs) => {
+        const pollMs = jittered(backoffMs(POLL_BACKOFF, polls), this.#random)
+        polls += 1
+        return pause(this.#polls, Math.max(1, Math.min(pollMs, leaseRemainingMs)))
+      },
+    }
+  }
+
+  /** Ends all polls and lets no further one begin. */
+  close(): void {
+    this.#closed = true
+    this.#polls.open()
+  }
+}
+
+/** Each answers whether to ask again; false means that the wait has come to its bound. */
+export interface DeliveryWait {
+  /** Waits for a delivery of the same process. */
+  forLocal(gate: Gate): Promise<boolean>
+  /** Waits before asking the store once more for a key that runs elsewhere. */
+  forLease(leaseRemainingMs: number): Promise<boolean>
+}

@@ -1,0 +1,175 @@
+import type { Clock } from './clock.ts'
+import { isOncemqError } from './errors.ts'
+import type { OncemqError } from './errors.ts'
+import type { EventHub } from './events.ts'
+import type { Identity } from './identity.ts'
+import type { Lease, LeaseKeeper } from './lease-keeper.ts'
+import type { Outage } from './outage.ts'
+import type { RecentlyDone } from './recent.ts'
+import type { ClaimUpdate, CompleteUpdate, UpdateAnswer } from './store.ts'
+
+/**
+ * How a claim ended for a handler that succeeded. `unconfirmed`: the store could not be told before the lease ended, and
+ * is still being told in the background.
+ */
+export type Completion = 'completed' | 'lost' | 'unconfirmed'
+
+/** Why a key is given back: the handler failed, will never succeed (attempts start afresh), or was not started. */
+export type ReleaseReason = 'failed' | 'permanent' | 'unstarted'
+
+/** What a claim needs of its deduplicator. */
+export interface ClaimHome {
+  readonly retentionMs: number
+  readonly clock: Clock
+  readonly keeper: LeaseKeeper
+  readonly outage: Outage
+  readonly events: EventHub
+  update(update: ClaimUpdate): Promise<UpdateAnswer>
+  /** The claim is over: deliveries that wait for its key go on. */
+  ended(id: string, done: RecentlyDone | undefined): void
+}
+
+const RESULT_BYTES_MAX = 1_048_576
+const BACKGROUND_MAX_MS = 3_600_000
+
+/**
+ * The right to process one key, granted to one delivery. It ends once, by `complete` or by `release`; until then its
+ * lease is renewed.
+ *
+ *   running ──complete──▶ telling ──ok──▶ completed
+ *      │                     ├──lost──▶ lost
+ *      │                     └──lease over, store silent──▶ unconfirmed ──(in the background)──▶ completed or lost
+ *      └─────release──▶ given back
+ */
+export class Claim {
+  readonly #home: ClaimHome
+  readonly #identity: Identity
+  readonly #lease: Lease
+  readonly epoch: number
+  readonly attempt: number
+  #end: Promise<Completion> | undefined
+
+  constructor(home: ClaimHome, identity: Identity, lease: Lease, grant: { epoch: number; attempt: number }) {
+    this.#home = home
+    this.#identity = identity
+    this.#lease = lease
+    this.epoch = grant.epoch
+    this.attempt = grant.attempt
+    home.keeper.watch(lease)
+  }
+
+  /** The delivery's key, as it arrived. */
+  get key(): string {
+    return this.#identity.key
+  }
+
+  /** Aborts when the lease is lost: another worker may be granted the key. */
+  get signal(): AbortSignal {
+    return this.#lease.signal
+  }
+
+  /**
+   * Records that the key is done, with an optional result of up to 1 MiB for duplicates, and retries until the lease
+   * ends. Never rejects; a second call answers what the first did.
+   */
+  complete(result?: Uint8Array): Promise<Completion> {
+    this.#end ??= this.#complete(result)
+    return this.#end
+  }
+
+  /** Gives the key back. Never rejects: if the store cannot be told, the lease ends by itself. */
+  async release(reason: ReleaseReason): Promise<void> {
+    this.#end ??= this.#release(reason)
+    await this.#end
+  }
+
+  /** Ends the claim by a completion that `commit` makes durable together with the handler's writes. */
+  commit(commit: (completion: (result: Uint8Array | undefined) => CompleteUpdate) => Promise<UpdateAnswer>) {
+    const kept: { result: Uint8Array | undefined } = { result: undefined }
+    return commit((result) => {
+      kept.result = this.#bounded(result)
+      return this.#completion(kept.result)
+    }).then((answer) => {
+      this.#home.keeper.drop(this.#lease)
+      this.#end = Promise.resolve(this.#ended(answer, kept.result))
+      return this.#end
+    })
+  }
+
+  async #complete(given: Uint8Array | undefined): Promise<Completion> {
+    this.#home.keeper.drop(this.#lease)
+    const result = this.#bounded(given)
+    const update = this.#completion(result)
+    const answer = await this.#tell(update, this.#lease.deadlineMs)
+    if (answer !== undefined) return this.#ended(answer, result)
+    this.#home.events.emit('unconfirmed', () => ({ key: this.key, epoch: this.epoch }))
+    void this.#tellLater(update)
+    return 'unconfirmed'
+  }
+
+  /** The key stays in flight here meanwhile, so that no other delivery of this process is granted it. */
+  async #tellLater(update: CompleteUpdate): Promise<void> {
+    const answer = await this.#tell(update, this.#home.clock.monotonicMs() + BACKGROUND_MAX_MS)
+    this.#ended(answer ?? 'lost', update.result)
+  }
+
+  async #tell(update: CompleteUpdate, untilMs: number): Promise<UpdateAnswer | undefined> {
+    for (;;) {
+      try {
+        return await this.#home.update(update)
+      } catch (error) {
+        if (!isOncemqError(error) || !error.retryable) return this.#tellWithoutResult(update)
+        if (!(await this.#storeIsBack(error, untilMs))) return undefined
+      }
+    }
+  }
+
+  /** A result that the store refuses must not keep the key from being done. */
+  async #tellWithoutResult(update: CompleteUpdate): Promise<UpdateAnswer | undefined> {
+    if (update.result === undefined) return undefined
+    this.#home.events.emit('warning', () => ({ message: 'the store refused a result; the key is done without it' }))
+    return this.#home.update({ ...update, result: undefined }).catch(() => undefined)
+  }
+
+  async #storeIsBack(error: OncemqError, untilMs: number): Promise<boolean> {
+    const leftMs = untilMs - this.#home.clock.monotonicMs()
+    if (leftMs <= 0) return false
+    this.#home.outage.fail(error)
+    return this.#home.outage.recovered(leftMs)
+  }
+
+  #ended(answer: UpdateAnswer, result: Uint8Array | undefined): Completion {
+    const { key, epoch } = this
+    const done = answer === 'ok'
+    this.#home.events.emit(done ? 'completed' : 'lost', () => ({ key, epoch }))
+    this.#home.ended(this.#identity.id, done ? { fingerprint: this.#identity.fingerprint, result } : undefined)
+    return done ? 'completed' : 'lost'
+  }
+
+  async #release(reason: ReleaseReason): Promise<Completion> {
+    this.#home.keeper.drop(this.#lease)
+    const attempts = { failed: this.attempt, permanent: 0, unstarted: this.attempt - 1 }[reason]
+    const { id, claimId } = this.#lease
+    try {
+      await this.#home.update({ op: 'release', id, claimId, retentionMs: this.#home.retentionMs, attempts })
+    } catch {
+      // The failure is an event already, and the lease ends by itself.
+    } finally {
+      this.#home.ended(id, undefined)
+    }
+    return 'lost'
+  }
+
+  #completion(result: Uint8Array | undefined): CompleteUpdate {
+    const { id, claimId } = this.#lease
+    return { op: 'complete', id, claimId, retentionMs: this.#home.retentionMs, result }
+  }
+
+  #bounded(result: Uint8Array | undefined): Uint8Array | undefined {
+    if (result === undefined || result.byteLength <= RESULT_BYTES_MAX) return result
+    this.#home.events.emit('warning', () => ({
+      message: `a result of ${result.byteLength} bytes was not kept; at most ${RESULT_BYTES_MAX} are`,
+    }))
+    return undefined
+  }
+}

@@ -1,0 +1,227 @@
+import { Claims } from './claims.ts'
+import { OncemqError } from './errors.ts'
+import type { EventName, Events } from './events.ts'
+import { EventHub } from './events.ts'
+import type { Handler, HandlingSettings } from './handling.ts'
+import { handle } from './handling.ts'
+import { identify, recordId, requireKey, unkeyed } from './identity.ts'
+import { closeStore, openStore } from './opening.ts'
+import type { DeduplicatorOptions, Settings } from './options.ts'
+import { settingsOf } from './options.ts'
+import { Outage } from './outage.ts'
+import type { ClaimOutcome, Delivery, ProcessOutcome } from './outcome.ts'
+import type { RunOptions, RunOutcome, Work } from './run.ts'
+import { runWork } from './run.ts'
+import { selfTest } from './self-test.ts'
+import { StoreCalls } from './store-calls.ts'
+import type { StoredRecord, TransactionalStore } from './store.ts'
+import { Sweeper } from './sweeper.ts'
+import { commitTogether } from './transactional.ts'
+import { requireInteger } from './validate.ts'
+
+const OPEN_TIMEOUT_MS = 30_000
+const DAY_MS = 86_400_000
+
+/**
+ * Runs the handler of each key once. Made by {@link createDeduplicator}; used through an adapter (`consume`,
+ * `dedupChannel`), through {@link run} where there is no broker, or by adapters through {@link claim} and
+ * {@link process}.
+ */
+export class Deduplicator<Tx = undefined> {
+  /** The options as they are in force. */
+  readonly settings: Settings<Tx>
+  readonly #events: EventHub
+  readonly #calls: StoreCalls
+  readonly #outage: Outage
+  readonly #claims: Claims<Tx>
+  readonly #sweeper: Sweeper
+  readonly #handling: HandlingSettings<Tx>
+  #opening: Promise<void> | undefined
+  #isOpen = false
+  #closing: Promise<void> | undefined
+
+  /** @throws OptionError for an option that is wrong. */
+  constructor(options: DeduplicatorOptions<Tx>) {
+    const settings = settingsOf(options)
+    const { store, clock, random, storeTimeoutMs, sweepEveryMs, attemptsMax } = settings
+    this.settings = settings
+    this.#events = new EventHub(settings.consumerGroup)
+    this.#calls = new StoreCalls(store, storeTimeoutMs, clock, this.#events)
+    this.#outage = new Outage(() => this.#probe(), clock, random, this.#events)
+    this.#claims = new Claims(settings, this.#calls, this.#outage, this.#events)
+    this.#sweeper = new Sweeper(store, sweepEveryMs, clock, random, (error) => this.#calls.report('sweep', 0, error))
+    this.#handling = {
+      attemptsMax,
+      events: this.#events,
+      commit:
+        settings.strategy === 'transactional'
+          ? (claim, work) => commitTogether(store as TransactionalStore<Tx>, claim, work, settings)
+          : undefined,
+    }
+  }
+
+  /**
+   * Opens the store, reports what its start-up checks found, and tests it. Idempotent. The first delivery does it too;
+   * call it at start to see a wrong set-up before any message does.
+   * @throws OncemqError when the store cannot be used.
+   */
+  open(): Promise<void> {
+    if (this.#closing !== undefined) return Promise.reject(closed())
+    this.#opening ??= this.#open().catch((error: unknown) => {
+      this.#opening = undefined
+      throw error
+    })
+    return this.#opening
+  }
+
+  /** Asks for a delivery's key, for adapters whose users settle by themselves. Never rejects. */
+  async claim(delivery: Delivery): Promise<ClaimOutcome> {
+    const outcome = await this.#claim(delivery)
+    if (outcome.status !== 'unprotected') return outcome
+    this.#events.emit('unprotected', () => ({ key: delivery.key, reason: outcome.reason }))
+    if (this.settings.strategy === 'lease') return outcome
+    return this.#claims.claim(unkeyed(this.settings), delivery.signal)
+  }
+
+  /** Claims a delivery's key, runs the handler if it is granted, and records the end. Never rejects. */
+  async process(delivery: Delivery, handler: Handler<Tx>): Promise<ProcessOutcome> {
+    return handle(await this.claim(delivery), handler, this.#handling)
+  }
+
+  /**
+   * Runs `work` once per key, with no broker: a webhook, a cron job.
+   * @throws what `work` throws, and OncemqError for a key that cannot be used or a store that is down.
+   * @example
+   * const outcome = await dedup.run('stripe:evt_1', () => ship(order))
+   */
+  async run<Value>(
+    key: string,
+    work: Work<Value, Tx>,
+    options: RunOptions<Value> = {},
+  ): Promise<RunOutcome<Value>> {
+    requireKey(key)
+    const { body, signal } = options
+    return runWork(work, options, (handler) => this.process({ key, body, signal }, handler))
+  }
+
+  /**
+   * Forgets a key, so that its next message runs again. Other processes may answer from memory for `recentMs` more.
+   * @throws OncemqError for a key that cannot be used or a store that is down.
+   */
+  async forget(key: string): Promise<void> {
+    const id = this.#idOf(key)
+    await this.open()
+    await this.#calls.forget(id)
+    this.#claims.forget(id)
+  }
+
+  /**
+   * The record of a key, for operators.
+   * @throws OncemqError for a key that cannot be used or a store that is down.
+   */
+  async inspect(key: string): Promise<StoredRecord | undefined> {
+    const id = this.#idOf(key)
+    await this.open()
+    return this.#calls.inspect(id)
+  }
+
+  /** Why the store is down, `undefined` when it is up as far as is known. */
+  get outage(): OncemqError | undefined {
+    return this.#outage.error
+  }
+
+  /** Resolves with true as soon as the store is up, with false when `signal` aborts or at close. */
+  async available(signal?: AbortSignal): Promise<boolean> {
+    return this.#outage.recovered(DAY_MS, signal)
+  }
+
+  /** Calls `listener` at each event of that name; answers the function that removes it. */
+  on<Name extends EventName>(name: Name, listener: (event: Events[Name]) => void): () => void {
+    return this.#events.on(name, listener)
+  }
+
+  /** How often each event happened so far. */
+  counts(): Readonly<Record<EventName, number>> {
+    return this.#events.counts()
+  }
+
+  /**
+   * Lets no further delivery in, waits until the handlers that run have ended (up to `timeoutMs`, 30000 by default), and
+   * closes the store if it is the last one to use it. Idempotent. What has not ended by then loses nothing: its lease
+   * runs out and its message comes again.
+   */
+  close({ timeoutMs = 30_000 }: { timeoutMs?: number } = {}): Promise<void> {
+    requireInteger('timeoutMs', timeoutMs, 0, DAY_MS)
+    this.#closing ??= this.#close(timeoutMs)
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #claim(delivery: Delivery): Promise<ClaimOutcome> {
+    const identity = identify(delivery, this.settings, this.#events)
+    if ('status' in identity) return identity
+    if (!this.#isOpen) await this.#openOrFail()
+    const outcome = await this.#claims.claim(identity, delivery.signal)
+    const mayPass = this.settings.storeDown === 'process' && this.#closing === undefined
+    if (outcome.status !== 'unavailable' || !mayPass) return outcome
+    return { status: 'unprotected', reason: 'store-unavailable' }
+  }
+
+  async #open(): Promise<void> {
+    const { store, acceptFindings, random } = this.settings
+    await this.#calls.within('open', OPEN_TIMEOUT_MS, () => openStore(store, acceptFindings, this.#events))
+    this.#isOpen = true
+    await selfTest(this.#calls, store.name, random)
+    this.#sweeper.start()
+  }
+
+  /** A store that is down when the first message comes is an outage like any other. */
+  async #openOrFail(): Promise<void> {
+    try {
+      await this.open()
+    } catch (error) {
+      if (this.#closing === undefined) this.#outage.fail(error as OncemqError)
+    }
+  }
+
+  async #probe(): Promise<void> {
+    if (!this.#isOpen) return this.open()
+    await selfTest(this.#calls, this.settings.store.name, this.settings.random)
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    this.#sweeper.close()
+    if (!(await this.#claims.drain(timeoutMs))) {
+      this.#events.emit('warning', () => ({ message: `close: some handlers still run after ${timeoutMs} ms` }))
+    }
+    this.#outage.close()
+    await this.#opening?.catch(() => undefined)
+    if (this.#isOpen) await closeStore(this.settings.store)
+  }
+
+  #idOf(key: string): string {
+    requireKey(key)
+    return recordId(this.settings.consumerGroup, key)
+  }
+}
+
+/**
+ * Makes a deduplicator. No I/O happens before its first use or {@link Deduplicator.open}.
+ * @throws OptionError for an option that is wrong.
+ * @example
+ * const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'billing' })
+ */
+export function createDeduplicator<Tx>(
+  options: DeduplicatorOptions<Tx> & { strategy: 'transactional'; store: TransactionalStore<Tx> },
+): Deduplicator<Tx>
+export function createDeduplicator(options: DeduplicatorOptions & { strategy?: 'lease' }): Deduplicator
+export function createDeduplicator<Tx>(options: DeduplicatorOptions<Tx>): Deduplicator<Tx> {
+  return new Deduplicator(options)
+}
+
+function closed(): OncemqError {
+  return new OncemqError('ONCEMQ_CLOSED', 'expected an open deduplicator, received a closed one; make a new one')
+}

@@ -1,0 +1,112 @@
+/**
+ * Every error that oncemq throws, by its stable code. `docs/errors.md` explains each for people; a test holds the two
+ * together. Branch on `code`, never on a message.
+ */
+export const errorTable = Object.freeze({
+  ONCEMQ_OPTION_INVALID: { retryable: false, meaning: 'An option has a value that it cannot have.' },
+  ONCEMQ_KEY_INVALID: { retryable: false, meaning: 'A key is not a non-empty string.' },
+  ONCEMQ_KEY_MISSING: { retryable: false, meaning: 'A message has no key, and the policy is to reject it.' },
+  ONCEMQ_STORE_UNAVAILABLE: { retryable: true, meaning: 'The store does not answer, or cannot write.' },
+  ONCEMQ_STORE_TIMEOUT: {
+    retryable: true,
+    meaning: 'The store did not answer in time; the outcome is unknown.',
+  },
+  ONCEMQ_STORE_REFUSED: {
+    retryable: false,
+    meaning: 'The store refused an operation that will not succeed if repeated.',
+  },
+  ONCEMQ_STORE_UNSAFE: { retryable: false, meaning: "The store's settings may lose or repeat messages." },
+  ONCEMQ_STORE_FULL: {
+    retryable: true,
+    meaning: 'The store has reached its bound and holds nothing that may go.',
+  },
+  ONCEMQ_STORE_CORRUPT: {
+    retryable: false,
+    meaning: "The store's data or schema is not what this version expects.",
+  },
+  ONCEMQ_STORE_BROKEN: { retryable: false, meaning: 'A store answered against its contract.' },
+  ONCEMQ_TRANSACTION_CONFLICT: {
+    retryable: true,
+    meaning: 'The database asks to run the whole transaction again.',
+  },
+  ONCEMQ_COMMIT_UNKNOWN: { retryable: true, meaning: 'The outcome of a commit is not known.' },
+  ONCEMQ_LEASE_LOST: { retryable: true, meaning: 'The lease ended, or another worker took over.' },
+  ONCEMQ_ATTEMPTS_EXHAUSTED: { retryable: false, meaning: 'The message was started as often as is allowed.' },
+  ONCEMQ_CONFLICT: { retryable: false, meaning: 'The key was used before for another payload.' },
+  ONCEMQ_PERMANENT: { retryable: false, meaning: 'The handler said that a retry is of no use.' },
+  ONCEMQ_NEXT_TWICE: { retryable: false, meaning: 'A middleware called next() twice.' },
+  ONCEMQ_CLOSED: { retryable: true, meaning: 'It is used after close().' },
+  ONCEMQ_CONSUMER_UNSAFE: {
+    retryable: false,
+    meaning: 'The consumer cannot be deduplicated as it is set up.',
+  },
+  ONCEMQ_BROKER_UNAVAILABLE: { retryable: true, meaning: 'The broker does not answer.' },
+} as const)
+
+export type ErrorCode = keyof typeof errorTable
+
+const brand = Symbol.for('oncemq.error')
+
+/** The class of every error of oncemq. `cause` is the driver's own error, where there is one. */
+export class OncemqError extends Error {
+  readonly code: ErrorCode
+  readonly retryable: boolean
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.code = code
+    this.retryable = errorTable[code].retryable
+    Object.defineProperty(this, brand, { value: true })
+  }
+
+  static {
+    this.prototype.name = 'OncemqError'
+  }
+}
+
+/** What a store throws, and what the core makes of anything else that a store throws. */
+export class StoreError extends OncemqError {
+  static {
+    this.prototype.name = 'StoreError'
+  }
+}
+
+/** A wrong option: says what was expected, what was received, and the remedy. */
+export class OptionError extends OncemqError {
+  constructor(message: string) {
+    super('ONCEMQ_OPTION_INVALID', message)
+  }
+
+  static {
+    this.prototype.name = 'OptionError'
+  }
+}
+
+/**
+ * Thrown by a handler that knows that a retry is of no use: the message goes to the dead-letter target at once. The
+ * key is not done, so that a replay from there runs.
+ * @example throw new PermanentError('the account is closed')
+ */
+export class PermanentError extends OncemqError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super('ONCEMQ_PERMANENT', message, options)
+  }
+
+  static {
+    this.prototype.name = 'PermanentError'
+  }
+}
+
+/** Whether `error` is oncemq's own, also when it comes from another copy of this package. */
+export function isOncemqError(error: unknown): error is OncemqError {
+  return typeof error === 'object' && error !== null && brand in error
+}
+
+/** The received value for a message: its type and, for short plain values, the value; never a payload. */
+export function received(value: unknown): string {
+  if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') {
+    return String(value)
+  }
+  if (typeof value === 'object') return `an object (${value.constructor?.name ?? 'no prototype'})`
+  return `a ${typeof value}`
+}

@@ -1,0 +1,120 @@
+import type { Claim, Completion } from './claim.ts'
+import { isOncemqError, OncemqError } from './errors.ts'
+import type { EventHub } from './events.ts'
+import type { ClaimOutcome, ProcessOutcome } from './outcome.ts'
+
+/** What a handler is told about its run. */
+export interface HandlerContext<Tx = undefined> {
+  /** The delivery's key, to hand on as idempotency key; `undefined` when it runs without protection. */
+  readonly key: string | undefined
+  /** Rises with each grant of the key: a fencing token. 0 without protection. */
+  readonly epoch: number
+  /** Which start this is, from 1. */
+  readonly attempt: number
+  /** Aborts when the lease is lost: stop, for another worker may start. */
+  readonly signal: AbortSignal
+  /** With strategy `transactional`, what the handler writes with; the store says its type. */
+  readonly tx: Tx
+}
+
+/**
+ * Does the work. What it answers is kept with the record and given to duplicates: bytes, or nothing. A throw gives the
+ * key back for another attempt, a `PermanentError` for none.
+ */
+export type Handler<Tx = undefined> = (context: HandlerContext<Tx>) => Promise<Uint8Array | void> | Uint8Array | void
+
+/** Runs the handler in a transaction that commits with the claim's completion. */
+export type Commit<Tx> = (claim: Claim, work: (tx: Tx) => Promise<Uint8Array | undefined>) => Promise<Completion>
+
+const neverAborted = new AbortController().signal
+
+export interface HandlingSettings<Tx> {
+  readonly attemptsMax: number
+  readonly events: EventHub
+  /** Set with strategy `transactional`. */
+  readonly commit: Commit<Tx> | undefined
+}
+
+/** Runs the handler as the answer to its claim says. Never rejects. */
+export async function handle<Tx>(
+  outcome: ClaimOutcome,
+  handler: Handler<Tx>,
+  settings: HandlingSettings<Tx>,
+): Promise<ProcessOutcome> {
+  if (outcome.status === 'granted') return handleGranted(outcome.claim, handler, settings)
+  if (outcome.status === 'unprotected') return handleUnprotected(handler, settings)
+  return outcome
+}
+
+async function handleGranted<Tx>(
+  claim: Claim,
+  handler: Handler<Tx>,
+  settings: HandlingSettings<Tx>,
+): Promise<ProcessOutcome> {
+  let result: Uint8Array | undefined
+  const work = async (tx: Tx): Promise<Uint8Array | undefined> => {
+    result = (await handler(contextOf(claim, tx))) ?? undefined
+    return result
+  }
+  try {
+    const { commit } = settings
+    if (commit !== undefined) return outcomeOf(await commit(claim, work), result)
+    await work(undefined as Tx)
+  } catch (error) {
+    return failed(claim, error, settings)
+  }
+  return outcomeOf(await claim.complete(result), result)
+}
+
+function outcomeOf(completion: Completion, result: Uint8Array | undefined): ProcessOutcome {
+  if (completion === 'completed') return { status: 'completed', result, protected: true }
+  return completion === 'lost' ? { status: 'lost' } : { status: 'unconfirmed', result }
+}
+
+async function handleUnprotected<Tx>(handler: Handler<Tx>, { events }: HandlingSettings<Tx>): Promise<ProcessOutcome> {
+  const context = { key: undefined, epoch: 0, attempt: 1, signal: neverAborted, tx: undefined as Tx }
+  try {
+    const result = (await handler(context)) ?? undefined
+    return { status: 'completed', result, protected: false }
+  } catch (error) {
+    const final = isPermanent(error)
+    events.emit('failed', () => ({ key: undefined, attempt: 1, final, error }))
+    const outcome = { status: 'failed', error, attempt: 1 } as const
+    return final ? { ...outcome, final, reason: 'permanent' } : { ...outcome, final }
+  }
+}
+
+async function failed<Tx>(claim: Claim, error: unknown, settings: HandlingSettings<Tx>): Promise<ProcessOutcome> {
+  const { key, attempt } = claim
+  if (isStoresFault(error)) {
+    await claim.release('unstarted')
+    return { status: 'unavailable', retryAfterMs: 1000, error }
+  }
+  const permanent = isPermanent(error)
+  const final = permanent || attempt >= settings.attemptsMax
+  await claim.release(final ? 'permanent' : 'failed')
+  settings.events.emit('failed', () => ({ key, attempt, final, error }))
+  if (!final) return { status: 'failed', final, error, attempt }
+  return { status: 'failed', final, error, attempt, reason: permanent ? 'permanent' : 'attempts' }
+}
+
+function isPermanent(error: unknown): boolean {
+  return isOncemqError(error) && error.code === 'ONCEMQ_PERMANENT'
+}
+
+/** A transaction that the database could not open or commit is no failed attempt of the handler. */
+function isStoresFault(error: unknown): error is OncemqError {
+  return isOncemqError(error) && error.retryable
+}
+
+function contextOf<Tx>(claim: Claim, tx: Tx): HandlerContext<Tx> {
+  return {
+    key: claim.key,
+    epoch: claim.epoch,
+    attempt: claim.attempt,
+    get signal() {
+      return claim.signal
+    },
+    tx,
+  }
+}

@@ -1,0 +1,144 @@
+import type { Clock, Timer } from './clock.ts'
+import type { RenewUpdate, UpdateAnswer } from './store.ts'
+
+/**
+ * A lease as this process sees it: from the sending of the claim (never later than the store's own start of it) until
+ * a margin before its end, by the monotonic clock.
+ */
+export class Lease {
+  readonly id: string
+  readonly claimId: string
+  /** When this process stops trusting the lease, in monotonic milliseconds. */
+  deadlineMs = 0
+  renewAtMs = 0
+  #lost = false
+  #controller: AbortController | undefined
+
+  constructor(id: string, claimId: string) {
+    this.id = id
+    this.claimId = claimId
+  }
+
+  get lost(): boolean {
+    return this.#lost
+  }
+
+  /** Aborts when the lease is lost. Made at first use: most handlers never ask. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#lost) this.#controller.abort()
+    }
+    return this.#controller.signal
+  }
+
+  lose(): void {
+    this.#lost = true
+    this.#controller?.abort()
+  }
+}
+
+/** Parts of a lease: renewed at a third, looked at each twelfth, given up a tenth before its end. */
+const RENEW_PART = 3
+const TICK_PART = 12
+const MARGIN_PART = 10
+
+export interface LeaseKeeperSettings {
+  readonly leaseMs: number
+  readonly retentionMs: number
+  readonly batchMax: number
+}
+
+/**
+ * Renews the leases of running handlers and takes away those that could not be renewed in time. The tick is shorter
+ * than the margin, so a handler is told before another worker can be granted its key.
+ *
+ *   sent      +1/3 renew     +2/3 renew again     9/10 deadline    1 end in the store
+ *    ├───────────┼────────────────┼───────────────────┼───────────────┤
+ */
+export class LeaseKeeper {
+  readonly #settings: LeaseKeeperSettings
+  readonly #clock: Clock
+  readonly #renew: (batch: readonly RenewUpdate[]) => Promise<readonly UpdateAnswer[]>
+  readonly #onLost: (lease: Lease) => void
+  readonly #leases = new Set<Lease>()
+  #timer: Timer | undefined
+
+  constructor(
+    settings: LeaseKeeperSettings,
+    clock: Clock,
+    renew: (batch: readonly RenewUpdate[]) => Promise<readonly UpdateAnswer[]>,
+    onLost: (lease: Lease) => void,
+  ) {
+    this.#settings = settings
+    this.#clock = clock
+    this.#renew = renew
+    this.#onLost = onLost
+  }
+
+  /** Sets the times of a lease whose claim or renewal was sent at `sentAtMs`. */
+  start(lease: Lease, sentAtMs: number): void {
+    const { leaseMs } = this.#settings
+    lease.deadlineMs = sentAtMs + leaseMs - leaseMs / MARGIN_PART
+    lease.renewAtMs = sentAtMs + leaseMs / RENEW_PART
+  }
+
+  watch(lease: Lease): void {
+    this.#leases.add(lease)
+    if (this.#timer === undefined) this.#schedule()
+  }
+
+  drop(lease: Lease): void {
+    this.#leases.delete(lease)
+  }
+
+  close(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+  }
+
+  #schedule(): void {
+    this.#timer = this.#clock.after(this.#settings.leaseMs / TICK_PART, () => this.#tick(), 'background')
+  }
+
+  #tick(): void {
+    this.#timer = undefined
+    if (this.#leases.size === 0) return
+    const nowMs = this.#clock.monotonicMs()
+    const due: Lease[] = []
+    for (const lease of this.#leases) {
+      if (nowMs >= lease.deadlineMs) this.#lose(lease)
+      else if (nowMs >= lease.renewAtMs) due.push(lease)
+    }
+    for (let from = 0; from < due.length; from += this.#settings.batchMax) {
+      void this.#renewAll(due.slice(from, from + this.#settings.batchMax))
+    }
+    this.#schedule()
+  }
+
+  async #renewAll(due: readonly Lease[]): Promise<void> {
+    const { leaseMs, retentionMs } = this.#settings
+    const sentAtMs = this.#clock.monotonicMs()
+    const retryAtMs = sentAtMs + leaseMs / TICK_PART
+    for (const lease of due) lease.renewAtMs = Number.POSITIVE_INFINITY
+    try {
+      const answers = await this.#renew(
+        due.map(({ id, claimId }) => ({ op: 'renew', id, claimId, leaseMs, retentionMs })),
+      )
+      due.forEach((lease, position) => {
+        if (answers[position] === 'ok') this.start(lease, sentAtMs)
+        else this.#lose(lease)
+      })
+    } catch {
+      // The store's failure is an event already; the deadline decides when to give up.
+      for (const lease of due) lease.renewAtMs = retryAtMs
+    }
+  }
+
+  #lose(lease: Lease): void {
+    // A handler that has ended meanwhile settles for itself, and the store decides whose outcome counts.
+    if (!this.#leases.delete(lease)) return
+    lease.lose()
+    this.#onLost(lease)
+  }
+}

@@ -1,0 +1,85 @@
+import { OncemqError } from './errors.ts'
+import type { Handler, HandlerContext } from './handling.ts'
+import type { ProcessOutcome } from './outcome.ts'
+
+/** How a value is kept with its key, so that a duplicate gets it too. */
+export interface ResultCodec<Value> {
+  encode(value: Value): Uint8Array
+  decode(bytes: Uint8Array): Value
+}
+
+/** Keeps a value as JSON. */
+export function jsonResult<Value>(): ResultCodec<Value> {
+  return {
+    encode: (value) => Buffer.from(JSON.stringify(value)),
+    decode: (bytes) => JSON.parse(Buffer.from(bytes).toString()) as Value,
+  }
+}
+
+export interface RunOptions<Value> {
+  /** Keeps the value for duplicates. By default it is not kept. */
+  readonly result?: ResultCodec<Value>
+  /** Hashed, to notice the same key with another payload; needs the option `fingerprint`. */
+  readonly body?: Uint8Array
+  /** Stops waiting for a busy key. */
+  readonly signal?: AbortSignal
+}
+
+/** How `run` ended without an error. */
+export type RunOutcome<Value> =
+  /** The work ran now. */
+  | { readonly status: 'completed'; readonly value: Value }
+  /** The work ran before; its value, if it was kept. */
+  | { readonly status: 'duplicate'; readonly value: Value | undefined }
+  /** Someone else is at it for longer than the waiting bound. */
+  | { readonly status: 'busy'; readonly retryAfterMs: number }
+  /** The work ran now, but took longer than its lease, and another run's outcome counts. */
+  | { readonly status: 'lost'; readonly value: Value }
+  /** The work ran now, but the store could not be told in time; it is still being told. */
+  | { readonly status: 'unconfirmed'; readonly value: Value }
+
+export type Work<Value, Tx> = (context: HandlerContext<Tx>) => Promise<Value> | Value
+
+/**
+ * Turns the outcome of a processing into that of a call.
+ * @throws what `work` threw; OncemqError for a key that cannot be used, a conflict, used-up attempts, a store that is
+ * down.
+ */
+export async function runWork<Value, Tx>(
+  work: Work<Value, Tx>,
+  options: RunOptions<Value>,
+  process: (handler: Handler<Tx>) => Promise<ProcessOutcome>,
+): Promise<RunOutcome<Value>> {
+  let value: Value | undefined
+  const outcome = await process(async (context) => {
+    value = await work(context)
+    return options.result?.encode(value)
+  })
+  switch (outcome.status) {
+    case 'completed':
+    case 'unconfirmed':
+    case 'lost':
+      return { status: outcome.status, value: value as Value }
+    case 'duplicate':
+      return { status: 'duplicate', value: decoded(outcome.result, options) }
+    case 'busy':
+      return outcome
+    case 'failed':
+    case 'rejected':
+    case 'unavailable':
+      throw outcome.error
+  }
+}
+
+function decoded<Value>(result: Uint8Array | undefined, { result: codec }: RunOptions<Value>): Value | undefined {
+  if (result === undefined || codec === undefined) return undefined
+  try {
+    return codec.decode(result)
+  } catch (cause) {
+    throw new OncemqError(
+      'ONCEMQ_STORE_CORRUPT',
+      'expected a stored result that the codec can read, received another; keep one codec per key space',
+      { cause },
+    )
+  }
+}

@@ -1,0 +1,49 @@
+import { StoreError } from './errors.ts'
+import { recordId } from './identity.ts'
+import type { Random } from './random.ts'
+import type { StoreCalls } from './store-calls.ts'
+
+const PROBE_LEASE_MS = 10_000
+const PROBE_RETENTION_MS = 60_000
+
+/**
+ * Claims, claims again, completes, claims once more and forgets a key of its own, so that a client that drops options,
+ * a proxy that answers by itself, or a store that cannot write is noticed before a message depends on it.
+ * @throws OncemqError that the store threw, or `ONCEMQ_STORE_BROKEN`.
+ */
+export async function selfTest(store: StoreCalls, name: string, random: Random): Promise<void> {
+  const mine = random.claimId()
+  const id = recordId('oncemq self-test', mine)
+  const ask = async (claimId: string): Promise<string> => {
+    const [answer] = await store.claim([
+      {
+        id,
+        claimId,
+        leaseMs: PROBE_LEASE_MS,
+        retentionMs: PROBE_RETENTION_MS,
+        fingerprint: undefined,
+        label: 'oncemq self-test',
+      },
+    ])
+    return answer?.status ?? 'nothing'
+  }
+  const complete = async (): Promise<string> => {
+    const [answer] = await store.update([
+      { op: 'complete', id, claimId: mine, retentionMs: PROBE_RETENTION_MS, result: undefined },
+    ])
+    return answer ?? 'nothing'
+  }
+  const expect = (step: string, expected: string, answer: string): void => {
+    if (answer === expected) return
+    throw new StoreError(
+      'ONCEMQ_STORE_BROKEN',
+      `${name}: self-test, ${step}: expected '${expected}', received '${answer}'; ` +
+        `run the conformance suite with the client and server that you use`,
+    )
+  }
+  expect('first claim', 'granted', await ask(mine))
+  expect('claim of a running key', 'busy', await ask(random.claimId()))
+  expect('completion', 'ok', await complete())
+  expect('claim of a done key', 'done', await ask(random.claimId()))
+  await store.forget(id)
+}

@@ -1,0 +1,102 @@
+import type { Clock } from './clock.ts'
+import { isOncemqError, OncemqError, StoreError } from './errors.ts'
+import type { EventHub } from './events.ts'
+import type { ClaimAnswer, ClaimRequest, ClaimUpdate, Store, StoredRecord, UpdateAnswer } from './store.ts'
+
+/** The store as the core calls it: every call has a timeout, every failure is a {@link OncemqError} and an event. */
+export class StoreCalls {
+  readonly #store: Store
+  readonly #timeoutMs: number
+  readonly #clock: Clock
+  readonly #events: EventHub
+
+  constructor(store: Store, timeoutMs: number, clock: Clock, events: EventHub) {
+    this.#store = store
+    this.#timeoutMs = timeoutMs
+    this.#clock = clock
+    this.#events = events
+  }
+
+  async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
+    return this.#answers('claim', batch, await this.#call('claim', batch.length, () => this.#store.claim(batch)))
+  }
+
+  async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
+    return this.#answers('update', batch, await this.#call('update', batch.length, () => this.#store.update(batch)))
+  }
+
+  async inspect(id: string): Promise<StoredRecord | undefined> {
+    const answers = await this.#call('inspect', 1, () => this.#store.inspect([id]))
+    return this.#answers('inspect', [id], answers)[0]
+  }
+
+  forget(id: string): Promise<void> {
+    return this.#call('forget', 1, () => this.#store.forget([id]))
+  }
+
+  #answers<Answer>(operation: string, batch: readonly unknown[], answers: readonly Answer[]): readonly Answer[] {
+    if (answers.length === batch.length) return answers
+    throw this.report(
+      operation,
+      batch.length,
+      new StoreError(
+        'ONCEMQ_STORE_BROKEN',
+        `${this.#store.name}.${operation}: expected ${batch.length} answers, received ${answers.length}; ` +
+          `run the conformance suite on this store`,
+      ),
+    )
+  }
+
+  /** Any other call, within a bound of its own. */
+  within<Answer>(operation: string, timeoutMs: number, call: () => Promise<Answer>): Promise<Answer> {
+    return this.#call(operation, 0, call, timeoutMs)
+  }
+
+  /** Makes an error of oncemq of what the store threw, and tells it. */
+  report(operation: string, entries: number, thrown: unknown): OncemqError {
+    const error = isOncemqError(thrown) ? thrown : this.#unexpected(operation, thrown)
+    this.#events.emit('storeError', () => ({ operation, entries, error }))
+    return error
+  }
+
+  /** The store's promise may never settle (a stopped server), so the timeout alone bounds the call. */
+  #call<Answer>(
+    operation: string,
+    entries: number,
+    call: () => Promise<Answer>,
+    timeoutMs = this.#timeoutMs,
+  ): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const fail = (error: unknown): void => {
+        timer.cancel()
+        reject(this.report(operation, entries, error))
+      }
+      const timer = this.#clock.after(timeoutMs, () => fail(this.#timeout(operation, timeoutMs)))
+      try {
+        call().then((answer) => {
+          timer.cancel()
+          resolve(answer)
+        }, fail)
+      } catch (error) {
+        fail(error)
+      }
+    })
+  }
+
+  #timeout(operation: string, timeoutMs: number): StoreError {
+    return new StoreError(
+      'ONCEMQ_STORE_TIMEOUT',
+      `${this.#store.name}.${operation}: expected an answer within ${timeoutMs} ms, received none; ` +
+        `look at the store's load, or raise storeTimeoutMs`,
+    )
+  }
+
+  #unexpected(operation: string, cause: unknown): StoreError {
+    return new StoreError(
+      'ONCEMQ_STORE_UNAVAILABLE',
+      `${this.#store.name}.${operation} failed: expected an answer, received ` +
+        `${cause instanceof Error ? cause.name : typeof cause}; the cause says more`,
+      { cause },
+    )
+  }
+}

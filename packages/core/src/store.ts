@@ -1,0 +1,185 @@
+/**
+ * What a store does: six methods, batch first. A store owns atomicity and nothing else. The core owns retries,
+ * timeouts, batching, waiting, caching, logging and metrics, and calls a store with valid arguments only.
+ *
+ * One record per id. Its life:
+ *
+ *   absent ──claim──▶ running ──complete──▶ done ──(retention over)──▶ as absent, but the epoch goes on
+ *                      ▲  │ ▲ │
+ *                 claim│  │ └─┘ renew, by its claim alone
+ *                      │  └─release──▶ free
+ *                      └───────────────┘  (claim also takes a running record whose lease has run out)
+ *
+ * For every method: calls may overlap; a batch has at least one entry and no id twice; answers stand at their
+ * entries' positions; each entry is one atomic step of its own, and a batch need not be atomic as a whole. Every
+ * comparison with time uses the store's clock, read inside that step. A call that throws has an unknown outcome:
+ * the core repeats it, or a part of it, with the same ids and claim ids, which must be safe.
+ */
+export interface Store {
+  /** Short lower-case name for events and messages, such as `sqlite`. */
+  readonly name: string
+  readonly guarantees: StoreGuarantees
+  readonly batching: StoreBatching
+
+  /**
+   * Connects, creates what is missing, and checks the server's settings. Idempotent; works again after `close`.
+   * Answers what it found wrong: the core refuses `error` findings and reports the others.
+   * @throws StoreError when the store cannot be used.
+   */
+  open(): Promise<readonly Finding[]>
+
+  /**
+   * Asks for the right to process each id. In this order:
+   * 1. running with this claim id: `granted` with the epoch and attempt it has, the lease starting anew (the repetition
+   *    of a claim whose answer got lost);
+   * 2. absent, free, running with a lease that is over, or done with its retention over: becomes running with this claim
+   *    id, fingerprint and label, epoch + 1, attempt + 1 (or 1 after done or absent): `granted`;
+   * 3. running: `busy`;  4. done: `done`.
+   * A running record expires for the sweeper `leaseMs + retentionMs` from now, so that its epoch outlives its lease.
+   */
+  claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]>
+
+  /**
+   * Changes records that are running with the entry's claim id, also after the lease's end if nobody took over:
+   * renew, complete or release. To complete what this claim id has completed already is `ok`. All else is `lost`
+   * and changes nothing.
+   */
+  update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]>
+
+  /** The records as they stand, for people; `undefined` for an id without one. */
+  inspect(ids: readonly string[]): Promise<readonly (StoredRecord | undefined)[]>
+
+  /** Removes the records, whatever their state: the next claim of each is its first. Idempotent. */
+  forget(ids: readonly string[]): Promise<void>
+
+  /** Closes what the store itself opened, never an injected client. Idempotent. */
+  close(): Promise<void>
+}
+
+/** A store that can commit a completion together with the handler's own writes. `Tx` is what the handler writes with. */
+export interface TransactionalStore<Tx> extends Store {
+  /**
+   * Opens a transaction, runs `work` in it, applies the completion that `work` answers, and commits both or neither:
+   * `ok` after the commit; on `lost`, or when `work` throws, it has rolled back (and rethrows the same error).
+   * @throws StoreError with code `ONCEMQ_TRANSACTION_CONFLICT` when the database asks for the whole transaction to be
+   * run again (deadlock, serialization), `ONCEMQ_COMMIT_UNKNOWN` when the commit's outcome is not known.
+   */
+  transaction(work: (tx: Tx) => Promise<CompleteUpdate>): Promise<UpdateAnswer>
+}
+
+/** A store whose expired records do not go away by themselves. */
+export interface SweepingStore extends Store {
+  /**
+   * Removes at most `limit` expired records in one short step that does not hold up claims, and answers how many went;
+   * fewer than `limit` means that nothing more is to be done now, or that another worker is sweeping.
+   */
+  sweep(limit: number): Promise<number>
+}
+
+/** Facts that a store states about itself; tests and start-up checks read them instead of the store's name. */
+export interface StoreGuarantees {
+  /** Whether an answered completion survives the end of the process and, as configured, a power loss. */
+  readonly durable: boolean
+  /** Who sees the same records: this process, the processes of this machine, or every machine that connects. */
+  readonly sharedBy: 'process' | 'machine' | 'network'
+  /** Whether it is a {@link TransactionalStore}. */
+  readonly transactional: boolean
+  /** The step in which leases and retention end, in milliseconds. */
+  readonly expiryGranularityMs: number
+}
+
+/** How batches should be cut for this store, as measured. */
+export interface StoreBatching {
+  /** Most entries of one call. */
+  readonly batchMax: number
+  /** Most calls of one kind under way at a time. A further call leaves only when it is full. */
+  readonly batchesInFlightMax: number
+}
+
+/** Something about a store's set-up that its user should know. */
+export interface Finding {
+  /** `error`: messages may be lost or processed twice, refused unless accepted by code. */
+  readonly severity: 'error' | 'warning' | 'info'
+  /** Stable name such as `redis-eviction`, for `acceptFindings`. */
+  readonly code: string
+  readonly found: string
+  readonly remedy: string
+}
+
+export interface ClaimRequest {
+  /** The record's id: 32 lower-case hexadecimal digits (128 bits of a hash of consumer group and key). */
+  readonly id: string
+  /** 32 lower-case hexadecimal digits, random, new for each delivery that asks. */
+  readonly claimId: string
+  /** Integer milliseconds, at least 1. */
+  readonly leaseMs: number
+  /** Integer milliseconds, at least 1. */
+  readonly retentionMs: number
+  /** 32 lower-case hexadecimal digits of a hash of the payload. */
+  readonly fingerprint: string | undefined
+  /** Group and key for people: at most 256 characters, no NUL, well-formed; never an identity. */
+  readonly label: string | undefined
+}
+
+export type ClaimAnswer =
+  | {
+      readonly status: 'granted'
+      /** Rises with each grant of this record: a fencing token. */
+      readonly epoch: number
+      /** Starts since the record was last new, done or reset by a release; this one included. */
+      readonly attempt: number
+    }
+  | { readonly status: 'busy'; readonly epoch: number; readonly leaseRemainingMs: number }
+  | {
+      readonly status: 'done'
+      readonly fingerprint: string | undefined
+      readonly result: Uint8Array | undefined
+    }
+
+export type ClaimUpdate = RenewUpdate | CompleteUpdate | ReleaseUpdate
+
+export interface RenewUpdate {
+  readonly op: 'renew'
+  readonly id: string
+  readonly claimId: string
+  /** The lease's new length from now. */
+  readonly leaseMs: number
+  /** Added to the lease for the record's own expiry. */
+  readonly retentionMs: number
+}
+
+export interface CompleteUpdate {
+  readonly op: 'complete'
+  readonly id: string
+  readonly claimId: string
+  /** How long the record stays done, from now. */
+  readonly retentionMs: number
+  /** Kept with the record and given to duplicates. */
+  readonly result: Uint8Array | undefined
+}
+
+export interface ReleaseUpdate {
+  readonly op: 'release'
+  readonly id: string
+  readonly claimId: string
+  /** How long the free record keeps its epoch and attempts, from now. */
+  readonly retentionMs: number
+  /** What the record's attempts become: the count so far after a failure, 0 to start afresh. */
+  readonly attempts: number
+}
+
+export type UpdateAnswer = 'ok' | 'lost'
+
+/** A record as {@link Store.inspect} shows it. Times are as of the store's clock. */
+export interface StoredRecord {
+  readonly state: 'running' | 'done' | 'free'
+  readonly epoch: number
+  readonly attempts: number
+  /** Milliseconds until the lease ends; negative when it is over; 0 unless running. */
+  readonly leaseRemainingMs: number
+  /** Milliseconds until the record may be swept; negative when it may be now. */
+  readonly expiresInMs: number
+  readonly fingerprint: string | undefined
+  readonly label: string | undefined
+  readonly result: Uint8Array | undefined
+}
