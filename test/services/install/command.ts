@@ -9,6 +9,7 @@ export interface CommandOptions {
   readonly cwd?: string
   readonly env?: NodeJS.ProcessEnv
   readonly timeoutMs?: number
+  readonly input?: string
 }
 
 const OUTPUT_MAX_BYTES = 64 * 1024 * 1024
@@ -32,7 +33,7 @@ export function run(command: string, args: readonly string[], options: CommandOp
       if (error === null) resolve(stdout)
       else reject(explain(command, args, error, `${stdout}\n${stderr}`))
     })
-    child.stdin?.end()
+    child.stdin?.end(options.input)
   })
 }
 

@@ -177,7 +177,12 @@ function libraryPath(folder: string): string {
 }
 
 function loader(folder: string): string {
-  const found = LIBRARY_FOLDERS.map((path) => join(folder, path, LOADER)).find((path) => existsSync(path))
-  if (found === undefined) throw new Unavailable(`no C library in ${folder}`)
+  return libraryFile(folder, LOADER)
+}
+
+/** Where a library lies in an unpacked tree; that differs between packages. */
+export function libraryFile(folder: string, name: string): string {
+  const found = LIBRARY_FOLDERS.map((path) => join(folder, path, name)).find((path) => existsSync(path))
+  if (found === undefined) throw new Unavailable(`no ${name} in ${folder}`)
   return found
 }

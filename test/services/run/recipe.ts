@@ -14,7 +14,7 @@ export interface Place {
   readonly folder: string
   readonly settings: Settings
   /** Answers the first of `count` adjacent free ports. */
-  ports(count: number): Promise<number>
+  readonly ports: (count: number) => Promise<number>
 }
 
 /** One process of a server. */

@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { userInfo } from 'node:os'
 import { endingWithParent, Unavailable } from '../install/command.ts'
 import { isFree } from './ports.ts'
+import { withoutRoot } from './privileges.ts'
 import { descendants, isAlive, listensOn, waitFor } from './processes.ts'
 import type { Program } from './recipe.ts'
 
@@ -13,9 +13,6 @@ const STOP_MAX_MS = 60_000
 const GONE_MAX_MS = 10_000
 const LOG_TAIL_BYTES = 2_000
 const MINIMAL_ENV = { PATH: '/usr/bin:/bin:/usr/sbin:/sbin', LC_ALL: 'C.UTF-8' }
-
-/** A user without rights, known to every Linux, for servers that refuse to run as root. */
-export const NOBODY = 65_534
 
 /**
  * One process of a server: started, watched, stopped, killed, and started again on the same port and data.
@@ -81,9 +78,8 @@ export class RunningProgram {
 
   #spawn(): void {
     const { command, args, env, cwd, unprivileged } = this.program
-    const asUser =
-      unprivileged === true && userInfo().uid === 0 ? privilegeDrop(command, args) : [command, ...args]
-    const [wrapper, wrapped] = endingWithParent(asUser[0] ?? command, asUser.slice(1))
+    const chosen = unprivileged === true ? withoutRoot(command, args) : ([command, args] as const)
+    const [wrapper, wrapped] = endingWithParent(...chosen)
     const output = openSync(this.log, 'a')
     this.#child = spawn(wrapper, wrapped, {
       cwd,
@@ -131,20 +127,6 @@ export class RunningProgram {
   async #waitUntilGone(timeoutMs: number): Promise<boolean> {
     return waitFor(() => Promise.resolve(this.pid === undefined), timeoutMs)
   }
-}
-
-function privilegeDrop(command: string, args: readonly string[]): string[] {
-  return [
-    'setpriv',
-    `--reuid=${NOBODY}`,
-    `--regid=${NOBODY}`,
-    '--clear-groups',
-    '--pdeathsig',
-    'KILL',
-    '--',
-    command,
-    ...args,
-  ]
 }
 
 function signal(pid: number, name: NodeJS.Signals): void {

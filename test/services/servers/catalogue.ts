@@ -1,6 +1,18 @@
+import { mariadbServers } from './mariadb.ts'
+import { mongodbServers } from './mongodb.ts'
+import { mysqlServers } from './mysql.ts'
+import { postgresServers } from './postgres.ts'
 import { rabbitmqServers } from './rabbitmq.ts'
+import { redisServers } from './redis.ts'
 
 /** Every server that the tests can have. */
-export const servers = [...rabbitmqServers] as const
+export const servers = [
+  ...rabbitmqServers,
+  ...mongodbServers,
+  ...redisServers,
+  ...postgresServers,
+  ...mysqlServers,
+  ...mariadbServers,
+] as const
 
 export type ServerName = (typeof servers)[number]['name']
