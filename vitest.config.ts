@@ -9,6 +9,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     // One supervisor owns the real servers that the test files share.
     globalSetup: ['test/services/client/setup.ts'],
+    // A file that breaks its process leaves its neighbours alone.
+    isolate: true,
     reporters: ['default', './scripts/tally.mjs'],
   },
   // Packages read each other's sources: no build is needed to run the tests.

@@ -1,6 +1,6 @@
 // Builds every package in one go: tsup makes the JavaScript, TypeScript the declarations (tsup cannot with
-// TypeScript 7, which has no compiler API). What is built follows from each package.json: an export or a bin that
-// points at `./dist/x.js` is made from `src/x.ts`. A new package needs no configuration of its own.
+// TypeScript 7, which has no compiler API). What is built follows from each package.json: an export or a bin
+// that points at `./dist/x.js` is made from `src/x.ts`. A new package needs no configuration of its own.
 import { spawnSync } from 'node:child_process'
 import {
   cpSync,
@@ -82,8 +82,8 @@ function buildDeclarations(packages) {
   }
 }
 
-// The sources import `./a.ts`, and TypeScript leaves that as it is in declarations; only its newest versions follow
-// such a path to `a.d.ts`, while every version follows `./a.js`.
+// The sources import `./a.ts`, and TypeScript leaves that as it is in declarations; only its newest versions
+// follow such a path to `a.d.ts`, while every version follows `./a.js`.
 function renameImports(folder) {
   for (const name of readdirSync(folder, { recursive: true })) {
     if (!name.endsWith('.d.ts')) continue

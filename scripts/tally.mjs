@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs'
 import { closingLines } from './closing.mjs'
 
+const SETUP_FAILED = 'what prepares them failed, see above'
 const NO_REASON = 'no reason given (use context.skip(reason) or meta: { skipReason })'
 
 export default class TallyReporter {
@@ -38,6 +39,7 @@ function reasonOf(test) {
   for (let task = test; task !== undefined; task = task.parent) {
     const { skipReason } = task.meta()
     if (skipReason !== undefined) return skipReason
+    if (task.type !== 'test' && task.errors().length > 0) return SETUP_FAILED
   }
   return test.options.mode === 'todo' ? 'todo' : NO_REASON
 }

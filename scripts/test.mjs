@@ -14,6 +14,8 @@ const [OXFMT, OXLINT, TSC, VITEST] = [
   'node_modules/typescript/bin/tsc',
   'node_modules/vitest/vitest.mjs',
 ]
+// Colours only on a terminal, whatever the tools think of a pipe.
+const COLOURS = process.stdout.isTTY || process.env.FORCE_COLOR !== undefined ? {} : { NO_COLOR: '1' }
 
 const STATIC_STEPS = [
   { name: 'format', args: [OXFMT, '--check', '.'], remedy: 'npm run format' },
@@ -53,7 +55,7 @@ async function runStep(step, folder) {
 function run(args, { isSuite, tallyFile }) {
   const child = spawn(process.execPath, args, {
     stdio: isSuite ? 'inherit' : ['ignore', 'pipe', 'pipe'],
-    env: isSuite ? { ...process.env, ONCEMQ_TALLY: tallyFile } : process.env,
+    env: { ...process.env, ...COLOURS, ...(isSuite ? { ONCEMQ_TALLY: tallyFile } : {}) },
   })
   return new Promise((resolve, reject) => {
     let output = ''
