@@ -6,8 +6,8 @@ export interface HostNode {
 }
 
 /**
- * The Node.js that users of this machine have, which may be older than the one that runs the tests: npm names it.
- * Without npm it is the one that runs the tests.
+ * The Node.js that users of this machine have, which may be older than the one that runs the tests: npm names
+ * it. Without npm it is the one that runs the tests.
  */
 export function hostNode(): HostNode {
   const path = process.env['npm_node_execpath'] ?? process.execPath
