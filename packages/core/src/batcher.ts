@@ -66,7 +66,10 @@ export class Batcher<Request, Answer> {
     this.#previous = mine
   }
 
-  async #deliver(batch: readonly Pending<Request, Answer>[], before: Promise<void> | undefined): Promise<void> {
+  async #deliver(
+    batch: readonly Pending<Request, Answer>[],
+    before: Promise<void> | undefined,
+  ): Promise<void> {
     const settle = await this.#ask(batch)
     this.#underWay -= 1
     this.#schedule()
@@ -80,7 +83,8 @@ export class Batcher<Request, Answer> {
       const answers = await this.#send(batch.map((each) => each.request))
       return () => batch.forEach((each, position) => each.resolve(answers[position] as Answer))
     } catch (error) {
-      if (batch.length === 1 || !this.#divisible(error)) return () => batch.forEach((each) => each.reject(error))
+      if (batch.length === 1 || !this.#divisible(error))
+        return () => batch.forEach((each) => each.reject(error))
       const middle = batch.length >>> 1
       const first = await this.#ask(batch.slice(0, middle))
       const second = await this.#ask(batch.slice(middle))

@@ -33,7 +33,8 @@ export class BusyWait {
       const nowMs = this.#clock.monotonicMs()
       untilMs ??= nowMs + this.#limits.busyWaitMs
       const leftMs = untilMs - nowMs
-      if (leftMs <= 0 || this.#closed || signal?.aborted || this.#waiters >= this.#limits.busyWaitersMax) return false
+      if (leftMs <= 0 || this.#closed || signal?.aborted || this.#waiters >= this.#limits.busyWaitersMax)
+        return false
       this.#waiters += 1
       await gate.wait(this.#clock, Math.min(delayMs, leftMs), signal)
       this.#waiters -= 1

@@ -127,7 +127,9 @@ export class Claim {
   /** A result that the store refuses must not keep the key from being done. */
   async #tellWithoutResult(update: CompleteUpdate): Promise<UpdateAnswer | undefined> {
     if (update.result === undefined) return undefined
-    this.#home.events.emit('warning', () => ({ message: 'the store refused a result; the key is done without it' }))
+    this.#home.events.emit('warning', () => ({
+      message: 'the store refused a result; the key is done without it',
+    }))
     return this.#home.update({ ...update, result: undefined }).catch(() => undefined)
   }
 
@@ -142,7 +144,10 @@ export class Claim {
     const { key, epoch } = this
     const done = answer === 'ok'
     this.#home.events.emit(done ? 'completed' : 'lost', () => ({ key, epoch }))
-    this.#home.ended(this.#identity.id, done ? { fingerprint: this.#identity.fingerprint, result } : undefined)
+    this.#home.ended(
+      this.#identity.id,
+      done ? { fingerprint: this.#identity.fingerprint, result } : undefined,
+    )
     return done ? 'completed' : 'lost'
   }
 

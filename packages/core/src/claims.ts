@@ -59,7 +59,8 @@ export class Claims<Tx> {
       { leaseMs, retentionMs, batchMax: batching.batchMax },
       clock,
       (batch) => calls.update(batch),
-      (lease) => events.emit('warning', () => ({ message: `a lease of ${leaseMs} ms was lost by ${lease.id}` })),
+      (lease) =>
+        events.emit('warning', () => ({ message: `a lease of ${leaseMs} ms was lost by ${lease.id}` })),
     )
     this.#claimLane = new Batcher((batch) => this.#sendClaims(calls, batch), batching, isOneEntrysFault)
     this.#updateLane = new Batcher((batch) => calls.update(batch), batching, isOneEntrysFault)
@@ -181,7 +182,8 @@ export class Claims<Tx> {
   }
 
   #done({ key, fingerprint }: Identity, done: RecentlyDone, source: 'store' | 'memory'): ClaimOutcome {
-    const differs = done.fingerprint !== undefined && fingerprint !== undefined && done.fingerprint !== fingerprint
+    const differs =
+      done.fingerprint !== undefined && fingerprint !== undefined && done.fingerprint !== fingerprint
     if (!differs || this.#settings.conflict === 'ack') {
       if (differs) this.#events.emit('conflict', () => ({ key }))
       this.#events.emit('duplicate', () => ({ key, source }))

@@ -4,7 +4,8 @@ import type { EventName, Events } from './events.ts'
 import { EventHub } from './events.ts'
 import type { Handler, HandlingSettings } from './handling.ts'
 import { handle } from './handling.ts'
-import { identify, recordId, requireKey, unkeyed } from './identity.ts'
+import { identify, unkeyed } from './arrival.ts'
+import { recordId, requireKey } from './identity.ts'
 import { closeStore, openStore } from './opening.ts'
 import type { DeduplicatorOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
@@ -49,7 +50,9 @@ export class Deduplicator<Tx = undefined> {
     this.#calls = new StoreCalls(store, storeTimeoutMs, clock, this.#events)
     this.#outage = new Outage(() => this.#probe(), clock, random, this.#events)
     this.#claims = new Claims(settings, this.#calls, this.#outage, this.#events)
-    this.#sweeper = new Sweeper(store, sweepEveryMs, clock, random, (error) => this.#calls.report('sweep', 0, error))
+    this.#sweeper = new Sweeper(store, sweepEveryMs, clock, random, (error) =>
+      this.#calls.report('sweep', 0, error),
+    )
     this.#handling = {
       attemptsMax,
       events: this.#events,
@@ -195,7 +198,9 @@ export class Deduplicator<Tx = undefined> {
   async #close(timeoutMs: number): Promise<void> {
     this.#sweeper.close()
     if (!(await this.#claims.drain(timeoutMs))) {
-      this.#events.emit('warning', () => ({ message: `close: some handlers still run after ${timeoutMs} ms` }))
+      this.#events.emit('warning', () => ({
+        message: `close: some handlers still run after ${timeoutMs} ms`,
+      }))
     }
     this.#outage.close()
     await this.#opening?.catch(() => undefined)
@@ -223,5 +228,8 @@ export function createDeduplicator<Tx>(options: DeduplicatorOptions<Tx>): Dedupl
 }
 
 function closed(): OncemqError {
-  return new OncemqError('ONCEMQ_CLOSED', 'expected an open deduplicator, received a closed one; make a new one')
+  return new OncemqError(
+    'ONCEMQ_CLOSED',
+    'expected an open deduplicator, received a closed one; make a new one',
+  )
 }

@@ -1,7 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
 
 import type { OncemqError } from './errors.ts'
-import type { RejectReason, UnprotectedReason } from './outcome.ts'
+import type { RejectReason, UnprotectedReason } from './reasons.ts'
 import type { Finding } from './store.ts'
 
 /** What a deduplicator tells. Each event is also published on the diagnostics channel `oncemq:<name>`. */
@@ -35,8 +35,21 @@ export interface Events {
 export type EventName = keyof Events
 
 const names = [
-  'granted', 'completed', 'duplicate', 'busy', 'lost', 'failed', 'conflict', 'rejected', 'unprotected',
-  'unconfirmed', 'storeError', 'outage', 'recovered', 'finding', 'warning',
+  'granted',
+  'completed',
+  'duplicate',
+  'busy',
+  'lost',
+  'failed',
+  'conflict',
+  'rejected',
+  'unprotected',
+  'unconfirmed',
+  'storeError',
+  'outage',
+  'recovered',
+  'finding',
+  'warning',
 ] as const satisfies readonly EventName[]
 
 type Listener<Name extends EventName> = (event: Events[Name]) => void
@@ -76,9 +89,12 @@ export class EventHub {
       try {
         listener(event)
       } catch (error) {
-        process.emitWarning(`a listener of '${name}' threw ${error instanceof Error ? error.name : typeof error}`, {
-          type: 'OncemqWarning',
-        })
+        process.emitWarning(
+          `a listener of '${name}' threw ${error instanceof Error ? error.name : typeof error}`,
+          {
+            type: 'OncemqWarning',
+          },
+        )
       }
     }
   }

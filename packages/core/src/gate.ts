@@ -12,7 +12,7 @@ export class Gate {
 
   /** Wakes all that wait now. */
   open(): void {
-    for (const wake of [...this.#waiters]) wake(true)
+    for (const wake of this.#waiters) wake(true)
   }
 
   /** Resolves with true when the gate opens, with false after `delayMs` or when `signal` aborts. Never rejects. */

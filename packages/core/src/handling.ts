@@ -1,5 +1,6 @@
 import type { Claim, Completion } from './claim.ts'
-import { isOncemqError, OncemqError } from './errors.ts'
+import { isOncemqError } from './errors.ts'
+import type { OncemqError } from './errors.ts'
 import type { EventHub } from './events.ts'
 import type { ClaimOutcome, ProcessOutcome } from './outcome.ts'
 
@@ -21,10 +22,15 @@ export interface HandlerContext<Tx = undefined> {
  * Does the work. What it answers is kept with the record and given to duplicates: bytes, or nothing. A throw gives the
  * key back for another attempt, a `PermanentError` for none.
  */
-export type Handler<Tx = undefined> = (context: HandlerContext<Tx>) => Promise<Uint8Array | void> | Uint8Array | void
+export type Handler<Tx = undefined> = (
+  context: HandlerContext<Tx>,
+) => Promise<Uint8Array | void> | Uint8Array | void
 
 /** Runs the handler in a transaction that commits with the claim's completion. */
-export type Commit<Tx> = (claim: Claim, work: (tx: Tx) => Promise<Uint8Array | undefined>) => Promise<Completion>
+export type Commit<Tx> = (
+  claim: Claim,
+  work: (tx: Tx) => Promise<Uint8Array | undefined>,
+) => Promise<Completion>
 
 const neverAborted = new AbortController().signal
 
@@ -53,7 +59,7 @@ async function handleGranted<Tx>(
 ): Promise<ProcessOutcome> {
   let result: Uint8Array | undefined
   const work = async (tx: Tx): Promise<Uint8Array | undefined> => {
-    result = (await handler(contextOf(claim, tx))) ?? undefined
+    result = (await handler(new GrantedContext(claim, tx))) ?? undefined
     return result
   }
   try {
@@ -71,7 +77,10 @@ function outcomeOf(completion: Completion, result: Uint8Array | undefined): Proc
   return completion === 'lost' ? { status: 'lost' } : { status: 'unconfirmed', result }
 }
 
-async function handleUnprotected<Tx>(handler: Handler<Tx>, { events }: HandlingSettings<Tx>): Promise<ProcessOutcome> {
+async function handleUnprotected<Tx>(
+  handler: Handler<Tx>,
+  { events }: HandlingSettings<Tx>,
+): Promise<ProcessOutcome> {
   const context = { key: undefined, epoch: 0, attempt: 1, signal: neverAborted, tx: undefined as Tx }
   try {
     const result = (await handler(context)) ?? undefined
@@ -84,7 +93,11 @@ async function handleUnprotected<Tx>(handler: Handler<Tx>, { events }: HandlingS
   }
 }
 
-async function failed<Tx>(claim: Claim, error: unknown, settings: HandlingSettings<Tx>): Promise<ProcessOutcome> {
+async function failed<Tx>(
+  claim: Claim,
+  error: unknown,
+  settings: HandlingSettings<Tx>,
+): Promise<ProcessOutcome> {
   const { key, attempt } = claim
   if (isStoresFault(error)) {
     await claim.release('unstarted')
@@ -107,14 +120,23 @@ function isStoresFault(error: unknown): error is OncemqError {
   return isOncemqError(error) && error.retryable
 }
 
-function contextOf<Tx>(claim: Claim, tx: Tx): HandlerContext<Tx> {
-  return {
-    key: claim.key,
-    epoch: claim.epoch,
-    attempt: claim.attempt,
-    get signal() {
-      return claim.signal
-    },
-    tx,
+/** A class, since a getter of an object literal would be made anew for each message. */
+class GrantedContext<Tx> implements HandlerContext<Tx> {
+  readonly #claim: Claim
+  readonly key: string
+  readonly epoch: number
+  readonly attempt: number
+  readonly tx: Tx
+
+  constructor(claim: Claim, tx: Tx) {
+    this.#claim = claim
+    this.key = claim.key
+    this.epoch = claim.epoch
+    this.attempt = claim.attempt
+    this.tx = tx
+  }
+
+  get signal(): AbortSignal {
+    return this.#claim.signal
   }
 }

@@ -1,9 +1,6 @@
 import { hash } from 'node:crypto'
 
 import { OncemqError, received } from './errors.ts'
-import type { EventHub } from './events.ts'
-import type { Settings } from './options.ts'
-import type { ClaimOutcome, Delivery } from './outcome.ts'
 
 const ID_DIGITS = 32
 const LABEL_MAX = 256
@@ -44,57 +41,5 @@ export function requireKey(key: unknown): asserts key is string {
   throw new OncemqError(
     'ONCEMQ_KEY_INVALID',
     `key: expected a non-empty string, received ${what}; give each business event an id of its own, as a string`,
-  )
-}
-
-type KeySettings = Pick<
-  Settings<unknown>,
-  'consumerGroup' | 'missingKey' | 'fingerprint' | 'storeReadableKey' | 'random'
->
-
-/** Reads a delivery once. Answers its identity, or what happens to it when it has no key that can be used. */
-export function identify(delivery: Delivery, settings: KeySettings, events: EventHub): Identity | ClaimOutcome {
-  const { key, body } = delivery
-  if (key === undefined || key === null) return withoutKey(body, settings, events)
-  try {
-    requireKey(key)
-  } catch (error) {
-    return rejected('invalid-key', error as OncemqError, events)
-  }
-  return identityOf(key, body, settings)
-}
-
-/** An identity that no other delivery has: the transaction that a handler expects hangs on a claim. */
-export function unkeyed(settings: KeySettings): Identity {
-  return identityOf(`unkeyed:${settings.random.claimId()}`, undefined, settings)
-}
-
-function identityOf(key: string, body: Uint8Array | undefined, settings: KeySettings): Identity {
-  const { consumerGroup, fingerprint, storeReadableKey } = settings
-  return {
-    key,
-    id: recordId(consumerGroup, key),
-    label: storeReadableKey ? readableLabel(consumerGroup, key) : undefined,
-    fingerprint: fingerprint && body !== undefined ? payloadHash(body) : undefined,
-  }
-}
-
-function withoutKey(body: Uint8Array | undefined, settings: KeySettings, events: EventHub): Identity | ClaimOutcome {
-  if (settings.missingKey === 'hash' && body !== undefined) {
-    return identityOf(`sha256:${payloadHash(body)}`, body, settings)
-  }
-  if (settings.missingKey === 'reject') return rejected('missing-key', keyMissing(), events)
-  return { status: 'unprotected', reason: 'missing-key' }
-}
-
-function rejected(reason: 'missing-key' | 'invalid-key', error: OncemqError, events: EventHub): ClaimOutcome {
-  events.emit('rejected', () => ({ key: undefined, reason }))
-  return { status: 'rejected', reason, error }
-}
-
-function keyMissing(): OncemqError {
-  return new OncemqError(
-    'ONCEMQ_KEY_MISSING',
-    "key: expected one, received a message without; stamp an id at the producer, or set missingKey to 'hash' or 'process'",
   )
 }

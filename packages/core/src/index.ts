@@ -5,7 +5,15 @@ export type { Clock, Timer } from './clock.ts'
 export { systemClock } from './clock.ts'
 export { createDeduplicator, Deduplicator } from './deduplicator.ts'
 export type { ErrorCode } from './errors.ts'
-export { errorTable, isOncemqError, OncemqError, OptionError, PermanentError, received, StoreError } from './errors.ts'
+export {
+  errorTable,
+  isOncemqError,
+  OncemqError,
+  OptionError,
+  PermanentError,
+  received,
+  StoreError,
+} from './errors.ts'
 export type { EventName, Events } from './events.ts'
 export { Gate } from './gate.ts'
 export type { Handler, HandlerContext } from './handling.ts'
@@ -22,13 +30,12 @@ export type {
   Delivery,
   NotGranted,
   ProcessOutcome,
-  RejectReason,
   RetryReason,
   Settlement,
-  UnprotectedReason,
 } from './outcome.ts'
 export type { Random } from './random.ts'
 export { systemRandom } from './random.ts'
+export type { RejectReason, UnprotectedReason } from './reasons.ts'
 export type { ResultCodec, RunOptions, RunOutcome, Work } from './run.ts'
 export { jsonResult } from './run.ts'
 export type { SettlementPolicy } from './settlement.ts'

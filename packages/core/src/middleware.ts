@@ -4,7 +4,10 @@ import { OncemqError } from './errors.ts'
  * Stands around what comes after it. The first registered is outermost; what it answers is the outcome; without
  * calling `next` nothing after it runs.
  */
-export type Middleware<Message, Outcome> = (message: Message, next: () => Promise<Outcome>) => Promise<Outcome>
+export type Middleware<Message, Outcome> = (
+  message: Message,
+  next: () => Promise<Outcome>,
+) => Promise<Outcome>
 
 /**
  * Makes one function of the middlewares and what stands innermost.

@@ -1,5 +1,6 @@
 import type { Claim } from './claim.ts'
 import type { OncemqError } from './errors.ts'
+import type { RejectReason, UnprotectedReason } from './reasons.ts'
 
 /** A message as the core sees it. Everything is read once, when it arrives. */
 export interface Delivery {
@@ -10,12 +11,6 @@ export interface Delivery {
   /** Stops waiting for a busy key or a store that is down: the answer is then `busy` or `unavailable`. */
   readonly signal?: AbortSignal | undefined
 }
-
-/** The handler shall run without protection, and why. */
-export type UnprotectedReason = 'missing-key' | 'conflict' | 'store-unavailable'
-
-/** The handler shall never run for this delivery, and why. */
-export type RejectReason = 'missing-key' | 'invalid-key' | 'conflict' | 'attempts'
 
 /** What a delivery is told when it asks for its key. */
 export type ClaimOutcome =

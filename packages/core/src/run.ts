@@ -71,7 +71,10 @@ export async function runWork<Value, Tx>(
   }
 }
 
-function decoded<Value>(result: Uint8Array | undefined, { result: codec }: RunOptions<Value>): Value | undefined {
+function decoded<Value>(
+  result: Uint8Array | undefined,
+  { result: codec }: RunOptions<Value>,
+): Value | undefined {
   if (result === undefined || codec === undefined) return undefined
   try {
     return codec.decode(result)

@@ -1,5 +1,6 @@
 import type { Clock } from './clock.ts'
-import { isOncemqError, OncemqError, StoreError } from './errors.ts'
+import { isOncemqError, StoreError } from './errors.ts'
+import type { OncemqError } from './errors.ts'
 import type { EventHub } from './events.ts'
 import type { ClaimAnswer, ClaimRequest, ClaimUpdate, Store, StoredRecord, UpdateAnswer } from './store.ts'
 
@@ -18,11 +19,19 @@ export class StoreCalls {
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    return this.#answers('claim', batch, await this.#call('claim', batch.length, () => this.#store.claim(batch)))
+    return this.#answers(
+      'claim',
+      batch,
+      await this.#call('claim', batch.length, () => this.#store.claim(batch)),
+    )
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
-    return this.#answers('update', batch, await this.#call('update', batch.length, () => this.#store.update(batch)))
+    return this.#answers(
+      'update',
+      batch,
+      await this.#call('update', batch.length, () => this.#store.update(batch)),
+    )
   }
 
   async inspect(id: string): Promise<StoredRecord | undefined> {
@@ -34,7 +43,11 @@ export class StoreCalls {
     return this.#call('forget', 1, () => this.#store.forget([id]))
   }
 
-  #answers<Answer>(operation: string, batch: readonly unknown[], answers: readonly Answer[]): readonly Answer[] {
+  #answers<Answer>(
+    operation: string,
+    batch: readonly unknown[],
+    answers: readonly Answer[],
+  ): readonly Answer[] {
     if (answers.length === batch.length) return answers
     throw this.report(
       operation,

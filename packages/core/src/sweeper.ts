@@ -17,7 +17,13 @@ export class Sweeper {
   #timer: Timer | undefined
   #closed = false
 
-  constructor(store: Store, everyMs: number, clock: Clock, random: Random, onError: (error: unknown) => void) {
+  constructor(
+    store: Store,
+    everyMs: number,
+    clock: Clock,
+    random: Random,
+    onError: (error: unknown) => void,
+  ) {
     this.#store = 'sweep' in store && everyMs > 0 ? (store as SweepingStore) : undefined
     this.#everyMs = everyMs
     this.#clock = clock
