@@ -8,7 +8,7 @@ const REGISTRIES = new RegExp(
   [
     String.raw`regis` + String.raw`try\.(npmjs|yarnpkg|npmmirror)\.`,
     String.raw`re` + String.raw`po1?\.maven\.`,
-    String.raw`maven\.` + String.raw`(apache|google)\.`,
+    String.raw`maven\.` + String.raw`google\.`,
     String.raw`(deb|security|snapshot)\.` + String.raw`debian\.org`,
     String.raw`(archive|ports)\.` + String.raw`ubuntu\.com`,
     String.raw`py` + String.raw`pi\.org`,
