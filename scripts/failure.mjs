@@ -41,10 +41,20 @@ const REASONS = [
   ],
 ]
 
-/** Turns the output of npm or pnpm into a reason and a remedy; what is unknown is shown as it came. */
+const KNOWN_LINES_MAX = 3
+const UNKNOWN_LINES_MAX = 40
+const NOISE = /^(npm error|npm ERR!)?\s+at |^Progress:/
+
+/** Turns the output of npm or pnpm into a reason and a remedy, with the lines that show it. */
 export function explain(output, pnpm) {
+  const lines = output.split('\n').filter((line) => !NOISE.test(line))
   for (const [pattern, why, remedy] of REASONS) {
-    if (pattern.test(output)) return { why, remedy: remedy(pnpm) }
+    const shown = lines.filter((line) => pattern.test(line)).slice(0, KNOWN_LINES_MAX)
+    if (shown.length > 0) return { why, remedy: remedy(pnpm), details: shown.join('\n') }
   }
-  return { why: 'see the output above', remedy: 'fix what it names, then run the command again' }
+  return {
+    why: 'see the output above',
+    remedy: 'fix what it names, then run the command again',
+    details: lines.slice(-UNKNOWN_LINES_MAX).join('\n'),
+  }
 }

@@ -9,7 +9,6 @@ import { withLock } from './lock.mjs'
 import { startProgress } from './progress.mjs'
 
 const NODE_MIN = 20
-const OUTPUT_LINES_MAX = 40
 
 /** The Node 24 that every task runs under. */
 export function nodeBinary(root) {
@@ -26,7 +25,7 @@ export async function setUp(root) {
     await withLock(join(root, '.cache', 'setup.lock'), announceWait, () => install(root))
   } catch (error) {
     if (error instanceof Failure || error.code === undefined) throw error
-    throw new Failure({ step: 'set-up', ...explain(String(error)), details: error.message })
+    throw new Failure({ step: 'set-up', ...explain(error.message, 'pnpm') })
   }
 }
 
@@ -61,9 +60,7 @@ async function pnpmStep({ title, root, pnpm, args }) {
   const { code, output } = await runPnpm(root, pnpm, args, progress)
   progress.end(code === 0 ? 'done' : 'failed')
   if (code === 0) return
-  const lines = output.split('\n').filter((line) => !line.startsWith('Progress:'))
-  const details = lines.slice(-OUTPUT_LINES_MAX).join('\n')
-  throw new Failure({ step: title, ...explain(output, pnpm), details, exitCode: code })
+  throw new Failure({ step: title, ...explain(output, pnpm), exitCode: code })
 }
 
 function checkNode(root) {
