@@ -1,0 +1,118 @@
+import { StoreError, isOncemqError } from '@oncemq/core'
+import type { ErrorCode } from '@oncemq/core'
+
+/** SQLite's primary result codes that the store tells apart: https://sqlite.org/rescode.html */
+export const SQLITE = Object.freeze({
+  ERROR: 1,
+  BUSY: 5,
+  LOCKED: 6,
+  READONLY: 8,
+  IOERR: 10,
+  CORRUPT: 11,
+  FULL: 13,
+  CANTOPEN: 14,
+  CONSTRAINT: 19,
+  NOTADB: 26,
+})
+
+type Explanation = readonly [code: ErrorCode, received: string, remedy: string]
+
+const LOCKED: Explanation = [
+  'ONCEMQ_STORE_UNAVAILABLE',
+  'it is locked by another connection',
+  'look for a transaction that stays open, or raise busyTimeoutMs',
+]
+const DAMAGED: Explanation = [
+  'ONCEMQ_STORE_CORRUPT',
+  'it is damaged or no SQLite database',
+  'give another path, or restore the file from a copy',
+]
+const UNKNOWN: Explanation = [
+  'ONCEMQ_STORE_UNAVAILABLE',
+  'SQLite failed',
+  'the cause says more; the operation is tried again',
+]
+
+const explanations: Readonly<Record<number, Explanation>> = {
+  // The store's statements are fixed, so one that does not fit says that the tables are not its own.
+  [SQLITE.ERROR]: [
+    'ONCEMQ_STORE_CORRUPT',
+    'its tables are not those of this version',
+    'choose another table name, or let open() create the tables',
+  ],
+  [SQLITE.BUSY]: LOCKED,
+  [SQLITE.LOCKED]: LOCKED,
+  [SQLITE.READONLY]: [
+    'ONCEMQ_STORE_UNAVAILABLE',
+    'it cannot be written',
+    'let this user write the file and its folder, where SQLite keeps the log',
+  ],
+  [SQLITE.IOERR]: ['ONCEMQ_STORE_UNAVAILABLE', 'the disk failed', 'look at the disk and at the system log'],
+  [SQLITE.CORRUPT]: DAMAGED,
+  [SQLITE.FULL]: [
+    'ONCEMQ_STORE_FULL',
+    'no space is left',
+    'make room on the disk, or raise PRAGMA max_page_count',
+  ],
+  [SQLITE.CANTOPEN]: [
+    'ONCEMQ_STORE_UNAVAILABLE',
+    'it cannot be opened',
+    'create its folder, and let this user write the file and its folder',
+  ],
+  [SQLITE.CONSTRAINT]: [
+    'ONCEMQ_STORE_REFUSED',
+    'a constraint is violated',
+    "look at what the handler wrote: the transaction's deferred constraints are checked at its end",
+  ],
+  [SQLITE.NOTADB]: DAMAGED,
+}
+
+/** The primary result code of an error of node:sqlite, `undefined` for any other. */
+export function resultCode(error: unknown): number | undefined {
+  const code = (error as { errcode?: unknown } | null | undefined)?.errcode
+  return typeof code === 'number' ? code & 0xff : undefined
+}
+
+/** Whether to wait helps: another connection, or another transaction of this one, is at work. */
+export function isBusy(error: unknown): boolean {
+  const code = resultCode(error)
+  return code === SQLITE.BUSY || code === SQLITE.LOCKED || error instanceof ConnectionTaken
+}
+
+/** An injected connection on which its owner has a transaction open. */
+export class ConnectionTaken extends StoreError {
+  constructor() {
+    super(
+      'ONCEMQ_STORE_UNAVAILABLE',
+      'SqliteStore: expected the injected database between two transactions, received it with one open; ' +
+        'end yours before you await, or give { path } and the store has a connection of its own',
+    )
+  }
+}
+
+/** What the store throws for `error`. `where` names the database; SQLite's messages hold no values. */
+export function storeError(error: unknown, where: string): StoreError {
+  if (isOncemqError(error)) return error as StoreError
+  const [code, what, remedy] = explanations[resultCode(error) ?? 0] ?? UNKNOWN
+  const detail = error instanceof Error ? ` (${error.message})` : ''
+  return new StoreError(code, `SqliteStore: expected to use ${where}, but ${what}${detail}; ${remedy}`, {
+    cause: error,
+  })
+}
+
+/** What a failed COMMIT of a handler's transaction becomes. */
+export function commitError(error: unknown, where: string): StoreError {
+  const failure = `SqliteStore: expected ${where} to commit, but`
+  const code = resultCode(error)
+  // Without WAL a reader can be in the way of a commit.
+  if (code === SQLITE.BUSY) {
+    const message = `${failure} a reader is in the way; use the WAL journal`
+    return new StoreError('ONCEMQ_TRANSACTION_CONFLICT', message, { cause: error })
+  }
+  // The log may hold the whole commit although the disk did not confirm it.
+  if (code === SQLITE.IOERR) {
+    const message = `${failure} the disk failed; look at the system log`
+    return new StoreError('ONCEMQ_COMMIT_UNKNOWN', message, { cause: error })
+  }
+  return storeError(error, where)
+}

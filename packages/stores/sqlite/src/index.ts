@@ -1,0 +1,3 @@
+export { sqliteStoreDefaults } from './options.ts'
+export type { SqliteStoreOptions, Synchronous } from './options.ts'
+export { SqliteStore } from './store.ts'

@@ -1,0 +1,215 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { CompleteUpdate, Timer, UpdateAnswer } from '@oncemq/core'
+import { StoreError } from '@oncemq/core'
+import { commitError, storeError } from './errors.ts'
+import { lockOf, whenFree } from './lock.ts'
+import type { Patience } from './lock.ts'
+
+// A savepoint around the handler's writes, by which its transaction is known again.
+const GUARD = 'oncemq_handler'
+
+/** A short write that waits for its turn. */
+interface Write {
+  timer: Timer | undefined
+  apply(): void
+  committed(): void
+  failed(error: unknown): void
+}
+
+/** A handler's transaction: `finish` applies the completion. */
+export interface HandlerTransaction {
+  readonly work: (tx: DatabaseSync) => Promise<CompleteUpdate>
+  readonly finish: (completion: CompleteUpdate) => Finish
+}
+
+/** What the transaction answers, and whether what was written in it is to stay. */
+export interface Finish {
+  readonly answer: UpdateAnswer
+  readonly commit: boolean
+}
+
+/**
+ * Whatever this process writes through one connection, one transaction at a time.
+ *
+ *   write() ───▶ short writes ──┐ all that wait share one commit
+ *                               ├──▶ lock ──▶ commit ──▶ next turn: short writes first, then one handler
+ *   handle() ──▶ handlers ──────┘ one at a time; the loop awaits it while its transaction is open
+ *
+ * SQLite has one writer, and its waiting would stop the event loop that an open handler needs in order to
+ * end. So nothing here asks SQLite for the lock while this process holds it, and short writes overtake
+ * waiting handlers: a lease can be renewed between any two of them.
+ */
+export class Transactions {
+  readonly #database: DatabaseSync
+  readonly #where: string
+  readonly #patience: Patience
+  readonly #lock: () => void
+  readonly #commit: StatementSync
+  readonly #writes = new Set<Write>()
+  readonly #handlers: (() => Promise<void>)[] = []
+  #loop: Promise<void> | undefined
+  #handling = false
+
+  constructor(database: DatabaseSync, where: string, patience: Patience) {
+    this.#database = database
+    this.#where = where
+    this.#patience = patience
+    this.#lock = lockOf(database)
+    this.#commit = database.prepare('COMMIT')
+  }
+
+  /** Runs `step` under the write lock and resolves with its answer once it is committed. */
+  write<Answer>(step: () => Answer): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      let answer: Answer
+      const write: Write = {
+        timer: undefined,
+        apply: () => void (answer = step()),
+        committed: () => resolve(answer),
+        failed: (error) => reject(storeError(error, this.#where)),
+      }
+      if (this.#handling) this.#boundWait(write)
+      this.#writes.add(write)
+      this.#start()
+    })
+  }
+
+  /**
+   * Opens a transaction, runs the handler in it, and commits what it wrote and its completion, or neither.
+   */
+  handle(transaction: HandlerTransaction): Promise<UpdateAnswer> {
+    return new Promise((resolve, reject) => {
+      this.#handlers.push(() => this.#handle(transaction).then(resolve, reject))
+      this.#start()
+    })
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async drained(): Promise<void> {
+    await this.#loop
+  }
+
+  #start(): void {
+    this.#loop ??= this.#run()
+  }
+
+  async #run(): Promise<void> {
+    // One turn later, so that whatever is asked for at the same moment shares the first commit.
+    await Promise.resolve()
+    while (this.#writes.size > 0 || this.#handlers.length > 0) {
+      if (this.#writes.size > 0) await this.#write()
+      await this.#handlers.shift()?.()
+    }
+    this.#loop = undefined
+  }
+
+  async #write(): Promise<void> {
+    try {
+      await whenFree(this.#lock, this.#patience)
+    } catch (error) {
+      // Nobody's turn has come: they all wait for the same lock.
+      return this.#takeWrites().forEach((write) => write.failed(error))
+    }
+    const writes = this.#takeWrites()
+    try {
+      for (const write of writes) write.apply()
+      this.#commit.run()
+    } catch (error) {
+      this.#rollback()
+      return writes.forEach((write) => write.failed(error))
+    }
+    for (const write of writes) write.committed()
+  }
+
+  #takeWrites(): readonly Write[] {
+    const writes = [...this.#writes]
+    for (const { timer } of writes) timer?.cancel()
+    this.#writes.clear()
+    return writes
+  }
+
+  async #handle({ work, finish }: HandlerTransaction): Promise<UpdateAnswer> {
+    this.#handling = true
+    try {
+      await this.#takeLock()
+      return await this.#workAndCommit(work, finish)
+    } finally {
+      this.#handling = false
+    }
+  }
+
+  async #takeLock(): Promise<void> {
+    try {
+      await whenFree(this.#lock, this.#patience)
+    } catch (error) {
+      throw storeError(error, this.#where)
+    }
+  }
+
+  async #workAndCommit(
+    work: HandlerTransaction['work'],
+    finish: HandlerTransaction['finish'],
+  ): Promise<UpdateAnswer> {
+    try {
+      this.#database.exec(`SAVEPOINT ${GUARD}`)
+      const completion = await work(this.#database)
+      this.#requireSameTransaction()
+      return this.#commitIf(() => finish(completion))
+    } finally {
+      this.#rollback()
+    }
+  }
+
+  /** Commits, or leaves what was written to the rollback. */
+  #commitIf(finish: () => Finish): UpdateAnswer {
+    try {
+      const { answer, commit } = finish()
+      if (!commit) return answer
+    } catch (error) {
+      throw storeError(error, this.#where)
+    }
+    try {
+      this.#commit.run()
+      return 'ok'
+    } catch (error) {
+      throw commitError(error, this.#where)
+    }
+  }
+
+  /** The savepoint is gone if the handler ended the transaction, also when it has begun another one. */
+  #requireSameTransaction(): void {
+    try {
+      this.#database.exec(`RELEASE ${GUARD}`)
+    } catch (cause) {
+      throw new StoreError(
+        'ONCEMQ_STORE_REFUSED',
+        'SqliteStore: expected the transaction to be open when the handler returns, received it ended; ' +
+          'leave BEGIN, COMMIT and ROLLBACK to the store, and use SAVEPOINT inside. What the handler has ' +
+          'committed by itself stays, and the message is not recorded as done',
+        { cause },
+      )
+    }
+  }
+
+  #rollback(): void {
+    // After a commit nothing is open, nor after an error on which SQLite has rolled back by itself.
+    if (this.#database.isOpen && this.#database.isTransaction) this.#database.exec('ROLLBACK')
+  }
+
+  /** Whoever asks from inside a handler, which then awaits the answer, would wait for ever. */
+  #boundWait(write: Write): void {
+    const { clock, busyTimeoutMs } = this.#patience
+    write.timer = clock.after(busyTimeoutMs, () => {
+      this.#writes.delete(write)
+      write.failed(heldByHandler(busyTimeoutMs))
+    })
+  }
+}
+
+function heldByHandler(busyTimeoutMs: number): StoreError {
+  return new StoreError(
+    'ONCEMQ_STORE_UNAVAILABLE',
+    `SqliteStore: expected the database within ${busyTimeoutMs} ms, received none while a handler of this ` +
+      `process has a transaction open; keep such handlers short, and do not wait for the store inside of one`,
+  )
+}
