@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from './clock.ts'
-import { OptionError, received, StoreError } from './errors.ts'
+import { StoreError } from './errors.ts'
 import { ABSENT, DONE, FREE, type MemorySegment, RUNNING } from './memory-segment.ts'
 import { MemoryTable, readHex } from './memory-table.ts'
 import type {
@@ -12,6 +12,7 @@ import type {
   SweepingStore,
   UpdateAnswer,
 } from './store.ts'
+import { givenOptions, requireInteger } from './validate.ts'
 
 export interface MemoryStoreOptions {
   /**
@@ -39,7 +40,7 @@ const STATE_NAMES = { [RUNNING]: 'running', [DONE]: 'done', [FREE]: 'free' } as 
  *
  * Takes 70 to 88 bytes a key: see {@link MemoryTable}. Work a call is bounded: the table grows and is swept in
  * segments.
- * @throws OptionError when `keysMax` is not an integer from 1 to 100 million.
+ * @throws OptionError when an option is wrong.
  * @example const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'billing' })
  */
 export class MemoryStore implements SweepingStore {
@@ -58,13 +59,10 @@ export class MemoryStore implements SweepingStore {
   readonly #claimId = new Uint32Array(4)
   #size = 0
 
-  constructor({ keysMax = KEYS_MAX_DEFAULT, clock = systemClock }: MemoryStoreOptions = {}) {
-    if (!Number.isInteger(keysMax) || keysMax < 1 || keysMax > KEYS_MAX_BOUND) {
-      throw new OptionError(
-        `keysMax: expected an integer from 1 to ${KEYS_MAX_BOUND}, received ${received(keysMax)}. ` +
-          `Leave it out for ${KEYS_MAX_DEFAULT}.`,
-      )
-    }
+  constructor(options: MemoryStoreOptions = {}) {
+    const given = givenOptions('MemoryStore', options, new Set(['keysMax', 'clock']))
+    const { keysMax = KEYS_MAX_DEFAULT, clock = systemClock } = given
+    requireInteger('keysMax', keysMax, 1, KEYS_MAX_BOUND)
     this.#keysMax = keysMax
     this.#clock = clock
     this.#table = new MemoryTable(keysMax)

@@ -1,0 +1,6 @@
+export { runStoreCase } from './store/context.ts'
+export type { StoreContext } from './store/context.ts'
+export type { StoreEffects, StoreOpenContext, StoreSuiteOptions } from './store/options.ts'
+export { storeProperties } from './store/properties.ts'
+export type { StoreCase, StoreNeed, StoreProperty } from './store/property.ts'
+export { testStore } from './store/test-store.ts'

@@ -1,0 +1,34 @@
+import type { Clock, Store } from '@oncemq/core'
+
+/** What {@link testStore} needs to know about a store: how to open a handle on it. */
+export interface StoreSuiteOptions<Tx = unknown> {
+  /**
+   * Makes a new handle on the records of `namespace`; the suite opens and closes it. Several handles on one namespace
+   * stand for several processes and share its records; a store of one process gives the same object again.
+   */
+  open(context: StoreOpenContext): Store | Promise<Store>
+  /**
+   * Whether the store takes the given clock for all its times; the suite then moves it, and is exact and quick. Else
+   * it waits for the store's own clock, with short leases.
+   * @default false
+   */
+  readonly virtualTime?: boolean
+  /** The handler's own writes; needed for a store with `guarantees.transactional`. */
+  readonly effects?: StoreEffects<Tx>
+}
+
+export interface StoreOpenContext {
+  /** Letters, digits and underscores, at most 30, new for each test: a table, collection, prefix or file name. */
+  readonly namespace: string
+  readonly clock: Clock
+}
+
+/** A table of the user's own, in the same database as the records. */
+export interface StoreEffects<Tx> {
+  /** Makes what `write` needs, outside of any transaction. */
+  prepare?(namespace: string): Promise<void>
+  /** Writes one row with this name in the transaction. */
+  write(tx: Tx, namespace: string, name: string): Promise<void>
+  /** Counts the committed rows with this name, seen from outside of any transaction. */
+  count(namespace: string, name: string): Promise<number>
+}
