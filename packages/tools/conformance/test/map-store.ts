@@ -1,0 +1,208 @@
+import type {
+  ClaimAnswer,
+  ClaimRequest,
+  ClaimUpdate,
+  Clock,
+  CompleteUpdate,
+  Finding,
+  StoredRecord,
+  SweepingStore,
+  TransactionalStore,
+  UpdateAnswer,
+} from '@oncemq/core'
+
+export interface MapRecord {
+  state: 'running' | 'done' | 'free'
+  claimId: string
+  epoch: number
+  attempts: number
+  leaseUntilMs: number
+  expiresAtMs: number
+  fingerprint: string | undefined
+  label: string | undefined
+  result: Uint8Array | undefined
+}
+
+/** A namespace's records and the rows of its user's own table: what outlives a handle. */
+export class MapDatabase {
+  records = new Map<string, MapRecord>()
+  rows: string[] = []
+}
+
+/**
+ * The smallest correct store, each rule in a method of its own: the broken stores override one each. Every step awaits
+ * once before it reads, so that calls of several handles interleave.
+ */
+export class MapStore implements SweepingStore, TransactionalStore<string[]> {
+  readonly name: string = 'map'
+  readonly guarantees = {
+    durable: true,
+    sharedBy: 'process',
+    transactional: true,
+    expiryGranularityMs: 1,
+  } as const
+  readonly batching = { batchMax: 100, batchesInFlightMax: 2 }
+  protected readonly database: MapDatabase
+  protected readonly clock: Clock
+
+  constructor(database: MapDatabase, clock: Clock) {
+    this.database = database
+    this.clock = clock
+  }
+
+  async open(): Promise<readonly Finding[]> {
+    return []
+  }
+
+  async close(): Promise<void> {}
+
+  async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
+    await Promise.resolve()
+    return batch.map((request) => this.claimOne(request))
+  }
+
+  async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
+    await Promise.resolve()
+    return batch.map((update) => this.updateOne(update))
+  }
+
+  async inspect(ids: readonly string[]): Promise<readonly (StoredRecord | undefined)[]> {
+    await Promise.resolve()
+    return ids.map((id) => this.inspectOne(id))
+  }
+
+  async forget(ids: readonly string[]): Promise<void> {
+    for (const id of ids) this.database.records.delete(this.keyOf(id))
+  }
+
+  async sweep(limit: number): Promise<number> {
+    const nowMs = this.clock.nowMs()
+    const expired = [...this.database.records].filter(([, record]) => this.isSwept(record, nowMs))
+    for (const [key] of expired.slice(0, limit)) this.database.records.delete(key)
+    return Math.min(limit, expired.length)
+  }
+
+  async transaction(work: (tx: string[]) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
+    const rows: string[] = []
+    const update = await work(rows)
+    const repeated = this.record(update.id)?.state === 'done'
+    const answer = this.updateOne(update)
+    if (answer === 'ok' && !repeated) this.database.rows.push(...rows)
+    return answer
+  }
+
+  claimOne(request: ClaimRequest): ClaimAnswer {
+    const nowMs = this.clock.nowMs()
+    const found = this.record(request.id)
+    if (found?.state === 'running' && this.isRepeated(found, request)) return this.grantAgain(found, request)
+    if (found?.state === 'running' && !this.isLeaseOver(found, nowMs)) {
+      return { status: 'busy', epoch: found.epoch, leaseRemainingMs: found.leaseUntilMs - nowMs }
+    }
+    if (found?.state === 'done' && !this.isRetentionOver(found, nowMs)) {
+      return { status: 'done', fingerprint: found.fingerprint, result: this.resultOf(found) }
+    }
+    return this.grant(found, request)
+  }
+
+  updateOne(update: ClaimUpdate): UpdateAnswer {
+    const found = this.record(update.id)
+    if (found === undefined || !this.isOwned(found, update)) return 'lost'
+    if (found.state === 'done' && update.op === 'complete') return this.completeAgain()
+    if (found.state !== 'running') return 'lost'
+    if (update.op === 'renew') this.renew(found, update.leaseMs, update.retentionMs)
+    else if (update.op === 'complete') this.complete(found, update)
+    else this.release(update.id, found, update.retentionMs, update.attempts)
+    return 'ok'
+  }
+
+  inspectOne(id: string): StoredRecord | undefined {
+    const found = this.record(id)
+    if (found === undefined) return undefined
+    const { claimId: _claimId, leaseUntilMs, expiresAtMs, ...fields } = found
+    const nowMs = this.clock.nowMs()
+    const leaseRemainingMs = found.state === 'running' ? leaseUntilMs - nowMs : 0
+    return { ...fields, leaseRemainingMs, expiresInMs: expiresAtMs - nowMs }
+  }
+
+  keyOf(id: string): string {
+    return id
+  }
+
+  record(id: string): MapRecord | undefined {
+    return this.database.records.get(this.keyOf(id))
+  }
+
+  isRepeated(found: MapRecord, { claimId }: ClaimRequest): boolean {
+    return found.claimId === claimId
+  }
+
+  isOwned(found: MapRecord, { claimId }: ClaimUpdate): boolean {
+    return found.claimId === claimId
+  }
+
+  isLeaseOver(found: MapRecord, nowMs: number): boolean {
+    return found.leaseUntilMs <= nowMs
+  }
+
+  isRetentionOver(found: MapRecord, nowMs: number): boolean {
+    return found.expiresAtMs <= nowMs
+  }
+
+  isSwept(found: MapRecord, nowMs: number): boolean {
+    return found.expiresAtMs <= nowMs
+  }
+
+  attemptOf(found: MapRecord | undefined): number {
+    return found === undefined || found.state === 'done' ? 1 : found.attempts + 1
+  }
+
+  epochOf(found: MapRecord | undefined): number {
+    return (found?.epoch ?? 0) + 1
+  }
+
+  grant(found: MapRecord | undefined, request: ClaimRequest): ClaimAnswer {
+    const { id, claimId, fingerprint, label } = request
+    const [epoch, attempts] = [this.epochOf(found), this.attemptOf(found)]
+    const record: MapRecord = {
+      ...{ state: 'running', claimId, epoch, attempts, fingerprint, label, result: undefined },
+      ...{ leaseUntilMs: 0, expiresAtMs: 0 },
+    }
+    this.renew(record, request.leaseMs, request.retentionMs)
+    this.database.records.set(this.keyOf(id), record)
+    return { status: 'granted', epoch, attempt: attempts }
+  }
+
+  grantAgain(found: MapRecord, { leaseMs, retentionMs }: ClaimRequest): ClaimAnswer {
+    this.renew(found, leaseMs, retentionMs)
+    return { status: 'granted', epoch: found.epoch, attempt: found.attempts }
+  }
+
+  renew(found: MapRecord, leaseMs: number, retentionMs: number): void {
+    found.leaseUntilMs = this.clock.nowMs() + leaseMs
+    found.expiresAtMs = found.leaseUntilMs + retentionMs
+  }
+
+  complete(found: MapRecord, { retentionMs, result }: CompleteUpdate): void {
+    found.state = 'done'
+    found.expiresAtMs = this.clock.nowMs() + retentionMs
+    found.result = this.kept(result)
+  }
+
+  completeAgain(): UpdateAnswer {
+    return 'ok'
+  }
+
+  release(_id: string, found: MapRecord, retentionMs: number, attempts: number): void {
+    found.state = 'free'
+    found.attempts = attempts
+    found.expiresAtMs = this.clock.nowMs() + retentionMs
+  }
+
+  kept(result: Uint8Array | undefined): Uint8Array | undefined {
+    return result === undefined ? undefined : new Uint8Array(result)
+  }
+
+  resultOf({ result }: MapRecord): Uint8Array | undefined {
+    return this.kept(result)
+  }
+}
