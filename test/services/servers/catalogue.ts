@@ -4,6 +4,7 @@ import { mysqlServers } from './mysql.ts'
 import { postgresServers } from './postgres.ts'
 import { rabbitmqServers } from './rabbitmq.ts'
 import { redisServers } from './redis.ts'
+import { rocketmqServers } from './rocketmq/recipe.ts'
 
 /** Every server that the tests can have. */
 export const servers = [
@@ -13,6 +14,7 @@ export const servers = [
   ...postgresServers,
   ...mysqlServers,
   ...mariadbServers,
+  ...rocketmqServers,
 ] as const
 
 export type ServerName = (typeof servers)[number]['name']
