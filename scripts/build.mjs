@@ -1,6 +1,7 @@
 // Builds every package in one go: tsup makes the JavaScript, TypeScript the declarations (tsup cannot with
 // TypeScript 7, which has no compiler API). What is built follows from each package.json: an export or a bin
 // that points at `./dist/x.js` is made from `src/x.ts`. A new package needs no configuration of its own.
+// `--pack=FOLDER` also puts there what would be published.
 import { spawnSync } from 'node:child_process'
 import {
   cpSync,
@@ -12,13 +13,16 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { build } from 'tsup'
 import { packageFolders } from './fingerprint.mjs'
+import { withLock } from './lock.mjs'
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc')
+const PNPM = join(ROOT, 'node_modules/pnpm/bin/pnpm.cjs')
 // The oldest Node that the packages promise.
 const TARGET = 'node20'
 
@@ -111,13 +115,32 @@ function declarationConfig(packages, folder) {
   }
 }
 
-async function main() {
+function pack(folder) {
+  const args = [PNPM, '--recursive', '--filter=./packages/**', 'pack', `--pack-destination=${folder}`]
+  const { status } = spawnSync(process.execPath, args, { cwd: ROOT, stdio: ['ignore', 'ignore', 'inherit'] })
+  if (status !== 0) throw new Error('the packages could not be packed: see above')
+}
+
+async function buildAll() {
   const started = performance.now()
   const packages = publicPackages()
   for (const entry of packages) await buildJavaScript(entry)
   process.chdir(ROOT)
   if (!buildDeclarations(packages)) throw new Error('the declarations could not be built: see above')
   console.log(`${packages.length} packages built in ${((performance.now() - started) / 1000).toFixed(1)} s`)
+}
+
+async function main() {
+  const { values } = parseArgs({ options: { pack: { type: 'string' } } })
+  // A build empties `dist` first: another must not pack at that moment.
+  await withLock(
+    join(ROOT, '.cache', 'build.lock'),
+    () => console.log('waiting for another build'),
+    async () => {
+      await buildAll()
+      if (values.pack !== undefined) pack(resolve(values.pack))
+    },
+  )
 }
 
 try {

@@ -22,9 +22,8 @@ export interface Tarball {
 
 /** Builds everything and packs every public package into `folder`, just as a release does. */
 export async function packAll(folder: string): Promise<Tarball[]> {
-  await succeed(['scripts/build.mjs'])
-  const pnpm = 'node_modules/pnpm/bin/pnpm.cjs'
-  await succeed([pnpm, '--recursive', '--filter=./packages/**', 'pack', `--pack-destination=${folder}`])
+  const { code, output } = await runProgram(process.execPath, ['scripts/build.mjs', `--pack=${folder}`], ROOT)
+  if (code !== 0) throw new Error(`the build ended with ${code}:\n${output}`)
   const files = new Set(readdirSync(folder))
   return publicManifests().map((manifest) => {
     const name = `${manifest.name.replace('@', '').replace('/', '-')}-${manifest.version}.tgz`
@@ -39,9 +38,4 @@ export function publicManifests(): Manifest[] {
     .filter((path) => /^[^/]+(\/[^/]+)?\/package\.json$/.test(path) && !path.includes('node_modules'))
     .map((path) => JSON.parse(readFileSync(join(ROOT, 'packages', path), 'utf8')) as Manifest)
     .filter((manifest) => manifest.private !== true)
-}
-
-async function succeed(args: readonly string[]): Promise<void> {
-  const { code, output } = await runProgram(process.execPath, args, ROOT)
-  if (code !== 0) throw new Error(`${args.join(' ')} ended with ${code}:\n${output}`)
 }
