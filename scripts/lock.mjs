@@ -1,21 +1,24 @@
 // One set-up at a time: two `npm test` in one clone would else write the same node_modules together.
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Failure } from './failure.mjs'
 
 const WAIT_MAX_MS = 15 * 60_000
 const POLL_MS = 200
-// A lock is written just after it is created; an empty one that stays so belongs to nobody.
-const EMPTY_GRACE_MS = 5_000
+// The holder touches its lock; one that nobody touches is abandoned, also if its pid is now another process's.
+const TOUCH_MS = 5_000
+const UNTOUCHED_MAX_MS = 60_000
 
 /** Runs `work` while holding the lock file; a lock whose process has ended is taken over. */
 export async function withLock(file, onWait, work) {
   mkdirSync(dirname(file), { recursive: true })
   await acquire(file, onWait)
+  const timer = setInterval(() => utimesSync(file, new Date(), new Date()), TOUCH_MS)
   try {
     return await work()
   } finally {
+    clearInterval(timer)
     rmSync(file, { force: true })
   }
 }
@@ -51,8 +54,8 @@ function tryCreate(file) {
 function isAbandoned(file) {
   try {
     const pid = Number(readFileSync(file, 'utf8'))
-    if (pid === 0) return Date.now() - statSync(file).mtimeMs > EMPTY_GRACE_MS
-    return !isAlive(pid)
+    if (Date.now() - statSync(file).mtimeMs > UNTOUCHED_MAX_MS) return true
+    return pid !== 0 && !isAlive(pid) // 0: created a moment ago, and about to be written.
   } catch {
     return false // Released in this very moment: the next attempt gets it.
   }

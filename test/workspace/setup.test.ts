@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { Clone, INSTALLS } from './clone.ts'
 
 const ENDED_PID = 2 ** 22 + 1 // Above the largest pid that Linux gives.
+const LONG_AGO = new Date(0)
 const LOCK = '.cache/setup.lock'
 
 describe('a set-up that works', () => {
@@ -37,8 +38,14 @@ describe('a set-up that works', () => {
 
   test('takes over from one that was killed', async () => {
     using clone = new Clone(INSTALLS)
-    mkdirSync(join(clone.folder, '.cache'))
-    writeFileSync(join(clone.folder, LOCK), String(ENDED_PID))
+    clone.write(LOCK, String(ENDED_PID))
+    expect((await clone.run(['start'])).code).toBe(7)
+  })
+
+  test('takes over from one that was killed and whose pid is in use again', async () => {
+    using clone = new Clone(INSTALLS)
+    clone.write(LOCK, String(process.pid))
+    utimesSync(join(clone.folder, LOCK), LONG_AGO, LONG_AGO)
     expect((await clone.run(['start'])).code).toBe(7)
   })
 })
