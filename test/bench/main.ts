@@ -1,0 +1,44 @@
+import { cpus } from 'node:os'
+import { benchConsumers } from './consumer-suite.ts'
+import { heading, writeRows } from './report.ts'
+import type { Row } from './report.ts'
+import { settingsOf, usage } from './settings.ts'
+import type { Settings } from './settings.ts'
+import { benchStore } from './store-suite.ts'
+import { benchStores } from './stores/index.ts'
+
+/**
+ * Speed, as ratios within interleaved runs on one machine. The figures of two machines, or of two days, say nothing about
+ * each other.
+ */
+async function main(): Promise<void> {
+  const settings = readSettings()
+  if (settings === undefined) return
+  const { stores, suites, json } = settings
+  const chosen = benchStores.filter(({ name }) => stores.length === 0 || stores.includes(name))
+  console.log(`Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? 'unknown processor'}`)
+  const rows: Row[] = []
+  if (suites.includes('store')) {
+    console.log(`\nA store alone: claim and completion of each message\n${heading}`)
+    for (const store of chosen) rows.push(...(await benchStore(store, settings)))
+  }
+  if (suites.includes('consumer')) {
+    console.log(`\nThe whole consumer on RabbitMQ, with a handler that does nothing\n${heading}`)
+    rows.push(...(await benchConsumers(chosen, settings)))
+  }
+  if (json !== undefined) await writeRows(json, rows)
+}
+
+function readSettings(): Settings | undefined {
+  try {
+    const settings = settingsOf(process.argv.slice(2))
+    if (settings !== 'help') return settings
+    console.log(usage)
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${usage}`)
+    process.exitCode = 2
+  }
+  return undefined
+}
+
+await main()

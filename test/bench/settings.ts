@@ -1,0 +1,53 @@
+import { parseArgs } from 'node:util'
+
+/** What the command line says. */
+export interface Settings {
+  readonly suites: readonly string[]
+  /** Names of stores; all of them when empty. */
+  readonly stores: readonly string[]
+  readonly rounds: number
+  readonly durationMs: number
+  readonly messages: number
+  readonly json: string | undefined
+}
+
+export const usage = `npm run bench -- [--suite store|consumer] [--store NAME]... [--rounds N] [--duration-ms N]
+                [--messages N] [--json FILE]
+
+  --suite        what is measured; both by default
+  --store        only this store; may be given several times
+  --rounds       counted runs of each variant, after one that warms up; 3 by default
+  --duration-ms  length of each run of the store suite; 700 by default
+  --messages     messages of each run of the consumer suite; 10000 by default
+  --json         also writes the rows to FILE`
+
+/** @throws Error that says which argument is wrong. */
+export function settingsOf(args: readonly string[]): Settings | 'help' {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      suite: { type: 'string', multiple: true, default: ['store', 'consumer'] },
+      store: { type: 'string', multiple: true, default: [] },
+      rounds: { type: 'string', default: '3' },
+      'duration-ms': { type: 'string', default: '700' },
+      messages: { type: 'string', default: '10000' },
+      json: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) return 'help'
+  return {
+    suites: values.suite,
+    stores: values.store,
+    rounds: count('--rounds', values.rounds),
+    durationMs: count('--duration-ms', values['duration-ms']),
+    messages: count('--messages', values.messages),
+    json: values.json,
+  }
+}
+
+function count(name: string, text: string): number {
+  const value = Number(text)
+  if (Number.isSafeInteger(value) && value > 0) return value
+  throw new Error(`${name}: expected a whole number above 0, received '${text}'`)
+}

@@ -1,0 +1,6 @@
+import type { BenchStore } from './bench-store.ts'
+import { memory } from './memory.ts'
+import { sqlite } from './sqlite.ts'
+
+/** Every store that is measured. */
+export const benchStores: readonly BenchStore[] = [memory, sqlite]

@@ -1,0 +1,22 @@
+import { MemoryStore } from '@oncemq/core'
+import type { BenchStore } from './bench-store.ts'
+
+/** Against a plain map of keys in this process: the least that any deduplication costs. */
+export const memory: BenchStore = {
+  name: 'memory',
+  async open() {
+    const done = new Map<string, boolean>()
+    return {
+      store: new MemoryStore({ keysMax: 20_000_000 }),
+      naive: {
+        async handle(key) {
+          done.set(key, false)
+          done.set(key, true)
+        },
+      },
+      async close() {
+        done.clear()
+      },
+    }
+  },
+}
