@@ -1,5 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
-import { LOCK_WAIT_MS, whenFree } from './lock.ts'
+import { isBusy } from './errors.ts'
+import { LOCK_WAIT_MS, lockOf, whenFree } from './lock.ts'
 import type { Settings } from './options.ts'
 import { ensureSchema } from './schema.ts'
 
@@ -8,25 +9,42 @@ export function describe({ source }: Settings): string {
   return 'path' in source ? `the database ${source.path}` : 'the injected database'
 }
 
-/** Gives a connection that is set up and has the tables. */
+/** Gives a connection that is set up, can write, and has the tables. */
 export async function connect(settings: Settings): Promise<DatabaseSync> {
-  const { source, table } = settings
-  if ('path' in source) return openFile(source.path, settings)
-  await whenFree(() => ensureSchema(source.database, table), settings)
-  return source.database
-}
-
-async function openFile(path: string, settings: Settings): Promise<DatabaseSync> {
-  const database = new DatabaseSync(path, { timeout: LOCK_WAIT_MS })
+  const { source } = settings
+  if ('database' in source) return prepare(source.database, '', settings)
+  const database = new DatabaseSync(source.path, { timeout: LOCK_WAIT_MS })
   try {
-    // To change a file to WAL takes a lock of its own, for which processes that start together compete.
-    await whenFree(() => {
-      database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${settings.synchronous}`)
-      ensureSchema(database, settings.table)
-    }, settings)
-    return database
+    const pragmas = `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${settings.synchronous}`
+    return await prepare(database, pragmas, settings)
   } catch (error) {
     database.close()
     throw error
+  }
+}
+
+async function prepare(database: DatabaseSync, pragmas: string, settings: Settings): Promise<DatabaseSync> {
+  // To change a file to WAL takes a lock of its own, for which processes that start together compete.
+  await whenFree(() => {
+    database.exec(pragmas)
+    ensureSchema(database, settings.table)
+  }, settings)
+  requireWritable(database, settings.table)
+  return database
+}
+
+/** SQLite opens a file that may not be written for reading, without a word, and lets a transaction begin. */
+function requireWritable(database: DatabaseSync, table: string): void {
+  try {
+    lockOf(database)()
+  } catch (error) {
+    // Where others write, we can.
+    if (isBusy(error)) return
+    throw error
+  }
+  try {
+    database.exec(`DELETE FROM "${table}_meta" WHERE false`)
+  } finally {
+    database.exec('ROLLBACK')
   }
 }
