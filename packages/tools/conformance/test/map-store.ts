@@ -163,10 +163,9 @@ export class MapStore implements SweepingStore, TransactionalStore<string[]> {
   grant(found: MapRecord | undefined, request: ClaimRequest): ClaimAnswer {
     const { id, claimId, fingerprint, label } = request
     const [epoch, attempts] = [this.epochOf(found), this.attemptOf(found)]
-    const record: MapRecord = {
-      ...{ state: 'running', claimId, epoch, attempts, fingerprint, label, result: undefined },
-      ...{ leaseUntilMs: 0, expiresAtMs: 0 },
-    }
+    const times = { leaseUntilMs: 0, expiresAtMs: 0 }
+    const given = { claimId, epoch, attempts, fingerprint, label }
+    const record: MapRecord = { state: 'running', result: undefined, ...given, ...times }
     this.renew(record, request.leaseMs, request.retentionMs)
     this.database.records.set(this.keyOf(id), record)
     return { status: 'granted', epoch, attempt: attempts }
