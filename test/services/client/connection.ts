@@ -46,8 +46,12 @@ export class Connection {
     })
   }
 
-  close(): void {
-    this.#socket.end()
+  /** Ends the supervisor and all its servers; answers when they and their data are gone. */
+  async endSupervisor(): Promise<void> {
+    const closed = once(this.#socket, 'close')
+    await this.call('end', {})
+    this.#socket.ref()
+    await closed
   }
 
   #settle(response: Response): void {
@@ -69,18 +73,22 @@ export async function openConnection(socketPath: string): Promise<Connection> {
   return new Connection(socket)
 }
 
-/** Starts a supervisor that ends with this process, and answers the path of its socket. */
-export async function startSupervisor(): Promise<string> {
+/**
+ * Starts a supervisor and answers the path of its socket. It ends with this process, unless it stays: then it
+ * ends when it is told to.
+ */
+export async function startSupervisor({ stays = false } = {}): Promise<string> {
   // Detached: Ctrl-C reaches this process alone, and the supervisor learns of its end by the closed pipe.
-  const child = spawn(process.execPath, [SUPERVISE], { stdio: ['pipe', 'pipe', 'inherit'], detached: true })
+  const child = stays
+    ? spawn(process.execPath, [SUPERVISE, '--stay'], { stdio: ['ignore', 'pipe', 'ignore'], detached: true })
+    : spawn(process.execPath, [SUPERVISE], { stdio: ['pipe', 'pipe', 'inherit'], detached: true })
   child.unref()
   const lines = createInterface({ input: child.stdout })
-  const [socketPath] = (await Promise.race([
-    once(lines, 'line'),
-    once(child, 'exit').then(() => {
-      throw new Error('the process that owns the servers did not start')
-    }),
-  ])) as [string]
+  const failed = once(child, 'exit').then(() => {
+    throw new Error('the process that owns the servers did not start')
+  })
+  const [socketPath] = (await Promise.race([once(lines, 'line'), failed])) as [string]
+  failed.catch(() => {})
   lines.close()
   child.stdout.destroy()
   return socketPath

@@ -6,6 +6,6 @@ export default async function setup(): Promise<() => Promise<void>> {
   process.env[SOCKET_VARIABLE] = socketPath
   return async () => {
     const connection = await openConnection(socketPath)
-    await connection.call('end', {})
+    await connection.endSupervisor()
   }
 }

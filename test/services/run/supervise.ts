@@ -62,7 +62,7 @@ const handlers: {
   acquire: (params) => supervisor.acquire(params),
   do: (params) => supervisor.do(params),
   release: (params) => supervisor.release(params),
-  install: (params) => supervisor.install(params),
+  close: (params) => supervisor.closeShared(params),
   list: () => supervisor.list(),
   end() {
     setImmediate(() => void end())

@@ -1,11 +1,10 @@
 import { join } from 'node:path'
 import { Unavailable } from '../install/command.ts'
 import { servers } from '../servers/catalogue.ts'
-import type { Description } from './server.ts'
 import type { Ports } from './ports.ts'
-import type { Acquired, Calls, Listed, State } from './protocol.ts'
+import type { Acquired, Calls, Listed } from './protocol.ts'
 import type { Recipe } from './recipe.ts'
-import type { RunningServer } from './server.ts'
+import type { Description, RunningServer, State } from './server.ts'
 import { startServer, type Wanted } from './start-server.ts'
 
 interface Held {
@@ -16,6 +15,8 @@ interface Held {
   reason?: string
   server?: RunningServer
   opened: Promise<RunningServer>
+  /** Ends even what is still on its way to be a server. */
+  close?: () => Promise<void>
 }
 
 /** Owns every server of a test run: starts each at its first need, shares it, and ends them all. */
@@ -51,17 +52,16 @@ export class Supervisor {
 
   async release({ id }: Calls['release']['params']): Promise<null> {
     const held = this.#held.get(id)
-    if (held?.own !== true) return null
-    this.#held.delete(id)
-    await held.opened.then(
-      (server) => server.close(),
-      () => {},
-    )
+    if (held?.own === true) await this.#close(held)
     return null
   }
 
-  async install({ name }: Calls['install']['params']): Promise<null> {
-    await findRecipe(name).install()
+  async closeShared({ name }: Calls['close']['params']): Promise<null> {
+    for (const [key, held] of this.#shared) {
+      if (held.name !== name) continue
+      this.#shared.delete(key)
+      await this.#close(held)
+    }
     return null
   }
 
@@ -76,16 +76,27 @@ export class Supervisor {
   }
 
   async close(): Promise<void> {
-    const servers = [...this.#held.values()].flatMap(({ server }) => server ?? [])
-    await Promise.allSettled(servers.map((server) => server.close()))
+    const closers = [...this.#held.values()].flatMap(({ close }) => close ?? [])
+    await Promise.allSettled(closers.map((close) => close()))
     this.#ports.close()
+  }
+
+  async #close(held: Held): Promise<void> {
+    this.#held.delete(held.id)
+    await held.opened.catch(() => {})
+    await held.close?.()
   }
 
   #open(recipe: Recipe, wanted: Wanted): Held {
     const id = ++this.#lastId
     const folder = join(this.#folder, `${recipe.name}-${id}`)
-    const opened = startServer(recipe, wanted, { folder, ports: this.#ports })
-    const held: Held = { id, name: recipe.name, own: wanted.own, state: 'starting', opened }
+    const opened = startServer(recipe, wanted, {
+      folder,
+      ports: this.#ports,
+      enter: (state) => void Object.assign(held, { state }),
+      atEnd: (close) => void Object.assign(held, { close }),
+    })
+    const held: Held = { id, name: recipe.name, own: wanted.own, state: 'installing', opened }
     this.#held.set(id, held)
     held.opened.then(
       (server) => Object.assign(held, { server, state: 'ready' }),
