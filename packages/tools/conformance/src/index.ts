@@ -1,3 +1,5 @@
+export type { Property, PropertyCase } from './property.ts'
+export { registerProperties } from './register.ts'
 export { runStoreCase } from './store/context.ts'
 export type { StoreContext } from './store/context.ts'
 export type { StoreEffects, StoreOpenContext, StoreSuiteOptions } from './store/options.ts'

@@ -1,9 +1,7 @@
-import { describe, test } from 'vitest'
+import { registerProperties } from '../register.ts'
 import { runStoreCase } from './context.ts'
 import type { StoreSuiteOptions } from './options.ts'
 import { storeProperties } from './properties.ts'
-
-const CASE_TIMEOUT_MS = 60_000
 
 /**
  * Registers with vitest every property that a store must keep. A store that passes needs no other tests of the
@@ -11,17 +9,5 @@ const CASE_TIMEOUT_MS = 60_000
  * @example testStore('memory', { open: ({ clock }) => new MemoryStore({ clock }), virtualTime: true })
  */
 export function testStore<Tx = unknown>(name: string, options: StoreSuiteOptions<Tx>): void {
-  describe(`store ${name}`, () => {
-    for (const property of storeProperties) {
-      describe(property.name, () => {
-        for (const testCase of property.cases) {
-          // oxlint-disable-next-line vitest/expect-expect -- a case asserts by itself: it runs without vitest too.
-          test(testCase.name, { timeout: CASE_TIMEOUT_MS }, async ({ skip }) => {
-            const skipped = await runStoreCase(options, testCase)
-            if (skipped !== undefined) skip(skipped)
-          })
-        }
-      })
-    }
-  })
+  registerProperties(`store ${name}`, storeProperties, (testCase) => runStoreCase(options, testCase))
 }

@@ -1,0 +1,25 @@
+import { describe, test } from 'vitest'
+import type { Property, PropertyCase } from './property.ts'
+
+const CASE_TIMEOUT_MS = 60_000
+
+/** Makes one vitest test of each case. `runCase` answers why the case was skipped, or undefined. */
+export function registerProperties<Context, Need extends string>(
+  title: string,
+  properties: readonly Property<Context, Need>[],
+  runCase: (testCase: PropertyCase<Context, Need>) => Promise<string | undefined>,
+): void {
+  describe(title, () => {
+    for (const { name, cases } of properties) {
+      describe(name, () => {
+        for (const testCase of cases) {
+          // oxlint-disable-next-line vitest/expect-expect -- a case asserts by itself: it runs without vitest too.
+          test(testCase.name, { timeout: CASE_TIMEOUT_MS }, async ({ skip }) => {
+            const skipped = await runCase(testCase)
+            if (skipped !== undefined) skip(skipped)
+          })
+        }
+      })
+    }
+  })
+}
