@@ -2,7 +2,8 @@ import { MemorySegment } from './memory-segment.ts'
 
 // A segment of about this many records grows or is swept in well under a millisecond.
 const SEGMENT_KEYS = 4096
-const SEGMENTS_MIN = 256
+// The first bits of an id choose its segment: there is one bit at least.
+const SEGMENTS_MIN = 2
 
 /**
  * Records by 128-bit id, cut into segments by the id's first bits. Each segment grows and is swept alone, so that no
