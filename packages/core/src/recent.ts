@@ -13,8 +13,9 @@ interface Remembered extends RecentlyDone {
 const RESULT_BYTES_MAX = 4096
 
 /**
- * Keys done a moment ago, answered without asking the store. Two generations: when the young one is full it becomes
- * the old one and the old one goes, so that it holds between half of `keysMax` and all of it at a constant cost.
+ * Keys done a moment ago, answered without asking the store. Two generations: when the young one is full it
+ * becomes the old one and the old one goes, so that it holds between half of `keysMax` and all of it at a
+ * constant cost.
  */
 export class Recent {
   readonly #generationMax: number
@@ -34,7 +35,10 @@ export class Recent {
     return found !== undefined && this.#clock.monotonicMs() < found.untilMs ? found : undefined
   }
 
-  /** Remembers a key, but no large result: the store has it. */
+  /**
+   * Remembers a key, but no large result: the store has it. A copy, since the bytes may be cut from a large
+   * buffer.
+   */
   add(id: string, { fingerprint, result }: RecentlyDone): void {
     if (this.#generationMax === 0 || this.#ttlMs === 0) return
     if (result !== undefined && result.byteLength > RESULT_BYTES_MAX) return
@@ -42,7 +46,8 @@ export class Recent {
       this.#old = this.#young
       this.#young = new Map()
     }
-    this.#young.set(id, { fingerprint, result, untilMs: this.#clock.monotonicMs() + this.#ttlMs })
+    const kept = result && new Uint8Array(result)
+    this.#young.set(id, { fingerprint, result: kept, untilMs: this.#clock.monotonicMs() + this.#ttlMs })
   }
 
   delete(id: string): void {
