@@ -1,0 +1,175 @@
+import { describe, expect, test } from 'vitest'
+
+import { Batcher } from '../src/batcher.ts'
+import { settle } from './elapse.ts'
+
+interface Sent {
+  readonly batch: readonly number[]
+  readonly answer: () => void
+  readonly fail: (error: unknown) => void
+}
+
+const isFault = (error: unknown): boolean => error instanceof RangeError
+
+/** A batcher whose batches wait for the test to answer them; each request is answered by ten times itself. */
+function heldBatcher(batchMax: number, batchesInFlightMax: number) {
+  const sent: Sent[] = []
+  const send = (batch: readonly number[]): Promise<readonly number[]> => {
+    const { promise, resolve, reject } = Promise.withResolvers<readonly number[]>()
+    sent.push({ batch, answer: () => resolve(batch.map((each) => each * 10)), fail: reject })
+    return promise
+  }
+  const batcher = new Batcher(send, { batchMax, batchesInFlightMax }, isFault)
+  const ended: string[] = []
+  const submit = (...requests: number[]): void => {
+    for (const request of requests) {
+      batcher.submit(request).then(
+        (answer) => ended.push(`${request}: ${answer}`),
+        (error: unknown) => ended.push(`${request}: ${String(error)}`),
+      )
+    }
+  }
+  return { submit, sent, ended, batches: () => sent.map(({ batch }) => batch) }
+}
+
+describe('gathering', () => {
+  test('a lone request leaves in the same turn, without a timer', async () => {
+    const { submit, sent } = heldBatcher(8, 1)
+    submit(1)
+    for (let microtask = 0; microtask < 3 && sent.length === 0; microtask += 1) await Promise.resolve()
+    expect(sent).toHaveLength(1)
+  })
+
+  test('all requests of one turn share a batch', async () => {
+    const { submit, batches } = heldBatcher(8, 1)
+    submit(1, 2)
+    submit(3)
+    await settle()
+    expect(batches()).toEqual([[1, 2, 3]])
+  })
+
+  test('while one batch is on its way, the next gathers', async () => {
+    const { submit, sent, batches } = heldBatcher(8, 4)
+    submit(1)
+    await settle()
+    submit(2)
+    await settle()
+    submit(3)
+    await settle()
+    expect(batches()).toEqual([[1]])
+    sent[0]?.answer()
+    await settle()
+    expect(batches()).toEqual([[1], [2, 3]])
+  })
+
+  test('a further batch leaves beside those under way only when it is full, up to the limit', async () => {
+    const { submit, sent, batches } = heldBatcher(2, 2)
+    submit(1, 2, 3)
+    await settle()
+    expect(batches()).toEqual([[1, 2]])
+    submit(4, 5, 6, 7)
+    await settle()
+    expect(batches()).toEqual([
+      [1, 2],
+      [3, 4],
+    ])
+    sent[1]?.answer()
+    await settle()
+    expect(batches()).toEqual([
+      [1, 2],
+      [3, 4],
+      [5, 6],
+    ])
+  })
+
+  test('no batch is larger than the cap', async () => {
+    const { submit, sent, batches } = heldBatcher(3, 1)
+    submit(1, 2, 3, 4, 5, 6, 7)
+    for (let count = 0; count < 3; count += 1) {
+      await settle()
+      sent[count]?.answer()
+    }
+    await settle()
+    expect(batches()).toEqual([[1, 2, 3], [4, 5, 6], [7]])
+  })
+})
+
+describe('answers', () => {
+  test('come in the order of the requests, also when a later batch is answered first', async () => {
+    const { submit, sent, ended } = heldBatcher(2, 2)
+    submit(1, 2, 3, 4)
+    await settle()
+    sent[1]?.answer()
+    await settle()
+    expect(ended).toEqual([])
+    sent[0]?.answer()
+    await settle()
+    expect(ended).toEqual(['1: 10', '2: 20', '3: 30', '4: 40'])
+  })
+
+  test('a batch that fails does not keep the next one waiting', async () => {
+    const { submit, sent, ended } = heldBatcher(2, 2)
+    submit(1, 2, 3, 4)
+    await settle()
+    sent[0]?.fail('down')
+    sent[1]?.answer()
+    await settle()
+    expect(ended).toEqual(['1: down', '2: down', '3: 30', '4: 40'])
+  })
+
+  test('after a failure, the lane goes on', async () => {
+    const { submit, sent, ended } = heldBatcher(2, 1)
+    submit(1)
+    await settle()
+    sent[0]?.fail('down')
+    await settle()
+    submit(2)
+    await settle()
+    sent[1]?.answer()
+    await settle()
+    expect(ended).toEqual(['1: down', '2: 20'])
+  })
+})
+
+describe('the fault of one entry', () => {
+  /** Refuses each batch that holds a bad entry, as a database refuses a statement. */
+  function refusing(bad: ReadonlySet<number>, batchMax = 64) {
+    let calls = 0
+    const send = (batch: readonly number[]): Promise<readonly number[]> => {
+      calls += 1
+      if (batch.some((each) => bad.has(each))) return Promise.reject(new RangeError('fault'))
+      return Promise.resolve(batch.map((each) => each * 10))
+    }
+    return { batcher: new Batcher(send, { batchMax, batchesInFlightMax: 1 }, isFault), calls: () => calls }
+  }
+
+  test.each([[[0]], [[63]], [[31, 32]], [[0, 1, 2, 3, 62, 63]]])(
+    'never fails its neighbours: %j',
+    async (bad) => {
+      const { batcher } = refusing(new Set(bad))
+      const requests = Array.from({ length: 64 }, (_, each) => each)
+      const answers = await Promise.allSettled(requests.map((each) => batcher.submit(each)))
+      const failed = requests.filter((each) => answers[each]?.status === 'rejected')
+      expect(failed).toEqual(bad)
+      for (const each of requests.filter((request) => !bad.includes(request))) {
+        expect(answers[each]).toEqual({ status: 'fulfilled', value: each * 10 })
+      }
+    },
+  )
+
+  test('costs a number of calls that is bounded by the batch', async () => {
+    const all = Array.from({ length: 64 }, (_, each) => each)
+    const { batcher, calls } = refusing(new Set(all))
+    await Promise.allSettled(all.map((each) => batcher.submit(each)))
+    expect(calls()).toBe(127)
+  })
+
+  test('is told apart from a store that is down: that batch is not sent in parts', async () => {
+    const { submit, sent, ended } = heldBatcher(4, 1)
+    submit(1, 2)
+    await settle()
+    sent[0]?.fail('down')
+    await settle()
+    expect([sent.length, ended]).toEqual([1, ['1: down', '2: down']])
+  })
+})

@@ -1,0 +1,145 @@
+import { describe, expect, test } from 'vitest'
+
+import { isOncemqError, recordId } from '../src/index.ts'
+import { payloadHash, readableLabel, requireKey } from '../src/identity.ts'
+
+const MEGABYTE = 2 ** 20
+
+// Each pair is one key to some store, server or client: folded, trimmed, normalised, cut or split.
+const hostileKeys = [
+  'a',
+  'A',
+  'a ',
+  ' a',
+  'a\t',
+  'a\u00a0',
+  'a\u200b',
+  'a\ufeff',
+  '\u00e9',
+  'e\u0301',
+  '\u00c9',
+  'e',
+  '\u017f',
+  's',
+  'ss',
+  '\u00df',
+  'i',
+  '\u0131',
+  '\u0130',
+  'a\0',
+  '\0a',
+  '\0',
+  '\u2400',
+  'a\0b',
+  'ab',
+  '\ud83d',
+  '\ude00',
+  '\ud83d\ude00',
+  '\ude00\ud83d',
+  '\ufffd',
+  'a\ud83d',
+  'a\ude00',
+  '\ud83e',
+  ':',
+  '1:',
+  '1:a',
+  '7:billing',
+  'a:b',
+  'a/b',
+  'utf16:1:a',
+  '{"$gt":""}',
+  '$where',
+  '__proto__',
+  'constructor',
+  "' OR 1=1 --",
+  '../../etc/passwd',
+  '%00',
+  '1',
+  '01',
+  '1.0',
+  'x'.repeat(MEGABYTE),
+  `${'x'.repeat(MEGABYTE)}y`,
+  `${'x'.repeat(MEGABYTE)} `,
+]
+
+describe('the id of a record', () => {
+  test('differs for all keys that are not the same string', () => {
+    const ids = hostileKeys.map((key) => recordId('billing', key))
+    expect(new Set(ids).size).toBe(hostileKeys.length)
+    expect(new Set(hostileKeys).size).toBe(hostileKeys.length)
+  })
+
+  test('is 32 lower-case hexadecimal digits, always the same', () => {
+    for (const key of hostileKeys) {
+      const id = recordId('billing', key)
+      expect(id).toMatch(/^[0-9a-f]{32}$/)
+      expect(recordId('billing', key)).toBe(id)
+    }
+  })
+
+  test('differs between groups, wherever group and key are cut', () => {
+    const whole = 'ab1:2:c\ud83d\ude00\0é'
+    const ids = Array.from({ length: whole.length - 1 }, (_, cut) =>
+      recordId(whole.slice(0, cut + 1), whole.slice(cut + 1)),
+    )
+    expect(new Set(ids).size).toBe(ids.length)
+  })
+
+  test('does not change from one version to the next: the records of a store depend on it', () => {
+    expect(recordId('billing', 'order-1')).toBe('8ef3be588e8695cc41f20c1e29010021')
+    expect(recordId('billing', '\ud83d')).toBe('fb220ffb267bbd6840f31134f44ebd0a')
+  })
+})
+
+describe('a key', () => {
+  test.each([
+    ['an empty string', '', 'an empty string'],
+    ['undefined', undefined, 'undefined'],
+    ['a number', 7, '7'],
+    ['NaN', Number.NaN, 'NaN'],
+    ['an object', { secret: 'payload' }, 'an object (Object)'],
+    ['an object without prototype', Object.create(null) as object, 'an object (no prototype)'],
+    ['an array', ['secret'], 'an object (Array)'],
+    ['a symbol', Symbol('secret'), 'a symbol'],
+    ['a bigint', 1n, 'a bigint'],
+    ['a function', () => 'secret', 'a function'],
+    ['a buffer', Buffer.from('secret'), 'an object (Buffer)'],
+  ])('is not %s', (_, key, what) => {
+    let thrown: unknown
+    try {
+      requireKey(key)
+    } catch (error) {
+      thrown = error
+    }
+    expect(isOncemqError(thrown) && thrown.code).toBe('ONCEMQ_KEY_INVALID')
+    expect(String(thrown)).toContain(`received ${what};`)
+    expect(String(thrown)).not.toContain('secret')
+  })
+
+  test('may be any other string', () => {
+    for (const key of hostileKeys) expect(() => requireKey(key)).not.toThrow()
+  })
+})
+
+test('the label for people is short, well-formed and without NUL, whatever the key', () => {
+  for (const key of hostileKeys) {
+    const label = readableLabel('billing', key)
+    expect(label.length).toBeLessThanOrEqual(256)
+    expect(label.isWellFormed()).toBe(true)
+    expect(label).not.toContain('\0')
+  }
+  expect(readableLabel('billing', 'order-1')).toBe('billing/order-1')
+})
+
+test('a cut through a pair of surrogates leaves a well-formed label', () => {
+  const key = '\ud83d\ude00'.repeat(200)
+  expect([readableLabel('ab', key), readableLabel('abc', key)].every((label) => label.isWellFormed())).toBe(
+    true,
+  )
+})
+
+test('the hash of a payload depends on its bytes alone', () => {
+  expect(payloadHash(Buffer.from('a'))).toBe(payloadHash(new Uint8Array([97])))
+  expect(payloadHash(Buffer.from('a'))).not.toBe(payloadHash(Buffer.from('a ')))
+  expect(payloadHash(new Uint8Array())).toMatch(/^[0-9a-f]{32}$/)
+})
