@@ -61,6 +61,7 @@ function rejected(reason: 'missing-key' | 'invalid-key', error: OncemqError, eve
 function keyMissing(): OncemqError {
   return new OncemqError(
     'ONCEMQ_KEY_MISSING',
-    "key: expected one, received a message without; stamp an id at the producer, or set missingKey to 'hash' or 'process'",
+    'key: expected one, received a message without; ' +
+      "stamp an id at the producer, or set missingKey to 'hash' or 'process'",
   )
 }

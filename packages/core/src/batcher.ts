@@ -7,10 +7,10 @@ interface Pending<Request, Answer> {
 }
 
 /**
- * Group commit: while one batch is on its way, the next gathers. A lone request leaves at the end of the current
- * turn of the event loop's microtasks, never by a timer, so all messages of one read of the socket share a batch.
- * A further batch leaves beside those under way only when it is full. Answers are given out in the order in which the
- * requests came, also when a later batch is answered first.
+ * Group commit: while one batch is on its way, the next gathers. A lone request leaves at the end of the
+ * current turn of the event loop's microtasks, never by a timer, so all messages of one read of the socket
+ * share a batch. A further batch leaves beside those under way only when it is full. Answers are given out in
+ * the order in which the requests came, also when a later batch is answered first.
  */
 export class Batcher<Request, Answer> {
   readonly #send: (batch: readonly Request[]) => Promise<readonly Answer[]>
@@ -21,7 +21,10 @@ export class Batcher<Request, Answer> {
   #scheduled = false
   #previous: Promise<void> | undefined
 
-  /** `divisible` says of an error whether it may be one entry's fault, so that the batch is to be sent in parts. */
+  /**
+   * `divisible` says of an error whether it may be one entry's fault, so that the batch is to be sent in
+   * parts.
+   */
   constructor(
     send: (batch: readonly Request[]) => Promise<readonly Answer[]>,
     limits: StoreBatching,

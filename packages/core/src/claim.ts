@@ -9,12 +9,15 @@ import type { RecentlyDone } from './recent.ts'
 import type { ClaimUpdate, CompleteUpdate, UpdateAnswer } from './store.ts'
 
 /**
- * How a claim ended for a handler that succeeded. `unconfirmed`: the store could not be told before the lease ended, and
- * is still being told in the background.
+ * How a claim ended for a handler that succeeded. `unconfirmed`: the store could not be told before the lease
+ * ended, and is still being told in the background.
  */
 export type Completion = 'completed' | 'lost' | 'unconfirmed'
 
-/** Why a key is given back: the handler failed, will never succeed (attempts start afresh), or was not started. */
+/**
+ * Why a key is given back: the handler failed, will never succeed (attempts start afresh), or was not
+ * started.
+ */
 export type ReleaseReason = 'failed' | 'permanent' | 'unstarted'
 
 /** What a claim needs of its deduplicator. */
@@ -33,8 +36,8 @@ const RESULT_BYTES_MAX = 1_048_576
 const BACKGROUND_MAX_MS = 3_600_000
 
 /**
- * The right to process one key, granted to one delivery. It ends once, by `complete` or by `release`; until then its
- * lease is renewed.
+ * The right to process one key, granted to one delivery. It ends once, by `complete` or by `release`; until
+ * then its lease is renewed.
  *
  *   running ──complete──▶ telling ──ok──▶ completed
  *      │                     ├──lost──▶ lost
@@ -69,8 +72,8 @@ export class Claim {
   }
 
   /**
-   * Records that the key is done, with an optional result of up to 1 MiB for duplicates, and retries until the lease
-   * ends. Never rejects; a second call answers what the first did.
+   * Records that the key is done, with an optional result of up to 1 MiB for duplicates, and retries until
+   * the lease ends. Never rejects; a second call answers what the first did.
    */
   complete(result?: Uint8Array): Promise<Completion> {
     this.#end ??= this.#complete(result)

@@ -134,7 +134,8 @@ export class Claims<Tx> {
           const claim = new Claim(this.#home, identity, asking.lease, answer)
           const isLate = this.#settings.clock.monotonicMs() >= asking.lease.deadlineMs
           if (!isLate || ++late === LATE_ANSWERS_MAX) return this.#granted(claim, isLate)
-          // The answer came when its lease was as good as over. Asking again with the same claim id starts it anew.
+          // The answer came when its lease was as good as over. Asking again with the same claim id starts it
+          // anew.
           this.#keeper.drop(asking.lease)
         }
       }
@@ -220,7 +221,10 @@ export class Claims<Tx> {
     return { id, claimId, leaseMs, retentionMs, fingerprint, label, lease: new Lease(id, claimId) }
   }
 
-  /** A lease is trusted from the moment before its claim is sent, which is never later than its start in the store. */
+  /**
+   * A lease is trusted from the moment before its claim is sent, which is never later than its start in the
+   * store.
+   */
   #sendClaims(calls: StoreCalls, batch: readonly Asking[]): Promise<readonly ClaimAnswer[]> {
     const sentAtMs = this.#settings.clock.monotonicMs()
     for (const asking of batch) this.#keeper.start(asking.lease, sentAtMs)

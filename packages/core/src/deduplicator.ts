@@ -64,8 +64,8 @@ export class Deduplicator<Tx = undefined> {
   }
 
   /**
-   * Opens the store, reports what its start-up checks found, and tests it. Idempotent. The first delivery does it too;
-   * call it at start to see a wrong set-up before any message does.
+   * Opens the store, reports what its start-up checks found, and tests it. Idempotent. The first delivery
+   * does it too; call it at start to see a wrong set-up before any message does.
    * @throws OncemqError when the store cannot be used.
    */
   open(): Promise<void> {
@@ -108,7 +108,8 @@ export class Deduplicator<Tx = undefined> {
   }
 
   /**
-   * Forgets a key, so that its next message runs again. Other processes may answer from memory for `recentMs` more.
+   * Forgets a key, so that its next message runs again. Other processes may answer from memory for `recentMs`
+   * more.
    * @throws OncemqError for a key that cannot be used or a store that is down.
    */
   async forget(key: string): Promise<void> {
@@ -149,9 +150,9 @@ export class Deduplicator<Tx = undefined> {
   }
 
   /**
-   * Lets no further delivery in, waits until the handlers that run have ended (up to `timeoutMs`, 30000 by default), and
-   * closes the store if it is the last one to use it. Idempotent. What has not ended by then loses nothing: its lease
-   * runs out and its message comes again.
+   * Lets no further delivery in, waits until the handlers that run have ended (up to `timeoutMs`, 30000 by
+   * default), and closes the store if it is the last one to use it. Idempotent. What has not ended by then
+   * loses nothing: its lease runs out and its message comes again.
    */
   close({ timeoutMs = 30_000 }: { timeoutMs?: number } = {}): Promise<void> {
     requireInteger('timeoutMs', timeoutMs, 0, DAY_MS)

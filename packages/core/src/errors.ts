@@ -1,6 +1,6 @@
 /**
- * Every error that oncemq throws, by its stable code. `docs/errors.md` explains each for people; a test holds the two
- * together. Branch on `code`, never on a message.
+ * Every error that oncemq throws, by its stable code. `docs/errors.md` explains each for people; a test holds
+ * the two together. Branch on `code`, never on a message.
  */
 export const errorTable = Object.freeze({
   ONCEMQ_OPTION_INVALID: { retryable: false, meaning: 'An option has a value that it cannot have.' },
@@ -83,8 +83,8 @@ export class OptionError extends OncemqError {
 }
 
 /**
- * Thrown by a handler that knows that a retry is of no use: the message goes to the dead-letter target at once. The
- * key is not done, so that a replay from there runs.
+ * Thrown by a handler that knows that a retry is of no use: the message goes to the dead-letter target at
+ * once. The key is not done, so that a replay from there runs.
  * @example throw new PermanentError('the account is closed')
  */
 export class PermanentError extends OncemqError {

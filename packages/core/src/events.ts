@@ -54,7 +54,10 @@ const names = [
 
 type Listener<Name extends EventName> = (event: Events[Name]) => void
 
-/** Typed events of one deduplicator, counted, and published to `node:diagnostics_channel` where someone listens. */
+/**
+ * Typed events of one deduplicator, counted, and published to `node:diagnostics_channel` where someone
+ * listens.
+ */
 export class EventHub {
   readonly #consumerGroup: string
   readonly #listeners = new Map<EventName, Set<Listener<never>>>()
@@ -77,7 +80,9 @@ export class EventHub {
     return { ...this.#counts }
   }
 
-  /** Counts the event; builds it only if someone listens. A listener that throws never disturbs a delivery. */
+  /**
+   * Counts the event; builds it only if someone listens. A listener that throws never disturbs a delivery.
+   */
   emit<Name extends EventName>(name: Name, build: () => Events[Name]): void {
     this.#counts[name] += 1
     const listeners = this.#listeners.get(name) as Set<Listener<Name>> | undefined

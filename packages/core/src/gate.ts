@@ -1,7 +1,8 @@
 import type { Clock } from './clock.ts'
 
 /**
- * Something that others wait for, each with a bound of their own. Waiters are woken in the order in which they came.
+ * Something that others wait for, each with a bound of their own. Waiters are woken in the order in which
+ * they came.
  */
 export class Gate {
   readonly #waiters = new Set<(woken: boolean) => void>()
@@ -15,7 +16,10 @@ export class Gate {
     for (const wake of this.#waiters) wake(true)
   }
 
-  /** Resolves with true when the gate opens, with false after `delayMs` or when `signal` aborts. Never rejects. */
+  /**
+   * Resolves with true when the gate opens, with false after `delayMs` or when `signal` aborts. Never
+   * rejects.
+   */
   wait(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<boolean> {
     if (signal?.aborted) return Promise.resolve(false)
     return new Promise((resolve) => {

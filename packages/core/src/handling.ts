@@ -19,8 +19,8 @@ export interface HandlerContext<Tx = undefined> {
 }
 
 /**
- * Does the work. What it answers is kept with the record and given to duplicates: bytes, or nothing. A throw gives the
- * key back for another attempt, a `PermanentError` for none.
+ * Does the work. What it answers is kept with the record and given to duplicates: bytes, or nothing. A throw
+ * gives the key back for another attempt, a `PermanentError` for none.
  */
 export type Handler<Tx = undefined> = (
   context: HandlerContext<Tx>,

@@ -14,9 +14,9 @@ export interface Identity {
 }
 
 /**
- * The id of a record: the first 128 bits of SHA-256 over the length-prefixed consumer group and the key. The prefix
- * keeps ('a', 'bc') and ('ab', 'c') apart. No folding of case, spaces or Unicode. A string with lone surrogates has no
- * UTF-8 form of its own, so such a pair is hashed as UTF-16 under another prefix.
+ * The id of a record: the first 128 bits of SHA-256 over the length-prefixed consumer group and the key. The
+ * prefix keeps ('a', 'bc') and ('ab', 'c') apart. No folding of case, spaces or Unicode. A string with lone
+ * surrogates has no UTF-8 form of its own, so such a pair is hashed as UTF-16 under another prefix.
  */
 export function recordId(group: string, key: string): string {
   const parts = `${group.length}:${group}${key}`
@@ -40,6 +40,7 @@ export function requireKey(key: unknown): asserts key is string {
   const what = key === '' ? 'an empty string' : received(key)
   throw new OncemqError(
     'ONCEMQ_KEY_INVALID',
-    `key: expected a non-empty string, received ${what}; give each business event an id of its own, as a string`,
+    `key: expected a non-empty string, received ${what}; ` +
+      'give each business event an id of its own, as a string',
   )
 }

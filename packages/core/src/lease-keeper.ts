@@ -2,8 +2,8 @@ import type { Clock, Timer } from './clock.ts'
 import type { RenewUpdate, UpdateAnswer } from './store.ts'
 
 /**
- * A lease as this process sees it: from the sending of the claim (never later than the store's own start of it) until
- * a margin before its end, by the monotonic clock.
+ * A lease as this process sees it: from the sending of the claim (never later than the store's own start of
+ * it) until a margin before its end, by the monotonic clock.
  */
 export class Lease {
   readonly id: string
@@ -50,8 +50,8 @@ export interface LeaseKeeperSettings {
 }
 
 /**
- * Renews the leases of running handlers and takes away those that could not be renewed in time. The tick is shorter
- * than the margin, so a handler is told before another worker can be granted its key.
+ * Renews the leases of running handlers and takes away those that could not be renewed in time. The tick is
+ * shorter than the margin, so a handler is told before another worker can be granted its key.
  *
  *   sent      +1/3 renew     +2/3 renew again     9/10 deadline    1 end in the store
  *    ├───────────┼────────────────┼───────────────────┼───────────────┤

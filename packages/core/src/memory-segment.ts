@@ -12,8 +12,8 @@ export const FREE = 3
 /** What {@link MemorySegment.find} answers for an id without a record. */
 export const ABSENT = -1
 
-// One record is 14 words of 32 bits (56 bytes): id 4, claim id 4, epoch 1, attempts and state 1, and two doubles.
-// An empty slot has state 0.
+// One record is 14 words of 32 bits (56 bytes): id 4, claim id 4, epoch 1, attempts and state 1, and two
+// doubles. An empty slot has state 0.
 const RECORD_WORDS = 14
 const CLAIM = 4
 const EPOCH = 8
@@ -25,16 +25,16 @@ const EXPIRES_AT = 6
 const STATE_BITS = 2
 const STATE_MASK = 3
 
-// Linear probing stays short up to this load; growing by a quarter wastes little memory and copies a record about
-// four times in all.
+// Linear probing stays short up to this load; growing by a quarter wastes little memory and copies a record
+// about four times in all.
 const LOAD_MAX = 0.8
 const GROWTH = 1.25
 const CAPACITY_MIN = 8
 
 /**
- * A part of a {@link MemoryTable}: records packed into one buffer, open addressing with linear probing, removal by
- * shifting back (Knuth, TAOCP 3, 6.4, algorithm R), so that no tombstones gather. A slot number is valid until the
- * next `insert`, `remove` or `sweep`.
+ * A part of a {@link MemoryTable}: records packed into one buffer, open addressing with linear probing,
+ * removal by shifting back (Knuth, TAOCP 3, 6.4, algorithm R), so that no tombstones gather. A slot number is
+ * valid until the next `insert`, `remove` or `sweep`.
  */
 export class MemorySegment {
   size = 0

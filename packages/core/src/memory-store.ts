@@ -16,8 +16,8 @@ import { givenOptions, requireInteger } from './validate.ts'
 
 export interface MemoryStoreOptions {
   /**
-   * Most keys held at a time. When they are reached and none has expired, claims fail rather than a key be forgotten.
-   * Minimum 1, maximum 100 million.
+   * Most keys held at a time. When they are reached and none has expired, claims fail rather than a key be
+   * forgotten. Minimum 1, maximum 100 million.
    * @default 1_000_000
    */
   readonly keysMax?: number
@@ -34,12 +34,12 @@ const MAKE_ROOM_KEYS = 256
 const STATE_NAMES = { [RUNNING]: 'running', [DONE]: 'done', [FREE]: 'free' } as const
 
 /**
- * Keeps records in this process's memory. It forgets them when the process ends, and no other process sees them: a
- * message that is redelivered after a restart, or to another worker, runs again. For tests, for a single worker whose
- * broker alone repeats, and for measuring; else take a store on disk or on a server.
+ * Keeps records in this process's memory. It forgets them when the process ends, and no other process sees
+ * them: a message that is redelivered after a restart, or to another worker, runs again. For tests, for a
+ * single worker whose broker alone repeats, and for measuring; else take a store on disk or on a server.
  *
- * Takes 70 to 88 bytes a key: see {@link MemoryTable}. Work a call is bounded: the table grows and is swept in
- * segments.
+ * Takes 70 to 88 bytes a key: see {@link MemoryTable}. Work a call is bounded: the table grows and is swept
+ * in segments.
  * @throws OptionError when an option is wrong.
  * @example const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'billing' })
  */

@@ -6,12 +6,14 @@ const SEGMENT_KEYS = 4096
 const SEGMENTS_MIN = 2
 
 /**
- * Records by 128-bit id, cut into segments by the id's first bits. Each segment grows and is swept alone, so that no
- * single call pays for the whole table (one `Map` of ten million keys stops the process for a second when it grows).
+ * Records by 128-bit id, cut into segments by the id's first bits. Each segment grows and is swept alone, so
+ * that no single call pays for the whole table (one `Map` of ten million keys stops the process for a second
+ * when it grows).
  *
- * A record takes 56 bytes: id 16, claim id 16 (exact, so that only its owner completes it, and may repeat that), lease
- * end 8, expiry 8, epoch 4, attempts and state 4. At the load of 0.64 to 0.8 that is 70 to 88 bytes a key. A label, a
- * fingerprint or a result adds an object beside it: about 60 bytes and its own length.
+ * A record takes 56 bytes: id 16, claim id 16 (exact, so that only its owner completes it, and may repeat
+ * that), lease end 8, expiry 8, epoch 4, attempts and state 4. At the load of 0.64 to 0.8 that is 70 to 88
+ * bytes a key. A label, a fingerprint or a result adds an object beside it: about 60 bytes and its own
+ * length.
  */
 export class MemoryTable {
   readonly #segments: readonly MemorySegment[]

@@ -1,8 +1,8 @@
 import { OncemqError } from './errors.ts'
 
 /**
- * Stands around what comes after it. The first registered is outermost; what it answers is the outcome; without
- * calling `next` nothing after it runs.
+ * Stands around what comes after it. The first registered is outermost; what it answers is the outcome;
+ * without calling `next` nothing after it runs.
  */
 export type Middleware<Message, Outcome> = (
   message: Message,
@@ -26,8 +26,8 @@ export function compose<Message, Outcome>(
         if (called) {
           throw new OncemqError(
             'ONCEMQ_NEXT_TWICE',
-            `next(): expected one call in middleware '${middleware.name || position}', received a second; await the ` +
-              `first one's outcome instead`,
+            `next(): expected one call in middleware '${middleware.name || position}', received a second; ` +
+              `await the first one's outcome instead`,
           )
         }
         called = true

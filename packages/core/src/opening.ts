@@ -4,7 +4,10 @@ import type { Finding, Store } from './store.ts'
 
 const users = new WeakMap<Store, number>()
 
-/** Opens a store for one more deduplicator. @throws StoreError `ONCEMQ_STORE_UNSAFE` for a finding not accepted. */
+/**
+ * Opens a store for one more deduplicator. @throws StoreError `ONCEMQ_STORE_UNSAFE` for a finding not
+ * accepted.
+ */
 export async function openStore(store: Store, accepted: readonly string[], events: EventHub): Promise<void> {
   const findings = await store.open()
   for (const finding of findings) events.emit('finding', () => finding)

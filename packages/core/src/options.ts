@@ -14,13 +14,13 @@ export interface DeduplicatorOptions<Tx = undefined> {
   /** Where the records are. The deduplicator opens it; the last one to close closes it. */
   store: Store | TransactionalStore<Tx>
   /**
-   * Who consumes: the same key is processed once per group. Name the purpose (`billing`), not the process. 1 to 200
-   * characters.
+   * Who consumes: the same key is processed once per group. Name the purpose (`billing`), not the process. 1
+   * to 200 characters.
    */
   consumerGroup: string
   /**
-   * `lease`: for effects outside the database. `transactional`: the handler gets `context.tx`, and its writes commit
-   * together with the record; needs a store that is transactional.
+   * `lease`: for effects outside the database. `transactional`: the handler gets `context.tx`, and its writes
+   * commit together with the record; needs a store that is transactional.
    * @default 'lease'
    */
   strategy?: Strategy
@@ -30,18 +30,20 @@ export interface DeduplicatorOptions<Tx = undefined> {
    */
   leaseMs?: number
   /**
-   * How long a key stays done: at least the longest time after which the broker or a producer may send the message
-   * again. From `leaseMs` to 3153600000000 (100 years).
+   * How long a key stays done: at least the longest time after which the broker or a producer may send the
+   * message again. From `leaseMs` to 3153600000000 (100 years).
    * @default 86400000
    */
   retentionMs?: number
   /**
-   * How often a handler is started for a message, crashes included, before the message is dead-lettered. 1 to 30000.
+   * How often a handler is started for a message, crashes included, before the message is dead-lettered. 1 to
+   * 30000.
    * @default 16
    */
   attemptsMax?: number
   /**
-   * How long a delivery waits for a key that is busy before it is given back to the broker for later. 0 to 86400000.
+   * How long a delivery waits for a key that is busy before it is given back to the broker for later. 0 to
+   * 86400000.
    * @default 30000
    */
   busyWaitMs?: number
@@ -51,7 +53,8 @@ export interface DeduplicatorOptions<Tx = undefined> {
    */
   busyWaitersMax?: number
   /**
-   * How long a delivery waits for a store that is down before it is given back and the consumer pauses. 0 to 86400000.
+   * How long a delivery waits for a store that is down before it is given back and the consumer pauses. 0 to
+   * 86400000.
    * @default 10000
    */
   outageHoldMs?: number
@@ -66,7 +69,8 @@ export interface DeduplicatorOptions<Tx = undefined> {
    */
   storeDown?: 'hold' | 'process'
   /**
-   * What happens to a message without a key: `process` it without protection, `reject` it, or `hash` its payload.
+   * What happens to a message without a key: `process` it without protection, `reject` it, or `hash` its
+   * payload.
    * @default 'process'
    */
   missingKey?: 'process' | 'reject' | 'hash'
@@ -76,13 +80,14 @@ export interface DeduplicatorOptions<Tx = undefined> {
    */
   fingerprint?: boolean
   /**
-   * What happens to a key that comes again with another payload: `dead-letter`, `process` without protection, or `ack`.
+   * What happens to a key that comes again with another payload: `dead-letter`, `process` without protection,
+   * or `ack`.
    * @default 'dead-letter'
    */
   conflict?: 'dead-letter' | 'process' | 'ack'
   /**
-   * What happens when the handler succeeded and the store stayed out of reach until the lease ended: `ack` the message
-   * (its effect is there) or `requeue` it (it may run again).
+   * What happens when the handler succeeded and the store stayed out of reach until the lease ended: `ack`
+   * the message (its effect is there) or `requeue` it (it may run again).
    * @default 'ack'
    */
   onCompleteFailure?: 'ack' | 'requeue'
@@ -92,7 +97,8 @@ export interface DeduplicatorOptions<Tx = undefined> {
    */
   recentMax?: number
   /**
-   * For how long they are: as long, a key forgotten by another process may still be taken for done. 0 to 60000.
+   * For how long they are: as long, a key forgotten by another process may still be taken for done. 0 to
+   * 60000.
    * @default 5000
    */
   recentMs?: number
@@ -169,7 +175,10 @@ const choices = {
 
 const known = new Set([...Object.keys(deduplicatorDefaults), 'store', 'consumerGroup', 'clock', 'random'])
 
-/** Checks the options once. @throws OptionError that says what was expected, what was received, and the remedy. */
+/**
+ * Checks the options once. @throws OptionError that says what was expected, what was received, and the
+ * remedy.
+ */
 export function settingsOf<Tx>(options: DeduplicatorOptions<Tx>): Settings<Tx> {
   const given = givenOptions('createDeduplicator', options, known)
   const settings = {
@@ -188,7 +197,8 @@ export function settingsOf<Tx>(options: DeduplicatorOptions<Tx>): Settings<Tx> {
   }
   if (!Array.isArray(settings.acceptFindings)) {
     throw new OptionError(
-      `acceptFindings: expected an array of codes, received ${received(settings.acceptFindings)}; give [] for none`,
+      `acceptFindings: expected an array of codes, received ${received(settings.acceptFindings)}; ` +
+        'give [] for none',
     )
   }
   settings.storeTimeoutMs = Math.min(settings.storeTimeoutMs, given.storeTimeoutMs ?? settings.leaseMs)
@@ -203,7 +213,8 @@ function requireStore(store: unknown): void {
   const missing = STORE_METHODS.find((method) => typeof (store as Store | undefined)?.[method] !== 'function')
   if (isObject && missing === undefined) return
   throw new OptionError(
-    `store: expected a store of oncemq, received ${received(store)}${isObject ? ` without ${missing}()` : ''}; ` +
+    'store: expected a store of oncemq, ' +
+      `received ${received(store)}${isObject ? ` without ${missing}()` : ''}; ` +
       `pass one around your database, such as new SqliteStore({ path }) or new MemoryStore()`,
   )
 }
@@ -234,7 +245,7 @@ function requireCombinations<Tx>(settings: Settings<Tx>): void {
   if (strategy !== 'transactional') return
   if (!store.guarantees.transactional) {
     throw new OptionError(
-      `strategy: expected a store with transactions for 'transactional', received '${store.name}', which has none; ` +
+      `strategy: expected a store with transactions for 'transactional', received '${store.name}' without; ` +
         `use strategy 'lease', or a store that has them`,
     )
   }

@@ -8,8 +8,8 @@ import type { Random } from './random.ts'
 const PROBE_BACKOFF = { firstMs: 50, factor: 2, maxMs: 5000 }
 
 /**
- * Whether the store is up. After a failure one probe at a time asks it, with growing waits, while everyone else waits
- * here; so a store that comes back meets one caller and then a full batch, not a herd.
+ * Whether the store is up. After a failure one probe at a time asks it, with growing waits, while everyone
+ * else waits here; so a store that comes back meets one caller and then a full batch, not a herd.
  *
  *   up ──fail(error)──▶ down ──probe fails──▶ down, after a longer wait
  *    ▲                    │

@@ -35,7 +35,9 @@ export type ProcessOutcome =
       /** False when the handler ran without protection. */
       readonly protected: boolean
     }
-  /** The handler succeeded, but the store could not be told before the lease ended; it is still being told. */
+  /**
+   * The handler succeeded, but the store could not be told before the lease ended; it is still being told.
+   */
   | { readonly status: 'unconfirmed'; readonly result: Uint8Array | undefined }
   /** The handler ended, but another worker had taken over: its outcome counts, not this one. */
   | { readonly status: 'lost' }

@@ -42,8 +42,8 @@ export type Work<Value, Tx> = (context: HandlerContext<Tx>) => Promise<Value> | 
 
 /**
  * Turns the outcome of a processing into that of a call.
- * @throws what `work` threw; OncemqError for a key that cannot be used, a conflict, used-up attempts, a store that is
- * down.
+ * @throws what `work` threw; OncemqError for a key that cannot be used, a conflict, used-up attempts, a store
+ *   that is down.
  */
 export async function runWork<Value, Tx>(
   work: Work<Value, Tx>,

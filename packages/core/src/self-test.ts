@@ -7,8 +7,9 @@ const PROBE_LEASE_MS = 10_000
 const PROBE_RETENTION_MS = 60_000
 
 /**
- * Claims, claims again, completes, claims once more and forgets a key of its own, so that a client that drops options,
- * a proxy that answers by itself, or a store that cannot write is noticed before a message depends on it.
+ * Claims, claims again, completes, claims once more and forgets a key of its own, so that a client that drops
+ * options, a proxy that answers by itself, or a store that cannot write is noticed before a message depends
+ * on it.
  * @throws OncemqError that the store threw, or `ONCEMQ_STORE_BROKEN`.
  */
 export async function selfTest(store: StoreCalls, name: string, random: Random): Promise<void> {

@@ -4,7 +4,10 @@ import type { OncemqError } from './errors.ts'
 import type { EventHub } from './events.ts'
 import type { ClaimAnswer, ClaimRequest, ClaimUpdate, Store, StoredRecord, UpdateAnswer } from './store.ts'
 
-/** The store as the core calls it: every call has a timeout, every failure is a {@link OncemqError} and an event. */
+/**
+ * The store as the core calls it: every call has a timeout, every failure is a {@link OncemqError} and an
+ * event.
+ */
 export class StoreCalls {
   readonly #store: Store
   readonly #timeoutMs: number

@@ -1,6 +1,7 @@
 /**
- * What a store does: six methods, batch first. A store owns atomicity and nothing else. The core owns retries,
- * timeouts, batching, waiting, caching, logging and metrics, and calls a store with valid arguments only.
+ * What a store does: six methods, batch first. A store owns atomicity and nothing else. The core owns
+ * retries, timeouts, batching, waiting, caching, logging and metrics, and calls a store with valid arguments
+ * only.
  *
  * One record per id. Its life:
  *
@@ -11,9 +12,9 @@
  *                      └───────────────┘  (claim also takes a running record whose lease has run out)
  *
  * For every method: calls may overlap; a batch has at least one entry and no id twice; answers stand at their
- * entries' positions; each entry is one atomic step of its own, and a batch need not be atomic as a whole. Every
- * comparison with time uses the store's clock, read inside that step. A call that throws has an unknown outcome:
- * the core repeats it, or a part of it, with the same ids and claim ids, which must be safe.
+ * entries' positions; each entry is one atomic step of its own, and a batch need not be atomic as a whole.
+ * Every comparison with time uses the store's clock, read inside that step. A call that throws has an unknown
+ * outcome: the core repeats it, or a part of it, with the same ids and claim ids, which must be safe.
  */
 export interface Store {
   /** Short lower-case name for events and messages, such as `sqlite`. */
@@ -22,27 +23,30 @@ export interface Store {
   readonly batching: StoreBatching
 
   /**
-   * Connects, creates what is missing, and checks the server's settings. Idempotent; works again after `close`.
-   * Answers what it found wrong: the core refuses `error` findings and reports the others.
+   * Connects, creates what is missing, and checks the server's settings. Idempotent; works again after
+   * `close`. Answers what it found wrong: the core refuses `error` findings and reports the others.
    * @throws StoreError when the store cannot be used.
    */
   open(): Promise<readonly Finding[]>
 
   /**
    * Asks for the right to process each id. In this order:
-   * 1. running with this claim id: `granted` with the epoch and attempt it has, the lease starting anew (the repetition
+   * 1. running with this claim id: `granted` with the epoch and attempt it has, the lease starting anew (the
+   *   repetition
    *    of a claim whose answer got lost);
-   * 2. absent, free, running with a lease that is over, or done with its retention over: becomes running with this claim
+   * 2. absent, free, running with a lease that is over, or done with its retention over: becomes running with
+   *   this claim
    *    id, fingerprint and label, epoch + 1, attempt + 1 (or 1 after done or absent): `granted`;
    * 3. running: `busy`;  4. done: `done`.
-   * A running record expires for the sweeper `leaseMs + retentionMs` from now, so that its epoch outlives its lease.
+   * A running record expires for the sweeper `leaseMs + retentionMs` from now, so that its epoch outlives its
+   * lease.
    */
   claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]>
 
   /**
-   * Changes records that are running with the entry's claim id, also after the lease's end if nobody took over:
-   * renew, complete or release. To complete what this claim id has completed already is `ok`. All else is `lost`
-   * and changes nothing.
+   * Changes records that are running with the entry's claim id, also after the lease's end if nobody took
+   * over: renew, complete or release. To complete what this claim id has completed already is `ok`. All else
+   * is `lost` and changes nothing.
    */
   update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]>
 
@@ -56,13 +60,18 @@ export interface Store {
   close(): Promise<void>
 }
 
-/** A store that can commit a completion together with the handler's own writes. `Tx` is what the handler writes with. */
+/**
+ * A store that can commit a completion together with the handler's own writes. `Tx` is what the handler
+ * writes with.
+ */
 export interface TransactionalStore<Tx> extends Store {
   /**
-   * Opens a transaction, runs `work` in it, applies the completion that `work` answers, and commits both or neither:
-   * `ok` after the commit; on `lost`, or when `work` throws, it has rolled back (and rethrows the same error).
-   * @throws StoreError with code `ONCEMQ_TRANSACTION_CONFLICT` when the database asks for the whole transaction to be
-   * run again (deadlock, serialization), `ONCEMQ_COMMIT_UNKNOWN` when the commit's outcome is not known.
+   * Opens a transaction, runs `work` in it, applies the completion that `work` answers, and commits both or
+   * neither: `ok` after the commit; on `lost`, or when `work` throws, it has rolled back (and rethrows the
+   * same error).
+   * @throws StoreError with code `ONCEMQ_TRANSACTION_CONFLICT` when the database asks for the whole
+   *   transaction to be run again (deadlock, serialization), `ONCEMQ_COMMIT_UNKNOWN` when the commit's
+   *   outcome is not known.
    */
   transaction(work: (tx: Tx) => Promise<CompleteUpdate>): Promise<UpdateAnswer>
 }
@@ -70,17 +79,22 @@ export interface TransactionalStore<Tx> extends Store {
 /** A store whose expired records do not go away by themselves. */
 export interface SweepingStore extends Store {
   /**
-   * Removes at most `limit` expired records in one short step that does not hold up claims, and answers how many went;
-   * fewer than `limit` means that nothing more is to be done now, or that another worker is sweeping.
+   * Removes at most `limit` expired records in one short step that does not hold up claims, and answers how
+   * many went; fewer than `limit` means that nothing more is to be done now, or that another worker is
+   * sweeping.
    */
   sweep(limit: number): Promise<number>
 }
 
-/** Facts that a store states about itself; tests and start-up checks read them instead of the store's name. */
+/**
+ * Facts that a store states about itself; tests and start-up checks read them instead of the store's name.
+ */
 export interface StoreGuarantees {
   /** Whether an answered completion survives the end of the process and, as configured, a power loss. */
   readonly durable: boolean
-  /** Who sees the same records: this process, the processes of this machine, or every machine that connects. */
+  /**
+   * Who sees the same records: this process, the processes of this machine, or every machine that connects.
+   */
   readonly sharedBy: 'process' | 'machine' | 'network'
   /** Whether it is a {@link TransactionalStore}. */
   readonly transactional: boolean

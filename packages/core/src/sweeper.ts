@@ -7,7 +7,9 @@ const SWEEP_LIMIT = 1000
 const CHUNKS_MAX = 100
 const BETWEEN_CHUNKS_MS = 20
 
-/** Sweeps a store's expired records now and then, a small chunk at a time, never keeping the process alive. */
+/**
+ * Sweeps a store's expired records now and then, a small chunk at a time, never keeping the process alive.
+ */
 export class Sweeper {
   readonly #store: SweepingStore | undefined
   readonly #everyMs: number

@@ -10,9 +10,9 @@ const CONFLICT_BACKOFF = { firstMs: 5, factor: 2, maxMs: 500 }
 const TRANSACTIONS_MAX = 8
 
 /**
- * Runs the handler in a transaction of the store and completes the claim in the same one, guarded by its claim id: so
- * of two handlers of one key, however they came to run at once, one commits. Runs the whole again when the database
- * asks for it (deadlock, serialization).
+ * Runs the handler in a transaction of the store and completes the claim in the same one, guarded by its
+ * claim id: so of two handlers of one key, however they came to run at once, one commits. Runs the whole
+ * again when the database asks for it (deadlock, serialization).
  */
 export async function commitTogether<Tx>(
   store: TransactionalStore<Tx>,

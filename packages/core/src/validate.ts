@@ -2,8 +2,8 @@ import { OptionError, received } from './errors.ts'
 
 /**
  * The options that were really given: those that are not `undefined`.
- * @throws OptionError when `options` is no object, or has an option that does not exist: a misspelt one must not be
- * ignored in silence.
+ * @throws OptionError when `options` is no object, or has an option that does not exist: a misspelt one must
+ *   not be ignored in silence.
  */
 export function givenOptions<Options extends object>(
   name: string,
@@ -24,7 +24,10 @@ export function givenOptions<Options extends object>(
   return Object.fromEntries(given) as Partial<Options>
 }
 
-/** @throws OptionError unless `value` is an integer from `min` to `max`. A name that ends in `Ms` is milliseconds. */
+/**
+ * @throws OptionError unless `value` is an integer from `min` to `max`. A name that ends in `Ms` is
+ * milliseconds.
+ */
 export function requireInteger(name: string, value: unknown, min: number, max: number): void {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) return
   const unit = name.endsWith('Ms') ? 'milliseconds, ' : ''
