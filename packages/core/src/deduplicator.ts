@@ -149,6 +149,11 @@ export class Deduplicator<Tx = undefined> {
     return this.#events.counts()
   }
 
+  /** Tells, as event `warning`, something that users should know and that has no outcome of its own. For adapters. */
+  warn(message: string): void {
+    this.#events.emit('warning', () => ({ message }))
+  }
+
   /**
    * Lets no further delivery in, waits until the handlers that run have ended (up to `timeoutMs`, 30000 by
    * default), and closes the store if it is the last one to use it. Idempotent. What has not ended by then
