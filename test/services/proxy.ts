@@ -26,6 +26,7 @@ export class FaultProxy {
   #replyBytesLeft = Infinity
   #swallows = false
   #refuses = false
+  #swallowed = 0
 
   private constructor(target: URL, listener: Listener) {
     this.#target = target
@@ -52,6 +53,11 @@ export class FaultProxy {
   /** How many connections go through it now. */
   get connections(): number {
     return this.#links.size
+  }
+
+  /** How many bytes of replies it has swallowed. */
+  get swallowed(): number {
+    return this.#swallowed
   }
 
   /** Cuts all connections, without a word of farewell. New ones are welcome. */
@@ -133,6 +139,7 @@ export class FaultProxy {
   #reply(link: Link, chunk: Buffer, pass: Pass): void {
     if (this.#swallows) {
       link.hasHole = true
+      this.#swallowed += chunk.length
       pass()
       return
     }

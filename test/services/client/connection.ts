@@ -46,6 +46,11 @@ export class Connection {
     })
   }
 
+  /** Ends the servers that were only for this process. */
+  close(): void {
+    this.#socket.end()
+  }
+
   /** Ends the supervisor and all its servers; answers when they and their data are gone. */
   async endSupervisor(): Promise<void> {
     const closed = once(this.#socket, 'close')

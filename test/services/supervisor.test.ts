@@ -1,0 +1,107 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
+import { openConnection, SOCKET_VARIABLE, startSupervisor } from './client/connection.ts'
+import { service, Unavailable } from './index.ts'
+import { isAlive, startTime, waitFor } from './run/processes.ts'
+import type { NodeDescription } from './run/server.ts'
+
+const GONE_MAX_MS = 10_000
+const settings = { args: [], env: {} }
+const children: ChildProcess[] = []
+
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill('SIGKILL')
+})
+
+/** A process that owns a redis by a supervisor of its own. */
+async function startHolder(): Promise<{
+  holder: ChildProcess
+  redis: number
+  supervisor: number
+  folder: string
+}> {
+  const script = fileURLToPath(new URL('fixtures/hold-server.ts', import.meta.url))
+  const env = { ...process.env, [SOCKET_VARIABLE]: undefined }
+  const holder = spawn(process.execPath, [script, 'redis-8'], { env, stdio: ['ignore', 'pipe', 'inherit'] })
+  children.push(holder)
+  const [line] = (await once(holder.stdout, 'data')) as [Buffer]
+  const [node] = JSON.parse(line.toString()) as NodeDescription[]
+  const folder = dirname(dirname(node?.log ?? ''))
+  return { holder, redis: node?.pid ?? 0, supervisor: await ownerOf(folder), folder }
+}
+
+async function ownerOf(folder: string): Promise<number> {
+  return Number((await readFile(join(folder, 'owner'), 'utf8')).split(' ')[0])
+}
+
+function isGone(pid: number): Promise<boolean> {
+  return waitFor(async () => !(await isAlive(pid)), GONE_MAX_MS)
+}
+
+function isRemoved(folder: string): Promise<boolean> {
+  return waitFor(() => Promise.resolve(!existsSync(folder)), GONE_MAX_MS)
+}
+
+describe('the end of a parent', () => {
+  test('ends its servers and removes their data, even if it was killed', async () => {
+    const { holder, redis, supervisor, folder } = await startHolder()
+    expect(await isAlive(redis)).toBe(true)
+    holder.kill('SIGKILL')
+    expect(await isGone(redis)).toBe(true)
+    expect(await isRemoved(folder)).toBe(true)
+    expect(await isGone(supervisor)).toBe(true)
+  })
+
+  test('ends its servers even if the supervisor was killed, whose data the next one removes', async () => {
+    const { redis, supervisor, folder } = await startHolder()
+    process.kill(supervisor, 'SIGKILL')
+    expect(await isGone(redis)).toBe(true)
+    expect(existsSync(folder)).toBe(true)
+    const connection = await openConnection(await startSupervisor())
+    expect(existsSync(folder)).toBe(false)
+    await connection.endSupervisor()
+  })
+
+  test('ends the servers of one of several clients', async () => {
+    const socketPath = await startSupervisor()
+    const [staying, leaving] = [await openConnection(socketPath), await openConnection(socketPath)]
+    onTestFinished(() => staying.endSupervisor())
+    const own = await leaving.call('acquire', { name: 'redis-8', own: true, settings })
+    leaving.close()
+    expect(await isGone(own.nodes[0]?.pid ?? 0)).toBe(true)
+    expect(await staying.call('list', {})).toEqual([])
+  })
+})
+
+describe('a shared server', () => {
+  test('is the same for all that ask for the same', async () => {
+    const [one, other, different] = await Promise.all([
+      service('redis-8'),
+      service('redis-8'),
+      service('redis-8', { args: ['--maxmemory', '10mb'] }),
+    ])
+    expect(other.url).toBe(one.url)
+    expect(different.url).not.toBe(one.url)
+  })
+
+  test('is not stopped by one of them', async () => {
+    const server = await service('redis-8')
+    await expect(server.kill9()).rejects.toThrow(/cannot kill9 a shared server.*own: true/)
+    await server.close()
+    expect(await startTime(server.pid ?? 0)).toBeDefined()
+  })
+})
+
+test('an own server is not the shared one', async () => {
+  await using own = await service('redis-8', { own: true })
+  expect(own.url).not.toBe((await service('redis-8')).url)
+})
+
+test('an unknown server is unavailable', async () => {
+  await expect(service('oracle' as 'redis-8')).rejects.toThrow(Unavailable)
+})
