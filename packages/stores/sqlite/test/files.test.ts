@@ -135,6 +135,17 @@ test('a table of somebody else with the same name, which another name avoids', a
   await store.close()
 })
 
+test('a table that goes away under the store, and comes back', async () => {
+  const path = fileOf('renamed')
+  const store = new SqliteStore({ path })
+  await store.open()
+  withDatabase(path, (database) => database.exec('ALTER TABLE oncemq RENAME TO hidden'))
+  await expect(store.claim([claimOf()])).rejects.toMatchObject({ code: 'ONCEMQ_STORE_CORRUPT' })
+  withDatabase(path, (database) => database.exec('ALTER TABLE hidden RENAME TO oncemq'))
+  expect((await store.claim([claimOf()]))[0]?.status).toBe('granted')
+  await store.close()
+})
+
 test('tables made by hand from schema() are taken as they are', async () => {
   const path = fileOf('by-hand')
   const store = new SqliteStore({ path })
