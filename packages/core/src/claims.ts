@@ -16,7 +16,7 @@ import type { ClaimOutcome, NotGranted } from './outcome.ts'
 import { Recent } from './recent.ts'
 import type { RecentlyDone } from './recent.ts'
 import type { StoreCalls } from './store-calls.ts'
-import type { ClaimAnswer, ClaimRequest, ClaimUpdate, UpdateAnswer } from './store.ts'
+import type { ClaimAnswer, ClaimRequest, ClaimUpdate, RenewUpdate, UpdateAnswer } from './store.ts'
 
 const LATE_ANSWERS_MAX = 3
 const RETRY_AFTER_MS = 1000
@@ -55,10 +55,16 @@ export class Claims<Tx> {
     this.#events = events
     this.#recent = new Recent({ keysMax: recentMax, ttlMs: recentMs }, clock)
     this.#busyWait = new BusyWait(settings, clock, random)
-    this.#keeper = new LeaseKeeper(
-      { leaseMs, retentionMs, batchMax: batching.batchMax },
-      clock,
+    // A lane of its own: the completion of a key must not meet its renewal in one batch.
+    const renewLane = new Batcher<RenewUpdate, UpdateAnswer>(
       (batch) => calls.update(batch),
+      batching,
+      isOneEntrysFault,
+    )
+    this.#keeper = new LeaseKeeper(
+      { leaseMs, retentionMs },
+      clock,
+      (update) => renewLane.submit(update),
       (lease) =>
         events.emit('warning', () => ({ message: `a lease of ${leaseMs} ms was lost by ${lease.id}` })),
     )

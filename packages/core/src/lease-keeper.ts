@@ -46,7 +46,6 @@ const MARGIN_PART = 10
 export interface LeaseKeeperSettings {
   readonly leaseMs: number
   readonly retentionMs: number
-  readonly batchMax: number
 }
 
 /**
@@ -59,7 +58,7 @@ export interface LeaseKeeperSettings {
 export class LeaseKeeper {
   readonly #settings: LeaseKeeperSettings
   readonly #clock: Clock
-  readonly #renew: (batch: readonly RenewUpdate[]) => Promise<readonly UpdateAnswer[]>
+  readonly #renew: (update: RenewUpdate) => Promise<UpdateAnswer>
   readonly #onLost: (lease: Lease) => void
   readonly #leases = new Set<Lease>()
   #timer: Timer | undefined
@@ -67,7 +66,7 @@ export class LeaseKeeper {
   constructor(
     settings: LeaseKeeperSettings,
     clock: Clock,
-    renew: (batch: readonly RenewUpdate[]) => Promise<readonly UpdateAnswer[]>,
+    renew: (update: RenewUpdate) => Promise<UpdateAnswer>,
     onLost: (lease: Lease) => void,
   ) {
     this.#settings = settings
@@ -92,9 +91,11 @@ export class LeaseKeeper {
     this.#leases.delete(lease)
   }
 
+  /** Renews nothing any more, and takes away what is still there: its handlers shall stop. */
   close(): void {
     this.#timer?.cancel()
     this.#timer = undefined
+    for (const lease of this.#leases) this.#lose(lease)
   }
 
   #schedule(): void {
@@ -105,33 +106,25 @@ export class LeaseKeeper {
     this.#timer = undefined
     if (this.#leases.size === 0) return
     const nowMs = this.#clock.monotonicMs()
-    const due: Lease[] = []
     for (const lease of this.#leases) {
       if (nowMs >= lease.deadlineMs) this.#lose(lease)
-      else if (nowMs >= lease.renewAtMs) due.push(lease)
-    }
-    for (let from = 0; from < due.length; from += this.#settings.batchMax) {
-      void this.#renewAll(due.slice(from, from + this.#settings.batchMax))
+      else if (nowMs >= lease.renewAtMs) void this.#renewOne(lease)
     }
     this.#schedule()
   }
 
-  async #renewAll(due: readonly Lease[]): Promise<void> {
+  async #renewOne(lease: Lease): Promise<void> {
     const { leaseMs, retentionMs } = this.#settings
+    const { id, claimId } = lease
     const sentAtMs = this.#clock.monotonicMs()
-    const retryAtMs = sentAtMs + leaseMs / TICK_PART
-    for (const lease of due) lease.renewAtMs = Number.POSITIVE_INFINITY
+    lease.renewAtMs = Number.POSITIVE_INFINITY
     try {
-      const answers = await this.#renew(
-        due.map(({ id, claimId }) => ({ op: 'renew', id, claimId, leaseMs, retentionMs })),
-      )
-      due.forEach((lease, position) => {
-        if (answers[position] === 'ok') this.start(lease, sentAtMs)
-        else this.#lose(lease)
-      })
+      const answer = await this.#renew({ op: 'renew', id, claimId, leaseMs, retentionMs })
+      if (answer === 'ok') this.start(lease, sentAtMs)
+      else this.#lose(lease)
     } catch {
       // The store's failure is an event already; the deadline decides when to give up.
-      for (const lease of due) lease.renewAtMs = retryAtMs
+      lease.renewAtMs = sentAtMs + leaseMs / TICK_PART
     }
   }
 

@@ -1,0 +1,170 @@
+import { describe, expect, test } from 'vitest'
+
+import { StoreError, VirtualClock } from '../src/index.ts'
+import type { RenewUpdate, UpdateAnswer } from '../src/index.ts'
+import { Lease, LeaseKeeper } from '../src/lease-keeper.ts'
+import { elapse, settle } from './elapse.ts'
+import { heldHandler, setUp } from './set-up.ts'
+
+const LEASE_MS = 12_000
+
+/** A keeper with one lease; `renew` says what the store does. */
+function keep(renew: (update: RenewUpdate) => Promise<UpdateAnswer>) {
+  const clock = new VirtualClock()
+  const renewedAtMs: number[] = []
+  const lost: Lease[] = []
+  const counted = (update: RenewUpdate): Promise<UpdateAnswer> => {
+    renewedAtMs.push(clock.monotonicMs())
+    return renew(update)
+  }
+  const settings = { leaseMs: LEASE_MS, retentionMs: 60_000 }
+  const keeper = new LeaseKeeper(settings, clock, counted, (lease) => lost.push(lease))
+  const lease = new Lease('id', 'claim')
+  keeper.start(lease, 0)
+  keeper.watch(lease)
+  return { clock, keeper, lease, lost, renewedAtMs }
+}
+
+const ok = async (): Promise<UpdateAnswer> => 'ok'
+const down = (): Promise<UpdateAnswer> => Promise.reject(new Error('down'))
+const silent = (): Promise<UpdateAnswer> => new Promise(() => {})
+
+describe('renewing', () => {
+  test('happens at each third of the lease, and nothing is lost', async () => {
+    const { clock, lease, lost, renewedAtMs } = keep(ok)
+    await elapse(clock, 60 * LEASE_MS)
+    expect(renewedAtMs.slice(0, 4)).toEqual([4000, 8000, 12_000, 16_000])
+    expect(renewedAtMs).toHaveLength(180)
+    expect([lease.lost, lost.length]).toEqual([false, 0])
+  })
+
+  test('asks for the whole lease from now', async () => {
+    const asked: RenewUpdate[] = []
+    const { clock } = keep(async (update) => {
+      asked.push(update)
+      return 'ok'
+    })
+    await elapse(clock, LEASE_MS / 3)
+    expect(asked).toEqual([
+      { op: 'renew', id: 'id', claimId: 'claim', leaseMs: LEASE_MS, retentionMs: 60_000 },
+    ])
+  })
+
+  test('is repeated each twelfth while it fails, never twice at a time', async () => {
+    const { clock, renewedAtMs } = keep(down)
+    await elapse(clock, LEASE_MS)
+    expect(renewedAtMs).toEqual([4000, 5000, 6000, 7000, 8000, 9000, 10_000])
+    const stuck = keep(silent)
+    await elapse(stuck.clock, LEASE_MS)
+    expect(stuck.renewedAtMs).toEqual([4000])
+  })
+
+  test('a renewal that succeeds after failures saves the lease', async () => {
+    let failures = 5
+    const { clock, lease } = keep(() => (failures-- > 0 ? down() : ok()))
+    await elapse(clock, 3 * LEASE_MS)
+    expect(lease.lost).toBe(false)
+  })
+
+  test('ends with the claim', async () => {
+    const { clock, keeper, lease, lost, renewedAtMs } = keep(ok)
+    await elapse(clock, LEASE_MS)
+    keeper.drop(lease)
+    await elapse(clock, 10 * LEASE_MS)
+    expect([renewedAtMs.length, lost.length, clock.nextInMs]).toEqual([3, 0, undefined])
+  })
+
+  test('begins again with the next claim', async () => {
+    const { clock, keeper, lease, renewedAtMs } = keep(ok)
+    keeper.drop(lease)
+    await elapse(clock, LEASE_MS)
+    const next = new Lease('id', 'next')
+    keeper.start(next, clock.monotonicMs())
+    keeper.watch(next)
+    await elapse(clock, LEASE_MS / 2)
+    expect(renewedAtMs).toEqual([16_000])
+  })
+})
+
+describe('losing', () => {
+  test.each([
+    ['fails', down],
+    ['is silent', silent],
+  ])('a store that %s: the handler is told before the store ends the lease', async (_, renew) => {
+    const { clock, lease, lost } = keep(renew)
+    let toldAtMs: number | undefined
+    lease.signal.addEventListener('abort', () => (toldAtMs = clock.monotonicMs()))
+    await elapse(clock, LEASE_MS)
+    expect(toldAtMs).toBeGreaterThanOrEqual(0.9 * LEASE_MS)
+    expect(toldAtMs).toBeLessThan(LEASE_MS)
+    expect(lost).toEqual([lease])
+  })
+
+  test('a store that says so: at once, and once', async () => {
+    const { clock, lease, lost } = keep(async () => 'lost')
+    await elapse(clock, LEASE_MS / 3)
+    expect([lease.lost, lease.signal.aborted, lost.length]).toEqual([true, true, 1])
+    await elapse(clock, LEASE_MS)
+    expect(lost).toHaveLength(1)
+  })
+
+  test('an answer that comes after the deadline brings nothing back', async () => {
+    const answer = Promise.withResolvers<UpdateAnswer>()
+    const { clock, lease, lost } = keep(() => answer.promise)
+    await elapse(clock, LEASE_MS)
+    answer.resolve('ok')
+    await elapse(clock, LEASE_MS)
+    expect([lease.lost, lost.length]).toEqual([true, 1])
+  })
+
+  test('a claim that ended while its renewal was on the way is not lost', async () => {
+    const answer = Promise.withResolvers<UpdateAnswer>()
+    const { clock, keeper, lease, lost } = keep(() => answer.promise)
+    await elapse(clock, LEASE_MS / 3)
+    keeper.drop(lease)
+    answer.resolve('lost')
+    await settle()
+    expect([lease.lost, lost.length]).toEqual([false, 0])
+  })
+
+  test('time that jumps over the whole lease, as after a pause, ends it', () => {
+    const { clock, lease, renewedAtMs } = keep(ok)
+    // One timer is due at a twelfth, and finds that all the time is over.
+    Object.defineProperty(clock, 'monotonicMs', { value: () => 2 * LEASE_MS })
+    clock.advance(LEASE_MS / 12)
+    expect([lease.lost, renewedAtMs.length]).toEqual([true, 0])
+  })
+
+  test('a signal that is asked for afterwards has aborted', () => {
+    const lease = new Lease('id', 'claim')
+    lease.lose()
+    expect(lease.signal.aborted).toBe(true)
+  })
+
+  test('the end of the keeper tells the handlers that still run', async () => {
+    const { clock, keeper, lease, lost } = keep(ok)
+    keeper.close()
+    expect([lease.signal.aborted, lost.length, clock.nextInMs]).toEqual([true, 1, undefined])
+    await elapse(clock, LEASE_MS)
+    expect(lost).toHaveLength(1)
+  })
+})
+
+test("one entry's fault in the store does not keep its neighbours from being renewed", async () => {
+  const { clock, store, dedup, id } = await setUp({ leaseMs: LEASE_MS })
+  const { handler } = heldHandler()
+  const lost: string[] = []
+  for (const key of ['good', 'bad', 'also good']) {
+    void dedup.process({ key }, async ({ signal }) => {
+      signal.addEventListener('abort', () => lost.push(key))
+      await handler(key)()
+    })
+  }
+  await settle()
+  store.around = (call, apply) => {
+    const bad = call.batch.some((entry) => entry.id === id('bad'))
+    return bad ? Promise.reject(new StoreError('ONCEMQ_STORE_REFUSED', 'no')) : apply()
+  }
+  await elapse(clock, 5 * LEASE_MS)
+  expect(lost).toEqual(['bad'])
+})
