@@ -1,0 +1,106 @@
+import type { RawChannel } from './amqp.ts'
+import type { Delivery } from './delivery.ts'
+
+/**
+ * The unsettled deliveries of one raw channel. Each is settled once, on this channel, or never: when the channel is gone
+ * the broker delivers them again by itself.
+ *
+ * Acks of one turn leave together. Those that stand before every unsettled delivery leave as one frame with `allUpTo`,
+ * as long as no tag is missing here: a tag that we have not seen belongs to someone who uses the raw channel too.
+ */
+export class Acks {
+  readonly #channel: RawChannel
+  readonly #unsettled = new Map<number, Delivery>()
+  #acking: Delivery[] = []
+  #lastTag = 0
+  #seenAll = true
+  #open = true
+
+  constructor(channel: RawChannel) {
+    this.#channel = channel
+  }
+
+  /** Whether the channel still takes acks, as far as is known. */
+  get open(): boolean {
+    return this.#open
+  }
+
+  arrived(delivery: Delivery): void {
+    if (delivery.tag !== this.#lastTag + 1) this.#seenAll = false
+    this.#lastTag = delivery.tag
+    this.#unsettled.set(delivery.tag, delivery)
+  }
+
+  get(tag: number): Delivery | undefined {
+    return this.#unsettled.get(tag)
+  }
+
+  /** What the user was given and has not settled, up to a tag, in the order of arrival. */
+  given(upToTag = Number.POSITIVE_INFINITY): Delivery[] {
+    return [...this.#unsettled.values()].filter(({ state, tag }) => state === 'given' && tag <= upToTag)
+  }
+
+  /** Acks at the end of this turn. Does nothing for what is settled. */
+  ack(delivery: Delivery): void {
+    if (delivery.state === 'acking' || delivery.state === 'settled') return
+    delivery.state = 'acking'
+    this.#acking.push(delivery)
+    if (this.#acking.length === 1) queueMicrotask(() => this.flush())
+  }
+
+  /** Nacks at once, with the flags as given: what they mean by default is amqplib's to say. */
+  nack(delivery: Delivery, requeue: boolean | undefined, verb: 'nack' | 'reject' = 'nack'): void {
+    if (delivery.state === 'acking' || delivery.state === 'settled') return
+    this.#settled(delivery)
+    const { message } = delivery
+    this.#send(() =>
+      verb === 'nack' ? this.#channel.nack(message, false, requeue) : this.#channel.reject(message, requeue),
+    )
+  }
+
+  flush(): void {
+    const acking = this.#acking
+    if (acking.length === 0) return
+    this.#acking = []
+    if (this.#seenAll && acking.length > 1) this.#ackFirst()
+    for (const delivery of acking) {
+      if (delivery.state === 'settled') continue
+      this.#settled(delivery)
+      this.#send(() => this.#channel.ack(delivery.message))
+    }
+  }
+
+  /** The channel is gone: nothing is told any more. */
+  gone(): void {
+    this.#open = false
+  }
+
+  #ackFirst(): void {
+    let last: Delivery | undefined
+    let count = 0
+    for (const delivery of this.#unsettled.values()) {
+      if (delivery.state !== 'acking') break
+      this.#settled(delivery)
+      last = delivery
+      count += 1
+    }
+    if (last === undefined) return
+    const { message } = last
+    this.#send(() => this.#channel.ack(message, count > 1))
+  }
+
+  #settled(delivery: Delivery): void {
+    delivery.state = 'settled'
+    this.#unsettled.delete(delivery.tag)
+  }
+
+  /** A channel that closes at this moment throws; the message is delivered again. */
+  #send(settle: () => unknown): void {
+    if (!this.#open) return
+    try {
+      settle()
+    } catch {
+      this.#open = false
+    }
+  }
+}

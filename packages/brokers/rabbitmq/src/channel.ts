@@ -1,0 +1,52 @@
+import type { Deduplicator } from '@oncemq/core'
+import { OncemqError } from '@oncemq/core'
+import type { AmqpChannel, RawChannel } from './amqp.ts'
+import type { DedupChannelOptions } from './options.ts'
+import { dedupChannelSettings, requireDeduplicator } from './options.ts'
+import { WrappedChannel } from './wrapped-channel.ts'
+
+/**
+ * Wraps a channel of amqplib, so that its consumers are given each message once. It has every method of the channel, and
+ * code that was written for the channel runs on it unchanged:
+ *
+ * - a message reaches the callback only when its key is granted; duplicates are acked without it;
+ * - `ack` records the message as done, then acks; `nack` and `reject` free its key, then nack. All answer at once;
+ * - `allUpTo`, `ackAll`, `nackAll` and `recover` mean what the callback was given, never what is held;
+ * - a message that is not to be processed is parked in `<queue>.parked`, see `onReject`.
+ *
+ * @throws OptionError for an option that is wrong; OncemqError `ONCEMQ_CONSUMER_UNSAFE` from a `consume` or `get` with
+ * noAck.
+ * @example
+ * const channel = dedupChannel(await connection.createChannel(), dedup)
+ * await channel.consume('payments', async (message) => { await charge(message); channel.ack(message) })
+ */
+export function dedupChannel<Channel extends AmqpChannel>(
+  channel: Channel,
+  dedup: Deduplicator,
+  options: DedupChannelOptions = {},
+): Channel {
+  requireDeduplicator('dedupChannel', dedup)
+  refuseTransactional(dedup)
+  const settings = dedupChannelSettings(options)
+  const raw = channel as unknown as RawChannel
+  const wrapped = new WrappedChannel(raw, dedup, settings)
+  const understood = wrapped.methods()
+  const proxy: Channel = new Proxy(channel, {
+    get(target, name, receiver: unknown): unknown {
+      const isUnderstood = typeof name === 'string' && Object.hasOwn(understood, name) && name in target
+      return isUnderstood ? understood[name as keyof typeof understood] : Reflect.get(target, name, receiver)
+    },
+  })
+  wrapped.self = proxy
+  return proxy
+}
+
+/** @throws OncemqError: a callback that settles by itself cannot commit together with the record. */
+function refuseTransactional(dedup: Deduplicator): void {
+  if (dedup.settings.strategy !== 'transactional') return
+  throw new OncemqError(
+    'ONCEMQ_CONSUMER_UNSAFE',
+    "dedupChannel: expected strategy 'lease', received 'transactional', whose handler returns instead of acking; " +
+      'use consume({ ... }), which hands it the transaction',
+  )
+}

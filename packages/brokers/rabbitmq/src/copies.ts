@@ -1,0 +1,114 @@
+import type { AmqpMessage, AmqpProperties, RawChannel } from './amqp.ts'
+import { answerOf } from './amqp.ts'
+import type { ConfirmChannel, OpenConfirmChannel } from './confirm-channel.ts'
+
+/** Marks a copy while it is on its way, to know it again when the broker returns it. */
+export const COPY_HEADER = 'x-oncemq-copy'
+
+/**
+ * Sends copies of messages to queues of our own, and answers when the broker has them. One confirm channel, opened when
+ * the first copy is due and again after it was closed.
+ */
+export class Copies {
+  readonly #open: OpenConfirmChannel
+  readonly #declared = new Set<string>()
+  readonly #returned = new Set<string>()
+  #channel: Promise<ConfirmChannel> | undefined
+  #count = 0
+
+  constructor(open: OpenConfirmChannel) {
+    this.#open = open
+  }
+
+  /** Declares a queue once per channel. */
+  async declare(queue: string, options: object): Promise<void> {
+    const { channel } = await this.#opened()
+    if (this.#declared.has(queue)) return
+    await answerOf((done) => channel.assertQueue(queue, options, done))
+    this.#declared.add(queue)
+  }
+
+  /** Declares it again before the next copy: an unused queue of limited life must not end under a copy. */
+  forget(queue: string): void {
+    this.#declared.delete(queue)
+  }
+
+  /** Sends a copy with these headers added. Rejects unless the broker confirmed that the queue has it. */
+  async send(queue: string, message: AmqpMessage, headers: Readonly<Record<string, unknown>>): Promise<void> {
+    const id = String(++this.#count)
+    const options = {
+      ...copiedProperties(message.properties, { ...headers, [COPY_HEADER]: id }),
+      mandatory: true,
+    }
+    await this.publish(queue, message.content, options)
+    if (this.#returned.delete(id)) throw new Error(`no queue '${queue}' took the copy of a message`)
+  }
+
+  /** Publishes to a queue; resolves when the broker has confirmed it. */
+  async publish(queue: string, content: Buffer, options: object): Promise<void> {
+    const confirm = await this.#opened()
+    await new Promise<void>((resolve, reject) => {
+      confirm.publish(queue, content, options, (error) => {
+        if (error === null || error === undefined) resolve()
+        else reject(error as Error)
+      })
+    })
+  }
+
+  async close(): Promise<void> {
+    const opening = this.#channel
+    this.#channel = undefined
+    const confirm = await opening?.catch(() => undefined)
+    if (confirm !== undefined) await answerOf((done) => confirm.channel.close(done)).catch(() => undefined)
+  }
+
+  #opened(): Promise<ConfirmChannel> {
+    this.#channel ??= this.#reopen()
+    return this.#channel
+  }
+
+  async #reopen(): Promise<ConfirmChannel> {
+    const gone = (): void => {
+      this.#channel = undefined
+      this.#declared.clear()
+      this.#returned.clear()
+    }
+    try {
+      const confirm = await this.#open()
+      listen(confirm.channel, gone, this.#returned)
+      return confirm
+    } catch (error) {
+      gone()
+      throw error
+    }
+  }
+}
+
+function listen(channel: RawChannel, gone: () => void, returned: Set<string>): void {
+  // What closed it rejects the call that waits; without a listener the process would end.
+  channel.on('error', () => undefined)
+  channel.on('close', gone)
+  channel.on('return', ({ properties }: AmqpMessage) => {
+    const id = properties.headers?.[COPY_HEADER]
+    if (typeof id === 'string') returned.add(id)
+  })
+}
+
+/**
+ * The properties of a copy: those of the message, but for three that would act on the copy itself. They stand in headers
+ * instead: the time to live ended when the message was delivered, the broker would check the user against ours, and it
+ * would send further copies to the queues in CC.
+ */
+export function copiedProperties(
+  properties: AmqpProperties,
+  added: Readonly<Record<string, unknown>>,
+): object {
+  const { expiration, userId, headers, ...kept } = properties
+  const { CC: carbonCopies, ...otherHeaders } = headers ?? {}
+  const moved = Object.entries({
+    'x-oncemq-expiration': expiration,
+    'x-oncemq-user-id': userId,
+    'x-oncemq-cc': carbonCopies,
+  }).filter(([, value]) => value !== undefined)
+  return { ...kept, headers: { ...otherHeaders, ...Object.fromEntries(moved), ...added } }
+}

@@ -1,0 +1,75 @@
+import type { Claim } from '@oncemq/core'
+import type { Acks } from './acks.ts'
+import type { AmqpMessage } from './amqp.ts'
+
+/**
+ * Where a delivery stands. `held`: its key is asked for. `given`: the user has it. `ending`: its end is being recorded.
+ * `acking`: the ack leaves at the end of this turn. `settled`: the broker was told, or cannot be told any more.
+ */
+export type DeliveryState = 'held' | 'given' | 'ending' | 'acking' | 'settled'
+
+/** One message, pinned to the raw channel that delivered it: a tag means nothing on any other. */
+export class Delivery {
+  readonly message: AmqpMessage
+  readonly tag: number
+  readonly queue: string
+  readonly acks: Acks
+  state: DeliveryState = 'held'
+  /** None for a message that runs without protection. */
+  claim: Claim | undefined
+  /** Whether the user's callback has not returned, or the promise that it returned is not settled. */
+  running = false
+  heldSinceMs: number | undefined
+
+  constructor(message: AmqpMessage, queue: string, acks: Acks) {
+    this.message = message
+    this.tag = message.fields.deliveryTag
+    this.queue = queue
+    this.acks = acks
+  }
+}
+
+/** What a user's code is told about the message that it was given. */
+export interface MessageContext {
+  /** The message's key, to hand on as idempotency key; `undefined` when it runs without protection. */
+  readonly key: string | undefined
+  /** Rises with each grant of the key: a fencing token. 0 without protection. */
+  readonly epoch: number
+  /** Which start this is, from 1. */
+  readonly attempt: number
+  /** Aborts when the lease is lost: stop, for another worker may start. */
+  readonly signal: AbortSignal
+}
+
+const deliveries = new WeakMap<object, Delivery>()
+const neverAborted = new AbortController().signal
+
+/** Remembers whose delivery a message is, so that it is settled where it came from. */
+export function remember(delivery: Delivery): void {
+  deliveries.set(delivery.message, delivery)
+}
+
+export function deliveryOf(message: unknown): Delivery | undefined {
+  return typeof message === 'object' && message !== null ? deliveries.get(message) : undefined
+}
+
+/**
+ * The key, epoch, attempt and signal of a message that a wrapped channel gave; `undefined` for any other message.
+ * @example
+ * const { key, signal } = contextOf(message)
+ */
+export function contextOf(message: object): MessageContext | undefined {
+  const delivery = deliveries.get(message)
+  if (delivery === undefined) return undefined
+  const { claim } = delivery
+  if (claim === undefined) return { key: undefined, epoch: 0, attempt: 1, signal: neverAborted }
+  const { key, epoch, attempt } = claim
+  return {
+    key,
+    epoch,
+    attempt,
+    get signal() {
+      return claim.signal
+    },
+  }
+}

@@ -1,0 +1,8 @@
+export type { AmqpChannel, AmqpConnection, AmqpFields, AmqpMessage, AmqpProperties } from './amqp.ts'
+export { dedupChannel } from './channel.ts'
+export type { MessageContext } from './delivery.ts'
+export { contextOf } from './delivery.ts'
+export type { KeyOf } from './message.ts'
+export { cloudEvents, debeziumOutbox, header, jsonField, messageId } from './message.ts'
+export type { DedupChannelOptions, SharedOptions } from './options.ts'
+export { dedupChannelDefaults } from './options.ts'
