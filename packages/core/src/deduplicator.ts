@@ -172,7 +172,7 @@ export class Deduplicator<Tx = undefined> {
   async #claim(delivery: Delivery): Promise<ClaimOutcome> {
     const identity = identify(delivery, this.settings, this.#events)
     if ('status' in identity) return identity
-    if (!this.#isOpen) await this.#openOrFail()
+    if (!this.#isOpen && this.#outage.error === undefined) await this.#openOrFail()
     const outcome = await this.#claims.claim(identity, delivery.signal)
     const mayPass = this.settings.storeDown === 'process' && this.#closing === undefined
     if (outcome.status !== 'unavailable' || !mayPass) return outcome
@@ -181,9 +181,12 @@ export class Deduplicator<Tx = undefined> {
 
   async #open(): Promise<void> {
     const { store, acceptFindings, random } = this.settings
-    await this.#calls.within('open', OPEN_TIMEOUT_MS, () => openStore(store, acceptFindings, this.#events))
-    this.#isOpen = true
+    await this.#calls.within('open', OPEN_TIMEOUT_MS, () =>
+      openStore(store, this, acceptFindings, this.#events),
+    )
     await selfTest(this.#calls, store.name, random)
+    // Not before: a delivery that comes now must not overtake those that wait for this.
+    this.#isOpen = true
     this.#sweeper.start()
   }
 
@@ -210,7 +213,7 @@ export class Deduplicator<Tx = undefined> {
     }
     this.#outage.close()
     await this.#opening?.catch(() => undefined)
-    if (this.#isOpen) await closeStore(this.settings.store)
+    await this.#calls.within('close', OPEN_TIMEOUT_MS, () => closeStore(this.settings.store, this))
   }
 
   #idOf(key: string): string {

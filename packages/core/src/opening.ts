@@ -2,25 +2,29 @@ import type { EventHub } from './events.ts'
 import { StoreError } from './errors.ts'
 import type { Finding, Store } from './store.ts'
 
-const users = new WeakMap<Store, number>()
+const users = new WeakMap<Store, Set<object>>()
 
 /**
- * Opens a store for one more deduplicator. @throws StoreError `ONCEMQ_STORE_UNSAFE` for a finding not
- * accepted.
+ * Opens a store for `user`, which counts as one that uses it from now on, however this ends.
+ * @throws StoreError `ONCEMQ_STORE_UNSAFE` for a finding not accepted.
  */
-export async function openStore(store: Store, accepted: readonly string[], events: EventHub): Promise<void> {
+export async function openStore(
+  store: Store,
+  user: object,
+  accepted: readonly string[],
+  events: EventHub,
+): Promise<void> {
+  users.set(store, (users.get(store) ?? new Set()).add(user))
   const findings = await store.open()
   for (const finding of findings) events.emit('finding', () => finding)
   const refused = findings.find(({ severity, code }) => severity === 'error' && !accepted.includes(code))
   if (refused !== undefined) throw unsafe(store.name, refused)
-  users.set(store, (users.get(store) ?? 0) + 1)
 }
 
-/** Closes a store when the last of its deduplicators is done with it. */
-export async function closeStore(store: Store): Promise<void> {
-  const left = (users.get(store) ?? 1) - 1
-  users.set(store, left)
-  if (left === 0) await store.close()
+/** Closes a store when the last of those that opened it is done with it. */
+export async function closeStore(store: Store, user: object): Promise<void> {
+  const left = users.get(store)
+  if (left?.delete(user) && left.size === 0) await store.close()
 }
 
 function unsafe(name: string, { code, found, remedy }: Finding): StoreError {
