@@ -1,4 +1,4 @@
-/** One thing that every store, or every broker adapter, must keep: cases that run without a test runner too. */
+/** What every store, or every broker adapter, must keep: cases that run without a test runner too. */
 export interface Property<Context, Need extends string> {
   readonly name: string
   readonly cases: readonly PropertyCase<Context, Need>[]

@@ -13,7 +13,8 @@ export function registerProperties<Context, Need extends string>(
     for (const { name, cases } of properties) {
       describe(name, () => {
         for (const testCase of cases) {
-          // oxlint-disable-next-line vitest/expect-expect -- a case asserts by itself: it runs without vitest too.
+          // A case asserts by itself, as it runs without vitest too.
+          // oxlint-disable-next-line vitest/expect-expect
           test(testCase.name, { timeout: CASE_TIMEOUT_MS }, async ({ skip }) => {
             const skipped = await runCase(testCase)
             if (skipped !== undefined) skip(skipped)

@@ -30,8 +30,8 @@ export class MapDatabase {
 }
 
 /**
- * The smallest correct store, each rule in a method of its own: the broken stores override one each. Every step awaits
- * once before it reads, so that calls of several handles interleave.
+ * The smallest correct store, each rule in a method of its own: the broken stores override one each. Every
+ * step awaits once before it reads, so that calls of several handles interleave.
  */
 export class MapStore implements SweepingStore, TransactionalStore<string[]> {
   readonly name: string = 'map'

@@ -3,13 +3,14 @@ import type { Clock, Store } from '@oncemq/core'
 /** What {@link testStore} needs to know about a store: how to open a handle on it. */
 export interface StoreSuiteOptions<Tx = unknown> {
   /**
-   * Makes a new handle on the records of `namespace`; the suite opens and closes it. Several handles on one namespace
-   * stand for several processes and share its records; a store of one process gives the same object again.
+   * Makes a new handle on the records of `namespace`; the suite opens and closes it. Several handles on one
+   * namespace stand for several processes and share its records; a store of one process gives the same object
+   * again.
    */
   open(context: StoreOpenContext): Store | Promise<Store>
   /**
-   * Whether the store takes the given clock for all its times; the suite then moves it, and is exact and quick. Else
-   * it waits for the store's own clock, with short leases.
+   * Whether the store takes the given clock for all its times; the suite then moves it, and is exact and
+   * quick. Else it waits for the store's own clock, with short leases.
    * @default false
    */
   readonly virtualTime?: boolean
@@ -18,7 +19,7 @@ export interface StoreSuiteOptions<Tx = unknown> {
 }
 
 export interface StoreOpenContext {
-  /** Letters, digits and underscores, at most 30, new for each test: a table, collection, prefix or file name. */
+  /** New for each test: letters, digits, `_`; at most 30. For a table, collection, prefix or file. */
   readonly namespace: string
   readonly clock: Clock
 }

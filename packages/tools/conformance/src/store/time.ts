@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Store } from '@oncemq/core'
-import type { VirtualClock } from '../virtual-clock.ts'
+import type { Store, VirtualClock } from '@oncemq/core'
 import { only } from './answers.ts'
 import { LONG_MS } from './worker.ts'
 

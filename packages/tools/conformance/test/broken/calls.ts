@@ -1,5 +1,5 @@
 import type { ClaimAnswer, ClaimRequest, CompleteUpdate, StoredRecord, UpdateAnswer } from '@oncemq/core'
-import { newClaim } from '../../src/store/context.ts'
+import { newClaim } from '../../src/store/requests.ts'
 import { type MapRecord, MapStore } from '../map-store.ts'
 import type { BrokenStore } from './broken-store.ts'
 

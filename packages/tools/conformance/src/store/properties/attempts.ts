@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { assertGranted, assertRecord } from '../answers.ts'
-import { isSweeping, newClaim, rivalOf } from '../context.ts'
+import { isSweeping } from '../capabilities.ts'
 import type { StoreProperty } from '../property.ts'
+import { newClaim, rivalOf } from '../requests.ts'
 
 export const attempts: StoreProperty = {
   name: 'attempts',

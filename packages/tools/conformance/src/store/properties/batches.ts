@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { ClaimRequest, ClaimUpdate, Store } from '@oncemq/core'
 import { assertBusy, assertDone, assertGranted, assertRecord } from '../answers.ts'
-import { newClaim, newClaims, newHex, rivalOf } from '../context.ts'
 import type { StoreProperty } from '../property.ts'
+import { newClaim, newClaims, newHex, rivalOf } from '../requests.ts'
 import { LONG_MS, type StoreWorker } from '../worker.ts'
 
 export const batches: StoreProperty = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { assertBusy, assertDone, assertGranted, assertRecord, lasting } from '../answers.ts'
-import { newClaim, rivalOf } from '../context.ts'
 import type { StoreProperty } from '../property.ts'
+import { newClaim, rivalOf } from '../requests.ts'
 import { LONG_MS } from '../worker.ts'
 
 export const claim: StoreProperty = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { assertGranted, assertRecord } from '../answers.ts'
-import { newClaim } from '../context.ts'
 import type { StoreProperty } from '../property.ts'
+import { newClaim } from '../requests.ts'
 
 export const closing: StoreProperty = {
   name: 'open and close',

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import type { ClaimAnswer, ClaimRequest } from '@oncemq/core'
 import { assertRecord } from '../answers.ts'
-import { newClaim, newClaims, rivalOf, type StoreContext } from '../context.ts'
+import type { StoreContext } from '../context.ts'
 import type { StoreProperty } from '../property.ts'
+import { newClaim, newClaims, rivalOf } from '../requests.ts'
 import type { StoreWorker } from '../worker.ts'
 
 const WORKERS = 4
@@ -78,7 +79,7 @@ export const concurrency: StoreProperty = {
       },
     },
     {
-      name: 'workers that claim, release and complete the same ids in batches, each in its own order, all finish',
+      name: 'workers that claim, release and complete the same ids, each in its own order, all finish',
       async run(context) {
         const workers = await workersOf(context)
         const ids = newClaims(IDS).map(({ id }) => id)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { isSweeping } from '../context.ts'
+import { isSweeping } from '../capabilities.ts'
 import type { StoreProperty } from '../property.ts'
 
 export const guarantees: StoreProperty = {

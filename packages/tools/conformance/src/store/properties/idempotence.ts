@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { ClaimRequest } from '@oncemq/core'
 import { assertGranted, lasting } from '../answers.ts'
-import { newClaim, newClaims, rivalOf } from '../context.ts'
 import type { StoreProperty } from '../property.ts'
+import { newClaim, newClaims, rivalOf } from '../requests.ts'
 import type { StoreWorker } from '../worker.ts'
 
 /** The core repeats a call whose outcome it does not know, on the same or on another connection. */

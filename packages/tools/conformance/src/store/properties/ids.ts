@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { ClaimRequest } from '@oncemq/core'
 import { assertDone, assertGranted, assertRecord } from '../answers.ts'
-import { newClaim, newHex, rivalOf } from '../context.ts'
 import type { StoreProperty } from '../property.ts'
+import { newClaim, newHex, rivalOf } from '../requests.ts'
 import type { StoreWorker } from '../worker.ts'
 
 const DIGITS = 32

@@ -1,6 +1,6 @@
 import { assertBusy, assertRecord } from '../answers.ts'
-import { newClaim, rivalOf } from '../context.ts'
 import type { StoreProperty } from '../property.ts'
+import { newClaim, rivalOf } from '../requests.ts'
 import { LONG_MS } from '../worker.ts'
 
 const LABEL_MAX = 256

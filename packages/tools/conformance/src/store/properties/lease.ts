@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import type { ClaimAnswer, ClaimRequest } from '@oncemq/core'
 import { assertBusy, assertGranted, assertRecord } from '../answers.ts'
-import { newClaim, rivalOf, type StoreContext } from '../context.ts'
+import type { StoreContext } from '../context.ts'
 import type { StoreProperty } from '../property.ts'
+import { newClaim, rivalOf } from '../requests.ts'
 import { LONG_MS, type StoreWorker } from '../worker.ts'
 
 /** Short, and longer than an answer takes on a busy machine. */

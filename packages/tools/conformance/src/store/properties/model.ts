@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import type { ClaimAnswer, ClaimRequest } from '@oncemq/core'
 import fc from 'fast-check'
 import { assertBytes, assertRecord } from '../answers.ts'
-import { isSweeping, newClaim, newHex, type StoreContext } from '../context.ts'
+import { isSweeping } from '../capabilities.ts'
+import type { StoreContext } from '../context.ts'
 import { type ModelAnswer, StoreModel } from '../model.ts'
 import type { StoreProperty } from '../property.ts'
+import { newClaim, newHex } from '../requests.ts'
 import { LONG_MS, type StoreWorker } from '../worker.ts'
 
 const KEYS = 3

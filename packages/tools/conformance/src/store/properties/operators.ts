@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { assertGranted, assertRecord, lasting } from '../answers.ts'
-import { newClaim, newHex, rivalOf } from '../context.ts'
 import type { StoreProperty } from '../property.ts'
+import { newClaim, newHex, rivalOf } from '../requests.ts'
 
 export const operators: StoreProperty = {
   name: 'inspect and forget',

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { ClaimRequest } from '@oncemq/core'
 import { assertDone, lasting } from '../answers.ts'
-import { newClaim, rivalOf } from '../context.ts'
 import type { StoreProperty } from '../property.ts'
+import { newClaim, rivalOf } from '../requests.ts'
 import type { StoreWorker } from '../worker.ts'
 
 export const ownership: StoreProperty = {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { assertDone, assertRecord } from '../answers.ts'
-import { newClaim, newHex, rivalOf } from '../context.ts'
 import type { StoreProperty } from '../property.ts'
+import { newClaim, newHex, rivalOf } from '../requests.ts'
 
 const MEGABYTE = 1024 * 1024
 

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import type { ClaimRequest } from '@oncemq/core'
 import { assertBusy, assertDone, assertGranted, assertRecord } from '../answers.ts'
-import { isSweeping, newClaim, rivalOf, type StoreContext } from '../context.ts'
+import { isSweeping } from '../capabilities.ts'
+import type { StoreContext } from '../context.ts'
 import type { StoreProperty } from '../property.ts'
+import { newClaim, rivalOf } from '../requests.ts'
 import { LONG_MS } from '../worker.ts'
 
 const RETENTION_MS = 250
@@ -106,7 +108,7 @@ export const retention: StoreProperty = {
   ],
 }
 
-/** The epoch goes on as long as the record lives; a store whose records go away by themselves may begin anew. */
+/** The epoch goes on while the record lives; a store whose records go away by themselves may begin anew. */
 function epochAfter({ worker }: StoreContext, actual: number, expected: number): number {
   return !isSweeping(worker.store) && actual < expected ? actual : expected
 }

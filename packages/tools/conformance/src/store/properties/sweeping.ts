@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import type { ClaimRequest, Store, SweepingStore } from '@oncemq/core'
 import { assertDone, assertGranted, assertRecord } from '../answers.ts'
-import { isSweeping, newClaim, newClaims, rivalOf, type StoreContext } from '../context.ts'
+import { isSweeping } from '../capabilities.ts'
+import type { StoreContext } from '../context.ts'
 import type { StoreProperty } from '../property.ts'
+import { newClaim, newClaims, rivalOf } from '../requests.ts'
 import { LONG_MS } from '../worker.ts'
 
 const ALL = 1000

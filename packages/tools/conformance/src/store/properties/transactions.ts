@@ -7,8 +7,9 @@ import {
   type UpdateAnswer,
 } from '@oncemq/core'
 import { assertDone, assertGranted, assertRecord, lasting } from '../answers.ts'
-import { newClaim, newClaims, rivalOf, type StoreContext } from '../context.ts'
+import type { StoreContext } from '../context.ts'
 import type { StoreCase, StoreProperty } from '../property.ts'
+import { newClaim, newClaims, rivalOf } from '../requests.ts'
 import { LONG_MS, type StoreWorker } from '../worker.ts'
 
 const TOGETHER = 8

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict'
+import { createHash, randomBytes } from 'node:crypto'
+import { type Store, systemClock, VirtualClock } from '@oncemq/core'
+import { isCapable } from './capabilities.ts'
+import type { StoreEffects, StoreSuiteOptions } from './options.ts'
+import type { StoreCase } from './property.ts'
+import { storeTime, virtualTime } from './time.ts'
+import { StoreWorker } from './worker.ts'
+
+/** Runs one case on a namespace of its own. Answers why it was skipped, or undefined. */
+export async function runStoreCase(
+  options: StoreSuiteOptions<never>,
+  testCase: StoreCase,
+): Promise<string | undefined> {
+  const namespace = newNamespace(testCase.name)
+  const virtualClock = options.virtualTime === true ? new VirtualClock() : undefined
+  const clock = virtualClock ?? systemClock
+  const handles: Store[] = []
+  const another = async (): Promise<StoreWorker> => {
+    const store = await options.open({ namespace, clock })
+    handles.push(store)
+    await store.open()
+    return new StoreWorker(store)
+  }
+  try {
+    const worker = await another()
+    if (!isCapable(worker.store, testCase.needs)) return `${worker.store.name} is not ${testCase.needs}`
+    const time = virtualClock ? virtualTime(virtualClock) : storeTime(worker.store)
+    const { guarantees } = worker.store
+    const effects = (): StoreEffects<unknown> => effectsOf(options)
+    await testCase.run({ guarantees, namespace, time, worker, another, effects })
+    return undefined
+  } finally {
+    await Promise.all(handles.map((store) => store.close()))
+  }
+}
+
+function effectsOf(options: StoreSuiteOptions<never>): StoreEffects<unknown> {
+  assert.ok(
+    options.effects !== undefined,
+    'testStore: expected `effects` for a store with guarantees.transactional, received undefined. ' +
+      'Give a table of your own to write to, as the docs of StoreEffects say.',
+  )
+  return options.effects as StoreEffects<unknown>
+}
+
+function newNamespace(name: string): string {
+  return `t_${createHash('sha256').update(name).digest('hex').slice(0, 8)}_${randomBytes(6).toString('hex')}`
+}
