@@ -5,10 +5,10 @@ import { ConnectionTaken, isBusy } from './errors.ts'
 
 /**
  * How long SQLite itself may wait for a lock: it does so in a system call, with this process's event loop at
- * rest. So it waits only about as long as a neighbour's short transaction takes, and all further waiting is
- * done by timers.
+ * rest. So it waits only about as long as a neighbour's short transaction takes, which was measured to share
+ * the file fairly between processes, and all further waiting is done by timers.
  */
-export const LOCK_WAIT_MS = 2
+export const LOCK_WAIT_MS = 5
 
 const RETRY = Object.freeze({ firstMs: 1, factor: 1.6, maxMs: 50 })
 

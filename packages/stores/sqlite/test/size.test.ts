@@ -1,0 +1,27 @@
+import { statSync } from 'node:fs'
+import { SqliteStore } from '@oncemq/sqlite'
+import { expect, test } from 'vitest'
+import { fileOf } from './folder.ts'
+import { claimsOf, completionOf } from './requests.ts'
+
+const KEYS = 50_000
+const BATCH = 1000
+
+// The README's figures. The bounds leave room for the random ids, which fill the index by two thirds.
+test.each([
+  ['without a label', {}, 100, 115],
+  ['with a label of 24 characters', { label: 'billing payment-00000001' }, 125, 140],
+])('a key that is done takes the bytes that are documented, %s', async (what, given, min, max) => {
+  const path = fileOf(what)
+  const store = new SqliteStore({ path })
+  await store.open()
+  for (let keys = 0; keys < KEYS; keys += BATCH) {
+    const claims = claimsOf(BATCH, given)
+    await store.claim(claims)
+    await store.update(claims.map(completionOf))
+  }
+  await store.close()
+  const bytes = statSync(path).size / KEYS
+  expect(bytes).toBeGreaterThan(min)
+  expect(bytes).toBeLessThan(max)
+})
