@@ -1,5 +1,5 @@
 import type { Clock } from './clock.ts'
-import { isOncemqError, StoreError } from './errors.ts'
+import { isOncemqError, received, StoreError } from './errors.ts'
 import type { OncemqError } from './errors.ts'
 import type { EventHub } from './events.ts'
 import type { ClaimAnswer, ClaimRequest, ClaimUpdate, Store, StoredRecord, UpdateAnswer } from './store.ts'
@@ -22,45 +22,40 @@ export class StoreCalls {
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    return this.#answers(
-      'claim',
-      batch,
-      await this.#call('claim', batch.length, () => this.#store.claim(batch)),
-    )
+    const answers = await this.#call('claim', batch.length, () => this.#store.claim(batch))
+    return this.#checked('claim', batch.length, answers, isClaimAnswer)
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
-    return this.#answers(
-      'update',
-      batch,
-      await this.#call('update', batch.length, () => this.#store.update(batch)),
-    )
+    const answers = await this.#call('update', batch.length, () => this.#store.update(batch))
+    return this.#checked('update', batch.length, answers, isUpdateAnswer)
   }
 
   async inspect(id: string): Promise<StoredRecord | undefined> {
     const answers = await this.#call('inspect', 1, () => this.#store.inspect([id]))
-    return this.#answers('inspect', [id], answers)[0]
+    return this.#checked('inspect', 1, answers, isRecord)[0]
   }
 
   forget(id: string): Promise<void> {
     return this.#call('forget', 1, () => this.#store.forget([id]))
   }
 
-  #answers<Answer>(
+  /** A driver that is not what it says must not make a delivery wait or run for ever. */
+  #checked<Answer>(
     operation: string,
-    batch: readonly unknown[],
+    count: number,
     answers: readonly Answer[],
+    isAnswer: (answer: Answer) => boolean,
   ): readonly Answer[] {
-    if (answers.length === batch.length) return answers
-    throw this.report(
-      operation,
-      batch.length,
-      new StoreError(
-        'ONCEMQ_STORE_BROKEN',
-        `${this.#store.name}.${operation}: expected ${batch.length} answers, received ${answers.length}; ` +
-          `run the conformance suite on this store`,
-      ),
+    const isList: boolean = Array.isArray(answers)
+    if (isList && answers.length === count && answers.every(isAnswer)) return answers
+    const what = isList ? `${answers.length}, or others` : received(answers)
+    const error = new StoreError(
+      'ONCEMQ_STORE_BROKEN',
+      `${this.#store.name}.${operation}: expected ${count} answers of its kind, received ${what}; ` +
+        `run the conformance suite on this store`,
     )
+    throw this.report(operation, count, error)
   }
 
   /** Any other call, within a bound of its own. */
@@ -115,4 +110,17 @@ export class StoreCalls {
       { cause },
     )
   }
+}
+
+function isClaimAnswer(answer: ClaimAnswer | undefined): boolean {
+  const status = answer?.status
+  return status === 'granted' || status === 'done' || status === 'busy'
+}
+
+function isUpdateAnswer(answer: UpdateAnswer | undefined): boolean {
+  return answer === 'ok' || answer === 'lost'
+}
+
+function isRecord(record: StoredRecord | undefined): boolean {
+  return record === undefined || record?.state !== undefined
 }

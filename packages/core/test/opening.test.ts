@@ -145,7 +145,7 @@ describe('a shared store', () => {
   test('is closed also after an opening that was repeated', async () => {
     const { store, dedup } = unopened()
     store.around = (call, apply) => (call.operation === 'claim' ? unavailable() : apply())
-    await expect(dedup.open()).rejects.toThrow()
+    await expect(dedup.open()).rejects.toThrow('down')
     store.works()
     await dedup.open()
     await dedup.close()
@@ -154,7 +154,7 @@ describe('a shared store', () => {
 
   test('is closed also when it was refused', async () => {
     const { store, dedup } = unopened({ findings: [finding('error')] })
-    await expect(dedup.open()).rejects.toThrow()
+    await expect(dedup.open()).rejects.toThrow('found it')
     await dedup.close()
     expect(store.callsOf('close')).toHaveLength(1)
   })
