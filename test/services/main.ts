@@ -1,6 +1,6 @@
 // `npm run services -- up|down|status|install [name ...] [--json]`: the servers of the tests, for people.
 import { parseArgs } from 'node:util'
-import { endBackground, findBackground, findOrStartBackground } from './client/background.ts'
+import { findBackground, findOrStartBackground } from './client/background.ts'
 import type { Connection } from './client/connection.ts'
 import { Progress } from './client/progress.ts'
 import { variables } from './run/environment.ts'
@@ -49,7 +49,7 @@ async function down(names: readonly string[]): Promise<Row[]> {
   const running = await list(connection)
   const stopped = running.filter(({ name }) => names.length === 0 || names.includes(name))
   await Promise.all(stopped.map(({ name }) => connection.call('close', { name })))
-  if (stopped.length === running.length) await endBackground(connection)
+  if (stopped.length === running.length) await connection.endSupervisor()
   return stopped.map(({ name }) => ({ name, state: 'stopped' }))
 }
 
@@ -62,18 +62,14 @@ async function status(names: readonly string[]): Promise<Row[]> {
 }
 
 async function install(names: readonly string[]): Promise<Row[]> {
-  const progress = new Progress()
   const chosen = servers.filter(({ name }) => names.length === 0 || names.includes(name))
   return Promise.all(
     chosen.map(async (recipe: Recipe): Promise<Row> => {
       const { name } = recipe
-      progress.show([{ name, state: 'installing' }])
-      const row = await recipe.install().then(
+      return recipe.install().then(
         (): Row => ({ name, state: 'installed' }),
         (error: Error): Row => ({ name, state: 'unavailable', reason: error.message }),
       )
-      progress.show([row])
-      return row
     }),
   )
 }

@@ -89,7 +89,10 @@ export class FaultProxy {
     this.#swallows = true
   }
 
-  /** Ends all faults. Connections that missed a reply are cut: theirs would be the answers to other questions. */
+  /**
+   * Ends all faults. Connections that missed a reply are cut: theirs would be the answers to other
+   * questions.
+   */
   resume(): void {
     this.#delayMs = 0
     this.#replyBytesLeft = Infinity

@@ -6,11 +6,16 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { openConnection, SOCKET_VARIABLE, startSupervisor } from './client/connection.ts'
+import { describeService } from './client/describe-service.ts'
 import { service, Unavailable } from './index.ts'
 import { isAlive, startTime, waitFor } from './run/processes.ts'
 import type { NodeDescription } from './run/server.ts'
 
 const GONE_MAX_MS = 10_000
+// These tests look at processes, so the servers must not be containers, nor those of the whole run.
+process.env['DOCKER_HOST'] = 'unix:///nonexistent'
+delete process.env[SOCKET_VARIABLE]
+
 const settings = { args: [], env: {} }
 const children: ChildProcess[] = []
 
@@ -26,8 +31,7 @@ async function startHolder(): Promise<{
   folder: string
 }> {
   const script = fileURLToPath(new URL('fixtures/hold-server.ts', import.meta.url))
-  const env = { ...process.env, [SOCKET_VARIABLE]: undefined }
-  const holder = spawn(process.execPath, [script, 'redis-8'], { env, stdio: ['ignore', 'pipe', 'inherit'] })
+  const holder = spawn(process.execPath, [script, 'redis-8'], { stdio: ['ignore', 'pipe', 'inherit'] })
   children.push(holder)
   const [line] = (await once(holder.stdout, 'data')) as [Buffer]
   const [node] = JSON.parse(line.toString()) as NodeDescription[]
@@ -47,59 +51,61 @@ function isRemoved(folder: string): Promise<boolean> {
   return waitFor(() => Promise.resolve(!existsSync(folder)), GONE_MAX_MS)
 }
 
-describe('the end of a parent', () => {
-  test('ends its servers and removes their data, even if it was killed', async () => {
-    const { holder, redis, supervisor, folder } = await startHolder()
-    expect(await isAlive(redis)).toBe(true)
-    holder.kill('SIGKILL')
-    expect(await isGone(redis)).toBe(true)
-    expect(await isRemoved(folder)).toBe(true)
-    expect(await isGone(supervisor)).toBe(true)
+describeService('redis-8', () => {
+  describe('the end of a parent', () => {
+    test('ends its servers and removes their data, even if it was killed', async () => {
+      const { holder, redis, supervisor, folder } = await startHolder()
+      expect(await isAlive(redis)).toBe(true)
+      holder.kill('SIGKILL')
+      expect(await isGone(redis)).toBe(true)
+      expect(await isRemoved(folder)).toBe(true)
+      expect(await isGone(supervisor)).toBe(true)
+    })
+
+    test('ends its servers even if the supervisor was killed, whose data the next one removes', async () => {
+      const { redis, supervisor, folder } = await startHolder()
+      process.kill(supervisor, 'SIGKILL')
+      expect(await isGone(redis)).toBe(true)
+      expect(existsSync(folder)).toBe(true)
+      const connection = await openConnection(await startSupervisor())
+      expect(existsSync(folder)).toBe(false)
+      await connection.endSupervisor()
+    })
+
+    test('ends the servers of one of several clients', async () => {
+      const socketPath = await startSupervisor()
+      const [staying, leaving] = [await openConnection(socketPath), await openConnection(socketPath)]
+      onTestFinished(() => staying.endSupervisor())
+      const own = await leaving.call('acquire', { name: 'redis-8', own: true, settings })
+      leaving.close()
+      expect(await isGone(own.nodes[0]?.pid ?? 0)).toBe(true)
+      expect(await staying.call('list', {})).toEqual([])
+    })
   })
 
-  test('ends its servers even if the supervisor was killed, whose data the next one removes', async () => {
-    const { redis, supervisor, folder } = await startHolder()
-    process.kill(supervisor, 'SIGKILL')
-    expect(await isGone(redis)).toBe(true)
-    expect(existsSync(folder)).toBe(true)
-    const connection = await openConnection(await startSupervisor())
-    expect(existsSync(folder)).toBe(false)
-    await connection.endSupervisor()
+  describe('a shared server', () => {
+    test('is the same for all that ask for the same', async () => {
+      const [one, other, different] = await Promise.all([
+        service('redis-8'),
+        service('redis-8'),
+        service('redis-8', { args: ['--maxmemory', '10mb'] }),
+      ])
+      expect(other.url).toBe(one.url)
+      expect(different.url).not.toBe(one.url)
+    })
+
+    test('is not stopped by one of them', async () => {
+      const server = await service('redis-8')
+      await expect(server.kill9()).rejects.toThrow(/cannot kill9 a shared server.*own: true/)
+      await server.close()
+      expect(await startTime(server.pid ?? 0)).toBeDefined()
+    })
   })
 
-  test('ends the servers of one of several clients', async () => {
-    const socketPath = await startSupervisor()
-    const [staying, leaving] = [await openConnection(socketPath), await openConnection(socketPath)]
-    onTestFinished(() => staying.endSupervisor())
-    const own = await leaving.call('acquire', { name: 'redis-8', own: true, settings })
-    leaving.close()
-    expect(await isGone(own.nodes[0]?.pid ?? 0)).toBe(true)
-    expect(await staying.call('list', {})).toEqual([])
+  test('an own server is not the shared one', async () => {
+    await using own = await service('redis-8', { own: true })
+    expect(own.url).not.toBe((await service('redis-8')).url)
   })
-})
-
-describe('a shared server', () => {
-  test('is the same for all that ask for the same', async () => {
-    const [one, other, different] = await Promise.all([
-      service('redis-8'),
-      service('redis-8'),
-      service('redis-8', { args: ['--maxmemory', '10mb'] }),
-    ])
-    expect(other.url).toBe(one.url)
-    expect(different.url).not.toBe(one.url)
-  })
-
-  test('is not stopped by one of them', async () => {
-    const server = await service('redis-8')
-    await expect(server.kill9()).rejects.toThrow(/cannot kill9 a shared server.*own: true/)
-    await server.close()
-    expect(await startTime(server.pid ?? 0)).toBeDefined()
-  })
-})
-
-test('an own server is not the shared one', async () => {
-  await using own = await service('redis-8', { own: true })
-  expect(own.url).not.toBe((await service('redis-8')).url)
 })
 
 test('an unknown server is unavailable', async () => {

@@ -27,8 +27,11 @@ export async function cached(
     if (existsSync(done)) return folder
     await rm(folder, { recursive: true, force: true })
     await mkdir(folder, { recursive: true })
+    const started = performance.now()
+    process.stderr.write(`getting ${name} for the tests, once\n`)
     await build(folder)
     await writeFile(done, `${JSON.stringify(recipe, null, 2)}\n`)
+    process.stderr.write(`got ${name} in ${((performance.now() - started) / 1000).toFixed(1)} s\n`)
     return folder
   })
 }

@@ -1,8 +1,7 @@
 import { fileURLToPath } from 'node:url'
-import { run } from '../install/command.ts'
-import type { Action } from './server.ts'
+import { run, Unavailable } from '../install/command.ts'
 import type { Recipe } from './recipe.ts'
-import type { Room, RunningServer } from './server.ts'
+import { type Action, hasSettings, type Room, type RunningServer, type Wanted } from './server.ts'
 
 const COMPOSE_FILE = fileURLToPath(new URL('../../../compose.yaml', import.meta.url))
 const ENGINE_ANSWERS_WITHIN_MS = 3_000
@@ -15,41 +14,40 @@ const COMMANDS: Record<Action, readonly string[]> = {
   resume: ['unpause'],
 }
 
-let engine: Promise<boolean> | undefined
+let engine: Promise<unknown> | undefined
 
-/** Whether docker compose is here and its engine answers at once. */
-export function hasDocker(): Promise<boolean> {
+/** Answers if docker compose is here and its engine answers at once. */
+async function findDocker(): Promise<void> {
+  const timeoutMs = ENGINE_ANSWERS_WITHIN_MS
   engine ??= Promise.all([
-    run('docker', ['version'], { timeoutMs: ENGINE_ANSWERS_WITHIN_MS }),
-    run('docker', ['compose', 'version'], { timeoutMs: ENGINE_ANSWERS_WITHIN_MS }),
-  ]).then(
-    () => true,
-    () => false,
-  )
-  return engine
+    run('docker', ['version'], { timeoutMs }),
+    run('docker', ['compose', 'version'], { timeoutMs }),
+  ])
+  await engine.catch(() => {
+    throw new Unavailable('docker compose does not answer')
+  })
 }
 
-/**
- * Starts the service of that name of `compose.yaml`, in a compose project of its own, on this loopback
- * port.
- */
+/** Starts the service of that name of `compose.yaml`, in a compose project of its own, on a loopback port. */
 export async function startContainer(
-  { name, container }: Recipe & { container: NonNullable<Recipe['container']> },
+  { name, container }: Recipe,
+  wanted: Wanted,
   { ports, enter, atEnd }: Room,
 ): Promise<RunningServer> {
+  if (container === undefined) throw new Unavailable('there is no container of it')
+  if (hasSettings(wanted)) throw new Unavailable('its container takes no settings')
+  await findDocker()
   const port = await ports.take(1)
-  const project = `oncemq-${process.pid}-${port}`
+  const project = ['--file', COMPOSE_FILE, '--project-name', `oncemq-${process.pid}-${port}`]
   const env = { ...process.env, ONCEMQ_PORT: `${port}` }
-  const compose = async (...args: string[]): Promise<string> =>
-    run('docker', ['compose', '--file', COMPOSE_FILE, '--project-name', project, ...args], { env })
+  const compose = async (args: readonly string[]): Promise<void> =>
+    void (await run('docker', ['compose', ...project, ...args], { env }))
   enter('starting')
-  atEnd(async () => void (await compose('down', '--volumes', '--timeout', '0')))
-  await compose(...COMMANDS.start, name)
+  atEnd(() => compose(['down', '--volumes', '--timeout', '0']))
+  await compose([...COMMANDS.start, name])
   return {
     source: 'docker',
     describe: () => ({ url: container.url(port), nodes: [] }),
-    async do(action) {
-      await compose(...COMMANDS[action], name)
-    },
+    do: (action) => compose([...COMMANDS[action], name]),
   }
 }

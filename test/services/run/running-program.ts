@@ -95,8 +95,8 @@ export class RunningProgram {
   async #isReady(): Promise<boolean> {
     const { port, readyLine } = this.program
     const pid = this.pid
-    if (pid === undefined || !(await listensOn(pid, port))) return false
-    return readyLine === undefined || readyLine.test(await this.#written())
+    if (pid === undefined || (readyLine !== undefined && !readyLine.test(await this.#written()))) return false
+    return listensOn(pid, port)
   }
 
   async #written(): Promise<string> {

@@ -1,4 +1,5 @@
 import type { Ports } from './ports.ts'
+import type { Settings } from './recipe.ts'
 
 /** What a client is told of a server. */
 export interface Description {
@@ -27,6 +28,17 @@ export interface RunningServer {
 }
 
 export type State = 'installing' | 'starting' | 'ready' | 'unavailable'
+
+export interface Wanted {
+  /** Only for the one who asks: it may be killed, and it is never one that somebody else started. */
+  readonly own: boolean
+  readonly settings: Settings
+}
+
+/** Whether it must be started with them, so that one that runs already will not do. */
+export function hasSettings({ settings }: Wanted): boolean {
+  return settings.args.length > 0 || Object.keys(settings.env).length > 0
+}
 
 /** Where an instance may be put: an empty folder that does not exist yet, and free ports. */
 export interface Room {

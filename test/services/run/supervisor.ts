@@ -4,8 +4,8 @@ import { servers } from '../servers/catalogue.ts'
 import type { Ports } from './ports.ts'
 import type { Acquired, Calls, Listed } from './protocol.ts'
 import type { Recipe } from './recipe.ts'
-import type { Description, RunningServer, State } from './server.ts'
-import { startServer, type Wanted } from './start-server.ts'
+import type { Description, RunningServer, State, Wanted } from './server.ts'
+import { startServer } from './start-server.ts'
 
 interface Held {
   readonly id: number
