@@ -5,7 +5,7 @@ import type { Settings } from './options.ts'
 import { ensureSchema } from './schema.ts'
 
 /** Names the database in errors. */
-export function describe({ source }: Settings): string {
+export function nameOf({ source }: Settings): string {
   return 'path' in source ? `the database ${source.path}` : 'the injected database'
 }
 

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { StoreError } from '@oncemq/core'
+import { lockOf } from './lock.ts'
 
 const SCHEMA_VERSION = 1
 
@@ -58,7 +59,7 @@ function hasMeta(database: DatabaseSync, table: string): boolean {
 }
 
 function create(database: DatabaseSync, table: string): void {
-  database.exec('BEGIN IMMEDIATE')
+  lockOf(database)()
   try {
     database.exec(schemaSql(table))
     database.exec('COMMIT')

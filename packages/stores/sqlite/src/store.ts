@@ -12,7 +12,7 @@ import type {
   UpdateAnswer,
 } from '@oncemq/core'
 import { StoreError } from '@oncemq/core'
-import { connect, describe } from './connection.ts'
+import { connect, nameOf } from './connection.ts'
 import { storeError } from './errors.ts'
 import { whenFree } from './lock.ts'
 import type { Settings, SqliteStoreOptions } from './options.ts'
@@ -66,9 +66,16 @@ export class SqliteStore implements TransactionalStore<DatabaseSync>, SweepingSt
   }
 
   async open(): Promise<readonly Finding[]> {
-    this.#opening ??= this.#connect()
-    const { findings } = await this.#opening
-    return findings
+    const opening = (this.#opening ??= this.#connect())
+    try {
+      const session = await opening
+      // It may have been closed meanwhile.
+      if (this.#opening === opening) this.#session = session
+      return session.findings
+    } catch (error) {
+      if (this.#opening === opening) this.#opening = undefined
+      throw storeError(error, nameOf(this.#settings))
+    }
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
@@ -96,7 +103,7 @@ export class SqliteStore implements TransactionalStore<DatabaseSync>, SweepingSt
     try {
       return await whenFree(read, this.#settings)
     } catch (error) {
-      throw storeError(error, describe(this.#settings))
+      throw storeError(error, nameOf(this.#settings))
     }
   }
 
@@ -134,20 +141,23 @@ export class SqliteStore implements TransactionalStore<DatabaseSync>, SweepingSt
     this.#session = undefined
     const session = await opening?.catch(() => undefined)
     await session?.transactions.drained()
-    if (session?.database.isOpen && 'path' in this.#settings.source) session.database.close()
+    if (session !== undefined) this.#release(session.database)
   }
 
   async #connect(): Promise<Session> {
+    const database = await connect(this.#settings)
     try {
-      const database = await connect(this.#settings)
       const records = new Records(database, this.#settings.table)
-      const transactions = new Transactions(database, describe(this.#settings), this.#settings)
-      this.#session = { database, records, transactions, findings: verify(database) }
-      return this.#session
+      const transactions = new Transactions(database, nameOf(this.#settings), this.#settings)
+      return { database, records, transactions, findings: verify(database) }
     } catch (error) {
-      this.#opening = undefined
-      throw storeError(error, describe(this.#settings))
+      this.#release(database)
+      throw error
     }
+  }
+
+  #release(database: DatabaseSync): void {
+    if ('path' in this.#settings.source && database.isOpen) database.close()
   }
 
   #opened(): Session {

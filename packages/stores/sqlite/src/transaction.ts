@@ -94,7 +94,7 @@ export class Transactions {
   }
 
   async #run(): Promise<void> {
-    // One turn later, so that whatever is asked for at the same moment shares the first commit.
+    // A microtask later, so that whatever is asked for at the same moment shares the first commit.
     await Promise.resolve()
     while (this.#writes.size > 0 || this.#handlers.length > 0) {
       if (this.#writes.size > 0) await this.#write()

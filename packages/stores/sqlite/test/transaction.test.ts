@@ -127,6 +127,17 @@ describe('turns', () => {
     await impatient.close()
   })
 
+  test('a close that overtakes open() leaves it closed, and open() works again', async () => {
+    const hasty = new SqliteStore({ path: fileOf(name) })
+    const opening = hasty.open()
+    await hasty.close()
+    await opening
+    await expect(hasty.claim([claimOf()])).rejects.toMatchObject({ code: 'ONCEMQ_CLOSED' })
+    await hasty.open()
+    expect((await hasty.claim([claimOf()]))[0]?.status).toBe('granted')
+    await hasty.close()
+  })
+
   test('close waits for an open handler', async () => {
     const claim = await granted()
     const answer = store.transaction(async () => {
@@ -186,6 +197,9 @@ describe('an injected connection', () => {
     }
     await expect(injected.claim([claimOf()])).rejects.toMatchObject(failure)
     await expect(injected.transaction(async () => completionOf(claimOf()))).rejects.toMatchObject(failure)
+    await expect(new SqliteStore({ database, table: 'new', busyTimeoutMs: 50 }).open()).rejects.toMatchObject(
+      failure,
+    )
     database.exec('COMMIT')
     expect(await effects.count(name, 'of the owner')).toBe(1)
     expect((await injected.claim([claimOf()]))[0]?.status).toBe('granted')
