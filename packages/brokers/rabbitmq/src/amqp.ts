@@ -36,7 +36,7 @@ export interface AmqpProperties {
 
 /** What a channel must have to be wrapped: loose on purpose, since a wrapped channel keeps its own type. */
 export interface AmqpChannel {
-  consume(queue: string, onMessage: (message: never) => unknown, options?: never): unknown
+  consume(queue: string, onMessage: never, options?: never): unknown
   ack(message: never, allUpTo?: boolean): unknown
   nack(message: never, allUpTo?: boolean, requeue?: boolean): unknown
   on(event: string, listener: (...args: never[]) => void): unknown

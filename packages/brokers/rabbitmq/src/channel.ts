@@ -2,7 +2,7 @@ import type { Deduplicator } from '@oncemq/core'
 import { OncemqError } from '@oncemq/core'
 import type { AmqpChannel, RawChannel } from './amqp.ts'
 import type { DedupChannelOptions } from './options.ts'
-import { dedupChannelSettings, requireDeduplicator } from './options.ts'
+import { dedupChannelSettings, requireDeduplicator } from './settings.ts'
 import { WrappedChannel } from './wrapped-channel.ts'
 
 /**

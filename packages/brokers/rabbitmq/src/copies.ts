@@ -14,6 +14,7 @@ export class Copies {
   readonly #declared = new Set<string>()
   readonly #returned = new Set<string>()
   #channel: Promise<ConfirmChannel> | undefined
+  #opened: ConfirmChannel | undefined
   #count = 0
 
   constructor(open: OpenConfirmChannel) {
@@ -22,7 +23,7 @@ export class Copies {
 
   /** Declares a queue once per channel. */
   async declare(queue: string, options: object): Promise<void> {
-    const { channel } = await this.#opened()
+    const { channel } = await this.#ready()
     if (this.#declared.has(queue)) return
     await answerOf((done) => channel.assertQueue(queue, options, done))
     this.#declared.add(queue)
@@ -46,7 +47,7 @@ export class Copies {
 
   /** Publishes to a queue; resolves when the broker has confirmed it. */
   async publish(queue: string, content: Buffer, options: object): Promise<void> {
-    const confirm = await this.#opened()
+    const confirm = await this.#ready()
     await new Promise<void>((resolve, reject) => {
       confirm.publish(queue, content, options, (error) => {
         if (error === null || error === undefined) resolve()
@@ -55,14 +56,15 @@ export class Copies {
     })
   }
 
+  /** Waits for no channel that is being opened: with a connection that is down that may take for ever. */
   async close(): Promise<void> {
-    const opening = this.#channel
+    const [opening, open] = [this.#channel, this.#opened]
     this.#channel = undefined
-    const confirm = await opening?.catch(() => undefined)
-    if (confirm !== undefined) await answerOf((done) => confirm.channel.close(done)).catch(() => undefined)
+    if (open !== undefined) await closed(open)
+    else void opening?.then(closed, () => undefined)
   }
 
-  #opened(): Promise<ConfirmChannel> {
+  #ready(): Promise<ConfirmChannel> {
     this.#channel ??= this.#reopen()
     return this.#channel
   }
@@ -70,18 +72,24 @@ export class Copies {
   async #reopen(): Promise<ConfirmChannel> {
     const gone = (): void => {
       this.#channel = undefined
+      this.#opened = undefined
       this.#declared.clear()
       this.#returned.clear()
     }
     try {
       const confirm = await this.#open()
       listen(confirm.channel, gone, this.#returned)
+      this.#opened = confirm
       return confirm
     } catch (error) {
       gone()
       throw error
     }
   }
+}
+
+async function closed({ channel }: ConfirmChannel): Promise<void> {
+  await answerOf((done) => channel.close(done)).catch(() => undefined)
 }
 
 function listen(channel: RawChannel, gone: () => void, returned: Set<string>): void {

@@ -20,6 +20,8 @@ export class Delivery {
   /** Whether the user's callback has not returned, or the promise that it returned is not settled. */
   running = false
   heldSinceMs: number | undefined
+  /** What is to be sent to the message's `replyTo` before it is acked. */
+  reply: Uint8Array | undefined
 
   constructor(message: AmqpMessage, queue: string, acks: Acks) {
     this.message = message

@@ -1,8 +1,17 @@
 export type { AmqpChannel, AmqpConnection, AmqpFields, AmqpMessage, AmqpProperties } from './amqp.ts'
 export { dedupChannel } from './channel.ts'
+export { Consumer, consume } from './consumer.ts'
 export type { MessageContext } from './delivery.ts'
 export { contextOf } from './delivery.ts'
 export type { KeyOf } from './message.ts'
 export { cloudEvents, debeziumOutbox, header, jsonField, messageId } from './message.ts'
-export type { DedupChannelOptions, SharedOptions } from './options.ts'
-export { dedupChannelDefaults } from './options.ts'
+export type {
+  ConsumeArguments,
+  ConsumeOptions,
+  DedupChannelOptions,
+  MessageHandler,
+  SharedOptions,
+} from './options.ts'
+export { consumeDefaults, dedupChannelDefaults } from './options.ts'
+export type { Reply } from './replies.ts'
+export type { WaitQueueType } from './retry.ts'

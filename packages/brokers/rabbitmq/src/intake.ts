@@ -5,7 +5,7 @@ import { isThenable } from './amqp.ts'
 import { raise } from './callback-errors.ts'
 import { Delivery, remember } from './delivery.ts'
 import { readKey } from './message.ts'
-import type { DedupChannelSettings } from './options.ts'
+import type { DedupChannelSettings } from './settings.ts'
 import type { Settler } from './settler.ts'
 import { settlementPolicy } from './settler.ts'
 

@@ -1,8 +1,14 @@
-import type { Deduplicator } from '@oncemq/core'
-import { givenOptions, OncemqError, OptionError, received, requireOneOf } from '@oncemq/core'
-import type { AmqpConnection } from './amqp.ts'
+import type {
+  Backoff,
+  Deduplicator,
+  HandlerContext,
+  Middleware,
+  OncemqError,
+  ProcessOutcome,
+} from '@oncemq/core'
+import type { AmqpChannel, AmqpConnection, AmqpMessage } from './amqp.ts'
 import type { KeyOf } from './message.ts'
-import { messageId } from './message.ts'
+import type { Reply } from './replies.ts'
 import type { WaitQueueType } from './retry.ts'
 
 /** Options of both forms. */
@@ -34,64 +40,77 @@ export interface DedupChannelOptions extends SharedOptions {
   connection?: AmqpConnection
 }
 
+/**
+ * Does the work of one message. When it returns, the message is done; what it returns is sent to `replyTo`. A throw makes
+ * the message come again later, a `PermanentError` dead-letters it at once.
+ */
+export type MessageHandler<Tx = undefined> = (
+  message: AmqpMessage,
+  context: HandlerContext<Tx>,
+) => Promise<Reply | void> | Reply | void
+
+/**
+ * Options of {@link consume}. One of `connection`, `connect` and `channel` says where channels come from. All times are
+ * milliseconds.
+ */
+export interface ConsumeOptions<Tx = undefined> extends SharedOptions {
+  /** The queue to consume. It must exist. */
+  queue: string
+  dedup: Deduplicator<Tx>
+  handler: MessageHandler<Tx>
+  /** A connection of amqplib; with amqplib's `recovery` the consumer comes back by itself. It is not closed. */
+  connection?: AmqpConnection
+  /** Makes a connection, and again whenever the last one is gone. What it makes is closed by `close()`. */
+  connect?: () => Promise<AmqpConnection>
+  /** A channel to consume on. It is not closed; when it closes, the consumer ends. */
+  channel?: AmqpChannel
+  /**
+   * How many messages are processed at a time. 1 to 65535.
+   * @default 128
+   */
+  prefetch?: number
+  /**
+   * Stand around the processing of each message, duplicates included, the first one outermost. They see its outcome.
+   * @default []
+   */
+  middlewares?: readonly Middleware<AmqpMessage, ProcessOutcome>[]
+  /** Waits between the attempts of a handler that throws. 1 s, 2 s, 4 s ... up to a minute by default. */
+  retry?: Partial<Backoff>
+  /**
+   * Where a message goes that will not be processed: to a parking queue (`park`), or by a reject to the dead-letter
+   * exchange of its queue (`broker`). Without such an exchange, a reject deletes it.
+   * @default 'park'
+   */
+  deadLetter?: 'park' | 'broker'
+  /**
+   * Whether replies are kept with the record and sent again when a duplicate asks for one.
+   * @default false
+   */
+  replayResult?: boolean
+  /** Arguments of `basic.consume`, such as `consumerTag`, `priority` or `exclusive`. */
+  consume?: ConsumeArguments
+  /** Called once if the consumer ends without `close()`: its channel or connection is gone for good. */
+  onEnd?: (error: OncemqError) => void
+}
+
+export interface ConsumeArguments {
+  readonly consumerTag?: string
+  readonly exclusive?: boolean
+  readonly priority?: number
+  readonly arguments?: Readonly<Record<string, unknown>>
+}
+
 /** The defaults of {@link DedupChannelOptions}. */
 export const dedupChannelDefaults = Object.freeze({
   onReject: 'park' as 'park' | 'nack',
   waitQueueType: 'quorum' as WaitQueueType,
 })
 
-export interface SharedSettings {
-  readonly key: KeyOf
-  readonly parkingQueue: (queue: string) => string
-  readonly waitQueueType: WaitQueueType
-}
-
-export interface DedupChannelSettings extends SharedSettings {
-  readonly onReject: 'park' | 'nack'
-  readonly connection: AmqpConnection | undefined
-}
-
-const sharedNames = ['key', 'parkingQueue', 'waitQueueType'] as const
-
-/** @throws OptionError for an option that is wrong. */
-export function dedupChannelSettings(options: DedupChannelOptions): DedupChannelSettings {
-  const known = new Set([...sharedNames, 'onReject', 'connection'])
-  const given = givenOptions('dedupChannel', options, known)
-  const settings = { ...sharedDefaults(), ...dedupChannelDefaults, connection: undefined, ...given }
-  requireShared(settings)
-  requireOneOf('onReject', settings.onReject, ['park', 'nack'])
-  return Object.freeze(settings)
-}
-
-/** Presets are made anew, so that no defaults object holds functions. */
-export function sharedDefaults(): Omit<SharedSettings, 'waitQueueType'> {
-  return { key: messageId(), parkingQueue: (queue) => `${queue}.parked` }
-}
-
-export function requireShared({ key, parkingQueue, waitQueueType }: SharedSettings): void {
-  requireFunction('key', key, 'a preset such as messageId(), or a function of the message')
-  requireFunction('parkingQueue', parkingQueue, 'a function of the queue name')
-  requireOneOf('waitQueueType', waitQueueType, ['quorum', 'classic'])
-}
-
-export function requireFunction(name: string, value: unknown, remedy: string): void {
-  if (typeof value === 'function') return
-  throw new OptionError(`${name}: expected a function, received ${received(value)}; pass ${remedy}`)
-}
-
-export function requireDeduplicator(form: string, dedup: unknown): void {
-  if (typeof (dedup as Partial<Deduplicator> | null | undefined)?.claim === 'function') return
-  throw new OptionError(
-    `${form}: expected a deduplicator, received ${received(dedup)}; ` +
-      `make one with createDeduplicator({ store, consumerGroup })`,
-  )
-}
-
-/** The broker forgets a message as soon as it is sent to such a consumer: a crash would lose it. */
-export function refuseNoAck(form: string, options: { noAck?: boolean } | null | undefined): void {
-  if (options?.noAck !== true) return
-  throw new OncemqError(
-    'ONCEMQ_CONSUMER_UNSAFE',
-    `${form}: expected a consumer that acks, received noAck: true; leave noAck out and ack each message`,
-  )
-}
+/** The defaults of {@link ConsumeOptions}. */
+export const consumeDefaults = Object.freeze({
+  prefetch: 128,
+  middlewares: Object.freeze([]) as readonly Middleware<AmqpMessage, ProcessOutcome>[],
+  deadLetter: 'park' as 'park' | 'broker',
+  replayResult: false,
+  waitQueueType: 'quorum' as WaitQueueType,
+})

@@ -8,12 +8,13 @@ import type {
 } from '@oncemq/core'
 import { retryDefaults } from '@oncemq/core'
 import { Acks } from './acks.ts'
-import type { RawChannel } from './amqp.ts'
+import type { AmqpMessage, RawChannel } from './amqp.ts'
 import type { OpenConfirmChannel } from './confirm-channel.ts'
 import { Copies } from './copies.ts'
 import type { Delivery } from './delivery.ts'
-import type { SharedSettings } from './options.ts'
+import type { SharedSettings } from './settings.ts'
 import { Parking } from './parking.ts'
+import { sendReply } from './replies.ts'
 import { DelayedRetry } from './retry.ts'
 
 /** What becomes of a message that is not to be processed: parked, or rejected to the broker's dead-letter exchange. */
@@ -73,6 +74,17 @@ export class Settler {
   /** Keeps the delivery unacked for a while and then gives it back to its queue. */
   holdThenRequeue(delivery: Delivery, delayMs: number): void {
     this.#settings.clock.after(delayMs, () => delivery.acks.nack(delivery, true), 'background')
+  }
+
+  /** Sends a reply; answers whether the broker has it. Never rejects. */
+  async reply(message: AmqpMessage, encoded: Uint8Array): Promise<boolean> {
+    try {
+      await sendReply(this.#copies, message, encoded)
+      return true
+    } catch (error) {
+      this.#warn(`reply: it could not be sent (${error instanceof Error ? error.name : typeof error})`)
+      return false
+    }
   }
 
   async close(): Promise<void> {

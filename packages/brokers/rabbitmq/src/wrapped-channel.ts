@@ -8,8 +8,8 @@ import { Delivery, deliveryOf, remember } from './delivery.ts'
 import type { Home } from './intake.ts'
 import { Intake } from './intake.ts'
 import { readKey } from './message.ts'
-import type { DedupChannelSettings } from './options.ts'
-import { refuseNoAck } from './options.ts'
+import type { DedupChannelSettings } from './settings.ts'
+import { refuseNoAck } from './settings.ts'
 import { settlementPolicy, Settler } from './settler.ts'
 
 /** The methods of a channel that mean something else once it is wrapped. */
@@ -260,7 +260,17 @@ export class WrappedChannel {
   #answer<Value>(done: Done<Value> | undefined, run: () => Promise<Value>): unknown {
     const answer = run()
     if (typeof done !== 'function') return answer
-    answer.then((value) => done(null, value), done)
+    void tell(answer, done)
     return this.self
   }
+}
+
+async function tell<Value>(answer: Promise<Value>, done: Done<Value>): Promise<void> {
+  let value: Value
+  try {
+    value = await answer
+  } catch (error) {
+    return done(error)
+  }
+  done(null, value)
 }

@@ -28,12 +28,14 @@ export async function connected(url: string): Promise<ChannelModel> {
   return connection
 }
 
-export function deduplicator(options: Partial<DeduplicatorOptions> = {}): Deduplicator {
+type SetUp = DeduplicatorOptions & { strategy?: 'lease' }
+
+export function deduplicator(options: Partial<SetUp> = {}): Deduplicator {
   const dedup = createDeduplicator({
     store: new MemoryStore(),
     consumerGroup: 'test',
     ...options,
-  } as DeduplicatorOptions)
+  } as SetUp)
   onTestFinished(() => dedup.close({ timeoutMs: 100 }))
   return dedup
 }
