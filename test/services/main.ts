@@ -16,7 +16,8 @@ const USAGE = `npm run services -- COMMAND [NAME ...] [--json]
   install   only get the programs, so that later starts are quick; without names, all
 
 Tests start servers of their own. To let them use one of these, give its URL by the variable shown.
---json prints { "servers": [{ "name", "state", "source", "url", "pids", "variable", "reason" }] } alone on stdout.
+--json prints this alone on stdout:
+{ "servers": [{ "name", "state", "source", "url", "pids", "variable", "reason" }] }
 Names: ${servers.map(({ name }) => name).join(', ')}
 `
 
@@ -87,11 +88,12 @@ function variableOf(name: string): string | undefined {
   return recipe === undefined ? undefined : variables(recipe)[0]
 }
 
-/** Ours have none, but one that the environment names may. */
+/**
+ * Ours have none, but one that the environment names may. A list of addresses, as MongoDB's, is no URL to
+ * Node.
+ */
 function withoutPassword(url: string): string {
-  const parsed = new URL(url)
-  parsed.password = ''
-  return parsed.href
+  return url.replace(/(\/\/[^:@/]*):[^@/]*@/, '$1@')
 }
 
 function table(rows: readonly Row[]): string {

@@ -10,8 +10,9 @@ interface Link {
 }
 
 /**
- * A TCP proxy on loopback that breaks what goes through it, for tests of faults. Connections to a cluster of
- * several servers go around it, as those tell their own addresses.
+ * A TCP proxy on loopback that breaks what goes through it, for tests of faults. Clients of a cluster go
+ * around it, as the servers tell their own addresses; a MongoDB client does so too unless it says
+ * `directConnection=true`.
  *
  * @example
  * const proxy = await FaultProxy.open(server.url)

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { stripVTControlCharacters } from 'node:util'
 
 /** Why a server cannot be had on this machine; its message is shown to the person who runs the tests. */
 export class Unavailable extends Error {
@@ -13,7 +14,7 @@ export interface CommandOptions {
 }
 
 const OUTPUT_MAX_BYTES = 64 * 1024 * 1024
-const ERROR_LINES_MAX = 8
+const ERROR_LINES_MAX = 3
 
 /**
  * The command line that ends a program together with the process that starts it, even if that one is killed
@@ -45,8 +46,14 @@ function explain(
 ): Error {
   if (error.code === 'ENOENT')
     return new Unavailable('needs setpriv (package util-linux), which is missing here')
-  const lines = output.trim().split('\n').slice(-ERROR_LINES_MAX)
   // setpriv answers 127 for a program that it cannot find.
   if (error.code === 127) return new Unavailable(`needs ${command}, which is missing here`)
-  return new Unavailable(`\`${[command, args[0]].join(' ')}\` failed: ${lines.join(' | ')}`, { cause: error })
+  return new Unavailable(`\`${command} ${args.join(' ')}\` failed: ${essence(output)}`, { cause: error })
+}
+
+/** What went wrong stands first among the lines that say error, if there are any, and last otherwise. */
+function essence(output: string): string {
+  const lines = stripVTControlCharacters(output).trim().split('\n')
+  const errors = lines.filter((line) => /error|^E: /i.test(line)).slice(0, ERROR_LINES_MAX)
+  return (errors.length > 0 ? errors : lines.slice(-ERROR_LINES_MAX)).join(' | ')
 }

