@@ -1,5 +1,5 @@
 import type { Clock } from './clock.ts'
-import { isOncemqError } from './errors.ts'
+import { isOncemqError, received } from './errors.ts'
 import type { OncemqError } from './errors.ts'
 import type { EventHub } from './events.ts'
 import type { Identity } from './identity.ts'
@@ -51,6 +51,7 @@ export class Claim {
   readonly epoch: number
   readonly attempt: number
   #end: Promise<Completion> | undefined
+  #takenOver = false
 
   constructor(home: ClaimHome, identity: Identity, lease: Lease, grant: { epoch: number; attempt: number }) {
     this.#home = home
@@ -69,6 +70,11 @@ export class Claim {
   /** Aborts when the lease is lost: another worker may be granted the key. */
   get signal(): AbortSignal {
     return this.#lease.signal
+  }
+
+  /** Whether the store said, at the end, that the claim was another worker's by then. */
+  get takenOver(): boolean {
+    return this.#takenOver
   }
 
   /**
@@ -121,19 +127,19 @@ export class Claim {
       try {
         return await this.#home.update(update)
       } catch (error) {
-        if (!isOncemqError(error) || !error.retryable) return this.#tellWithoutResult(update)
+        if (!isOncemqError(error) || !error.retryable) return this.#tellWithoutResult(update, untilMs)
         if (!(await this.#storeIsBack(error, untilMs))) return undefined
       }
     }
   }
 
   /** A result that the store refuses must not keep the key from being done. */
-  async #tellWithoutResult(update: CompleteUpdate): Promise<UpdateAnswer | undefined> {
+  async #tellWithoutResult(update: CompleteUpdate, untilMs: number): Promise<UpdateAnswer | undefined> {
     if (update.result === undefined) return undefined
     this.#home.events.emit('warning', () => ({
       message: 'the store refused a result; the key is done without it',
     }))
-    return this.#home.update({ ...update, result: undefined }).catch(() => undefined)
+    return this.#tell({ ...update, result: undefined }, untilMs)
   }
 
   async #storeIsBack(error: OncemqError, untilMs: number): Promise<boolean> {
@@ -146,6 +152,7 @@ export class Claim {
   #ended(answer: UpdateAnswer, result: Uint8Array | undefined): Completion {
     const { key, epoch } = this
     const done = answer === 'ok'
+    this.#takenOver = !done
     this.#home.events.emit(done ? 'completed' : 'lost', () => ({ key, epoch }))
     this.#home.ended(
       this.#identity.id,
@@ -158,13 +165,19 @@ export class Claim {
     this.#home.keeper.drop(this.#lease)
     const attempts = { failed: this.attempt, permanent: 0, unstarted: this.attempt - 1 }[reason]
     const { id, claimId } = this.#lease
-    try {
-      await this.#home.update({ op: 'release', id, claimId, retentionMs: this.#home.retentionMs, attempts })
-    } catch {
-      // The failure is an event already, and the lease ends by itself.
-    } finally {
-      this.#home.ended(id, undefined)
-    }
+    const { retentionMs } = this.#home
+    // A failure is an event already, and the lease ends by itself.
+    const answer = await this.#home
+      .update({ op: 'release', id, claimId, retentionMs, attempts })
+      .catch(() => 'ok' as const)
+    return this.#gaveBack(answer)
+  }
+
+  #gaveBack(answer: UpdateAnswer): Completion {
+    const { key, epoch } = this
+    this.#takenOver = answer === 'lost'
+    if (this.#takenOver) this.#home.events.emit('lost', () => ({ key, epoch }))
+    this.#home.ended(this.#identity.id, undefined)
     return 'lost'
   }
 
@@ -174,9 +187,12 @@ export class Claim {
   }
 
   #bounded(result: Uint8Array | undefined): Uint8Array | undefined {
-    if (result === undefined || result.byteLength <= RESULT_BYTES_MAX) return result
+    if (result === undefined) return undefined
+    const isBytes = result instanceof Uint8Array
+    if (isBytes && result.byteLength <= RESULT_BYTES_MAX) return result
+    const what = isBytes ? `${result.byteLength} bytes` : received(result)
     this.#home.events.emit('warning', () => ({
-      message: `a result of ${result.byteLength} bytes was not kept; at most ${RESULT_BYTES_MAX} are`,
+      message: `a result was not kept: expected up to ${RESULT_BYTES_MAX} bytes, received ${what}`,
     }))
     return undefined
   }

@@ -104,7 +104,11 @@ export class Deduplicator<Tx = undefined> {
   ): Promise<RunOutcome<Value>> {
     requireKey(key)
     const { body, signal } = options
-    return runWork(work, options, (handler) => this.process({ key, body, signal }, handler))
+    const onNotKept = (error: unknown): void =>
+      this.#events.emit('warning', () => ({
+        message: `run: the value was not kept, since its codec threw ${error instanceof Error ? error.name : typeof error}`,
+      }))
+    return runWork(work, options, (handler) => this.process({ key, body, signal }, handler), onNotKept)
   }
 
   /**

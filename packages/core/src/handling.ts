@@ -32,8 +32,6 @@ export type Commit<Tx> = (
   work: (tx: Tx) => Promise<Uint8Array | undefined>,
 ) => Promise<Completion>
 
-const neverAborted = new AbortController().signal
-
 export interface HandlingSettings<Tx> {
   readonly attemptsMax: number
   readonly events: EventHub
@@ -81,7 +79,9 @@ async function handleUnprotected<Tx>(
   handler: Handler<Tx>,
   { events }: HandlingSettings<Tx>,
 ): Promise<ProcessOutcome> {
-  const context = { key: undefined, epoch: 0, attempt: 1, signal: neverAborted, tx: undefined as Tx }
+  // A signal of its own: one for all would gather what handlers leave on it.
+  const { signal } = new AbortController()
+  const context = { key: undefined, epoch: 0, attempt: 1, signal, tx: undefined as Tx }
   try {
     const result = (await handler(context)) ?? undefined
     return { status: 'completed', result, protected: false }
@@ -99,14 +99,17 @@ async function failed<Tx>(
   settings: HandlingSettings<Tx>,
 ): Promise<ProcessOutcome> {
   const { key, attempt } = claim
-  if (isStoresFault(error)) {
+  if (settings.commit !== undefined && isStoresFault(error)) {
     await claim.release('unstarted')
     return { status: 'unavailable', retryAfterMs: 1000, error }
   }
   const permanent = isPermanent(error)
-  const final = permanent || attempt >= settings.attemptsMax
-  await claim.release(final ? 'permanent' : 'failed')
+  const isLast = permanent || attempt >= settings.attemptsMax
+  await claim.release(isLast ? 'permanent' : 'failed')
+  // Whoever took over decides what becomes of the message.
+  const final = isLast && !claim.takenOver
   settings.events.emit('failed', () => ({ key, attempt, final, error }))
+  if (claim.takenOver) return { status: 'lost' }
   if (!final) return { status: 'failed', final, error, attempt }
   return { status: 'failed', final, error, attempt, reason: permanent ? 'permanent' : 'attempts' }
 }

@@ -11,8 +11,10 @@ export interface ResultCodec<Value> {
 /** Keeps a value as JSON. */
 export function jsonResult<Value>(): ResultCodec<Value> {
   return {
-    encode: (value) => Buffer.from(JSON.stringify(value)),
-    decode: (bytes) => JSON.parse(Buffer.from(bytes).toString()) as Value,
+    // `undefined` has no JSON; no bytes at all stand for it.
+    encode: (value) => Buffer.from(JSON.stringify(value) ?? ''),
+    decode: (bytes) =>
+      (bytes.byteLength === 0 ? undefined : JSON.parse(Buffer.from(bytes).toString())) as Value,
   }
 }
 
@@ -49,11 +51,12 @@ export async function runWork<Value, Tx>(
   work: Work<Value, Tx>,
   options: RunOptions<Value>,
   process: (handler: Handler<Tx>) => Promise<ProcessOutcome>,
+  onNotKept: (error: unknown) => void,
 ): Promise<RunOutcome<Value>> {
   let value: Value | undefined
   const outcome = await process(async (context) => {
     value = await work(context)
-    return options.result?.encode(value)
+    return encoded(value, options, onNotKept)
   })
   switch (outcome.status) {
     case 'completed':
@@ -68,6 +71,20 @@ export async function runWork<Value, Tx>(
     case 'rejected':
     case 'unavailable':
       throw outcome.error
+  }
+}
+
+/** The work is done: that its value cannot be kept is no reason to do it again. */
+function encoded<Value>(
+  value: Value,
+  { result: codec }: RunOptions<Value>,
+  onNotKept: (error: unknown) => void,
+): Uint8Array | undefined {
+  try {
+    return codec?.encode(value)
+  } catch (error) {
+    onNotKept(error)
+    return undefined
   }
 }
 
