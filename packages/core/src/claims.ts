@@ -53,7 +53,7 @@ export class Claims<Tx> {
     this.#settings = settings
     this.#outage = outage
     this.#events = events
-    this.#recent = new Recent({ keysMax: recentMax, ttlMs: recentMs }, clock)
+    this.#recent = new Recent({ keysMax: recentMax, ttlMs: Math.min(recentMs, retentionMs) }, clock)
     this.#busyWait = new BusyWait(settings, clock, random)
     // A lane of its own: the completion of a key must not meet its renewal in one batch.
     const renewLane = new Batcher<RenewUpdate, UpdateAnswer>(
