@@ -92,15 +92,17 @@ export class EventHub {
     subscribers?.publish({ consumerGroup: this.#consumerGroup, ...event })
     for (const listener of listeners ?? []) {
       try {
-        listener(event)
+        // An asynchronous listener is none that the type foresees, but it must not end the process.
+        const answer = listener(event) as unknown
+        if (answer instanceof Promise) answer.catch((error: unknown) => warn(name, error))
       } catch (error) {
-        process.emitWarning(
-          `a listener of '${name}' threw ${error instanceof Error ? error.name : typeof error}`,
-          {
-            type: 'OncemqWarning',
-          },
-        )
+        warn(name, error)
       }
     }
   }
+}
+
+function warn(name: EventName, error: unknown): void {
+  const what = error instanceof Error ? error.name : typeof error
+  process.emitWarning(`a listener of '${name}' threw ${what}`, { type: 'OncemqWarning' })
 }
