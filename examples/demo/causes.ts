@@ -1,0 +1,68 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { DemoBroker, ServicePlan } from './demo-broker.ts'
+import type { Payment } from './payments.ts'
+
+/** How long the producer waits for a confirm before it gives up on it. */
+const PATIENCE_MS = 20
+
+export interface Cause {
+  /** As the JSON names it. */
+  readonly name: string
+  readonly title: string
+  readonly fault: ServicePlan['fault']
+  /** How oncemq is used against it. */
+  readonly protection: 'lease' | 'transactional'
+  readonly means: string
+  /** How often each payment is sent. */
+  readonly copies: number
+  story(broker: DemoBroker): string
+  send(broker: DemoBroker, queue: string, payment: Payment): Promise<void>
+}
+
+const WRAPPED = 'dedupChannel around the channel; the consumer stays as it was'
+const TOGETHER = "consume, strategy 'transactional': charge and record commit together or not at all"
+
+/** The three ways in which a message comes twice. */
+export const causes: readonly Cause[] = [
+  {
+    name: 'producer-resend',
+    title: 'The producer times out and sends again',
+    fault: 'none',
+    protection: 'lease',
+    means: WRAPPED,
+    copies: 2,
+    story: () =>
+      'The broker has the messages, but its confirms are lost on the way: the producer sends each again.',
+    async send(broker, queue, payment) {
+      const arrived = await answered(broker.send(queue, payment))
+      if (!arrived) await broker.send(queue, payment)
+    },
+  },
+  {
+    name: 'consumer-crash',
+    title: 'The consumer crashes in mid-handler, and the broker delivers again',
+    fault: 'crash',
+    protection: 'transactional',
+    means: TOGETHER,
+    copies: 1,
+    story: ({ crash }) => `After the charges and before the acks: ${crash}.`,
+    send: (broker, queue, payment) => broker.send(queue, payment),
+  },
+  {
+    name: 'lost-ack',
+    title: 'The ack is lost after success',
+    fault: 'ack-lost',
+    protection: 'lease',
+    means: WRAPPED,
+    copies: 1,
+    story: () => 'All handlers have succeeded; the connection breaks with their acks on the way.',
+    send: (broker, queue, payment) => broker.send(queue, payment),
+  },
+]
+
+/** A confirm whose way back is cut: the broker gives it, and the producer sees nothing within its patience. */
+async function answered(confirm: Promise<void>): Promise<boolean> {
+  await confirm
+  const lost = new Promise<void>(() => undefined)
+  return Promise.race([lost.then(() => true), delay(PATIENCE_MS, false)])
+}

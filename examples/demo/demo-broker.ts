@@ -1,0 +1,37 @@
+import type { Payment } from './payments.ts'
+
+/** One run of the payment service: everything that a process needs to know at its start. */
+export interface ServicePlan {
+  readonly queue: string
+  /** Where the books, the journal and the store of this act are. */
+  readonly folder: string
+  readonly protection: 'none' | 'lease' | 'transactional'
+  /** `crash`: it dies in the middle of its handlers. `ack-lost`: its acks never arrive, and the connection breaks. */
+  readonly fault: 'none' | 'crash' | 'ack-lost'
+}
+
+export interface RunningService {
+  /** Resolves when it has died or lost its connection. */
+  readonly ended: Promise<void>
+  /** Lets it end in good order. */
+  stop(): Promise<void>
+}
+
+/**
+ * What the demo needs of a broker. To show another one: write this interface and a service for it, and name it in
+ * `open-broker.ts`.
+ */
+export interface DemoBroker {
+  /** As the JSON names it. */
+  readonly name: string
+  /** For people: what it is, and what stands for a crash there. */
+  readonly description: string
+  readonly crash: string
+  /** Makes an empty queue of that name. */
+  declare(queue: string): Promise<void>
+  /** Sends a payment, with its id as message id; resolves when the broker has confirmed. */
+  send(queue: string, payment: Payment): Promise<void>
+  startService(plan: ServicePlan): Promise<RunningService>
+  remove(queue: string): Promise<void>
+  close(): Promise<void>
+}
