@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
@@ -50,6 +51,21 @@ function isGone(pid: number): Promise<boolean> {
 function isRemoved(folder: string): Promise<boolean> {
   return waitFor(() => Promise.resolve(!existsSync(folder)), GONE_MAX_MS)
 }
+
+test('a client that vanishes amid an answer takes nobody along', async () => {
+  const socketPath = await startSupervisor()
+  const staying = await openConnection(socketPath)
+  for (let attempt = 0; attempt < 20; attempt++) {
+    const vanishing = connect(socketPath)
+    await once(vanishing, 'connect')
+    // The answer is there, unread, when the other end closes: that end then hears of a reset.
+    vanishing.write(`${JSON.stringify({ id: 1, method: 'list', params: {} })}\n`.repeat(100))
+    await staying.call('list', {})
+    vanishing.destroy()
+  }
+  expect(await staying.call('list', {})).toEqual([])
+  await staying.endSupervisor()
+})
 
 describeService('redis-8', () => {
   describe('the end of a parent', () => {

@@ -46,5 +46,8 @@ export function send(socket: Socket, message: Request | Response): void {
 }
 
 export function receive<T extends Request | Response>(socket: Socket, handle: (message: T) => void): void {
-  createInterface({ input: socket }).on('line', (line) => handle(JSON.parse(line) as T))
+  const lines = createInterface({ input: socket })
+  lines.on('line', (line) => handle(JSON.parse(line) as T))
+  // The socket's own error, told once more; unheard it would end the process.
+  lines.on('error', () => {})
 }

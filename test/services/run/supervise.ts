@@ -19,7 +19,7 @@ const listener = createServer((socket) => {
   socket.on('error', () => socket.destroy())
   // A test process that is gone needs its own servers no more.
   socket.on('close', () => {
-    for (const id of owned) void supervisor.release({ id })
+    for (const id of owned) supervisor.release({ id }).catch(console.error)
   })
   receive<Request>(socket, (request) => void answer(socket, request, owned))
 })
