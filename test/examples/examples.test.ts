@@ -1,0 +1,27 @@
+// Every example runs, and prints what stands beside it. `npm run vitest -- test/examples -u` writes that down anew.
+import { readdirSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { describeService } from '../services/client/describe-service.ts'
+import { EXAMPLES, runExample } from './run-example.ts'
+
+const ON_RABBITMQ = ['rabbitmq-drop-in', 'rabbitmq-managed-sqlite-transactional']
+const ALONE = ['webhook-run']
+// It has tests of its own.
+const DEMO = 'demo'
+
+async function expectOutput(name: string, env?: Record<string, string>): Promise<void> {
+  const { code, stdout, stderr } = await runExample(name, env)
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  await expect(stdout).toMatchFileSnapshot(`${EXAMPLES}/${name}/output.txt`)
+}
+
+test('each example is run here', () => {
+  const names = readdirSync(EXAMPLES, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+  expect(names.map(({ name }) => name).toSorted()).toEqual([...ON_RABBITMQ, ...ALONE, DEMO].toSorted())
+})
+
+test.each(ALONE)('%s', async (name) => expectOutput(name))
+
+describeService('rabbitmq-4.0', (server) => {
+  test.each(ON_RABBITMQ)('%s', async (name) => expectOutput(name, { ONCEMQ_RABBITMQ_URL: server.url }))
+})
