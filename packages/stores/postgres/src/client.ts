@@ -1,0 +1,31 @@
+/** A query as `pg` takes it. `query_timeout` is `pg`'s own bound for the answer, in milliseconds. */
+export interface PostgresQuery {
+  text: string
+  values?: unknown[]
+  query_timeout?: number
+}
+
+export interface PostgresResult {
+  readonly command: string
+  readonly rows: readonly unknown[]
+}
+
+/** What the store needs of a `pg.PoolClient`, of any version that has it. */
+export interface PostgresClient {
+  query(query: PostgresQuery): Promise<PostgresResult>
+  on(event: 'error', listener: (error: Error) => void): unknown
+  removeListener(event: 'error', listener: (error: Error) => void): unknown
+  release(error?: Error | boolean): void
+}
+
+/**
+ * What the store needs of a `pg.Pool`. A single `pg.Client` does not do: it never connects again, and
+ * whatever runs beside an open transaction would become a part of it.
+ */
+export interface PostgresPool<Client extends PostgresClient = PostgresClient> {
+  // The second form is there so that the first one is found among the overloads of `pg`.
+  readonly connect: { (): Promise<Client>; (callback: never): unknown }
+  on(event: 'error', listener: (error: Error) => void): unknown
+  removeListener(event: 'error', listener: (error: Error) => void): unknown
+  readonly options?: { readonly max?: number | undefined }
+}

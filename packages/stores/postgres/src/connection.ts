@@ -1,0 +1,167 @@
+import type { Clock } from '@oncemq/core'
+import { StoreError } from '@oncemq/core'
+import type { PostgresClient, PostgresPool, PostgresResult } from './client.ts'
+import { isConflict } from './errors.ts'
+import type { Settings } from './options.ts'
+
+/** How often a statement is run that the server asks to run again. */
+const CONFLICTS_MAX = 10
+/** Beside those of handlers: for claims and updates, which overlap, for renewals and for the sweeper. */
+const OWN_CONNECTIONS = 4
+
+/**
+ * A client that loses its connection says so by an event that would end the process if nobody listened.
+ * Whoever runs a query on it learns of it by that query.
+ */
+function heard(): void {}
+
+/** Names the table in errors. */
+export function nameOf({ table }: Settings): string {
+  return `the table ${table}`
+}
+
+/**
+ * Connections of the pool, one for each statement or transaction, and nothing that outlasts either: so the
+ * pool may be PgBouncer's in transaction mode. Every wait has a bound. A connection on which anything failed
+ * is not used again: the answer may still come, or the server may have become a standby, and a new one asks
+ * for its address anew.
+ */
+export class Connections<Client extends PostgresClient = PostgresClient> {
+  readonly #pool: PostgresPool<Client>
+  readonly #timeoutMs: number
+  readonly #clock: Clock
+
+  constructor(pool: PostgresPool<Client>, { timeoutMs, clock }: { timeoutMs: number; clock: Clock }) {
+    this.#pool = pool
+    this.#timeoutMs = timeoutMs
+    this.#clock = clock
+    // Whatever happens to an idle connection, the pool replaces it.
+    pool.on('error', heard)
+  }
+
+  /** Runs a statement, and runs it again on a conflict. Answers its rows' column `answer`. */
+  async run(text: string, values: unknown[] = []): Promise<readonly string[]> {
+    for (let count = 1; ; count += 1) {
+      try {
+        const { rows } = await this.#once(text, values)
+        return (rows as readonly { readonly answer: string }[]).map(({ answer }) => answer)
+      } catch (error) {
+        if (!isConflict(error) || count === CONFLICTS_MAX) throw error
+      }
+    }
+  }
+
+  /** Runs several statements as one transaction. */
+  async script(text: string): Promise<void> {
+    await this.#once(text, [])
+  }
+
+  /** Gives a connection within the time limit. */
+  acquire(): Promise<Client> {
+    return new Promise((resolve, reject) => {
+      let isLate = false
+      const timer = this.#clock.after(this.#timeoutMs, () => {
+        isLate = true
+        reject(noConnection(this.#timeoutMs))
+      })
+      this.#pool.connect().then(
+        (client) => {
+          timer.cancel()
+          if (isLate) return client.release()
+          client.on('error', heard)
+          resolve(client)
+        },
+        (error: unknown) => {
+          timer.cancel()
+          reject(error as Error)
+        },
+      )
+    })
+  }
+
+  /** Gives it back to the pool, or closes it if it failed. */
+  release(client: Client, hasFailed = false): void {
+    client.removeListener('error', heard)
+    client.release(hasFailed)
+  }
+
+  /** Runs a query on a connection that was acquired, within the time limit. */
+  query(client: Client, text: string, values?: unknown[]): Promise<PostgresResult> {
+    const query = { text, query_timeout: this.#timeoutMs }
+    return client.query(values === undefined || values.length === 0 ? query : { ...query, values })
+  }
+
+  /** Stops listening to the pool. */
+  close(): void {
+    this.#pool.removeListener('error', heard)
+  }
+
+  async #once(text: string, values: unknown[]): Promise<PostgresResult> {
+    const client = await this.acquire()
+    try {
+      const result = await this.query(client, text, values)
+      this.release(client)
+      return result
+    } catch (error) {
+      this.release(client, !isConflict(error))
+      throw error
+    }
+  }
+}
+
+/** The injected pool, or one of the store's own, and the function that ends what the store has begun. */
+export async function connect<Client extends PostgresClient>(settings: Settings<Client>) {
+  const { source } = settings
+  if ('pool' in source) {
+    const connections = new Connections(source.pool, settings)
+    return { pool: source.pool, connections, end: async () => connections.close() }
+  }
+  const pool = await openPool<Client>(source.url, settings)
+  return { pool, connections: new Connections(pool, settings), end: () => endPool(pool, settings) }
+}
+
+interface OwnPool<Client extends PostgresClient> extends PostgresPool<Client> {
+  end(): Promise<void>
+}
+
+async function openPool<Client extends PostgresClient>(
+  url: string,
+  { transactionsMax, timeoutMs }: Settings<Client>,
+): Promise<OwnPool<Client>> {
+  const { Pool } = await import('pg').catch((cause: unknown) => {
+    throw new StoreError(
+      'ONCEMQ_STORE_REFUSED',
+      'PostgresStore: expected the package pg for { url }, received none; npm install pg, or give { pool }',
+      { cause },
+    )
+  })
+  const pool: unknown = new Pool({
+    connectionString: url,
+    max: transactionsMax + OWN_CONNECTIONS,
+    connectionTimeoutMillis: timeoutMs,
+    keepAlive: true,
+  })
+  return pool as OwnPool<Client>
+}
+
+/** A server that does not answer does not say goodbye either. */
+function endPool<Client extends PostgresClient>(
+  pool: OwnPool<Client>,
+  { timeoutMs, clock }: Settings<Client>,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.after(timeoutMs, resolve)
+    pool
+      .end()
+      .then(resolve, reject)
+      .finally(() => timer.cancel())
+  })
+}
+
+function noConnection(timeoutMs: number): StoreError {
+  return new StoreError(
+    'ONCEMQ_STORE_UNAVAILABLE',
+    `PostgresStore: expected a connection within ${timeoutMs} ms, received none; look for connections of ` +
+      'the pool that are not given back, or raise its max to transactionsMax + 2 or more',
+  )
+}

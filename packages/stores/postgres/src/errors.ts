@@ -1,0 +1,186 @@
+import { StoreError, isOncemqError } from '@oncemq/core'
+import type { ErrorCode } from '@oncemq/core'
+
+/**
+ * The error codes of PostgreSQL that the store tells apart:
+ * https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
+export const SQLSTATE = Object.freeze({
+  READ_ONLY: '25006',
+  TRANSACTION_ABORTED: '25P02',
+  SCHEMA_MISSING: '3F000',
+  SERIALIZATION_FAILURE: '40001',
+  COMPLETION_UNKNOWN: '40003',
+  DEADLOCK: '40P01',
+  PRIVILEGE_MISSING: '42501',
+  TABLE_MISSING: '42P01',
+  DISK_FULL: '53100',
+  CONNECTIONS_USED_UP: '53300',
+  LOCK_TAKEN: '55P03',
+  CANCELED: '57014',
+  DATA_DAMAGED: 'XX001',
+  INDEX_DAMAGED: 'XX002',
+})
+
+type Explanation = readonly [code: ErrorCode, received: string, remedy: string]
+
+const DAMAGED: Explanation = [
+  'ONCEMQ_STORE_CORRUPT',
+  'its data are damaged',
+  'look at the server log, and restore the table from a copy, or REINDEX it',
+]
+const CONFLICT: Explanation = [
+  'ONCEMQ_STORE_UNAVAILABLE',
+  'it met others at the same rows again and again',
+  'look for long transactions that lock its rows; the operation is tried again',
+]
+const UNKNOWN: Explanation = [
+  'ONCEMQ_STORE_UNAVAILABLE',
+  'the server failed',
+  'the cause says more; the operation is tried again',
+]
+const DISCONNECTED: Explanation = [
+  'ONCEMQ_STORE_UNAVAILABLE',
+  'there is no working connection',
+  'look at the server and the network; the operation is tried again',
+]
+
+const explanations: Readonly<Record<string, Explanation>> = {
+  [SQLSTATE.READ_ONLY]: [
+    'ONCEMQ_STORE_UNAVAILABLE',
+    'the server is read-only: a standby, or set so',
+    'connect to the primary (target_session_attrs, or the name of the writer)',
+  ],
+  [SQLSTATE.TRANSACTION_ABORTED]: [
+    'ONCEMQ_STORE_REFUSED',
+    "a statement of the handler failed and the transaction with it, although the handler didn't",
+    'let the error through, use ON CONFLICT DO NOTHING, or put a SAVEPOINT before a statement that may fail',
+  ],
+  [SQLSTATE.SCHEMA_MISSING]: [
+    'ONCEMQ_STORE_REFUSED',
+    'its schema does not exist',
+    'CREATE SCHEMA, and grant this user USAGE and CREATE on it',
+  ],
+  [SQLSTATE.SERIALIZATION_FAILURE]: CONFLICT,
+  [SQLSTATE.DEADLOCK]: CONFLICT,
+  [SQLSTATE.PRIVILEGE_MISSING]: [
+    'ONCEMQ_STORE_REFUSED',
+    'this user may not',
+    'grant what the README lists, or let a user who may create the tables by schema()',
+  ],
+  [SQLSTATE.TABLE_MISSING]: [
+    'ONCEMQ_STORE_CORRUPT',
+    'it does not exist',
+    'create the tables by the SQL that schema() answers, or leave createSchema on',
+  ],
+  [SQLSTATE.DISK_FULL]: ['ONCEMQ_STORE_UNAVAILABLE', 'no space is left', "make room on the server's disk"],
+  [SQLSTATE.CONNECTIONS_USED_UP]: [
+    'ONCEMQ_STORE_UNAVAILABLE',
+    'the server has no connection left',
+    'raise max_connections, make the pools smaller, or put PgBouncer between',
+  ],
+  [SQLSTATE.LOCK_TAKEN]: [
+    'ONCEMQ_STORE_UNAVAILABLE',
+    'its rows are locked',
+    'look for a transaction that stays open',
+  ],
+  [SQLSTATE.CANCELED]: [
+    'ONCEMQ_STORE_UNAVAILABLE',
+    'the statement was canceled, perhaps by statement_timeout',
+    "look at the server's load and at locks, or raise statement_timeout",
+  ],
+  [SQLSTATE.DATA_DAMAGED]: DAMAGED,
+  [SQLSTATE.INDEX_DAMAGED]: DAMAGED,
+}
+
+/** For codes that stand in no list of their own, by their class: the first two characters. */
+const classes: Readonly<Record<string, Explanation>> = {
+  '08': DISCONNECTED,
+  '22': ['ONCEMQ_STORE_REFUSED', 'it cannot hold a value', 'use a database with the encoding UTF8'],
+  '23': [
+    'ONCEMQ_STORE_REFUSED',
+    'a constraint is violated',
+    "look at what the handler wrote: the transaction's deferred constraints are checked at its end",
+  ],
+  '28': ['ONCEMQ_STORE_REFUSED', 'the login was refused', 'correct user, password or pg_hba.conf'],
+  '3D': ['ONCEMQ_STORE_REFUSED', 'its database does not exist', 'CREATE DATABASE, or correct the name'],
+  // The store's statements are fixed, so one that does not fit says that the tables are not its own.
+  '42': [
+    'ONCEMQ_STORE_CORRUPT',
+    'its tables are not those of this version',
+    'choose another table name, or let open() create the tables',
+  ],
+}
+
+/**
+ * The SQLSTATE of an error that the server answered; `undefined` for any other, such as a lost connection.
+ */
+export function sqlState(error: unknown): string | undefined {
+  const { code, severity } = (error ?? {}) as { code?: unknown; severity?: unknown }
+  // EPIPE and its like have five capitals too, but no severity.
+  return typeof code === 'string' && code.length === 5 && typeof severity === 'string' ? code : undefined
+}
+
+/** Whether the server asks for the statement or transaction to be run again. */
+export function isConflict(error: unknown): boolean {
+  const state = sqlState(error)
+  return state === SQLSTATE.SERIALIZATION_FAILURE || state === SQLSTATE.DEADLOCK
+}
+
+/**
+ * What the store throws for `error`. `where` names the table. The driver's message is not repeated, since it
+ * may hold values; the cause has it.
+ */
+export function storeError(error: unknown, where: string): StoreError {
+  if (isOncemqError(error)) return error as StoreError
+  const state = sqlState(error)
+  const [code, what, remedy] = explain(state)
+  const detail = state === undefined ? nodeCode(error) : ` (SQLSTATE ${state})`
+  return new StoreError(code, `PostgresStore: expected to use ${where}, but ${what}${detail}; ${remedy}`, {
+    cause: error,
+  })
+}
+
+const CAUSES_MAX = 8
+
+/** What an error of the handler becomes: a conflict if PostgreSQL asks for the whole again, else itself. */
+export function handlerError(error: unknown): unknown {
+  let cause = error
+  for (let depth = 0; depth < CAUSES_MAX && typeof cause === 'object' && cause !== null; depth += 1) {
+    if (isConflict(cause)) return conflict(error)
+    cause = (cause as { cause?: unknown }).cause
+  }
+  return error
+}
+
+/** What a failed COMMIT of a handler's transaction becomes. */
+export function commitError(error: unknown, where: string): StoreError {
+  if (isConflict(error)) return conflict(error)
+  const state = sqlState(error)
+  const isKnown = state !== undefined && state !== SQLSTATE.COMPLETION_UNKNOWN && !/^(?:08|57)/.test(state)
+  if (isKnown) return storeError(error, where)
+  return new StoreError(
+    'ONCEMQ_COMMIT_UNKNOWN',
+    `PostgresStore: expected the answer to COMMIT, received none; the message comes again and finds out`,
+    { cause: error },
+  )
+}
+
+function conflict(cause: unknown): StoreError {
+  return new StoreError(
+    'ONCEMQ_TRANSACTION_CONFLICT',
+    'PostgresStore: expected to commit, but a deadlock or a serialization failure is in the way; ' +
+      'the whole transaction is to be run again',
+    { cause },
+  )
+}
+
+function explain(state: string | undefined): Explanation {
+  if (state === undefined) return DISCONNECTED
+  return explanations[state] ?? classes[state.slice(0, 2)] ?? UNKNOWN
+}
+
+function nodeCode(error: unknown): string {
+  const { code } = (error ?? {}) as { code?: unknown }
+  return typeof code === 'string' ? ` (${code})` : ''
+}

@@ -1,0 +1,149 @@
+import type { Clock } from '@oncemq/core'
+import { OptionError, givenOptions, received, requireInteger, requireOneOf, systemClock } from '@oncemq/core'
+import type { PostgresClient, PostgresPool } from './client.ts'
+
+/** PostgreSQL's own names for how far transactions are kept apart. */
+export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
+
+/** Options of {@link PostgresStore}: either `pool` or `url`, and what has a default. */
+export interface PostgresStoreOptions<Client extends PostgresClient = PostgresClient> {
+  /**
+   * A `pg.Pool` of yours, which the store does not close. It needs `transactionsMax` + 2 connections, so that
+   * leases are renewed while handlers hold theirs.
+   */
+  pool?: PostgresPool<Client>
+  /**
+   * `postgres://user@host/database`. The store makes a pool of its own by the package `pg`, which you
+   * install, and closes it.
+   */
+  url?: string
+  /**
+   * The table of the records, with or without its schema: `oncemq`, `app.oncemq`. Each part is a letter or
+   * `_`, then letters, digits or `_`; the table has at most 58 characters. Case counts. A second table is
+   * named `<table>_meta`.
+   * @default 'oncemq'
+   */
+  table?: string
+  /**
+   * Whether `open()` creates the tables where they are missing. With `false` you create them by the SQL that
+   * `schema()` answers, and a missing table is an error.
+   * @default true
+   */
+  createSchema?: boolean
+  /**
+   * How long an operation may take: to get a connection from the pool, and to be answered. Milliseconds, 1 to
+   * 600000. The default is below the core's `storeTimeoutMs`, so that the error says what was waited for.
+   * @default 4000
+   */
+  timeoutMs?: number
+  /**
+   * How many transactions of handlers are open at a time, each with a connection of its own; further ones
+   * wait. 1 to 10000.
+   * @default 8
+   */
+  transactionsMax?: number
+  /**
+   * How far a handler's transaction is kept apart from others. Above `read committed` it must end before the
+   * first renewal of its lease (a third of `leaseMs`), as the renewed record would be a conflict.
+   * @default 'read committed'
+   */
+  isolation?: Isolation
+  /**
+   * Time for waits, for tests. The system's by default. Leases and retention follow the server's own clock.
+   */
+  clock?: Clock
+}
+
+/** The defaults of {@link PostgresStoreOptions}, the one place that has them. */
+export const postgresStoreDefaults = Object.freeze({
+  table: 'oncemq',
+  createSchema: true,
+  timeoutMs: 4000,
+  transactionsMax: 8,
+  isolation: 'read committed' as Isolation,
+})
+
+/** Options as the store uses them: complete, checked and frozen. */
+export interface Settings<Client extends PostgresClient = PostgresClient> {
+  readonly source: { readonly pool: PostgresPool<Client> } | { readonly url: string }
+  readonly table: string
+  readonly createSchema: boolean
+  readonly timeoutMs: number
+  readonly transactionsMax: number
+  readonly isolation: Isolation
+  readonly clock: Clock
+}
+
+const TIMEOUT_MAX_MS = 600_000
+const TRANSACTIONS_MAX = 10_000
+const ISOLATIONS = ['read committed', 'repeatable read', 'serializable'] as const
+// 63 bytes at most, of which the longest name made from the table's takes 5.
+const TABLE_NAME = /^(?:[a-z_][a-z0-9_]{0,62}\.)?[a-z_][a-z0-9_]{0,57}$/i
+const URL_SCHEME = /^postgres(?:ql)?:\/\//
+
+const known = new Set([...Object.keys(postgresStoreDefaults), 'pool', 'url', 'clock'])
+
+/**
+ * Checks the options once. @throws OptionError that says what was expected, what was received, and the
+ * remedy.
+ */
+export function settingsOf<Client extends PostgresClient>(
+  options: PostgresStoreOptions<Client>,
+): Settings<Client> {
+  const given = givenOptions('PostgresStore', options, known)
+  const { table, createSchema, timeoutMs, transactionsMax, isolation } = {
+    ...postgresStoreDefaults,
+    ...given,
+  }
+  const source = sourceOf(given)
+  requireTable(table)
+  requireOneOf('createSchema', createSchema, [true, false])
+  requireInteger('timeoutMs', timeoutMs, 1, TIMEOUT_MAX_MS)
+  requireInteger('transactionsMax', transactionsMax, 1, TRANSACTIONS_MAX)
+  requireOneOf('isolation', isolation, ISOLATIONS)
+  const { clock = systemClock } = given
+  return Object.freeze({ source, table, createSchema, timeoutMs, transactionsMax, isolation, clock })
+}
+
+function sourceOf<Client extends PostgresClient>({
+  pool,
+  url,
+}: PostgresStoreOptions<Client>): Settings<Client>['source'] {
+  if ((pool === undefined) === (url === undefined)) {
+    throw new OptionError(
+      `PostgresStore: expected either pool or url, received ${pool === undefined ? 'neither' : 'both'}; ` +
+        `give { pool: new pg.Pool() }, or { url: 'postgres://user@host/database' }`,
+    )
+  }
+  return pool === undefined ? { url: requireUrl(url) } : { pool: requirePool(pool) }
+}
+
+function requireUrl(url: unknown): string {
+  if (typeof url === 'string' && URL_SCHEME.test(url) && URL.canParse(url)) return url
+  // A URL may hold a password: not even a part of it goes into the message.
+  const what = typeof url === 'string' ? 'another string' : received(url)
+  throw new OptionError(
+    `url: expected postgres://user@host/database, received ${what}; correct it, or give { pool }`,
+  )
+}
+
+function requirePool<Client extends PostgresClient>(pool: unknown): PostgresPool<Client> {
+  const methods = ['connect', 'on', 'removeListener'] as const
+  const given = pool as PostgresPool<Client> | null
+  const fits = typeof given === 'object' && methods.every((method) => typeof given?.[method] === 'function')
+  // A client has `connect` and `on` too, and `query`; what only a pool has is the count of its connections.
+  if (fits && 'totalCount' in (given as object)) return given as PostgresPool<Client>
+  throw new OptionError(
+    `pool: expected a Pool of the package pg, received ${received(pool)}; ` +
+      `give new pg.Pool(...), or { url } and the store makes one itself`,
+  )
+}
+
+function requireTable(table: unknown): void {
+  if (typeof table === 'string' && TABLE_NAME.test(table)) return
+  const what = typeof table === 'string' ? 'another string' : received(table)
+  throw new OptionError(
+    `table: expected a letter or _, then letters, digits or _, at most 58 in all, after an optional schema ` +
+      `and a dot, received ${what}; take a plain name such as 'oncemq' or 'app.oncemq'`,
+  )
+}

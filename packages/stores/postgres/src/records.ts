@@ -1,0 +1,211 @@
+import type { ClaimAnswer, ClaimRequest, ClaimUpdate, StoredRecord, UpdateAnswer } from '@oncemq/core'
+import type { Connections } from './connection.ts'
+import { DONE, FREE, RUNNING, SWEEP_BLOCKS, statementsOf, tablesOf } from './statements.ts'
+import type { Statements } from './statements.ts'
+
+const STATE_NAMES = Object.freeze({ [FREE]: 'free', [RUNNING]: 'running', [DONE]: 'done' } as const)
+const STATE_AFTER = Object.freeze({ release: FREE, renew: RUNNING, complete: DONE })
+const NEW: ClaimAnswer = Object.freeze({ status: 'granted', epoch: 1, attempt: 1 })
+
+/** How often entries are asked for again whose record changed under the statement's eyes. */
+const ROUNDS_MAX = 5
+/** How much of the table one sweep reads at most: 64 steps of 16 MB. The next sweep goes on from there. */
+const SWEEP_STEPS_MAX = 64
+
+/** A row of the claim statement. */
+interface ClaimRow {
+  /** The entry's position, from 1. */
+  readonly at: number
+  readonly status: 'granted' | 'busy' | 'done' | 'again'
+  readonly epoch: number
+  readonly attempt: number | null
+  readonly leaseRemainingMs: number
+  readonly fingerprint: string | null
+  readonly result: string | null
+}
+
+interface UpdateRow {
+  readonly at: number
+  readonly status: UpdateAnswer | 'again'
+}
+
+interface RecordRow {
+  readonly at: number
+  readonly state: typeof FREE | typeof RUNNING | typeof DONE
+  readonly epoch: number
+  readonly attempts: number
+  readonly leaseRemainingMs: number
+  readonly expiresInMs: number
+  readonly fingerprint: string | null
+  readonly label: string | null
+  readonly result: string | null
+}
+
+/** The protocol's steps on the table, each one statement. */
+export class Records {
+  readonly #connections: Connections
+  readonly #statements: Statements
+
+  constructor(connections: Connections, table: string) {
+    this.#connections = connections
+    this.#statements = statementsOf(tablesOf(table))
+  }
+
+  async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
+    if (batch.length === 1 && (await this.#insert(batch[0] as ClaimRequest))) return [NEW]
+    return resolved(batch, NEW, async (entries) => {
+      const found = (await this.#rows(this.#statements.claim, claimValues(entries))) as ClaimRow[]
+      return found.map((row) => ({ at: row.at, isFinal: row.status !== 'again', answer: claimAnswer(row) }))
+    })
+  }
+
+  async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
+    const [first] = batch
+    if (batch.length === 1 && first?.op === 'complete') {
+      const { id, claimId, retentionMs, result } = first
+      const changed = await this.#connections.run(this.#statements.complete, [
+        id,
+        claimId,
+        retentionMs,
+        result,
+      ])
+      if (changed.length === 1) return ['ok']
+    }
+    return resolved(batch, 'ok', async (entries) => {
+      const found = (await this.#rows(this.#statements.update, updateValues(entries))) as UpdateRow[]
+      return found.map(({ at, status }) => ({
+        at,
+        isFinal: status !== 'again',
+        answer: status === 'again' ? 'lost' : status,
+      }))
+    })
+  }
+
+  async inspect(ids: readonly string[]): Promise<readonly (StoredRecord | undefined)[]> {
+    const answers: (StoredRecord | undefined)[] = ids.map(() => undefined)
+    const found = (await this.#rows(this.#statements.inspect, [literal(ids)])) as RecordRow[]
+    for (const row of found) answers[row.at - 1] = storedRecord(row)
+    return answers
+  }
+
+  async forget(ids: readonly string[]): Promise<void> {
+    await this.#connections.run(this.#statements.forget, [literal(ids)])
+  }
+
+  /** Goes round the table once, or until `limit` records are gone, or as far as one sweep may. */
+  async sweep(limit: number): Promise<number> {
+    let removed = 0
+    for (let step = 1; step <= SWEEP_STEPS_MAX && removed < limit; step += 1) {
+      const [turn] = (await this.#rows(this.#statements.sweep, [limit - removed])) as SweepRow[]
+      if (turn === undefined) break
+      removed += turn.gone
+      if (step * SWEEP_BLOCKS >= turn.blocks) break
+    }
+    return removed
+  }
+
+  async #insert({ id, claimId, leaseMs, retentionMs, fingerprint, label }: ClaimRequest): Promise<boolean> {
+    const values = [id, claimId, leaseMs, leaseMs + retentionMs, fingerprint, label]
+    return (await this.#connections.run(this.#statements.insert, values)).length === 1
+  }
+
+  async #rows(statement: string, values: unknown[]): Promise<unknown[]> {
+    const rows = await this.#connections.run(statement, values)
+    return rows.map((row) => JSON.parse(row) as unknown)
+  }
+}
+
+interface SweepRow {
+  readonly gone: number
+  readonly blocks: number
+}
+
+interface Exception<Answer> {
+  readonly at: number
+  readonly isFinal: boolean
+  readonly answer: Answer
+}
+
+/**
+ * Asks for a batch, of which only the entries are answered that are not `usual`, and again for those that are
+ * not final. An answer that is not final after all rounds is given as it is: it is the careful one.
+ */
+async function resolved<Entry, Answer>(
+  batch: readonly Entry[],
+  usual: Answer,
+  ask: (entries: readonly Entry[]) => Promise<readonly Exception<Answer>[]>,
+): Promise<readonly Answer[]> {
+  const answers = batch.map(() => usual)
+  let positions = [...batch.keys()]
+  for (let round = 1; round <= ROUNDS_MAX && positions.length > 0; round += 1) {
+    const asked = positions
+    const exceptions = await ask(asked.map((position) => batch[position] as Entry))
+    for (const position of asked) answers[position] = usual
+    for (const { at, answer } of exceptions) answers[asked[at - 1] as number] = answer
+    positions = exceptions.filter(({ isFinal }) => !isFinal).map(({ at }) => asked[at - 1] as number)
+  }
+  return answers
+}
+
+function claimValues(batch: readonly ClaimRequest[]): unknown[] {
+  return [
+    literal(batch.map(({ id }) => id)),
+    literal(batch.map(({ claimId }) => claimId)),
+    literal(batch.map(({ leaseMs }) => leaseMs)),
+    literal(batch.map(({ retentionMs }) => retentionMs)),
+    literal(batch.map(({ fingerprint = 'NULL' }) => fingerprint)),
+    batch.map(({ label = null }) => label),
+  ]
+}
+
+function updateValues(batch: readonly ClaimUpdate[]): unknown[] {
+  return [
+    literal(batch.map(({ id }) => id)),
+    literal(batch.map(({ claimId }) => claimId)),
+    literal(batch.map(({ op }) => STATE_AFTER[op])),
+    literal(batch.map((update) => (update.op === 'renew' ? update.leaseMs : 0))),
+    literal(batch.map(({ retentionMs }) => retentionMs)),
+    literal(batch.map((update) => (update.op === 'release' ? update.attempts : 'NULL'))),
+    batch.map((update) => (update.op === 'complete' ? (update.result ?? null) : null)),
+  ]
+}
+
+/** An array of numbers, NULLs and hexadecimal digits as PostgreSQL writes it; nothing in it needs quotes. */
+function literal(values: readonly (string | number)[]): string {
+  return `{${values.join(',')}}`
+}
+
+/** Before it is final, a claim is answered as busy for a moment: the core asks again. */
+function claimAnswer(row: ClaimRow): ClaimAnswer {
+  switch (row.status) {
+    case 'granted':
+      return { status: 'granted', epoch: row.epoch, attempt: row.attempt as number }
+    case 'done':
+      return { status: 'done', fingerprint: hex(row.fingerprint), result: bytes(row.result) }
+    case 'busy':
+      return { status: 'busy', epoch: row.epoch, leaseRemainingMs: row.leaseRemainingMs }
+    case 'again':
+      return { status: 'busy', epoch: row.epoch, leaseRemainingMs: 1 }
+  }
+}
+
+function storedRecord(row: RecordRow): StoredRecord {
+  return {
+    state: STATE_NAMES[row.state],
+    epoch: row.epoch,
+    attempts: row.attempts,
+    leaseRemainingMs: row.leaseRemainingMs,
+    expiresInMs: row.expiresInMs,
+    fingerprint: hex(row.fingerprint),
+    label: row.label ?? undefined,
+    result: bytes(row.result),
+  }
+}
+
+function hex(uuid: string | null): string | undefined {
+  return uuid?.replaceAll('-', '')
+}
+
+function bytes(base64: string | null): Uint8Array | undefined {
+  return base64 === null ? undefined : Buffer.from(base64, 'base64')
+}

@@ -1,0 +1,238 @@
+/** The states as they are stored. */
+export const FREE = 0
+export const RUNNING = 1
+export const DONE = 2
+
+/** How many blocks of the table a step of the sweep reads: 16 MB, about ten milliseconds. */
+export const SWEEP_BLOCKS = 2048
+
+/** The tables as SQL names them. */
+export interface Tables {
+  readonly records: string
+  readonly meta: string
+}
+
+export interface Statements {
+  readonly insert: string
+  readonly claim: string
+  readonly complete: string
+  readonly update: string
+  readonly inspect: string
+  readonly forget: string
+  readonly sweep: string
+  readonly finish: string
+}
+
+/** Quotes the names of a table that was validated. */
+export function tablesOf(table: string): Tables {
+  const quoted = (name: string): string => `"${name.replace('.', '"."')}"`
+  return { records: quoted(table), meta: quoted(`${table}_meta`) }
+}
+
+/**
+ * Every statement of the store. Each is one transaction of its own, runs on whatever connection the pool
+ * gives, and leaves nothing on it: no prepared statement, no setting, no lock.
+ *
+ * Batches come as one array a column. Rows are locked in the order of their ids, so that workers wait for
+ * each other in one direction and never in a circle. A record is found by `id = ANY (ARRAY[...])`, and all
+ * other conditions stand inside of CASE, because that leaves the planner nothing but one probe of the primary
+ * key for each entry in turn: with plain equations it was seen to read all of a table of 20,000 rows, and to
+ * lock in physical order.
+ *
+ * Answers are rows for what is not as usual, none if all is. A row is one text, which no type parser of the
+ * pool's owner changes.
+ */
+export function statementsOf({ records, meta }: Tables): Statements {
+  return {
+    insert: insertSql(records),
+    claim: claimSql(records),
+    complete: completeSql(records),
+    update: updateSql(records),
+    inspect: inspectSql(records),
+    forget: forgetSql(records),
+    sweep: sweepSql(records, meta),
+    finish: finishSql(records),
+  }
+}
+
+/**
+ * Times are of the server's clock as it is at this row, after any wait for it; now() would be the start of
+ * the transaction.
+ */
+const after = (milliseconds: string): string => `clock_timestamp() + ${milliseconds} * interval '1 ms'`
+const msUntil = (time: string): string => `ceil(extract(epoch FROM ${time} - clock_timestamp()) * 1000)`
+
+/** Whether a record may be claimed: it is free, the claim's own, or its lease or retention is over. */
+const takeable = (record: string, claimId: string): string => `CASE ${record}.state
+            WHEN ${FREE} THEN true
+            WHEN ${RUNNING} THEN ${record}.claim_id = ${claimId} OR ${record}.lease_until <= clock_timestamp()
+            ELSE ${record}.expires_at <= clock_timestamp() END`
+
+/** The record of each entry, as `seen`. A lateral query with OFFSET stays one probe for each entry. */
+const joinSeen = (records: string): string => `LEFT JOIN LATERAL
+          (SELECT * FROM ${records} AS record WHERE record.id = entry.id OFFSET 0) AS seen ON true`
+
+const columns = '(id, state, claim_id, epoch, attempts, lease_until, expires_at, fingerprint, label)'
+
+/**
+ * id, claim id, lease, lease + retention, fingerprint, label -> one row if the id was absent, else none.
+ * For a lone claim: to plan the batch's statement takes longer than to run this one.
+ */
+function insertSql(records: string): string {
+  return `
+    INSERT INTO ${records} ${columns}
+    VALUES ($1, ${RUNNING}, $2, 1, 1, ${after('$3::float8')}, ${after('$4::float8')}, $5, $6)
+    ON CONFLICT (id) DO NOTHING RETURNING '' AS answer`
+}
+
+/**
+ * Arrays of id, claim id, lease, retention, fingerprint, label -> a row for each entry that is not new.
+ *
+ * New ids are inserted. All others are looked at, and those that may be claimed are claimed, if that still
+ * holds when their row is locked; duplicates write nothing. 'again' means that the record changed after this
+ * statement's snapshot was taken, so that another statement has to look.
+ */
+function claimSql(records: string): string {
+  // A claim that is asked for again, because its answer got lost, changes nothing but the lease.
+  const repeated = `record.state = ${RUNNING} AND record.claim_id = other.claim_id`
+  return `
+    WITH entry AS MATERIALIZED (
+      SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::float8[], $4::float8[], $5::uuid[], $6::text[])
+        WITH ORDINALITY AS entry (id, claim_id, lease_ms, retention_ms, fingerprint, label, at) ORDER BY id
+    ), inserted AS (
+      INSERT INTO ${records} ${columns}
+      SELECT id, ${RUNNING}, claim_id, 1, 1, ${after('lease_ms')}, ${after('(lease_ms + retention_ms)')},
+        fingerprint, label FROM entry
+      ON CONFLICT (id) DO NOTHING RETURNING id
+    ), other AS MATERIALIZED (
+      SELECT entry.*, seen.state, seen.epoch, seen.lease_until,
+        seen.fingerprint AS kept_fingerprint, seen.result AS kept_result,
+        ${takeable('seen', 'entry.claim_id')} AS is_takeable
+      FROM (SELECT entry.* FROM entry LEFT JOIN inserted USING (id) WHERE inserted.id IS NULL) AS entry
+        ${joinSeen(records)}
+      ORDER BY entry.id
+    ), taken AS (
+      UPDATE ${records} AS record SET state = ${RUNNING}, claim_id = other.claim_id,
+        epoch = CASE WHEN ${repeated} THEN record.epoch ELSE record.epoch + 1 END,
+        attempts = CASE WHEN ${repeated} THEN record.attempts WHEN record.state = ${DONE} THEN 1
+          ELSE record.attempts + 1 END,
+        lease_until = ${after('other.lease_ms')},
+        expires_at = ${after('(other.lease_ms + other.retention_ms)')},
+        fingerprint = CASE WHEN ${repeated} THEN record.fingerprint ELSE other.fingerprint END,
+        label = CASE WHEN ${repeated} THEN record.label ELSE other.label END,
+        result = NULL
+      FROM other WHERE record.id = ANY (ARRAY[other.id]) AND other.is_takeable
+        AND ${takeable('record', 'other.claim_id')}
+      RETURNING record.id, record.epoch, record.attempts
+    )
+    SELECT json_build_object('at', at,
+      'status', CASE WHEN taken.id IS NOT NULL THEN 'granted' WHEN state IS NULL OR is_takeable THEN 'again'
+        WHEN state = ${RUNNING} THEN 'busy' ELSE 'done' END,
+      'epoch', coalesce(taken.epoch, other.epoch, 0), 'attempt', taken.attempts,
+      'leaseRemainingMs', greatest(1, ${msUntil('lease_until')}),
+      'fingerprint', kept_fingerprint, 'result', encode(kept_result, 'base64'))::text AS answer
+    FROM other LEFT JOIN taken USING (id)`
+}
+
+/** id, claim id, retention, result -> one row if the record ran with this claim id, else none. */
+function completeSql(records: string): string {
+  return `
+    UPDATE ${records}
+    SET state = ${DONE}, lease_until = NULL, expires_at = ${after('$3::float8')}, result = $4
+    WHERE id = $1 AND claim_id = $2 AND state = ${RUNNING} RETURNING '' AS answer`
+}
+
+/**
+ * Arrays of id, claim id, new state, lease (0 unless it stays running), retention, new attempts (NULL: as
+ * they are), result -> a row for each entry that did not run with its claim id. 'again' as with claims.
+ */
+function updateSql(records: string): string {
+  return `
+    WITH entry AS MATERIALIZED (
+      SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::float8[], $5::float8[], $6::integer[],
+          $7::bytea[])
+        WITH ORDINALITY AS entry (id, claim_id, state, lease_ms, retention_ms, attempts, result, at)
+      ORDER BY id
+    ), changed AS (
+      UPDATE ${records} AS record SET state = entry.state,
+        lease_until = CASE entry.state WHEN ${RUNNING} THEN ${after('entry.lease_ms')} END,
+        expires_at = ${after('(entry.lease_ms + entry.retention_ms)')},
+        attempts = coalesce(entry.attempts, record.attempts), result = entry.result
+      FROM entry WHERE record.id = ANY (ARRAY[entry.id])
+        AND CASE record.state WHEN ${RUNNING} THEN record.claim_id = entry.claim_id ELSE false END
+      RETURNING record.id
+    )
+    SELECT json_build_object('at', at, 'status', CASE
+      WHEN seen.claim_id IS DISTINCT FROM entry.claim_id THEN 'lost'
+      WHEN seen.state = ${RUNNING} THEN 'again'
+      WHEN seen.state = ${DONE} AND entry.state = ${DONE} THEN 'ok'
+      ELSE 'lost' END)::text AS answer
+    FROM (SELECT entry.* FROM entry LEFT JOIN changed USING (id) WHERE changed.id IS NULL) AS entry
+      ${joinSeen(records)}`
+}
+
+/** Array of ids -> a row for each record there is. */
+function inspectSql(records: string): string {
+  return `
+    SELECT json_build_object('at', entry.at,
+      'state', seen.state, 'epoch', seen.epoch, 'attempts', seen.attempts,
+      'leaseRemainingMs', coalesce(${msUntil('seen.lease_until')}, 0),
+      'expiresInMs', ${msUntil('seen.expires_at')},
+      'fingerprint', seen.fingerprint, 'label', seen.label,
+      'result', encode(seen.result, 'base64'))::text AS answer
+    FROM unnest($1::uuid[]) WITH ORDINALITY AS entry (id, at) ${joinSeen(records)}
+    WHERE seen.id IS NOT NULL`
+}
+
+/** Array of ids. */
+function forgetSql(records: string): string {
+  return `
+    DELETE FROM ${records} WHERE id IN
+      (SELECT id FROM ${records} WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE)`
+}
+
+/**
+ * limit -> one row if it was this worker's turn, else none.
+ *
+ * Reads the next blocks of the table, in physical order, and removes what has expired there. That needs no
+ * index on the expiry, which every completion would have to change. The place is kept in the other table, so
+ * that workers go on where one has stopped. Rows that somebody else is at are left for the next time.
+ */
+function sweepSql(records: string, meta: string): string {
+  return `
+    WITH turn AS MATERIALIZED (
+      SELECT value AS block FROM ${meta} WHERE name = 'sweep_block' FOR NO KEY UPDATE SKIP LOCKED
+    ), gone AS (
+      DELETE FROM ${records} WHERE expires_at <= clock_timestamp() AND ctid = ANY (ARRAY(
+        SELECT ctid FROM ${records} WHERE ctid >= (SELECT '(' || block || ',0)' FROM turn)::tid
+          AND ctid < (SELECT '(' || block + ${SWEEP_BLOCKS} || ',0)' FROM turn)::tid
+          AND expires_at <= clock_timestamp() LIMIT $1::bigint FOR UPDATE SKIP LOCKED))
+      RETURNING id
+    ), step AS MATERIALIZED (
+      SELECT block, (SELECT count(*) FROM gone) AS gone,
+        pg_relation_size('${records}') / current_setting('block_size')::bigint AS blocks FROM turn
+    ), moved AS (
+      UPDATE ${meta} AS meta SET value = CASE WHEN step.gone = $1::bigint THEN step.block
+        WHEN step.block + ${SWEEP_BLOCKS} < step.blocks THEN step.block + ${SWEEP_BLOCKS} ELSE 0 END
+      FROM step WHERE meta.name = 'sweep_block'
+    )
+    SELECT json_build_object('gone', gone, 'blocks', blocks)::text AS answer FROM step`
+}
+
+/**
+ * id, claim id, retention, result, transaction -> one row: whether the record ran with this claim id, whether
+ * it was done by it before, and the transaction that is open now. Nothing is changed outside of the
+ * transaction that the store has opened.
+ */
+function finishSql(records: string): string {
+  return `
+    WITH changed AS (
+      UPDATE ${records}
+      SET state = ${DONE}, lease_until = NULL, expires_at = ${after('$3::float8')}, result = $4
+      WHERE id = $1 AND claim_id = $2 AND state = ${RUNNING} AND pg_current_xact_id_if_assigned()::text = $5
+      RETURNING id
+    )
+    SELECT json_build_object('isChanged', EXISTS (SELECT FROM changed),
+      'wasDone', EXISTS (SELECT FROM ${records} WHERE id = $1 AND claim_id = $2 AND state = ${DONE}),
+      'transaction', pg_current_xact_id_if_assigned()::text)::text AS answer`
+}
