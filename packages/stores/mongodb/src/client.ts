@@ -1,0 +1,35 @@
+/**
+ * What the store uses of the `mongodb` driver, by structure: so a collection of another copy, or of another
+ * version, of the driver fits too. Methods, not properties, so that the driver's narrower parameters fit.
+ */
+export interface MongoCollection<Session extends MongoSession = MongoSession> {
+  readonly collectionName: string
+  readonly db: MongoDatabase<Session>
+  readonly writeConcern?: MongoWriteConcern | undefined
+  find(filter: object, options?: object): { toArray(): Promise<readonly object[]> }
+}
+
+export interface MongoDatabase<Session extends MongoSession = MongoSession> {
+  readonly databaseName: string
+  readonly client: MongoClient<Session>
+  command(command: object, options?: object): Promise<object>
+}
+
+export interface MongoClient<Session extends MongoSession = MongoSession> {
+  startSession(options?: object): Session
+}
+
+/** A session with a transaction: what a handler gets as `tx`, and gives to its own writes. */
+export interface MongoSession {
+  startTransaction(options?: object): void
+  commitTransaction(): Promise<unknown>
+  abortTransaction(): Promise<unknown>
+  endSession(): Promise<unknown>
+  inTransaction(): boolean
+}
+
+/** How many members have a write, and whether on the disk, before it is answered. */
+export interface MongoWriteConcern {
+  readonly w?: number | string | undefined
+  readonly journal?: boolean | undefined
+}

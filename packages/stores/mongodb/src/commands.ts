@@ -1,0 +1,96 @@
+import { StoreError } from '@oncemq/core'
+import type { Clock } from '@oncemq/core'
+import type { MongoCollection, MongoSession } from './client.ts'
+import { storeError } from './errors.ts'
+
+/** What the store reads of a command's answer. */
+export interface Reply {
+  /** How many records an `update` or `delete` matched or created. */
+  readonly n?: number
+  /** The entries that created a record. */
+  readonly upserted?: readonly { readonly index: number }[]
+  readonly writeErrors?: readonly { readonly index: number; readonly code: number }[]
+  readonly cursor?: { readonly firstBatch: readonly object[] }
+}
+
+/** How records come back, whatever the client is set to. */
+const DECODING = Object.freeze({
+  raw: false,
+  promoteValues: true,
+  promoteLongs: true,
+  promoteBuffers: true,
+  useBigInt64: false,
+})
+
+/**
+ * The commands of one call of the store, which share one bound in time: the server is told by `maxTimeMS`, and
+ * the connection is closed when it does not keep to that.
+ */
+export class Commands<Session extends MongoSession = MongoSession> {
+  readonly collection: MongoCollection<Session>
+  /** Names the collection in errors. */
+  readonly where: string
+  readonly #timeoutMs: number
+  readonly #signal: AbortSignal
+
+  constructor(collection: MongoCollection<Session>, timeoutMs: number, signal: AbortSignal) {
+    this.collection = collection
+    this.where = nameOf(collection)
+    this.#timeoutMs = timeoutMs
+    this.#signal = signal
+  }
+
+  async run(command: object, session?: Session): Promise<Reply> {
+    const bounded = { ...command, maxTimeMS: this.#timeoutMs }
+    return this.collection.db.command(bounded, { ...this.#options(), ...given(session) })
+  }
+
+  /**
+   * Reads from the primary what a majority has: a record that is answered as done may not be rolled back by an
+   * election. In a transaction it reads what the transaction sees.
+   */
+  async find<Found>(filter: object, projection: object, session?: Session): Promise<readonly Found[]> {
+    const reading = session === undefined ? { readConcern: { level: 'majority' } } : { session }
+    const options = { ...this.#options(), ...reading, projection, maxTimeMS: this.#timeoutMs }
+    return (await this.collection.find(filter, options).toArray()) as readonly Found[]
+  }
+
+  #options(): object {
+    return { ...DECODING, readPreference: 'primary', signal: this.#signal }
+  }
+}
+
+/**
+ * Runs `work` for `timeoutMs` at most, and makes a {@link StoreError} of what it throws.
+ */
+export async function withCommands<Session extends MongoSession, Answer>(
+  collection: MongoCollection<Session>,
+  { clock, timeoutMs }: { clock: Clock; timeoutMs: number },
+  work: (commands: Commands<Session>) => Promise<Answer>,
+): Promise<Answer> {
+  const controller = new AbortController()
+  const timer = clock.after(timeoutMs, () => controller.abort(timeout(nameOf(collection), timeoutMs)))
+  try {
+    return await work(new Commands(collection, timeoutMs, controller.signal))
+  } catch (error) {
+    throw storeError(controller.signal.aborted ? controller.signal.reason : error, nameOf(collection))
+  } finally {
+    timer.cancel()
+  }
+}
+
+export function nameOf({ collectionName, db }: MongoCollection): string {
+  return `the collection ${db.databaseName}.${collectionName}`
+}
+
+function timeout(where: string, timeoutMs: number): StoreError {
+  return new StoreError(
+    'ONCEMQ_STORE_TIMEOUT',
+    `MongoStore: expected an answer of ${where} within ${timeoutMs} ms, received none; ` +
+      `look at the server and the network, or raise callTimeoutMs`,
+  )
+}
+
+function given<Session>(session: Session | undefined): { session?: Session } {
+  return session === undefined ? {} : { session }
+}

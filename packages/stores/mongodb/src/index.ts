@@ -1,0 +1,10 @@
+export type {
+  MongoClient,
+  MongoCollection,
+  MongoDatabase,
+  MongoSession,
+  MongoWriteConcern,
+} from './client.ts'
+export { mongoStoreDefaults } from './options.ts'
+export type { MongoStoreOptions } from './options.ts'
+export { MongoStore } from './store.ts'

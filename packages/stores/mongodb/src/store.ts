@@ -1,0 +1,180 @@
+import type {
+  ClaimAnswer,
+  ClaimRequest,
+  ClaimUpdate,
+  CompleteUpdate,
+  Finding,
+  StoredRecord,
+  TransactionalStore,
+  UpdateAnswer,
+} from '@oncemq/core'
+import { StoreError } from '@oncemq/core'
+import type { MongoCollection, MongoSession } from './client.ts'
+import type { Commands } from './commands.ts'
+import { nameOf, withCommands } from './commands.ts'
+import { connect } from './connection.ts'
+import type { Connection } from './connection.ts'
+import { storeError } from './errors.ts'
+import type { MongoStoreOptions, Settings } from './options.ts'
+import { settingsOf } from './options.ts'
+import type { WriteConcernDocument } from './records.ts'
+import { Records } from './records.ts'
+import { ensureSchema, schemaCommands } from './schema.ts'
+import type { Topology } from './topology.ts'
+import { readTopology } from './topology.ts'
+import { commitTogether } from './transaction.ts'
+import { verify } from './verify.ts'
+
+// An index on a collection that is full already takes its time.
+const OPEN_TIMEOUT_MS = 25_000
+
+/** What `open()` makes and `close()` ends. */
+interface Opened<Session extends MongoSession> extends Connection<Session> {
+  readonly records: Records
+  readonly writeConcern: WriteConcernDocument
+  readonly topology: Topology
+  readonly findings: readonly Finding[]
+}
+
+/**
+ * Keeps records in a collection of MongoDB 6 or later, by the package `mongodb`. All machines that connect
+ * share them. Expired records are removed by the server itself.
+ *
+ * Every write waits until a majority of the members has it on the disk, so speed comes from batches: whatever
+ * is asked for while one batch is on its way goes with the next.
+ * @throws OptionError when an option has a value that it cannot have.
+ * @example
+ * const store = new MongoStore({ collection: client.db('shop').collection('oncemq') })
+ * const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
+ */
+export class MongoStore<Session extends MongoSession = MongoSession> implements TransactionalStore<Session> {
+  readonly name = 'mongodb'
+  readonly guarantees = Object.freeze({
+    durable: true,
+    sharedBy: 'network',
+    transactional: true,
+    expiryGranularityMs: 1,
+  } as const)
+  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 1 })
+  readonly #settings: Settings<Session>
+  readonly #transactions = new Set<Promise<unknown>>()
+  #opening: Promise<Opened<Session>> | undefined
+  #session: Opened<Session> | undefined
+
+  constructor(options: MongoStoreOptions<Session>) {
+    this.#settings = settingsOf(options)
+  }
+
+  /**
+   * What `open()` creates where it is missing, as commands for mongosh, for teams that create it by hand. The
+   * second one notes the version.
+   */
+  schema(): string {
+    const { source } = this.#settings
+    const name = 'collection' in source ? source.collection.collectionName : source.name
+    const lines = schemaCommands(name).map((command) => `db.runCommand(${JSON.stringify(command)})\n`)
+    return lines.join('')
+  }
+
+  async open(): Promise<readonly Finding[]> {
+    this.#opening ??= this.#connect()
+    const { findings } = await this.#opening
+    return findings
+  }
+
+  async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
+    return this.#call(({ records }, commands) => records.claim(commands, batch))
+  }
+
+  async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
+    return this.#call(({ records }, commands) => records.update(commands, batch))
+  }
+
+  async inspect(ids: readonly string[]): Promise<readonly (StoredRecord | undefined)[]> {
+    return this.#call(({ records }, commands) => records.inspect(commands, ids))
+  }
+
+  async forget(ids: readonly string[]): Promise<void> {
+    return this.#call(({ records }, commands) => records.forget(commands, ids))
+  }
+
+  /**
+   * Runs `work` with a session in which a transaction is open: give it to each of your writes, as
+   * `{ session: tx }`. Transactions overlap; of two that write the same document one is run again.
+   *
+   * `work` has to end within a third of `leaseMs`: MongoDB runs a transaction on the data as they were at its
+   * start, and a renewal of the lease meanwhile is a conflict.
+   */
+  async transaction(work: (tx: Session) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
+    const opened = this.#opened()
+    if (opened.topology.isStandalone) throw noTransactions(opened.collection)
+    const running = commitTogether({ ...opened, ...this.#settings }, work)
+    this.#transactions.add(running)
+    try {
+      return await running
+    } finally {
+      this.#transactions.delete(running)
+    }
+  }
+
+  async close(): Promise<void> {
+    const opening = this.#opening
+    this.#opening = undefined
+    this.#session = undefined
+    const session = await opening?.catch(() => undefined)
+    await Promise.allSettled(this.#transactions)
+    await session?.close()
+  }
+
+  async #connect(): Promise<Opened<Session>> {
+    let connection: Connection<Session> | undefined
+    try {
+      connection = await connect(this.#settings)
+      const { clock } = this.#settings
+      const bound = { clock, timeoutMs: OPEN_TIMEOUT_MS }
+      this.#session = await withCommands(connection.collection, bound, (commands) =>
+        this.#prepare(connection as Connection<Session>, commands),
+      )
+      return this.#session
+    } catch (error) {
+      this.#opening = undefined
+      await connection?.close()
+      throw storeError(error, connection === undefined ? 'the server' : nameOf(connection.collection))
+    }
+  }
+
+  async #prepare(connection: Connection<Session>, commands: Commands<Session>): Promise<Opened<Session>> {
+    const { createSchema, random } = this.#settings
+    const topology = await readTopology(commands)
+    const indexes = await ensureSchema(commands, createSchema)
+    const { writeConcern: given } = connection.collection
+    const findings = verify({ ...topology, indexes, writeConcern: given })
+    const writeConcern = { w: given?.w ?? 'majority', j: given?.journal ?? true }
+    const records = new Records(writeConcern, random)
+    return { ...connection, records, writeConcern, topology, findings }
+  }
+
+  async #call<Answer>(
+    work: (opened: Opened<Session>, commands: Commands<Session>) => Promise<Answer>,
+  ): Promise<Answer> {
+    const opened = this.#opened()
+    const { clock, callTimeoutMs: timeoutMs } = this.#settings
+    return withCommands(opened.collection, { clock, timeoutMs }, (commands) => work(opened, commands))
+  }
+
+  #opened(): Opened<Session> {
+    if (this.#session !== undefined) return this.#session
+    throw new StoreError(
+      'ONCEMQ_CLOSED',
+      'MongoStore: expected an open store, received one that is not; await open() before its use',
+    )
+  }
+}
+
+function noTransactions(collection: MongoCollection): StoreError {
+  return new StoreError(
+    'ONCEMQ_STORE_REFUSED',
+    `MongoStore: expected ${nameOf(collection)} on a replica set, received a standalone server, which has no ` +
+      `transactions; start mongod with --replSet and run rs.initiate(), or use strategy 'lease'`,
+  )
+}
