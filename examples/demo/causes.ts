@@ -60,7 +60,7 @@ export const causes: readonly Cause[] = [
   },
 ]
 
-/** A confirm whose way back is cut: the broker gives it, and the producer sees nothing within its patience. */
+/** A confirm whose way back is cut: the broker gives it, and the producer's patience ends without it. */
 async function answered(confirm: Promise<void>): Promise<boolean> {
   await confirm
   const lost = new Promise<void>(() => undefined)

@@ -6,7 +6,7 @@ export interface ServicePlan {
   /** Where the books, the journal and the store of this act are. */
   readonly folder: string
   readonly protection: 'none' | 'lease' | 'transactional'
-  /** `crash`: it dies in the middle of its handlers. `ack-lost`: its acks never arrive, and the connection breaks. */
+  /** `crash`: it dies in the middle of its handlers. `ack-lost`: the connection breaks under its acks. */
   readonly fault: 'none' | 'crash' | 'ack-lost'
 }
 
@@ -18,8 +18,8 @@ export interface RunningService {
 }
 
 /**
- * What the demo needs of a broker. To show another one: write this interface and a service for it, and name it in
- * `open-broker.ts`.
+ * What the demo needs of a broker. To show another one: write this interface and a service for it, and name
+ * it in `open-broker.ts`.
  */
 export interface DemoBroker {
   /** As the JSON names it. */

@@ -10,8 +10,8 @@ import { startPaymentService } from './payment-service.ts'
 const URL = 'amqp://embedded'
 
 /**
- * A broker in this process. It speaks amqplib's language to the real adapter, and gives back what is unacked when a
- * connection breaks, with `redelivered` set, as RabbitMQ does.
+ * A broker in this process. It speaks amqplib's language to the real adapter, and gives back what is unacked
+ * when a connection breaks, with `redelivered` set, as RabbitMQ does.
  */
 export async function openEmbedded(): Promise<DemoBroker> {
   const connection = await connect(URL)

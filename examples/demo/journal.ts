@@ -8,8 +8,8 @@ const WAIT_MAX_MS = 20_000
 type Entry = 'delivered' | 'acked'
 
 /**
- * What came in from the broker and what went back, one line each, written by whichever process sees it. A file that is
- * only appended to also tells of a process that was killed.
+ * What came in from the broker and what went back, one line each, written by whichever process sees it. A
+ * file that is only appended to also tells of a process that was killed.
  */
 export class Journal {
   readonly #path: string

@@ -1,4 +1,4 @@
-// The payment service as a process of its own, so that it can be killed with -9. Its plan comes from its parent.
+// The payment service as a process of its own, so that it can be killed with -9. Its parent sends the plan.
 import type { Socket } from 'node:net'
 import type { ChannelModel } from 'amqplib'
 import { connect } from 'amqplib'

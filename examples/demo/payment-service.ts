@@ -38,7 +38,7 @@ interface Setting {
   readonly sendReceipt: () => Promise<void>
 }
 
-/** Starts a payment service as the plan says. Its code is that of any consumer; the faults stand around it. */
+/** Starts a payment service. Its code is that of any consumer; the faults of the plan stand around it. */
 export async function startPaymentService(plan: ServicePlan, place: Place): Promise<RunningService> {
   const connection = await place.connect()
   const ended = new Promise<void>((resolve) => connection.once('close', () => resolve()))

@@ -57,8 +57,8 @@ async function startProcess(assignment: Assignment & { plan: ServicePlan }): Pro
 }
 
 function diedAtStart({ exitCode, signalCode }: ChildProcess): Failure {
+  const end = signalCode ?? `exit code ${exitCode}`
   return new Failure(
-    `the payment service: expected it to start, received its end (${signalCode ?? `exit code ${exitCode}`}); ` +
-      `what it printed says why`,
+    `the payment service: expected it to start, received its end (${end}); what it printed says why`,
   )
 }

@@ -4,14 +4,14 @@ import type { Journal } from './journal.ts'
 /** What the raw channel shall do beside its work. */
 export interface Watch {
   readonly journal: Journal
-  /** Acks of all these messages get lost: when the last of them is on its way, `lost` is called. None by default. */
+  /** The acks of so many messages get lost: `lost` is called when the last is on its way. None by default. */
   readonly losesAcks?: { readonly messages: number; readonly lost: () => void }
   readonly delivered: () => void
 }
 
 /**
- * Notes on a raw channel what arrives and what is acked, below whatever is wrapped around it; and loses acks where it is
- * told to.
+ * Notes on a raw channel what arrives and what is acked, below whatever is wrapped around it; and loses acks
+ * where it is told to.
  */
 export function watch(channel: Channel, { journal, losesAcks, delivered }: Watch): Channel {
   const consume = channel.consume.bind(channel)

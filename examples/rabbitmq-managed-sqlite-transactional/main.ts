@@ -1,5 +1,5 @@
-// Money moves between two accounts: the transfer and the record of it commit together. Three transfers are sent twice, and
-// one of them fails in the middle at first.
+// Money moves between two accounts: the transfer and the record of it commit together. Three transfers are
+// sent twice, and one of them fails in the middle at first.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'

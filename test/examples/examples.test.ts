@@ -1,4 +1,4 @@
-// Every example runs, and prints what stands beside it. `npm run vitest -- test/examples -u` writes that down anew.
+// Every example runs, and prints what stands beside it: `npm run vitest -- test/examples -u` writes it anew.
 import { readdirSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { describeService } from '../services/client/describe-service.ts'
