@@ -1,13 +1,5 @@
-import type { Deduplicator, HandlerContext, ProcessOutcome } from '@oncemq/core'
-import {
-  backoffMs,
-  compose,
-  Gate,
-  isOncemqError,
-  OncemqError,
-  requireInteger,
-  settlementOf,
-} from '@oncemq/core'
+import type { Deduplicator, HandlerContext, OncemqError, ProcessOutcome } from '@oncemq/core'
+import { backoffMs, compose, Gate, isOncemqError, requireInteger, settlementOf } from '@oncemq/core'
 import type { AmqpMessage } from './amqp.ts'
 import { confirmChannelBeside } from './confirm-channel.ts'
 import type { Delivery } from './delivery.ts'
@@ -108,7 +100,9 @@ export class Consumer<Tx = undefined> {
     for (let failures = 0; ;) {
       await this.#session?.over()
       if (signal.aborted) return
+      const refusal = this.#session?.refusal
       await this.#retireSession()
+      if (refusal !== undefined) return this.#end(refusal)
       try {
         await this.#openSession()
         failures = 0
@@ -124,7 +118,7 @@ export class Consumer<Tx = undefined> {
   }
 
   #end(error: OncemqError): void {
-    this.#dedup.warn('consume: the channel or connection is gone for good; the consumer has ended')
+    this.#dedup.warn(`the consumer has ended: ${error.message}`)
     this.#settings.onEnd?.(error)
   }
 

@@ -6,6 +6,7 @@ import { raise } from './callback-errors.ts'
 import { Delivery, remember } from './delivery.ts'
 import { readKey } from './message.ts'
 import type { DedupChannelSettings } from './settings.ts'
+import { streamRefusal } from './streams.ts'
 import type { Settler } from './settler.ts'
 import { settlementPolicy } from './settler.ts'
 
@@ -38,12 +39,17 @@ export class Intake {
     this.#callback = callback
   }
 
-  /** What amqplib calls. `null` means that the server has cancelled the consumer. */
+  /**
+   * What amqplib calls. `null` means that the server has cancelled the consumer.
+   * @throws OncemqError for a message of a stream: amqplib then closes the channel, whose event `error` carries it.
+   */
   receive(message: AmqpMessage | null): unknown {
     if (message === null) {
       this.stop()
       return this.#callback(null)
     }
+    const refusal = streamRefusal(message)
+    if (refusal !== undefined) throw refusal
     const { acks } = this.#home.settler
     const delivery = new Delivery(message, this.#queue, acks)
     acks.arrived(delivery)

@@ -1,8 +1,9 @@
 import { Gate } from '@oncemq/core'
-import type { Clock } from '@oncemq/core'
+import type { Clock, OncemqError } from '@oncemq/core'
 import type { AmqpMessage, Consuming, RawChannel } from './amqp.ts'
 import { answerOf } from './amqp.ts'
 import { Delivery } from './delivery.ts'
+import { streamRefusal } from './streams.ts'
 import type { Settler } from './settler.ts'
 
 export interface SessionOptions {
@@ -23,6 +24,8 @@ const OVER_CHECK_MS = 86_400_000
 export class Session {
   readonly channel: RawChannel
   readonly settler: Settler
+  /** Why what was delivered cannot be consumed at all. */
+  refusal: OncemqError | undefined
   readonly #options: SessionOptions
   readonly #onDelivery: (session: Session, delivery: Delivery) => void
   readonly #stopping = new AbortController()
@@ -96,6 +99,8 @@ export class Session {
       this.#consumerTag = undefined
       return this.end()
     }
+    this.refusal = streamRefusal(message)
+    if (this.refusal !== undefined) return this.end()
     const { acks } = this.settler
     const delivery = new Delivery(message, this.#options.queue, acks)
     acks.arrived(delivery)

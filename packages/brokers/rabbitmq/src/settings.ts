@@ -14,6 +14,7 @@ import { messageId } from './message.ts'
 import type { ConsumeOptions, DedupChannelOptions } from './options.ts'
 import { consumeDefaults, dedupChannelDefaults } from './options.ts'
 import type { WaitQueueType } from './retry.ts'
+import { refuseStreamArguments } from './streams.ts'
 
 /** Options of both forms, complete. */
 export interface SharedSettings {
@@ -37,10 +38,10 @@ const PREFETCH_MAX = 65_535
 const WAIT_MAX_MS = 86_400_000
 const FACTOR_MAX = 100
 const sharedNames = ['key', 'parkingQueue', 'waitQueueType']
-const consumeNames = [
-  ...['queue', 'dedup', 'handler', 'connection', 'connect', 'channel', 'prefetch', 'middlewares', 'retry'],
-  ...['deadLetter', 'replayResult', 'consume', 'onEnd', ...sharedNames],
-]
+const consumeNames = 'queue dedup handler connection connect channel prefetch middlewares retry deadLetter'
+  .concat(' replayResult consume onEnd')
+  .split(' ')
+  .concat(sharedNames)
 const sources = ['connection', 'connect', 'channel'] as const
 
 /** @throws OptionError for an option that is wrong. */
@@ -82,6 +83,7 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   )
   if (settings.onEnd !== undefined) requireFunction('onEnd', settings.onEnd, 'a function of the error')
   refuseNoAck('consume', settings.consume)
+  refuseStreamArguments(settings.consume)
   return Object.freeze(settings)
 }
 

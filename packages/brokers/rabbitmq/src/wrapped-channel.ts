@@ -10,6 +10,7 @@ import { Intake } from './intake.ts'
 import { readKey } from './message.ts'
 import type { DedupChannelSettings } from './settings.ts'
 import { refuseNoAck } from './settings.ts'
+import { refuseStreamArguments } from './streams.ts'
 import { settlementPolicy, Settler } from './settler.ts'
 
 /** The methods of a channel that mean something else once it is wrapped. */
@@ -59,6 +60,7 @@ export class WrappedChannel {
   ): unknown {
     return this.#answer(done, async () => {
       refuseNoAck('consume', options)
+      refuseStreamArguments(options)
       this.#warnIfUnbounded()
       const intake = new Intake(this.#home, queue, callback)
       const consuming = await answerOf<Consuming>((told) =>

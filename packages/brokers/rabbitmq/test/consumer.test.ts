@@ -58,6 +58,7 @@ for (const server of ['rabbitmq-4.0', 'rabbitmq-3.10'] as const) {
     )
 
     test('a PermanentError parks the message at once', async () => {
+      let runs = 0
       const connection = await connected(url)
       const { queue, send } = await newQueue(connection)
       await consuming({
@@ -65,11 +66,13 @@ for (const server of ['rabbitmq-4.0', 'rabbitmq-3.10'] as const) {
         queue,
         dedup: deduplicator(),
         handler: () => {
+          runs += 1
           throw new PermanentError('never')
         },
       })
       await send('a')
       await until('a parked message', async () => (await readyIn(connection, `${queue}.parked`)) === 1)
+      expect(runs).toBe(1)
     })
   })
 }

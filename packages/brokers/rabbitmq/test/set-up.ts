@@ -43,7 +43,11 @@ export function deduplicator(options: Partial<SetUp> = {}): Deduplicator {
 let queues = 0
 
 /** A durable queue of this test alone, and the names that we give to queues beside it. */
-export async function newQueue(connection: ChannelModel, type: 'classic' | 'quorum' = 'classic', extra = {}) {
+export async function newQueue(
+  connection: ChannelModel,
+  type: 'classic' | 'quorum' | 'stream' = 'classic',
+  extra = {},
+) {
   const channel = await connection.createConfirmChannel()
   const queue = `q-${process.pid}-${Math.random().toString(36).slice(2)}-${++queues}`
   await channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': type, ...extra } })

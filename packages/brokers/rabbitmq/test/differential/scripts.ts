@@ -7,9 +7,9 @@ export interface Stage {
   readonly channel: Channel & Partial<Pick<ConfirmChannel, 'waitForConfirms'>>
   /** A queue with the messages `m1` ... `m5`. */
   readonly queue: string
-  saw(...what: unknown[]): void
+  readonly saw: (...what: unknown[]) => void
   readonly seen: readonly unknown[][]
-  deleteQueue(): Promise<void>
+  readonly deleteQueue: () => Promise<void>
 }
 
 type Script = (stage: Stage) => Promise<void>
@@ -183,6 +183,7 @@ export const scripts: Record<string, Script> = {
     channel.on('close', () => saw('close'))
     await channel.prefetch(1)
     await channel.consume(queue, () => {
+      // oxlint-disable-next-line typescript/only-throw-error -- users do
       throw 42
     })
     await until('close', () => seen.some(([what]) => what === 'close'))
@@ -194,6 +195,7 @@ export const scripts: Record<string, Script> = {
     process.on('unhandledRejection', (reason) => saw('unhandled', nameOf(reason)))
     try {
       await channel.prefetch(1)
+      // oxlint-disable-next-line typescript/no-misused-promises -- users do
       await channel.consume(queue, async (message) => {
         saw(message?.content.toString())
         await Promise.reject(new RangeError('mine'))

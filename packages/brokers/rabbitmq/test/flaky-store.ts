@@ -1,0 +1,26 @@
+import {
+  type ClaimAnswer,
+  type ClaimRequest,
+  type ClaimUpdate,
+  MemoryStore,
+  type UpdateAnswer,
+} from '@oncemq/core'
+
+/** A store that can be made to fail. */
+export class FlakyStore extends MemoryStore {
+  isDown = false
+
+  override async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
+    this.#fail()
+    return super.claim(batch)
+  }
+
+  override async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
+    this.#fail()
+    return super.update(batch)
+  }
+
+  #fail(): void {
+    if (this.isDown) throw new Error('the store is down')
+  }
+}

@@ -1,0 +1,38 @@
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import { onTestFinished } from 'vitest'
+
+/** A TCP proxy in front of a broker, whose connections can be cut without a word. */
+export interface Proxy {
+  readonly url: string
+  cut(): void
+}
+
+export async function proxyTo(url: string): Promise<Proxy> {
+  const { hostname, port } = new URL(url)
+  const sockets = new Set<Socket>()
+  const server = createServer((client) => {
+    const broker = connect(Number(port), hostname)
+    for (const [from, to] of [
+      [client, broker],
+      [broker, client],
+    ] as const) {
+      sockets.add(from)
+      from.on('error', () => undefined)
+      from.on('close', () => {
+        sockets.delete(from)
+        to.destroy()
+      })
+      from.pipe(to)
+    }
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const cut = (): void => sockets.forEach((socket) => socket.destroy())
+  onTestFinished(() => {
+    server.close()
+    cut()
+  })
+  const address = server.address() as { port: number }
+  return { url: `amqp://127.0.0.1:${address.port}`, cut }
+}
