@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import type { ConsumeMessage } from 'amqplib'
 import { connect } from 'amqplib'
+// #region imports
 import { createDeduplicator } from '@oncemq/core'
 import { dedupChannel } from '@oncemq/rabbitmq'
 import { SqliteStore } from '@oncemq/sqlite'
+// #endregion
 
 const url = process.env['ONCEMQ_RABBITMQ_URL'] ?? process.env['AMQP_URL'] ?? 'amqp://127.0.0.1:5672'
 const folder = mkdtempSync(join(tmpdir(), 'oncemq-drop-in-'))

@@ -57,7 +57,7 @@ const consumer = await consume({
   handler: (message, { tx, attempt }) => {
     const transfer = JSON.parse(message.content.toString()) as Transfer
     tx.prepare('UPDATE accounts SET cents = cents - ? WHERE name = ?').run(transfer.cents, transfer.from)
-    stumble(transfer, attempt)
+    stumble(transfer, attempt) // fails once, to show that nothing is left of it
     tx.prepare('UPDATE accounts SET cents = cents + ? WHERE name = ?').run(transfer.cents, transfer.to)
   },
 })
