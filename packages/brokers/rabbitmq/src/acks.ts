@@ -1,23 +1,26 @@
 import type { RawChannel } from './amqp.ts'
-import type { Delivery } from './delivery.ts'
+import type { Acks, Delivery } from './delivery.ts'
 
 /**
- * The unsettled deliveries of one raw channel. Each is settled once, on this channel, or never: when the channel is gone
- * the broker delivers them again by itself.
+ * The unsettled deliveries of one raw channel. Each is settled once, on this channel, or never: when the
+ * channel is gone the broker delivers them again by itself.
  *
- * Acks of one turn leave together. Those that stand before every unsettled delivery leave as one frame with `allUpTo`,
- * as long as no tag is missing here: a tag that we have not seen belongs to someone who uses the raw channel too.
+ * Acks of one turn leave together. Those that stand before every unsettled delivery leave as one frame with
+ * `allUpTo`, as long as no tag is missing here: a tag that we have not seen belongs to someone who uses the
+ * raw channel too.
  */
-export class Acks {
+export class ChannelAcks implements Acks {
   readonly #channel: RawChannel
   readonly #unsettled = new Map<number, Delivery>()
   #acking: Delivery[] = []
   #lastTag = 0
-  #seenAll = true
+  #seenAll: boolean
   #open = true
 
   constructor(channel: RawChannel) {
     this.#channel = channel
+    // Imitations of amqplib may not do it right: fake-amqplib 3.7 loses its books after an ack with allUpTo.
+    this.#seenAll = 'pushConfirmCallback' in channel
   }
 
   /** Whether the channel still takes acks, as far as is known. */

@@ -1,6 +1,7 @@
 /**
- * amqplib as this package sees it: the parts that it uses, by structure. amqplib 2.x and 0.10 fit, its promises and its
- * callbacks, and what imitates them. No type of amqplib stands in a public signature, so two versions fit at once.
+ * amqplib as this package sees it: the parts that it uses, by structure. amqplib 2.x and 0.10 fit, its
+ * promises and its callbacks, and what imitates them. No type of amqplib stands in a public signature, so two
+ * versions fit at once.
  */
 
 /** A message as amqplib delivers it. */

@@ -9,8 +9,9 @@ type Closing = RawChannel & {
 }
 
 /**
- * What amqplib does with a callback that throws, since ours is called later than amqplib's own: the event `handler-error`
- * if someone listens (2.x), else the channel is closed with 541 and its event `error` carries what was thrown.
+ * What amqplib does with a callback that throws, since ours is called later than amqplib's own: the event
+ * `handler-error` if someone listens (2.x), else the channel is closed with 541 and its event `error` carries
+ * what was thrown.
  */
 export function raise(channel: RawChannel, thrown: unknown, clock: Clock): void {
   if (channel.listenerCount('handler-error') > 0) {

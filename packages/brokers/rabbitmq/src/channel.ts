@@ -2,20 +2,21 @@ import type { Deduplicator } from '@oncemq/core'
 import { OncemqError } from '@oncemq/core'
 import type { AmqpChannel, RawChannel } from './amqp.ts'
 import type { DedupChannelOptions } from './options.ts'
-import { dedupChannelSettings, requireDeduplicator } from './settings.ts'
+import { dedupChannelSettings, refuseManagedChannel, requireDeduplicator } from './settings.ts'
 import { WrappedChannel } from './wrapped-channel.ts'
 
 /**
- * Wraps a channel of amqplib, so that its consumers are given each message once. It has every method of the channel, and
- * code that was written for the channel runs on it unchanged:
+ * Wraps a channel of amqplib, so that its consumers are given each message once. It has every method of the
+ * channel, and code that was written for the channel runs on it unchanged:
  *
  * - a message reaches the callback only when its key is granted; duplicates are acked without it;
- * - `ack` records the message as done, then acks; `nack` and `reject` free its key, then nack. All answer at once;
+ * - `ack` records the message as done, then acks; `nack` and `reject` free its key, then nack. All answer at
+ *   once;
  * - `allUpTo`, `ackAll`, `nackAll` and `recover` mean what the callback was given, never what is held;
  * - a message that is not to be processed is parked in `<queue>.parked`, see `onReject`.
  *
- * @throws OptionError for an option that is wrong; OncemqError `ONCEMQ_CONSUMER_UNSAFE` from a `consume` or `get` with
- * noAck.
+ * @throws OptionError for an option that is wrong; OncemqError `ONCEMQ_CONSUMER_UNSAFE` from a `consume` or
+ * `get` with noAck.
  * @example
  * const channel = dedupChannel(await connection.createChannel(), dedup)
  * await channel.consume('payments', async (message) => { await charge(message); channel.ack(message) })
@@ -27,6 +28,7 @@ export function dedupChannel<Channel extends AmqpChannel>(
 ): Channel {
   requireDeduplicator('dedupChannel', dedup)
   refuseTransactional(dedup)
+  refuseManagedChannel(channel)
   const settings = dedupChannelSettings(options)
   const raw = channel as unknown as RawChannel
   const wrapped = new WrappedChannel(raw, dedup, settings)
@@ -46,7 +48,7 @@ function refuseTransactional(dedup: Deduplicator): void {
   if (dedup.settings.strategy !== 'transactional') return
   throw new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
-    "dedupChannel: expected strategy 'lease', received 'transactional', whose handler returns instead of acking; " +
+    "dedupChannel: expected strategy 'lease', received 'transactional', whose handler returns and does not ack; " +
       'use consume({ ... }), which hands it the transaction',
   )
 }

@@ -24,8 +24,9 @@ export interface ConfirmChannel {
 export type OpenConfirmChannel = () => Promise<ConfirmChannel>
 
 /**
- * How a confirm channel of our own is opened beside a channel: by the connection that the user names, by the channel's
- * connection where that can, else the way in which amqplib itself does it, since a channel does not know its model.
+ * How a confirm channel of our own is opened beside a channel: by the connection that the user names, by the
+ * channel's connection where that can, else the way in which amqplib itself does it, since a channel does not
+ * know its model.
  * @throws OncemqError `ONCEMQ_CONSUMER_UNSAFE` where there is no way.
  */
 export function confirmChannelBeside(raw: RawChannel, connection?: AmqpConnection): OpenConfirmChannel {
@@ -34,7 +35,7 @@ export function confirmChannelBeside(raw: RawChannel, connection?: AmqpConnectio
   if (isInner(raw)) return () => openInner(raw)
   throw new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
-    'connection: expected a channel of amqplib 0.10 or later, received one without a way to open a second channel; ' +
+    'connection: expected a channel of amqplib 0.10 or later, received one that cannot open a second one; ' +
       "pass the connection as option 'connection'",
   )
 }

@@ -48,8 +48,9 @@ export class Consumer<Tx = undefined> {
   }
 
   /**
-   * Takes no further messages, waits until the handlers that run have ended (up to `timeoutMs`, 30000 by default), sends
-   * the acks, and closes what the consumer opened. Idempotent. What has not ended by then comes again.
+   * Takes no further messages, waits until the handlers that run have ended (up to `timeoutMs`, 30000 by
+   * default), sends the acks, and closes what the consumer opened. Idempotent. What has not ended by then
+   * comes again.
    */
   close({ timeoutMs = CLOSE_TIMEOUT_MS }: { timeoutMs?: number } = {}): Promise<void> {
     requireInteger('timeoutMs', timeoutMs, 0, DAY_MS)
@@ -61,7 +62,9 @@ export class Consumer<Tx = undefined> {
     await this.close()
   }
 
-  /** A store that is down now is an outage like any other; a wrong set-up is told before any message sees it. */
+  /**
+   * A store that is down now is an outage like any other; a wrong set-up is told before any message sees it.
+   */
   async #openStore(): Promise<void> {
     try {
       await this.#dedup.open()
@@ -216,11 +219,11 @@ export class Consumer<Tx = undefined> {
 }
 
 /**
- * Consumes a queue: each message is claimed, handled once, recorded and settled. What happens to a delivery is told in
- * the table of this package's README.
+ * Consumes a queue: each message is claimed, handled once, recorded and settled. What happens to a delivery
+ * is told in the table of this package's README.
  *
- * @throws OptionError for an option that is wrong; what amqplib throws if the queue cannot be consumed; OncemqError for a
- * store that is set up wrongly.
+ * @throws OptionError for an option that is wrong; what amqplib throws if the queue cannot be consumed;
+ * OncemqError for a store that is set up wrongly.
  * @example
  * const consumer = await consume({ connection, queue: 'payments', dedup,
  *   handler: async (message, { key, signal }) => { await charge(message, { key, signal }) } })

@@ -6,8 +6,8 @@ import type { ConfirmChannel, OpenConfirmChannel } from './confirm-channel.ts'
 export const COPY_HEADER = 'x-oncemq-copy'
 
 /**
- * Sends copies of messages to queues of our own, and answers when the broker has them. One confirm channel, opened when
- * the first copy is due and again after it was closed.
+ * Sends copies of messages to queues of our own, and answers when the broker has them. One confirm channel,
+ * opened when the first copy is due and again after it was closed.
  */
 export class Copies {
   readonly #open: OpenConfirmChannel
@@ -103,9 +103,9 @@ function listen(channel: RawChannel, gone: () => void, returned: Set<string>): v
 }
 
 /**
- * The properties of a copy: those of the message, but for three that would act on the copy itself. They stand in headers
- * instead: the time to live ended when the message was delivered, the broker would check the user against ours, and it
- * would send further copies to the queues in CC.
+ * The properties of a copy: those of the message, but for three that would act on the copy itself. They stand
+ * in headers instead: the time to live ended when the message was delivered, the broker would check the user
+ * against ours, and it would send further copies to the queues in CC.
  */
 export function copiedProperties(
   properties: AmqpProperties,

@@ -1,12 +1,20 @@
 import type { Claim } from '@oncemq/core'
-import type { Acks } from './acks.ts'
 import type { AmqpMessage } from './amqp.ts'
 
 /**
- * Where a delivery stands. `held`: its key is asked for. `given`: the user has it. `ending`: its end is being recorded.
- * `acking`: the ack leaves at the end of this turn. `settled`: the broker was told, or cannot be told any more.
+ * Where a delivery stands. `held`: its key is asked for. `given`: the user has it. `ending`: its end is being
+ * recorded. `acking`: the ack leaves at the end of this turn. `settled`: the broker was told, or cannot be
+ * told any more.
  */
 export type DeliveryState = 'held' | 'given' | 'ending' | 'acking' | 'settled'
+
+/** Where a delivery is settled: the raw channel that delivered it. */
+export interface Acks {
+  readonly open: boolean
+  ack(delivery: Delivery): void
+  nack(delivery: Delivery, requeue: boolean | undefined, verb?: 'nack' | 'reject'): void
+  given(upToTag?: number): Delivery[]
+}
 
 /** One message, pinned to the raw channel that delivered it: a tag means nothing on any other. */
 export class Delivery {
@@ -56,7 +64,8 @@ export function deliveryOf(message: unknown): Delivery | undefined {
 }
 
 /**
- * The key, epoch, attempt and signal of a message that a wrapped channel gave; `undefined` for any other message.
+ * The key, epoch, attempt and signal of a message that a wrapped channel gave; `undefined` for any other
+ * message.
  * @example
  * const { key, signal } = contextOf(message)
  */

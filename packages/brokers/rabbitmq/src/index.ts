@@ -3,12 +3,15 @@ export { dedupChannel } from './channel.ts'
 export { Consumer, consume } from './consumer.ts'
 export type { MessageContext } from './delivery.ts'
 export { contextOf } from './delivery.ts'
+export type { AckOrNack, Listener, Recovery } from './listener.ts'
+export { dedupListener } from './listener.ts'
 export type { KeyOf } from './message.ts'
 export { cloudEvents, debeziumOutbox, header, jsonField, messageId } from './message.ts'
 export type {
   ConsumeArguments,
   ConsumeOptions,
   DedupChannelOptions,
+  DedupListenerOptions,
   MessageHandler,
   SharedOptions,
 } from './options.ts'

@@ -18,7 +18,10 @@ export interface Home {
   readonly settings: DedupChannelSettings
 }
 
-/** Longer than this no message is kept unacked for a store that is down: brokers close channels after half an hour. */
+/**
+ * Longer than this no message is kept unacked for a store that is down: brokers close channels after half an
+ * hour.
+ */
 const HOLD_MAX_MS = 600_000
 
 /**
@@ -41,7 +44,8 @@ export class Intake {
 
   /**
    * What amqplib calls. `null` means that the server has cancelled the consumer.
-   * @throws OncemqError for a message of a stream: amqplib then closes the channel, whose event `error` carries it.
+   * @throws OncemqError for a message of a stream: amqplib then closes the channel, whose event `error`
+   * carries it.
    */
   receive(message: AmqpMessage | null): unknown {
     if (message === null) {
@@ -85,7 +89,10 @@ export class Intake {
     delivery.acks.nack(delivery, true)
   }
 
-  /** Kept unacked, the message takes a place of the prefetch window, so that the consumer comes to rest by itself. */
+  /**
+   * Kept unacked, the message takes a place of the prefetch window, so that the consumer comes to rest by
+   * itself.
+   */
   #askLater(
     delivery: Delivery,
     key: string | undefined,
@@ -128,7 +135,8 @@ export function give(home: Home, delivery: Delivery, callback: OnMessage): void 
     delivery.running = false
     return
   }
-  // The derived promise rejects as the callback's own would have, unobserved: whoever listens for that still hears it.
+  // The derived promise rejects as the callback's own would have, unobserved: whoever listens for that still
+  // hears it.
   void answer.then(
     () => ended(delivery),
     (error: unknown) => {

@@ -55,7 +55,10 @@ export function readKey(keyOf: KeyOf, message: AmqpMessage): string | undefined 
   }
 }
 
-/** An empty string counts as none; whole numbers are ids in many bodies. Anything else is for the core to reject. */
+/**
+ * An empty string counts as none; whole numbers are ids in many bodies. Anything else is for the core to
+ * reject.
+ */
 function present(value: unknown): string | undefined {
   if (value === '' || value === null) return undefined
   return typeof value === 'number' && Number.isSafeInteger(value) ? `${value}` : (value as string | undefined)

@@ -11,8 +11,8 @@ export const EXCHANGE_HEADER = 'x-oncemq-exchange'
 export const ROUTING_KEY_HEADER = 'x-oncemq-routing-key'
 
 /**
- * Where messages go that are not to be processed: a durable queue beside the consumed one. AMQP does not tell a consumer
- * whether its queue has a dead-letter exchange, and a reject without one deletes the message.
+ * Where messages go that are not to be processed: a durable queue beside the consumed one. AMQP does not tell
+ * a consumer whether its queue has a dead-letter exchange, and a reject without one deletes the message.
  */
 export class Parking {
   readonly #copies: Copies

@@ -16,7 +16,10 @@ export function encodeReply(reply: Reply | undefined | void): Uint8Array | undef
   return withKind(JSON_TEXT, Buffer.from(JSON.stringify(reply)))
 }
 
-/** Sends a kept reply to whom the message names, and resolves when the broker has it. A requester that left gets none. */
+/**
+ * Sends a kept reply to whom the message names, and resolves when the broker has it. A requester that left
+ * gets none.
+ */
 export async function sendReply(copies: Copies, message: AmqpMessage, encoded: Uint8Array): Promise<void> {
   const { replyTo, correlationId } = message.properties
   if (replyTo === undefined || replyTo === '') return

@@ -15,14 +15,21 @@ interface Declared {
 }
 
 const STEP_FIRST_MS = 128
-/** For how long a declaration counts: a wait queue ends only when it was unused for longer than this and its delay. */
+/**
+ * For how long a declaration counts: a wait queue ends only when it was unused for longer than this and its
+ * delay.
+ */
 const DECLARED_FOR_MS = 60_000
-/** RabbitMQ may lose a quorum queue, with all that is in it, if it is killed within a second of its first declaration. */
+/**
+ * RabbitMQ may lose a quorum queue, with all that is in it, if it is killed within a second of its first
+ * declaration.
+ */
 const SETTLE_MS = 1500
 
 /**
- * Delayed retry through the broker: a copy goes to a queue whose messages expire after the delay, and back from there
- * through the default exchange. One queue per delay, since a queue expires messages only at its head.
+ * Delayed retry through the broker: a copy goes to a queue whose messages expire after the delay, and back
+ * from there through the default exchange. One queue per delay, since a queue expires messages only at its
+ * head.
  *
  *   queue ──copy, confirmed──▶ queue.retry.<ms> ──expired──▶ queue        then the original is acked
  */
@@ -74,7 +81,10 @@ export class DelayedRetry {
   }
 }
 
-/** Quorum queues hand an expired message on at least once; classic ones may lose it if the broker dies just then. */
+/**
+ * Quorum queues hand an expired message on at least once; classic ones may lose it if the broker dies just
+ * then.
+ */
 function waitQueueOptions(queue: string, waitMs: number, type: WaitQueueType): object {
   const back = {
     'x-message-ttl': waitMs,

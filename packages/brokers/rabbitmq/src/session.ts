@@ -16,8 +16,8 @@ export interface SessionOptions {
 const OVER_CHECK_MS = 86_400_000
 
 /**
- * The managed consumer's time on one raw channel. It is over when the channel closes or the server cancels the consumer;
- * what it delivered is then delivered again elsewhere, and is settled here no more.
+ * The managed consumer's time on one raw channel. It is over when the channel closes or the server cancels
+ * the consumer; what it delivered is then delivered again elsewhere, and is settled here no more.
  *
  *   consuming ⇄ paused        both ──channel closed, or cancelled by the server──▶ over
  */
@@ -52,7 +52,8 @@ export class Session {
   }
 
   async start(): Promise<void> {
-    await answerOf((done) => this.channel.prefetch(this.#options.prefetch, false, done))
+    // Some imitations of amqplib answer nothing here.
+    await answerOf((done) => this.channel.prefetch(this.#options.prefetch, false, done) ?? done(null))
     await this.#consume()
   }
 

@@ -11,7 +11,7 @@ import {
 import type { AmqpConnection } from './amqp.ts'
 import type { KeyOf } from './message.ts'
 import { messageId } from './message.ts'
-import type { ConsumeOptions, DedupChannelOptions } from './options.ts'
+import type { ConsumeOptions, DedupChannelOptions, DedupListenerOptions } from './options.ts'
 import { consumeDefaults, dedupChannelDefaults } from './options.ts'
 import type { WaitQueueType } from './retry.ts'
 import { refuseStreamArguments } from './streams.ts'
@@ -85,6 +85,28 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   refuseNoAck('consume', settings.consume)
   refuseStreamArguments(settings.consume)
   return Object.freeze(settings)
+}
+
+const REJECTED_AGAIN_MS = 60_000
+
+/** @throws OptionError for an option that is wrong. */
+export function dedupListenerSettings(listener: unknown, options: DedupListenerOptions) {
+  requireFunction('dedupListener', listener, '(message, content, ackOrNack) => { ... }')
+  const given = givenOptions('dedupListener', options, new Set(['key', 'onReject']))
+  const onReject = { strategy: 'nack', defer: REJECTED_AGAIN_MS, requeue: true }
+  const settings = { key: sharedDefaults().key, onReject, ...given }
+  requireFunction('key', settings.key, 'a preset such as messageId(), or a function of the message')
+  return Object.freeze(settings)
+}
+
+/** @throws OncemqError for a manager's channel, which changes its raw channel beneath the tags. */
+export function refuseManagedChannel(channel: object): void {
+  if (!('addSetup' in channel)) return
+  throw new OncemqError(
+    'ONCEMQ_CONSUMER_UNSAFE',
+    'dedupChannel: expected a channel of amqplib, received one of amqp-connection-manager, whose tags change their ' +
+      'meaning when it reconnects; wrap the channel that its setup function is given',
+  )
 }
 
 /** @throws OptionError unless it is a deduplicator. */

@@ -7,7 +7,7 @@ import type {
   SettlementPolicy,
 } from '@oncemq/core'
 import { retryDefaults } from '@oncemq/core'
-import { Acks } from './acks.ts'
+import { ChannelAcks } from './acks.ts'
 import type { AmqpMessage, RawChannel } from './amqp.ts'
 import type { OpenConfirmChannel } from './confirm-channel.ts'
 import { Copies } from './copies.ts'
@@ -17,7 +17,10 @@ import { Parking } from './parking.ts'
 import { sendReply } from './replies.ts'
 import { DelayedRetry } from './retry.ts'
 
-/** What becomes of a message that is not to be processed: parked, or rejected to the broker's dead-letter exchange. */
+/**
+ * What becomes of a message that is not to be processed: parked, or rejected to the broker's dead-letter
+ * exchange.
+ */
 export type DeadLetter = 'park' | 'nack'
 
 export interface SettlerSettings extends SharedSettings {
@@ -34,11 +37,12 @@ export function settlementPolicy(dedup: Deduplicator, retry = retryDefaults): Se
 const COPY_FAILED_MS = 1000
 
 /**
- * Tells the broker how deliveries of one raw channel ended, in the three verbs of the core. What is retried later or
- * parked is copied first and acked when the broker has the copy, so that a crash between the two leaves two, never none.
+ * Tells the broker how deliveries of one raw channel ended, in the three verbs of the core. What is retried
+ * later or parked is copied first and acked when the broker has the copy, so that a crash between the two
+ * leaves two, never none.
  */
 export class Settler {
-  readonly acks: Acks
+  readonly acks: ChannelAcks
   readonly #settings: SettlerSettings
   readonly #copies: Copies
   readonly #parking: Parking
@@ -51,7 +55,7 @@ export class Settler {
     settings: SettlerSettings,
     dedup: Pick<Deduplicator, 'warn'>,
   ) {
-    this.acks = new Acks(channel)
+    this.acks = new ChannelAcks(channel)
     this.#settings = settings
     this.#copies = new Copies(openConfirmChannel)
     this.#parking = new Parking(this.#copies, settings.parkingQueue)

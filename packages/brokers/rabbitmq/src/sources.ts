@@ -5,7 +5,10 @@ import type { ConsumeOptions } from './options.ts'
 
 /** Where the managed consumer's channels come from. */
 export interface ChannelSource {
-  /** @throws OncemqError `ONCEMQ_BROKER_UNAVAILABLE` when there will never be another; any other error may pass. */
+  /**
+   * @throws OncemqError `ONCEMQ_BROKER_UNAVAILABLE` when there will never be another; any other error may
+   * pass.
+   */
   open(): Promise<RawChannel>
   /** The connection of the last channel, for a second one. */
   readonly connection: AmqpConnection | undefined

@@ -1,12 +1,14 @@
 import { OncemqError } from '@oncemq/core'
 import type { AmqpMessage } from './amqp.ts'
 
-/** The broker stamps it on every message that it reads from a stream; a consumer of a stream may ask for one. */
+/**
+ * The broker stamps it on every message that it reads from a stream; a consumer of a stream may ask for one.
+ */
 const OFFSET = 'x-stream-offset'
 
 /**
- * A stream takes nothing back: it answers a nack with the next message, so what is busy or has failed would be passed
- * over in silence.
+ * A stream takes nothing back: it answers a nack with the next message, so what is busy or has failed would
+ * be passed over in silence.
  * @throws OncemqError `ONCEMQ_CONSUMER_UNSAFE` when `basic.consume` asks for an offset.
  */
 export function refuseStreamArguments(options: object | null | undefined): void {

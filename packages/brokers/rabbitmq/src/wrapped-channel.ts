@@ -1,6 +1,6 @@
 import type { Completion, Deduplicator, Settlement } from '@oncemq/core'
 import { Gate, settlementOf } from '@oncemq/core'
-import type { Acks } from './acks.ts'
+import type { ChannelAcks } from './acks.ts'
 import type { AmqpMessage, Consuming, Done, OnMessage, RawChannel } from './amqp.ts'
 import { answerOf } from './amqp.ts'
 import { confirmChannelBeside } from './confirm-channel.ts'
@@ -148,8 +148,8 @@ export class WrappedChannel {
   }
 
   /**
-   * One by one: the broker's own recover gives back what is held or on its way too, and would leave us with tags that
-   * nobody knows any more.
+   * One by one: the broker's own recover gives back what is held or on its way too, and would leave us with
+   * tags that nobody knows any more.
    */
   #recover(done?: Done<unknown>): unknown {
     return this.#answer(done, async () => {
@@ -176,11 +176,14 @@ export class WrappedChannel {
     return answer === this.#raw ? this.self : answer
   }
 
-  get #acks(): Acks {
+  get #acks(): ChannelAcks {
     return this.#home.settler.acks
   }
 
-  /** The delivery of a message, also when it came by another channel, or when a copy of the message is settled. */
+  /**
+   * The delivery of a message, also when it came by another channel, or when a copy of the message is
+   * settled.
+   */
   #find(message: AmqpMessage): Delivery | undefined {
     return deliveryOf(message) ?? this.#acks.get(message.fields.deliveryTag)
   }
@@ -245,8 +248,8 @@ export class WrappedChannel {
   }
 
   /**
-   * The broker delivers all of it again. Whose handler still runs may yet complete its key; a message that nobody
-   * settles within a lease is taken for abandoned, so that its redelivery does not wait for ever.
+   * The broker delivers all of it again. Whose handler still runs may yet complete its key; a message that
+   * nobody settles within a lease is taken for abandoned, so that its redelivery does not wait for ever.
    */
   #gone(): void {
     this.#acks.gone()
@@ -258,7 +261,9 @@ export class WrappedChannel {
     clock.after(leaseMs, release, 'background')
   }
 
-  /** Answers by promise, or through the callback where the callback API is used, which answers its channel. */
+  /**
+   * Answers by promise, or through the callback where the callback API is used, which answers its channel.
+   */
   #answer<Value>(done: Done<Value> | undefined, run: () => Promise<Value>): unknown {
     const answer = run()
     if (typeof done !== 'function') return answer

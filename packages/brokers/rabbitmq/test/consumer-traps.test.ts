@@ -45,7 +45,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     expect(await readyIn(connection, queue)).toBe(3)
   })
 
-  test('the store goes down and comes back: the consumer pauses and resumes, and nothing is lost', async () => {
+  test('while the store is down the consumer pauses, then resumes, and nothing is lost', async () => {
     const connection = await connected(url)
     const { queue, send } = await newQueue(connection)
     const store = new FlakyStore()
@@ -84,6 +84,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     await channel.assertQueue(queue, { durable: true })
     await send('b')
     await until('b', () => seen.length === 2)
+    expect(seen).toEqual(['a', 'b'])
   })
 
   test('a reply is sent once for the message, and again for its duplicate with replayResult', async () => {
@@ -106,17 +107,13 @@ describeService('rabbitmq-4.0', ({ url }) => {
     await until('the reply', () => replies.length === 1)
     await send('a', 'ask', { replyTo, correlationId: 'second' })
     await until('the second reply', () => replies.length === 2)
-    expect(
-      replies.map(({ content, properties }) => [JSON.parse(content.toString()), properties.correlationId]),
-    ).toEqual([
-      [{ run: 1 }, 'first'],
-      [{ run: 1 }, 'second'],
-    ])
+    expect(replies.map(({ content }) => content.toString())).toEqual(['{"run":1}', '{"run":1}'])
+    expect(replies.map(({ properties }) => properties.correlationId as string)).toEqual(['first', 'second'])
     await send('b', 'ask', { replyTo: 'nobody' })
     await until('b', () => runs === 2)
   })
 
-  test('with deadLetter broker, a message that fails for good goes to the dead-letter exchange of its queue', async () => {
+  test('with deadLetter broker, a failure for good goes to the dead-letter exchange', async () => {
     const connection = await connected(url)
     const target = await newQueue(connection)
     const dlx = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': target.queue }
@@ -141,7 +138,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     expect((await dedup.inspect('a'))?.state).toBe('free')
   })
 
-  test('middlewares stand around the processing, see its outcome, and may fail without losing the message', async () => {
+  test('middlewares see the outcome, and may fail without losing the message', async () => {
     const connection = await connected(url)
     const { queue, send } = await newQueue(connection)
     const steps: string[] = []

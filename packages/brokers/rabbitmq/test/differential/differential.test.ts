@@ -1,5 +1,5 @@
-// "Code written for a bare channel runs on the wrapped one and behaves the same": each script is run on both, and all that
-// it could see must be equal.
+// "Code written for a bare channel runs on the wrapped one and behaves the same": each script is run on both,
+// and all that it could see must be equal.
 import { describeService } from '@oncemq/test-services/vitest'
 import * as amqplib from 'amqplib'
 import * as amqplib010 from 'amqplib-0-10'
