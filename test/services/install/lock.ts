@@ -12,18 +12,14 @@ export async function withLock<T>(file: string, work: () => Promise<T>): Promise
     stdio: ['pipe', 'pipe', 'ignore'],
     detached: true,
   })
-  const failed = once(holder, 'exit').then(() => {
-    throw new Unavailable(`cannot lock ${file}`)
-  })
-  const missing = once(holder, 'error').then(() => {
-    throw new Unavailable('needs flock (package util-linux), which is missing here')
-  })
+  const failed = once(holder, 'exit').then(
+    () => Promise.reject(new Unavailable(`cannot lock ${file}`)),
+    () => Promise.reject(new Unavailable('needs flock (package util-linux), which is missing here')),
+  )
   try {
-    await Promise.race([once(holder.stdout, 'data'), failed, missing])
+    await Promise.race([once(holder.stdout, 'data'), failed])
     return await work()
   } finally {
-    failed.catch(() => {})
-    missing.catch(() => {})
     holder.stdin.end()
   }
 }
