@@ -149,6 +149,7 @@ export const deduplicatorDefaults = Object.freeze({
 export type Settings<Tx> = Readonly<Required<DeduplicatorOptions<Tx>>>
 
 const DAY_MS = 86_400_000
+const BATCH_BOUND = 1_000_000
 
 const integers = {
   leaseMs: [100, DAY_MS],
@@ -188,6 +189,8 @@ export function settingsOf<Tx>(options: DeduplicatorOptions<Tx>): Settings<Tx> {
     ...given,
   } as Required<DeduplicatorOptions<Tx>>
   requireStore(settings.store)
+  requireMethods('clock', settings.clock, ['nowMs', 'monotonicMs', 'after'])
+  requireMethods('random', settings.random, ['claimId', 'fraction'])
   requireGroup(settings.consumerGroup)
   for (const [name, [min, max]] of Object.entries(integers)) {
     requireInteger(name, settings[name as keyof typeof integers], min, max)
@@ -195,28 +198,51 @@ export function settingsOf<Tx>(options: DeduplicatorOptions<Tx>): Settings<Tx> {
   for (const [name, allowed] of Object.entries(choices)) {
     requireOneOf(name, settings[name as keyof typeof choices], allowed)
   }
-  if (!Array.isArray(settings.acceptFindings)) {
-    throw new OptionError(
-      `acceptFindings: expected an array of codes, received ${received(settings.acceptFindings)}; ` +
-        'give [] for none',
-    )
-  }
+  requireCodes(settings.acceptFindings)
+  settings.acceptFindings = Object.freeze([...settings.acceptFindings])
   settings.storeTimeoutMs = Math.min(settings.storeTimeoutMs, given.storeTimeoutMs ?? settings.leaseMs)
   requireCombinations(settings)
   return Object.freeze(settings)
 }
 
-const STORE_METHODS = ['open', 'claim', 'update', 'inspect', 'forget', 'close'] as const
+const STORE_METHODS = ['open', 'claim', 'update', 'inspect', 'forget', 'close']
 
-function requireStore(store: unknown): void {
-  const isObject = typeof store === 'object' && store !== null
-  const missing = STORE_METHODS.find((method) => typeof (store as Store | undefined)?.[method] !== 'function')
-  if (isObject && missing === undefined) return
+function requireStore(store: unknown): asserts store is Store {
+  const without = missingMethod(store, STORE_METHODS)
+  if (without !== undefined) {
+    throw new OptionError(
+      `store: expected a store of oncemq, received ${without}; ` +
+        `pass one around your database, such as new SqliteStore({ path }) or new MemoryStore()`,
+    )
+  }
+  const { guarantees, batching } = store as Partial<Store>
+  requireInteger('store.batching.batchMax', batching?.batchMax, 1, BATCH_BOUND)
+  requireInteger('store.batching.batchesInFlightMax', batching?.batchesInFlightMax, 1, BATCH_BOUND)
+  requireOneOf('store.guarantees.transactional', guarantees?.transactional ?? null, [true, false])
+}
+
+function requireMethods(name: string, value: unknown, methods: readonly string[]): void {
+  const without = missingMethod(value, methods)
+  if (without === undefined) return
   throw new OptionError(
-    'store: expected a store of oncemq, ' +
-      `received ${received(store)}${isObject ? ` without ${missing}()` : ''}; ` +
-      `pass one around your database, such as new SqliteStore({ path }) or new MemoryStore()`,
+    `${name}: expected an object with ${methods.map((method) => `${method}()`).join(', ')}, ` +
+      `received ${without}; leave it out for the default`,
   )
+}
+
+/** What a value is said to be when it has not all the methods. */
+function missingMethod(value: unknown, methods: readonly string[]): string | undefined {
+  if (typeof value !== 'object' || value === null) return received(value)
+  const missing = methods.find((method) => typeof (value as Record<string, unknown>)[method] !== 'function')
+  return missing === undefined ? undefined : `${received(value)} without ${missing}()`
+}
+
+function requireCodes(codes: unknown): void {
+  const given: readonly unknown[] | undefined = Array.isArray(codes) ? codes : undefined
+  const wrong = given?.find((code) => typeof code !== 'string')
+  if (given !== undefined && wrong === undefined) return
+  const what = given === undefined ? received(codes) : `one with ${received(wrong)}`
+  throw new OptionError(`acceptFindings: expected an array of codes, received ${what}; give [] for none`)
 }
 
 function requireGroup(group: unknown): void {
@@ -243,7 +269,7 @@ function requireCombinations<Tx>(settings: Settings<Tx>): void {
     )
   }
   if (strategy !== 'transactional') return
-  if (!store.guarantees.transactional) {
+  if (!store.guarantees.transactional || missingMethod(store, ['transaction']) !== undefined) {
     throw new OptionError(
       `strategy: expected a store with transactions for 'transactional', received '${store.name}' without; ` +
         `use strategy 'lease', or a store that has them`,
