@@ -107,6 +107,13 @@ export function received(value: unknown): string {
   if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') {
     return String(value)
   }
-  if (typeof value === 'object') return `an object (${value.constructor?.name ?? 'no prototype'})`
-  return `a ${typeof value}`
+  return typeof value === 'object' ? `an object (${className(value)})` : `a ${typeof value}`
+}
+
+/** Read from the prototype: a payload may have a `constructor` of its own. */
+function className(value: object): string {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (typeof prototype !== 'object' || prototype === null) return 'no prototype'
+  const { constructor } = prototype
+  return typeof constructor === 'function' ? constructor.name : 'no class'
 }
