@@ -1,7 +1,7 @@
 import { StoreError } from '@oncemq/core'
 import type { Clock } from '@oncemq/core'
 import type { MongoCollection, MongoSession } from './client.ts'
-import { storeError } from './errors.ts'
+import { SERVER, WriteFailure, storeError } from './errors.ts'
 
 /** What the store reads of a command's answer. */
 export interface Reply {
@@ -9,8 +9,11 @@ export interface Reply {
   readonly n?: number
   /** The entries that created a record. */
   readonly upserted?: readonly { readonly index: number }[]
-  readonly writeErrors?: readonly { readonly index: number; readonly code: number }[]
   readonly cursor?: { readonly firstBatch: readonly object[] }
+}
+
+interface WrittenReply extends Reply {
+  readonly writeErrors?: readonly { readonly code: number }[]
 }
 
 /** How records come back, whatever the client is set to. */
@@ -40,9 +43,17 @@ export class Commands<Session extends MongoSession = MongoSession> {
     this.#signal = signal
   }
 
+  /**
+   * A duplicate key is no failure: of two upserts of one id that meet, one finds the other's record.
+   * @throws WriteFailure for any other entry that the server did not take.
+   */
   async run(command: object, session?: Session): Promise<Reply> {
     const bounded = { ...command, maxTimeMS: this.#timeoutMs }
-    return this.collection.db.command(bounded, { ...this.#options(), ...given(session) })
+    const options = { ...this.#options(), ...given(session) }
+    const reply: WrittenReply = await this.collection.db.command(bounded, options)
+    const failure = reply.writeErrors?.find(({ code }) => code !== SERVER.DuplicateKey)
+    if (failure !== undefined) throw new WriteFailure(failure)
+    return reply
   }
 
   /**

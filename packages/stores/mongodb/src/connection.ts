@@ -1,4 +1,5 @@
 import { StoreError } from '@oncemq/core'
+import type * as Driver from 'mongodb'
 import type { MongoCollection, MongoSession } from './client.ts'
 import type { Settings } from './options.ts'
 
@@ -25,7 +26,7 @@ export async function connect<Session extends MongoSession>({
   return { collection: collection as unknown as MongoCollection<Session>, close: () => client.close() }
 }
 
-async function driver(): Promise<typeof import('mongodb')> {
+async function driver(): Promise<typeof Driver> {
   try {
     return await import('mongodb')
   } catch (cause) {

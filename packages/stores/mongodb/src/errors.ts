@@ -28,6 +28,20 @@ export const SERVER = Object.freeze({
   OutOfDiskSpace: 14031,
 })
 
+/** One entry's failure within a command that the server took. The driver leaves it in the answer. */
+export class WriteFailure extends Error {
+  readonly code: number
+
+  constructor(failure: { readonly code: number }) {
+    super('the server refused a write', { cause: failure })
+    this.code = failure.code
+  }
+
+  static {
+    this.prototype.name = 'WriteFailure'
+  }
+}
+
 /** By these labels the driver and the server say what may be repeated. */
 const TRANSIENT = 'TransientTransactionError'
 const UNKNOWN_COMMIT = 'UnknownTransactionCommitResult'
@@ -156,7 +170,7 @@ export function storeError(error: unknown, where: string): StoreError {
     (typeof name === 'string' ? byName[name] : undefined) ??
     UNKNOWN
   const [oncemqCode, what, remedy] = explanation
-  const detail = [name, code, codeName].filter((part) => part !== undefined).join(' ')
+  const detail = [name, code, codeName].filter((part) => ['string', 'number'].includes(typeof part)).join(' ')
   return new StoreError(
     oncemqCode,
     `MongoStore: expected to use ${where}, but ${what} (${detail}); ${remedy}`,

@@ -1,5 +1,4 @@
 import { StoreError } from '@oncemq/core'
-import { SERVER } from './errors.ts'
 import type { Commands } from './commands.ts'
 
 const SCHEMA_VERSION = 1
@@ -53,9 +52,7 @@ export async function ensureSchema(commands: Commands, createSchema: boolean): P
 
 async function create(commands: Commands): Promise<void> {
   for (const command of schemaCommands(commands.collection.collectionName)) {
-    const { writeErrors = [] } = await commands.run(command)
-    const failure = writeErrors.find(({ code }) => code !== SERVER.DuplicateKey)
-    if (failure !== undefined) throw failure
+    await commands.run(command)
   }
 }
 

@@ -24,7 +24,11 @@ export interface UpdateStatement {
   readonly q: object
   readonly u: readonly object[]
   readonly upsert: boolean
+  readonly multi: boolean
 }
+
+/** Updates that share a statement. */
+type Group = [ClaimUpdate, ...ClaimUpdate[]]
 
 /** Hexadecimal digits as the bytes that are stored. */
 export function bytesOf(hex: string): Uint8Array {
@@ -40,59 +44,101 @@ const isTaken = {
   ],
 }
 
+// Every statement is a pipeline, since only that can compare with the server's clock (`$$NOW`). Whatever is a
+// string of the user stands in `$literal`: else a label such as `$$NOW` would be computed. All else is bytes and
+// numbers, which are no expressions.
+
 /**
- * Asks for one record. In: the request. Out: `upserted` names the record if it was absent; whether any other
- * was granted is to be read from the record, whose claim id is then the request's.
+ * Creates a record that runs with the request's claim, if the id is absent. In: the request. Out: `upserted`
+ * names it then. Another record is replaced by itself, which writes nothing.
  *
  * Atomic, since the server computes the new record from the one that it replaces, and does so again if another
- * write came between. A record that is taken is replaced by itself, which writes nothing. Two upserts of one
- * absent id can meet: one then fails with a duplicate key, and finds the other's record.
- *
- * A pipeline, since only that can compare with the server's clock (`$$NOW`). Whatever is a string of the user
- * stands in `$literal`: else a label such as `$$NOW` would be computed. All else is bytes and numbers.
+ * write came between. Two upserts of one absent id can meet: one then fails with a duplicate key, and finds the
+ * other's record.
  */
-export function claimStatement(request: ClaimRequest): UpdateStatement {
-  const { id, leaseMs, retentionMs, fingerprint, label } = request
-  const claimId = bytesOf(request.claimId)
-  const isMine = { $and: [isRunning, { $eq: ['$claimId', claimId] }] }
-  const times = {
-    leaseUntil: { $add: ['$$NOW', leaseMs] },
-    expiresAt: { $add: ['$$NOW', leaseMs + retentionMs] },
-  }
-  const granted = {
-    _id: '$_id',
-    state: RUNNING,
-    claimId,
-    epoch: { $add: [{ $ifNull: ['$epoch', 0] }, 1] },
-    attempts: { $cond: [isDone, 1, { $add: [{ $ifNull: ['$attempts', 0] }, 1] }] },
-    ...times,
-    ...(fingerprint === undefined ? {} : { fingerprint: bytesOf(fingerprint) }),
-    ...(label === undefined ? {} : { label: { $literal: label } }),
-  }
-  const branches = [
-    { case: isMine, then: { $mergeObjects: ['$$ROOT', times] } },
-    { case: isTaken, then: '$$ROOT' },
-  ]
-  return {
-    q: { _id: bytesOf(id) },
-    u: [{ $replaceWith: { $switch: { branches, default: granted } } }],
-    upsert: true,
-  }
+export function createStatement(request: ClaimRequest): UpdateStatement {
+  const created = { ...grantOf(request), epoch: 1, attempts: 1 }
+  return upsert(request, { $cond: [{ $gt: ['$epoch', 0] }, '$$ROOT', created] })
 }
 
 /**
- * Changes one record that is running with the entry's claim id. In: the update; `releaseMark`, 16 bytes. Out:
- * the command's `n` counts it if the guard held.
+ * Claims a record in whatever state it is. In: the request. Out: `upserted` names it if it was absent; if
+ * another was granted, its claim id is the request's. One that is taken is replaced by itself. Atomic likewise.
+ */
+export function claimStatement(request: ClaimRequest): UpdateStatement {
+  const grant = grantOf(request)
+  const { claimId, leaseUntil, expiresAt } = grant
+  const isOwn = { $and: [isRunning, { $eq: ['$claimId', claimId] }] }
+  const renewed = { $mergeObjects: ['$$ROOT', { leaseUntil, expiresAt }] }
+  const granted = {
+    ...grant,
+    epoch: { $add: [{ $ifNull: ['$epoch', 0] }, 1] },
+    attempts: { $cond: [isDone, 1, { $add: [{ $ifNull: ['$attempts', 0] }, 1] }] },
+  }
+  return upsert(request, { $cond: [isOwn, renewed, { $cond: [isTaken, '$$ROOT', granted] }] })
+}
+
+function grantOf({ id, claimId, leaseMs, retentionMs, fingerprint, label }: ClaimRequest) {
+  return {
+    _id: bytesOf(id),
+    state: RUNNING,
+    claimId: bytesOf(claimId),
+    leaseUntil: { $add: ['$$NOW', leaseMs] },
+    expiresAt: { $add: ['$$NOW', leaseMs + retentionMs] },
+    ...(fingerprint === undefined ? {} : { fingerprint: bytesOf(fingerprint) }),
+    ...(label === undefined ? {} : { label: { $literal: label } }),
+  }
+}
+
+function upsert({ id }: ClaimRequest, record: object): UpdateStatement {
+  return { q: { _id: bytesOf(id) }, u: [{ $replaceWith: record }], upsert: true, multi: false }
+}
+
+/**
+ * Changes the records that are running with their entries' claim ids. In: the updates; `releaseMark`, 16 bytes.
+ * Out: the command's `n` counts those whose guard held; it does not say which.
+ *
+ * Atomic per record. Updates that change their records in the same way share a statement, at half the cost.
+ * There an id is not held together with its claim id, but with the claim ids of all: a claim id is random and of
+ * one record alone, so that no other entry's can be on it.
  *
  * A released record has the mark in place of its claim id, so that the batch that released it can be told from
  * one that came too late.
  */
-export function updateStatement(update: ClaimUpdate, releaseMark: Uint8Array): UpdateStatement {
-  const { id, claimId } = update
+export function updateStatements(
+  updates: readonly ClaimUpdate[],
+  releaseMark: Uint8Array,
+): readonly UpdateStatement[] {
+  const groups = new Map<unknown, Group>()
+  for (const update of updates) {
+    const kind = kindOf(update)
+    const group = groups.get(kind)
+    if (group === undefined) groups.set(kind, [update])
+    else group.push(update)
+  }
+  return [...groups.values()].map((group) => groupStatement(group, releaseMark))
+}
+
+function groupStatement(group: Group, releaseMark: Uint8Array): UpdateStatement {
+  const ids = group.map(({ id }) => bytesOf(id))
+  const claimIds = group.map(({ claimId }) => bytesOf(claimId))
   return {
-    q: { _id: bytesOf(id), claimId: bytesOf(claimId), state: RUNNING },
-    u: [{ $set: changesOf(update, releaseMark) }],
+    q: { _id: { $in: ids }, claimId: { $in: claimIds }, state: RUNNING },
+    u: [{ $set: changesOf(group[0], releaseMark) }],
     upsert: false,
+    multi: group.length > 1,
+  }
+}
+
+/** The same for updates that change their records in the same way; a result is one record's own. */
+function kindOf(update: ClaimUpdate): unknown {
+  switch (update.op) {
+    case 'renew':
+      return `renew ${update.leaseMs} ${update.retentionMs}`
+    case 'complete':
+      return update.result === undefined ? `complete ${update.retentionMs}` : update
+    case 'release':
+      return `release ${update.attempts} ${update.retentionMs}`
   }
 }
 

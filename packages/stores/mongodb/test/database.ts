@@ -6,7 +6,7 @@ import { afterAll } from 'vitest'
 /** A database of the tests: collections by name, and rows of the user's own beside the records. */
 export interface Database {
   readonly client: MongoClient
-  collection(name: string): Collection
+  readonly collection: (name: string) => Collection
   readonly effects: StoreEffects<ClientSession>
 }
 
