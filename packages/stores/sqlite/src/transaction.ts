@@ -105,20 +105,30 @@ export class Transactions {
 
   async #write(): Promise<void> {
     try {
-      await whenFree(this.#lock, this.#patience)
+      const tell = await whenFree(() => this.#lockAndCommit(), this.#patience)
+      tell()
     } catch (error) {
       // Nobody's turn has come: they all wait for the same lock.
-      return this.#takeWrites().forEach((write) => write.failed(error))
+      this.#takeWrites().forEach((write) => write.failed(error))
     }
+  }
+
+  /**
+   * Takes the lock, commits all that wait, and answers how to tell them. All in one turn of the event loop: a handler
+   * that writes to this file by a connection of its own waits in a system call, and would wait for a lock that cannot
+   * be given back meanwhile.
+   */
+  #lockAndCommit(): () => void {
+    this.#lock()
     const writes = this.#takeWrites()
     try {
       for (const write of writes) write.apply()
       this.#commit.run()
     } catch (error) {
       this.#rollback()
-      return writes.forEach((write) => write.failed(error))
+      return () => writes.forEach((write) => write.failed(error))
     }
-    for (const write of writes) write.committed()
+    return () => writes.forEach((write) => write.committed())
   }
 
   #takeWrites(): readonly Write[] {
