@@ -41,6 +41,8 @@ async function up(names: readonly string[]): Promise<Row[]> {
   clearInterval(timer)
   const rows = await list(connection)
   progress.show(rows)
+  // What failed is not tried again by the same supervisor; nothing is lost by another one.
+  if (rows.every(({ state }) => state === 'unavailable')) await connection.endSupervisor()
   return rows.filter(({ name }) => chosen.includes(name))
 }
 

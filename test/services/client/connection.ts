@@ -53,7 +53,7 @@ export class Connection {
 
   /** Ends the supervisor and all its servers; answers when they and their data are gone. */
   async endSupervisor(): Promise<void> {
-    const closed = once(this.#socket, 'close')
+    const closed = new Promise((resolve) => this.#socket.once('close', resolve))
     await this.call('end', {})
     this.#socket.ref()
     await closed
@@ -93,7 +93,6 @@ export async function startSupervisor({ stays = false } = {}): Promise<string> {
     throw new Error('the process that owns the servers did not start')
   })
   const [socketPath] = (await Promise.race([once(lines, 'line'), failed])) as [string]
-  failed.catch(() => {})
   lines.close()
   child.stdout.destroy()
   return socketPath

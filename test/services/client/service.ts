@@ -1,7 +1,6 @@
-import type { Action, Description, NodeDescription } from '../run/server.ts'
 import type { Acquired } from '../run/protocol.ts'
 import type { Settings } from '../run/recipe.ts'
-import type { Source } from '../run/server.ts'
+import type { Action, Description, NodeDescription, Source } from '../run/server.ts'
 import type { ServerName } from '../servers/catalogue.ts'
 import { type Connection, openConnection, SOCKET_VARIABLE, startSupervisor } from './connection.ts'
 

@@ -13,15 +13,17 @@ let folder: string
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'oncemq-cache-'))
   vi.stubEnv('ONCEMQ_CACHE', folder)
+  vi.spyOn(process.stderr, 'write').mockReturnValue(true)
 })
 
 afterEach(async () => {
   vi.unstubAllEnvs()
+  vi.restoreAllMocks()
   await rm(folder, { recursive: true })
 })
 
 async function install(made: string): Promise<unknown> {
-  const child = spawn(process.execPath, [INSTALL_ONCE, made], { stdio: 'inherit' })
+  const child = spawn(process.execPath, [INSTALL_ONCE, made], { stdio: 'ignore' })
   const [code] = (await once(child, 'exit')) as [number]
   return code
 }

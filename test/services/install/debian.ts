@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cached, cacheFolder } from './cache.ts'
 import { run, Unavailable } from './command.ts'
@@ -21,6 +21,7 @@ const LIBRARY_FOLDERS = [
   'lib/x86_64-linux-gnu',
   'usr/lib/x86_64-linux-gnu/systemd',
 ]
+const OWNER_MAY_RUN = 0o100
 const LOADER = 'ld-linux-x86-64.so.2'
 
 /**
@@ -56,7 +57,7 @@ async function unpack({ release, packages, dependencies }: DebianPackages, folde
   for (const file of await readdir(archives)) {
     if (file.endsWith('.deb')) await run('dpkg-deb', ['-x', join(archives, file), folder])
   }
-  await run('rm', ['-rf', archives])
+  await rm(archives, { recursive: true })
 }
 
 /** A private apt for one release; its index is fetched once a day. */
@@ -128,20 +129,18 @@ async function machineMirrors(): Promise<string[]> {
 /** Programs (no libraries) in machine code at or below the given paths. */
 async function executables(paths: readonly string[]): Promise<string[]> {
   const found: string[] = []
-  for (const path of paths) {
-    const { isFolder, mode } = await stat(path).then((info) => ({
-      isFolder: info.isDirectory(),
-      mode: info.mode,
-    }))
-    const files = isFolder ? await readdir(path, { recursive: true, withFileTypes: true }) : []
-    const below = files.filter((file) => file.isFile()).map((file) => join(file.parentPath, file.name))
-    for (const file of isFolder ? below : [path]) {
-      const permissions = isFolder ? (await stat(file)).mode : mode
-      if ((permissions & 0o100) !== 0 && !/\.so(\.|$)/.test(file) && (await isMachineCode(file)))
-        found.push(file)
-    }
+  for (const file of (await Promise.all(paths.map(filesAt))).flat()) {
+    const isLibrary = /\.so(\.|$)/.test(file)
+    const { mode } = await stat(file)
+    if (!isLibrary && (mode & OWNER_MAY_RUN) !== 0 && (await isMachineCode(file))) found.push(file)
   }
   return found
+}
+
+async function filesAt(path: string): Promise<string[]> {
+  if (!(await stat(path)).isDirectory()) return [path]
+  const entries = await readdir(path, { recursive: true, withFileTypes: true })
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
 }
 
 async function isMachineCode(file: string): Promise<boolean> {

@@ -43,7 +43,7 @@ async function startBinaries(
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new Unavailable('its programs are for Linux on x86-64')
   }
-  const makePlan = await recipe.install()
+  const makePlan = await install(recipe)
   enter('starting')
   await mkdir(folder, { mode: 0o711 })
   const instance = new Instance(
@@ -66,4 +66,13 @@ async function startBinaries(
     describe: () => instance.describe(),
     do: async (action, node) => instance.do(action, node),
   }
+}
+
+const installed = new Map<Recipe, ReturnType<Recipe['install']>>()
+
+/** Once in a process: what failed would fail again, after as long a time. */
+function install(recipe: Recipe): ReturnType<Recipe['install']> {
+  const found = installed.get(recipe) ?? recipe.install()
+  installed.set(recipe, found)
+  return found
 }

@@ -38,8 +38,7 @@ function programOf(tree: string): MysqlProgram {
     command,
     args: [`--basedir=${join(tree, 'usr')}`, `--lc-messages-dir=${share}`, plugins],
     // What the script mariadb-install-db does, without its steps that touch the machine.
-    async initialize(args, statements) {
-      const data = args.find((arg) => arg.startsWith('--datadir='))?.slice('--datadir='.length) ?? ''
+    async initialize({ args, data, statements }) {
       await mkdir(join(data, 'mysql'))
       await mkdir(join(data, 'sys'))
       const input = await systemTables(share)

@@ -8,8 +8,17 @@ export interface MysqlProgram {
   readonly name: string
   readonly command: string
   readonly args: readonly string[]
-  /** Makes an empty database in an existing folder, and runs the statements. */
-  initialize(args: readonly string[], statements: readonly string[]): Promise<void>
+  initialize(database: EmptyDatabase): Promise<void>
+}
+
+export interface EmptyDatabase {
+  readonly args: readonly string[]
+  /** For files of its own. */
+  readonly folder: string
+  /** An existing folder in it, where the database is to be. */
+  readonly data: string
+  /** To be run once it is made. */
+  readonly statements: readonly string[]
 }
 
 // The user root exists only on the Unix socket.
@@ -34,7 +43,7 @@ export async function mysqlPlan(program: MysqlProgram, { folder, settings, ports
     url: mysqlUrl(port),
     async prepare() {
       await mkdir(data)
-      await program.initialize(base, FIRST_STATEMENTS)
+      await program.initialize({ args: base, folder, data, statements: FIRST_STATEMENTS })
     },
     programs: [
       {

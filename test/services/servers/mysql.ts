@@ -1,5 +1,4 @@
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cached, checkDigest } from '../install/cache.ts'
 import { run } from '../install/command.ts'
@@ -49,12 +48,11 @@ function programOf(tree: string): MysqlProgram {
       '--secure-file-priv=NULL',
       '--mysqlx=OFF',
     ],
-    async initialize(args, statements) {
-      const folder = await mkdtemp(join(tmpdir(), 'oncemq-mysql-'))
+    async initialize({ args, folder, statements }) {
+      // Each statement has to stand on one line.
       const file = join(folder, 'init.sql')
       await writeFile(file, statements.join('\n'))
       await run(command, [...args, '--initialize-insecure', `--init-file=${file}`])
-      await rm(folder, { recursive: true })
     },
   }
 }

