@@ -1,0 +1,30 @@
+// Tables in the pages against what they list.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { deduplicatorDefaults } from '@oncemq/core'
+import { expect, test } from 'vitest'
+import { findPackages } from '../architecture/packages.ts'
+import { files, ROOT } from './pages.ts'
+
+function read(path: string): string {
+  return readFileSync(join(ROOT, path), 'utf8')
+}
+
+test('README.md lists each package with its folder, and no other', () => {
+  const listed = [...read('README.md').matchAll(/^\| \[(@oncemq\/[\w-]+)\]\(([^)]+)\)/gm)].map(
+    ([, name, to]) => [name, to],
+  )
+  const existing = findPackages(files).map(({ name, folder }) => [name, folder])
+  expect(listed.toSorted()).toEqual(existing.toSorted())
+})
+
+test('packages/core/README.md lists each option with its default', () => {
+  const rows = [...read('packages/core/README.md').matchAll(/^\| `(\w+)` +\| `([^`]+)` +\|/gm)]
+  const listed = Object.fromEntries(rows.map(([, option, value]) => [option, value]))
+  const defaults = Object.entries(deduplicatorDefaults).map(([option, value]) => [option, shown(value)])
+  expect(listed).toEqual(Object.fromEntries(defaults))
+})
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? `'${value}'` : JSON.stringify(value)
+}
