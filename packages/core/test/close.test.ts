@@ -1,0 +1,194 @@
+import { describe, expect, test } from 'vitest'
+
+import { StoreError } from '../src/index.ts'
+import { elapse, settle } from './elapse.ts'
+import { heldHandler, setUp } from './set-up.ts'
+
+const down = new StoreError('ONCEMQ_STORE_UNAVAILABLE', 'down')
+
+/** What a promise has come to so far. */
+function track(promise: Promise<unknown>): { done: boolean } {
+  const tracked = { done: false }
+  void promise.then(() => (tracked.done = true))
+  return tracked
+}
+
+describe('close', () => {
+  test('waits for what runs, lets nothing more in, and closes the store last', async () => {
+    const { dedup, store } = await setUp()
+    const { handler, end } = heldHandler()
+    const running = dedup.process({ key: 'a' }, handler('a'))
+    await settle()
+    const closing = track(dedup.close())
+    expect(await dedup.process({ key: 'b' }, () => {})).toMatchObject({
+      status: 'unavailable',
+      error: { code: 'ONCEMQ_CLOSED' },
+    })
+    await settle()
+    expect(closing.done).toBe(false)
+    end()
+    expect((await running).status).toBe('completed')
+    await settle()
+    expect(closing.done).toBe(true)
+    expect(store.calls.at(-1)?.operation).toBe('close')
+  })
+
+  test('is idempotent, and works with `await using`', async () => {
+    const { dedup, store } = await setUp()
+    const closing = dedup.close()
+    expect(dedup.close({ timeoutMs: 0 })).toBe(closing)
+    await dedup[Symbol.asyncDispose]()
+    expect(store.callsOf('close')).toHaveLength(1)
+  })
+
+  test('at its bound, tells the handlers that still run to stop, and loses nothing', async () => {
+    const { clock, dedup, told } = await setUp({ leaseMs: 10_000 })
+    let aborted = false
+    void dedup.process({ key: 'a' }, ({ signal }) => {
+      signal.addEventListener('abort', () => (aborted = true))
+      return new Promise(() => {})
+    })
+    await settle()
+    const closing = track(dedup.close({ timeoutMs: 5000 }))
+    await elapse(clock, 4999)
+    expect([closing.done, aborted]).toEqual([false, false])
+    await elapse(clock, 1)
+    expect([closing.done, aborted]).toEqual([true, true])
+    expect(told).toContainEqual({ name: 'warning', message: 'close: some handlers still run after 5000 ms' })
+    await elapse(clock, 60_000)
+    expect(clock.nextInMs).toBeUndefined()
+  })
+
+  test.each([-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY])('refuses a bound of %d', async (timeoutMs) => {
+    const { dedup } = await setUp()
+    expect(() => dedup.close({ timeoutMs })).toThrow('timeoutMs: expected an integer')
+  })
+
+  test('ends also when the store does not', async () => {
+    const { clock, dedup, store } = await setUp()
+    store.around = (call, apply) => (call.operation === 'close' ? new Promise(() => {}) : apply())
+    const closing = dedup.close()
+    const failed = expect(closing).rejects.toMatchObject({ code: 'ONCEMQ_STORE_TIMEOUT' })
+    await elapse(clock, 30_000)
+    await failed
+  })
+})
+
+describe('what waits when it closes', () => {
+  test('for a delivery of this process: is given back', async () => {
+    const { clock, dedup } = await setUp()
+    const { handler } = heldHandler()
+    void dedup.process({ key: 'a' }, handler('first'))
+    const second = dedup.process({ key: 'a' }, handler('second'))
+    await settle()
+    void dedup.close({ timeoutMs: 100 })
+    expect((await second).status).toBe('unavailable')
+    await elapse(clock, 1000)
+  })
+
+  test('for another process: is given back', async () => {
+    const all = await setUp()
+    const other = await setUp({ beside: all })
+    const { handler } = heldHandler()
+    void all.dedup.process({ key: 'a' }, handler('first'))
+    await settle()
+    const second = other.dedup.process({ key: 'a' }, handler('second'))
+    await settle()
+    const closing = other.dedup.close()
+    expect((await second).status).toBe('busy')
+    await closing
+  })
+
+  test('for a store that is down: is given back, and the probing ends', async () => {
+    const { clock, dedup, store } = await setUp()
+    store.around = () => Promise.reject(down)
+    const outcome = dedup.process({ key: 'a' }, () => {})
+    await elapse(clock, 1000)
+    const closing = dedup.close().catch(() => undefined)
+    expect((await outcome).status).toBe('unavailable')
+    await closing
+    expect(clock.nextInMs).toBeUndefined()
+  })
+
+  test('for the answer to its claim: is granted, not started, and given back to others at once', async () => {
+    const { dedup, store, id } = await setUp()
+    const answer = Promise.withResolvers<void>()
+    store.around = async (call, apply) => {
+      const answers = await apply()
+      if (call.operation === 'claim') await answer.promise
+      return answers
+    }
+    const outcome = dedup.process({ key: 'a' }, () => expect.unreachable())
+    await settle()
+    const closing = dedup.close()
+    answer.resolve()
+    expect(await outcome).toMatchObject({ status: 'unavailable', error: { code: 'ONCEMQ_CLOSED' } })
+    await closing
+    expect(await store.memory.inspect([id('a')])).toMatchObject([{ state: 'free', attempts: 0 }])
+  })
+
+  test('for its first opening: is given back', async () => {
+    const all = await setUp()
+    const opening = Promise.withResolvers<void>()
+    const { Deduplicator } = await import('../src/index.ts')
+    all.store.around = async (call, apply) => {
+      if (call.operation === 'open') await opening.promise
+      return apply()
+    }
+    const dedup = new Deduplicator({ store: all.store, consumerGroup: 'late', clock: all.clock })
+    const outcome = dedup.process({ key: 'a' }, () => expect.unreachable())
+    await settle()
+    const closing = dedup.close()
+    opening.resolve()
+    expect((await outcome).status).toBe('unavailable')
+    await closing
+  })
+
+  test('for its completion to be told: goes on until the bound', async () => {
+    const { clock, dedup, store } = await setUp()
+    const outcome = dedup.process({ key: 'a' }, () => {
+      store.around = () => Promise.reject(down)
+    })
+    await settle()
+    const closing = dedup.close()
+    await elapse(clock, 2000)
+    store.works()
+    await elapse(clock, 5000)
+    expect((await outcome).status).toBe('completed')
+    await closing
+  })
+})
+
+describe('after close', () => {
+  test.each([
+    ['open', (dedup: Opened) => dedup.open()],
+    ['forget', (dedup: Opened) => dedup.forget('a')],
+    ['inspect', (dedup: Opened) => dedup.inspect('a')],
+    ['run', (dedup: Opened) => dedup.run('a', () => {})],
+  ])('%s says so', async (_, call) => {
+    const { dedup } = await setUp()
+    await dedup.close()
+    await expect(call(dedup)).rejects.toMatchObject({ code: 'ONCEMQ_CLOSED' })
+  })
+
+  test('nothing runs without protection either', async () => {
+    const { dedup } = await setUp({ storeDown: 'process' })
+    await dedup.close()
+    expect((await dedup.process({ key: 'a' }, () => expect.unreachable())).status).toBe('unavailable')
+  })
+
+  test('a claim that is still held ends without harm', async () => {
+    const { clock, dedup, store } = await setUp()
+    const outcome = await dedup.claim({ key: 'a' })
+    const closing = dedup.close({ timeoutMs: 10 })
+    await elapse(clock, 10)
+    await closing
+    store.around = () => Promise.reject(down)
+    if (outcome.status !== 'granted') throw new Error('expected a grant')
+    expect(await outcome.claim.complete()).toBe('unconfirmed')
+    await elapse(clock, 10_000)
+    expect(clock.nextInMs).toBeUndefined()
+  })
+})
+
+type Opened = Awaited<ReturnType<typeof setUp>>['dedup']

@@ -1,0 +1,182 @@
+import { describe, expect, test } from 'vitest'
+
+import { StoreError, VirtualClock } from '../src/index.ts'
+import { EventHub } from '../src/events.ts'
+import { Outage } from '../src/outage.ts'
+import { elapse, settle } from './elapse.ts'
+import { countedRandom, setUp } from './set-up.ts'
+
+const down = new StoreError('ONCEMQ_STORE_UNAVAILABLE', 'down')
+const fails = (): Promise<never> => Promise.reject(down)
+
+/** An outage whose probe the test answers. */
+function outage() {
+  const clock = new VirtualClock()
+  const events = new EventHub('billing')
+  const probedAtMs: number[] = []
+  const probe = { answer: (): Promise<void> => fails() }
+  const asked = (): Promise<void> => {
+    probedAtMs.push(clock.monotonicMs())
+    return probe.answer()
+  }
+  return { clock, events, probe, probedAtMs, outage: new Outage(asked, clock, countedRandom(), events) }
+}
+
+describe('probing', () => {
+  test('begins with the first failure, with growing waits, up to five seconds with jitter', async () => {
+    const { clock, outage: state, probedAtMs } = outage()
+    state.fail(down)
+    await elapse(clock, 30_000)
+    const waits = probedAtMs.map((atMs, count) => atMs - (probedAtMs[count - 1] ?? 0))
+    expect(waits.slice(0, 9)).toEqual([38, 75, 150, 300, 600, 1200, 2400, 3750, 3750])
+  })
+
+  test('is one at a time, however many failures are told', async () => {
+    const { clock, outage: state, probe, probedAtMs } = outage()
+    probe.answer = () => new Promise(() => {})
+    for (let count = 0; count < 100; count += 1) state.fail(down)
+    await elapse(clock, 60_000)
+    for (let count = 0; count < 100; count += 1) state.fail(down)
+    await elapse(clock, 60_000)
+    expect(probedAtMs).toHaveLength(1)
+  })
+
+  test('ends when the store is up; the next failure begins a new outage with short waits', async () => {
+    const { clock, outage: state, probe, probedAtMs, events } = outage()
+    const told: unknown[] = []
+    events.on('outage', ({ error }) => told.push(error))
+    events.on('recovered', ({ downMs }) => told.push(downMs))
+    state.fail(down)
+    await elapse(clock, 300)
+    probe.answer = async () => {}
+    await elapse(clock, 1000)
+    expect([state.error, told, clock.nextInMs]).toEqual([undefined, [down, 563], undefined])
+    probe.answer = fails
+    state.fail(down)
+    expect(clock.nextInMs).toBe(38)
+    expect(probedAtMs).toHaveLength(4)
+  })
+})
+
+describe('those who wait', () => {
+  test('are woken in the order in which they came', async () => {
+    const { clock, outage: state, probe } = outage()
+    const woken: number[] = []
+    state.fail(down)
+    for (const each of [1, 2, 3]) void state.recovered(60_000).then((isUp) => isUp && woken.push(each))
+    probe.answer = async () => {}
+    await elapse(clock, 100)
+    expect(woken).toEqual([1, 2, 3])
+  })
+
+  test('go on at once when the store is up', async () => {
+    expect(await outage().outage.recovered(0)).toBe(true)
+  })
+
+  test('give up at their bound, when they are called off, and at the end', async () => {
+    const { clock, outage: state } = outage()
+    const controller = new AbortController()
+    state.fail(down)
+    const waits = [state.recovered(100), state.recovered(60_000, controller.signal), state.recovered(60_000)]
+    controller.abort()
+    await elapse(clock, 100)
+    state.close()
+    expect(await Promise.all(waits)).toEqual([false, false, true])
+    expect(await state.recovered(60_000)).toBe(false)
+    await settle()
+    expect(clock.nextInMs).toBeUndefined()
+  })
+})
+
+describe('a delivery while the store is down', () => {
+  test('is held, and runs when the store is up', async () => {
+    const { clock, store, dedup, names } = await setUp()
+    store.around = fails
+    const started: string[] = []
+    const outcomes = ['a', 'b', 'c'].map((key) => dedup.process({ key }, () => void started.push(key)))
+    await elapse(clock, 5000)
+    expect([started, dedup.outage]).toEqual([[], down])
+    store.works()
+    await elapse(clock, 5000)
+    expect((await Promise.all(outcomes)).map(({ status }) => status)).toEqual(Array(3).fill('completed'))
+    expect([started, dedup.outage]).toEqual([['a', 'b', 'c'], undefined])
+    expect(names()).toEqual(expect.arrayContaining(['storeError', 'outage', 'recovered']))
+  })
+
+  test('is given back past its bound, and nothing has run', async () => {
+    const { clock, store, dedup } = await setUp({ outageHoldMs: 4000 })
+    store.around = fails
+    const outcome = dedup.process({ key: 'a' }, () => expect.unreachable())
+    await elapse(clock, 3900)
+    expect(dedup.counts().granted).toBe(0)
+    await elapse(clock, 200)
+    expect(await outcome).toEqual({ status: 'unavailable', retryAfterMs: 1000, error: down })
+  })
+
+  test('is given back at once when it is called off', async () => {
+    const { store, dedup } = await setUp()
+    const controller = new AbortController()
+    store.around = fails
+    const outcome = dedup.process({ key: 'a', signal: controller.signal }, () => expect.unreachable())
+    await settle()
+    controller.abort()
+    expect((await outcome).status).toBe('unavailable')
+  })
+
+  test('runs without protection where that is asked for, at once, and is counted', async () => {
+    const { store, dedup, names } = await setUp({ storeDown: 'process' })
+    store.around = fails
+    const outcome = await dedup.process({ key: 'a' }, () => Buffer.from('x'))
+    expect(outcome).toMatchObject({ status: 'completed', protected: false })
+    expect(names()).toEqual(['storeError', 'outage', 'unprotected'])
+    expect(dedup.counts().unprotected).toBe(1)
+  })
+
+  test('a store that refuses for good is no outage: the delivery is given back, others go on', async () => {
+    const { store, dedup } = await setUp()
+    const refused = new StoreError('ONCEMQ_STORE_REFUSED', 'no')
+    store.around = () => Promise.reject(refused)
+    expect(await dedup.process({ key: 'a' }, () => {})).toMatchObject({
+      status: 'unavailable',
+      error: refused,
+    })
+    expect(dedup.outage).toBeUndefined()
+  })
+
+  test('many deliveries ask a store that is down no more often than one', async () => {
+    const { clock, store, dedup } = await setUp({ outageHoldMs: 60_000 })
+    store.around = fails
+    for (let count = 0; count < 500; count += 1) {
+      void dedup.process({ key: String(count) }, () => {})
+      await elapse(clock, 20)
+    }
+    // The first claim, and the probes of ten seconds.
+    expect(store.calls.length).toBeLessThan(12)
+  })
+})
+
+describe('available', () => {
+  test('tells a consumer when to go on', async () => {
+    const { clock, store, dedup } = await setUp({ outageHoldMs: 0 })
+    expect(await dedup.available()).toBe(true)
+    store.around = fails
+    await dedup.process({ key: 'a' }, () => {})
+    const available = dedup.available()
+    store.works()
+    await elapse(clock, 100)
+    expect(await available).toBe(true)
+  })
+
+  test('ends with a signal and with the deduplicator', async () => {
+    const { store, dedup } = await setUp({ outageHoldMs: 0 })
+    store.around = fails
+    await dedup.process({ key: 'a' }, () => {})
+    const controller = new AbortController()
+    const [called, closed] = [dedup.available(controller.signal), dedup.available()]
+    controller.abort()
+    expect(await called).toBe(false)
+    store.works()
+    await dedup.close()
+    await expect(closed).resolves.toBeTypeOf('boolean')
+  })
+})
