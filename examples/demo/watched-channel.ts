@@ -16,11 +16,8 @@ export interface Watch {
 export function watch(channel: Channel, { journal, losesAcks, delivered }: Watch): Channel {
   const consume = channel.consume.bind(channel)
   const ack = channel.ack.bind(channel)
-  const prefetch = channel.prefetch.bind(channel)
   const unacked = new Set<number>()
   let lost = 0
-  // amqplib answers a promise, its imitation nothing.
-  channel.prefetch = async (count, global) => prefetch(count, global)
   channel.consume = (queue, onMessage, options) =>
     consume(
       queue,
