@@ -23,6 +23,7 @@ interface Uses {
 const GET_TOPIC = 351
 
 const CONNECT_MAX_MS = 1_000
+const ELECTION_MAX_MS = 10_000
 
 // A quorum queue registers itself on disk by a timer; killed earlier, the server has never known it.
 const QUEUE_REGISTERED_AFTER_MS = 1_500
@@ -84,7 +85,6 @@ const USES: Partial<Record<ServerName, Uses>> = {
   'mariadb-11.8': mysql,
   'mariadb-10.11': mysql,
   'mongodb-6': mongodb,
-  'mongodb-3': mongodb,
   'mongodb-standalone': mongodb,
 }
 
@@ -99,6 +99,21 @@ for (const [name, { write, read }] of Object.entries(USES) as [ServerName, Uses]
     })
   })
 }
+
+describeService('mongodb-3', { own: true }, (server) => {
+  test('goes on when its primary is killed, and takes it back', async () => {
+    await mongodb.write(server.url)
+    const address = await withMongodb(server.url, addressOfPrimary)
+    const primary = server.nodes.find(({ port }) => address === `127.0.0.1:${port}`)
+    expect(primary).toBeDefined()
+    await server.kill9(primary?.name)
+    expect(server.nodes.filter(({ pid }) => pid === undefined)).toHaveLength(1)
+    await mongodb.write(server.url)
+    await server.start(primary?.name)
+    expect(server.nodes.every(({ pid }) => pid !== undefined)).toBe(true)
+    expect(await mongodb.read(server.url)).toBe(2)
+  })
+})
 
 describeService('postgres-18', { own: true }, (server) => {
   test('is frozen and thawed, stopped and started', async () => {
@@ -171,8 +186,15 @@ async function withMysql(url: string, statement: string): Promise<unknown> {
   return Array.isArray(rows) ? (rows[0] as { value: number }).value : undefined
 }
 
+async function addressOfPrimary(kept: Collection): Promise<unknown> {
+  const { primary }: { primary?: unknown } = await kept.db.command({ hello: 1 })
+  return primary
+}
+
 async function withMongodb(url: string, use: (kept: Collection) => Promise<unknown>): Promise<unknown> {
-  const client = new MongoClient(url, { serverSelectionTimeoutMS: CONNECT_MAX_MS })
+  const isMultiple = url.includes(',')
+  const serverSelectionTimeoutMS = isMultiple ? ELECTION_MAX_MS : CONNECT_MAX_MS
+  const client = new MongoClient(url, { serverSelectionTimeoutMS })
   try {
     return await use(client.db('test').collection('kept'))
   } finally {
