@@ -99,6 +99,7 @@ export class FaultyStore implements TransactionalStore<Writes> {
     const { dice, oracle, plan } = this.#world
     const chance = (probability: number): boolean => this.#world.isFaulty() && dice.chance(probability)
     await this.#pass()
+    if (chance(plan.chances.requestLost)) return never()
     if (this.#world.isDown()) throw unavailable()
     const writes: Writes = { ids: [] }
     const completion = await work(writes)
@@ -106,11 +107,13 @@ export class FaultyStore implements TransactionalStore<Writes> {
     if (chance(plan.chances.errorBefore)) {
       throw new StoreError('ONCEMQ_TRANSACTION_CONFLICT', 'simulated: run it again')
     }
-    if (this.#world.isDown() || chance(plan.chances.requestLost)) throw unavailable()
+    if (this.#world.isDown()) throw unavailable()
+    if (chance(plan.chances.requestLost)) return never()
     const answer = await this.#update(completion)
     if (this.#world.server.commits(answer)) for (const id of writes.ids) oracle.committed(id)
     await this.#pass()
-    if (chance(plan.chances.replyLost)) throw new StoreError('ONCEMQ_COMMIT_UNKNOWN', 'simulated: no reply')
+    if (chance(plan.chances.replyLost)) return never()
+    if (chance(plan.chances.errorAfter)) throw new StoreError('ONCEMQ_COMMIT_UNKNOWN', 'simulated: no reply')
     return answer
   }
 

@@ -12,6 +12,7 @@ const HISTORY_MAX = 200
 /** Seeds that once found something, or that a change nearly broke, with what it was. */
 const cases: readonly (readonly [number, string])[] = [
   [88, 'a claim of the self-test that arrives after the retention of its key'],
+  [115, 'a commit that is never answered'],
 ]
 
 const rejections: unknown[] = []

@@ -100,6 +100,7 @@ async function failed<Tx>(
 ): Promise<ProcessOutcome> {
   const { key, attempt } = claim
   if (settings.commit !== undefined && isStoresFault(error)) {
+    settings.events.emit('storeError', () => ({ operation: 'transaction', entries: 1, error }))
     await claim.release('unstarted')
     return { status: 'unavailable', retryAfterMs: 1000, error }
   }

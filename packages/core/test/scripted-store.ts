@@ -1,5 +1,14 @@
 import { MemoryStore } from '../src/index.ts'
-import type { ClaimAnswer, ClaimRequest, ClaimUpdate, Clock, Store, UpdateAnswer } from '../src/index.ts'
+import type {
+  ClaimAnswer,
+  ClaimRequest,
+  ClaimUpdate,
+  Clock,
+  Store,
+  StoreBatching,
+  StoreGuarantees,
+  UpdateAnswer,
+} from '../src/index.ts'
 
 /** One call of the store, before it is made: `apply` makes it. */
 export interface Call {
@@ -14,8 +23,8 @@ const applied: Around = (_, apply) => apply()
 /** A MemoryStore whose calls a test sees, and may delay, refuse, or answer otherwise. */
 export class ScriptedStore implements Store {
   readonly name = 'scripted'
-  readonly guarantees
-  readonly batching
+  readonly guarantees: StoreGuarantees
+  readonly batching: StoreBatching
   readonly memory: MemoryStore
   readonly calls: Call[] = []
   around: Around = applied

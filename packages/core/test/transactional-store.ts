@@ -1,0 +1,41 @@
+import type {
+  Clock,
+  CompleteUpdate,
+  StoreGuarantees,
+  TransactionalStore,
+  UpdateAnswer,
+} from '../src/index.ts'
+import { ScriptedStore } from './scripted-store.ts'
+
+/** What a handler writes with: words, which are there once the transaction has committed. */
+export interface Ledger {
+  readonly words: string[]
+}
+
+type Step = (apply: () => Promise<UpdateAnswer>) => Promise<UpdateAnswer>
+
+/** A MemoryStore whose completions commit together with words. It is one process, so a commit is one step. */
+export class LedgerStore extends ScriptedStore implements TransactionalStore<Ledger> {
+  override readonly guarantees: StoreGuarantees
+  readonly committed: string[] = []
+  transactions = 0
+  begin: () => Promise<void> = async () => {}
+  commit: Step = (apply) => apply()
+
+  constructor(clock: Clock) {
+    super(clock)
+    this.guarantees = { ...this.memory.guarantees, transactional: true }
+  }
+
+  async transaction(work: (tx: Ledger) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
+    this.transactions += 1
+    await this.begin()
+    const tx = { words: [] }
+    const completion = await work(tx)
+    return this.commit(async () => {
+      const answer = (await this.memory.update([completion]))[0] ?? 'lost'
+      if (answer === 'ok') this.committed.push(...tx.words)
+      return answer
+    })
+  }
+}

@@ -1,0 +1,212 @@
+import { describe, expect, test } from 'vitest'
+
+import { createDeduplicator, PermanentError, StoreError, VirtualClock } from '../src/index.ts'
+import type { EventName, HandlerContext } from '../src/index.ts'
+import { elapse, settle } from './elapse.ts'
+import { countedRandom, GROUP } from './set-up.ts'
+import { LedgerStore } from './transactional-store.ts'
+import type { Ledger } from './transactional-store.ts'
+
+const LEASE_MS = 10_000
+const TIMEOUT_MS = 2000
+const conflict = new StoreError('ONCEMQ_TRANSACTION_CONFLICT', 'deadlock')
+const unknown = new StoreError('ONCEMQ_COMMIT_UNKNOWN', 'cut')
+
+async function setUp(options: { missingKey?: 'process'; fingerprint?: boolean; conflict?: 'process' } = {}) {
+  const clock = new VirtualClock()
+  const store = new LedgerStore(clock)
+  const random = countedRandom()
+  const another = () =>
+    createDeduplicator<Ledger>({
+      store,
+      consumerGroup: GROUP,
+      strategy: 'transactional',
+      clock,
+      random,
+      recentMax: 0,
+      leaseMs: LEASE_MS,
+      storeTimeoutMs: TIMEOUT_MS,
+      busyWaitMs: 0,
+      ...options,
+    })
+  const dedup = another()
+  await dedup.open()
+  store.calls.length = 0
+  return { clock, store, dedup, another }
+}
+
+function writes(word: string) {
+  return ({ tx }: HandlerContext<Ledger>): Buffer => {
+    tx.words.push(word)
+    return Buffer.from(word)
+  }
+}
+
+describe('the handler', () => {
+  test('writes once, and its result is kept', async () => {
+    const { dedup, store } = await setUp()
+    expect(await dedup.process({ key: 'a' }, writes('x'))).toMatchObject({
+      status: 'completed',
+      protected: true,
+    })
+    const duplicate = await dedup.process({ key: 'a' }, writes('y'))
+    expect(duplicate).toMatchObject({ status: 'duplicate', result: new Uint8Array(Buffer.from('x')) })
+    expect([store.committed, store.updates('complete')]).toEqual([['x'], []])
+  })
+
+  test('that throws has written nothing, and its message comes again', async () => {
+    const { dedup, store } = await setUp()
+    const outcome = await dedup.process({ key: 'a' }, (context) => {
+      writes('x')(context)
+      throw new Error('no')
+    })
+    expect(outcome).toMatchObject({ status: 'failed', attempt: 1, final: false })
+    expect((await dedup.process({ key: 'a' }, writes('y'))).status).toBe('completed')
+    expect(store.committed).toEqual(['y'])
+  })
+
+  test('that will never succeed has written nothing', async () => {
+    const { dedup, store } = await setUp()
+    const outcome = await dedup.process({ key: 'a' }, () => {
+      throw new PermanentError('no')
+    })
+    expect(outcome).toMatchObject({ status: 'failed', final: true, reason: 'permanent' })
+    expect(store.committed).toEqual([])
+  })
+
+  test.each([
+    ['without a key', {}, { key: undefined }],
+    [
+      'with the key of another payload',
+      { fingerprint: true, conflict: 'process' },
+      { key: 'a', body: Buffer.from('2') },
+    ],
+  ] as const)('%s gets a transaction too', async (_, options, delivery) => {
+    const { dedup, store } = await setUp(options)
+    await dedup.process({ key: 'a', body: Buffer.from('1') }, writes('x'))
+    for (const word of ['y', 'z']) {
+      expect((await dedup.process(delivery, writes(word))).status).toBe('completed')
+    }
+    expect(store.committed).toEqual(['x', 'y', 'z'])
+  })
+})
+
+describe('exactly one commits', () => {
+  test('of two handlers of one key, however they came to run at once', async () => {
+    const { clock, dedup, store, another } = await setUp()
+    const other = another()
+    await other.open()
+    const first = Promise.withResolvers<void>()
+    const slow = dedup.process({ key: 'a' }, async (context) => {
+      writes('slow')(context)
+      await first.promise
+    })
+    await settle()
+    store.around = (call, apply) =>
+      call.batch.some((entry) => 'op' in entry && entry.op === 'renew') ? new Promise(() => {}) : apply()
+    await elapse(clock, LEASE_MS)
+    const quick = await other.process({ key: 'a' }, writes('quick'))
+    first.resolve()
+    expect([quick.status, (await slow).status]).toEqual(['completed', 'lost'])
+    expect(store.committed).toEqual(['quick'])
+  })
+
+  test('also when the commit took place and its reply was lost: the message is then a duplicate', async () => {
+    const { dedup, store } = await setUp()
+    store.commit = async (apply) => {
+      await apply()
+      throw unknown
+    }
+    expect(await dedup.process({ key: 'a' }, writes('x'))).toMatchObject({
+      status: 'unavailable',
+      error: unknown,
+    })
+    expect((await dedup.process({ key: 'a' }, writes('y'))).status).toBe('duplicate')
+    expect(store.committed).toEqual(['x'])
+  })
+
+  test('and when it did not, the message runs again, as the same attempt', async () => {
+    const { dedup, store } = await setUp()
+    store.commit = () => Promise.reject(unknown)
+    await dedup.process({ key: 'a' }, writes('x'))
+    store.commit = (apply) => apply()
+    const outcome = await dedup.process({ key: 'a' }, (context) => {
+      expect([context.epoch, context.attempt]).toEqual([2, 1])
+      writes('y')(context)
+    })
+    expect([outcome.status, store.committed]).toEqual(['completed', ['y']])
+  })
+})
+
+describe('a transaction that the database asks to run again', () => {
+  test('is run again, handler included, with growing pauses', async () => {
+    const { clock, dedup, store } = await setUp()
+    let failures = 3
+    store.commit = (apply) => (failures-- > 0 ? Promise.reject(conflict) : apply())
+    let runs = 0
+    const outcome = dedup.process({ key: 'a' }, (context) => {
+      writes(`run ${++runs}`)(context)
+    })
+    await elapse(clock, 1000)
+    expect((await outcome).status).toBe('completed')
+    expect(store.committed).toEqual(['run 4'])
+  })
+
+  test('is given back after eight times: no attempt of the handler, and told', async () => {
+    const { clock, dedup, store } = await setUp()
+    const told: EventName[] = []
+    for (const name of ['storeError', 'failed'] as const) dedup.on(name, () => told.push(name))
+    store.commit = () => Promise.reject(conflict)
+    const outcome = dedup.process({ key: 'a' }, writes('x'))
+    await elapse(clock, 5000)
+    expect(await outcome).toMatchObject({ status: 'unavailable', error: conflict })
+    expect([store.transactions, told]).toEqual([8, ['storeError']])
+    expect(store.updates('release')).toMatchObject([{ attempts: 0 }])
+  })
+})
+
+describe('a store that stopped', () => {
+  test('before the handler: the delivery is given back, and a late begin is rolled back', async () => {
+    const { clock, dedup, store } = await setUp()
+    const begin = Promise.withResolvers<void>()
+    store.begin = () => begin.promise
+    const outcome = dedup.process({ key: 'a' }, () => expect.unreachable())
+    await elapse(clock, TIMEOUT_MS)
+    expect(await outcome).toMatchObject({ status: 'unavailable', error: { code: 'ONCEMQ_STORE_TIMEOUT' } })
+    begin.resolve()
+    await settle()
+    expect(store.committed).toEqual([])
+  })
+
+  test('in the commit: given back, and a commit that comes late does not count twice', async () => {
+    const { clock, dedup, store } = await setUp()
+    const commit = Promise.withResolvers<void>()
+    store.commit = async (apply) => {
+      await commit.promise
+      return apply()
+    }
+    const outcome = dedup.process({ key: 'a' }, writes('x'))
+    await elapse(clock, TIMEOUT_MS)
+    expect(await outcome).toMatchObject({ status: 'unavailable', error: { code: 'ONCEMQ_COMMIT_UNKNOWN' } })
+    commit.resolve()
+    await settle()
+    store.commit = (apply) => apply()
+    expect((await dedup.process({ key: 'a' }, writes('y'))).status).toBe('completed')
+    expect(store.committed).toEqual(['y'])
+  })
+
+  test('a handler may take longer than the timeout of the store, and its lease is renewed', async () => {
+    const { clock, dedup, store } = await setUp()
+    const work = Promise.withResolvers<void>()
+    const outcome = dedup.process({ key: 'a' }, async (context) => {
+      await work.promise
+      writes('x')(context)
+    })
+    await elapse(clock, 5 * LEASE_MS)
+    work.resolve()
+    await settle()
+    expect([(await outcome).status, store.committed]).toEqual(['completed', ['x']])
+    await elapse(clock, LEASE_MS)
+    expect(clock.nextInMs ?? Number.POSITIVE_INFINITY).toBeGreaterThan(LEASE_MS)
+  })
+})
