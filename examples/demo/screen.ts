@@ -11,6 +11,12 @@ import { table } from './table.ts'
 /** Between the steps, where a person looks on. */
 const PAUSE_MS = 400
 
+/** What the second cause would look like elsewhere, so that nobody expects too much. */
+const LIMIT = [
+  'In the second cause the charge is a row in the database of the store. A charge by a call to someone else',
+  'cannot commit together with the record: hand the key on, and see "What you do not get" in README.md.',
+]
+
 type Style = 'bold' | 'dim' | 'red' | 'green'
 
 /** Where it is shown; a terminal says so by `isTTY`. */
@@ -62,6 +68,8 @@ export class Screen {
     this.#print('')
     this.#print(this.#style('bold', titles))
     for (const line of lines) this.#print(line)
+    this.#print('')
+    for (const line of LIMIT) this.#print(this.#style('dim', line))
   }
 
   /** Colours only where a terminal shows them and nobody asked for none. */
