@@ -6,7 +6,8 @@ import { Failure } from './failure.mjs'
 
 const WAIT_MAX_MS = 15 * 60_000
 const POLL_MS = 200
-// The holder touches its lock; one that nobody touches is abandoned, also if its pid is now another process's.
+// The holder touches its lock; one that nobody touches is abandoned, also if its pid is now another
+// process's.
 const TOUCH_MS = 5_000
 const UNTOUCHED_MAX_MS = 60_000
 

@@ -14,12 +14,15 @@ import type { BenchStore, Naive } from './stores/bench-store.ts'
 const PREFETCH = [16, 128, 1024]
 const PUBLISH_CHUNK = 1000
 
-/** A way to consume: settles each message by itself, tells when it did, and answers how to close with all acks sent. */
+/**
+ * A way to consume: settles each message by itself, tells when it did, and answers how to close with all acks
+ * sent.
+ */
 type Consume = (channel: Channel, queue: string, settled: () => void) => Promise<() => Promise<void>>
 
 /**
- * The whole consumer on a real RabbitMQ: raw amqplib that acks and does not deduplicate, the naive statements per
- * message, and oncemq's drop-in channel.
+ * The whole consumer on a real RabbitMQ: raw amqplib that acks and does not deduplicate, the naive statements
+ * per message, and oncemq's drop-in channel.
  */
 export async function benchConsumers(
   stores: readonly BenchStore[],

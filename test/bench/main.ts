@@ -8,8 +8,8 @@ import { benchStore } from './store-suite.ts'
 import { benchStores } from './stores/index.ts'
 
 /**
- * Speed, as ratios within interleaved runs on one machine. The figures of two machines, or of two days, say nothing about
- * each other.
+ * Speed, as ratios within interleaved runs on one machine. The figures of two machines, or of two days, say
+ * nothing about each other.
  */
 async function main(): Promise<void> {
   const settings = readSettings()

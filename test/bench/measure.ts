@@ -22,8 +22,8 @@ export async function timed(work: () => Promise<number>): Promise<Run> {
 }
 
 /**
- * Runs the variants in turn, A B C A B C ..., so that what slows the machine for a while slows all of them. The first
- * round only warms up. Answers every counted run of each variant.
+ * Runs the variants in turn, A B C A B C ..., so that what slows the machine for a while slows all of them.
+ * The first round only warms up. Answers every counted run of each variant.
  */
 export async function interleaved(variants: readonly Variant[], rounds: number): Promise<Map<string, Run[]>> {
   const runs = new Map<string, Run[]>(variants.map(({ name }) => [name, []]))

@@ -3,7 +3,9 @@ import { service } from '@oncemq/test-services'
 import { MongoClient } from 'mongodb'
 import type { BenchStore } from './bench-store.ts'
 
-/** Both with the write concern that the store demands: an answer follows only what a majority has on its disk. */
+/**
+ * Both with the write concern that the store demands: an answer follows only what a majority has on its disk.
+ */
 export const mongodb: BenchStore = {
   name: 'mongodb',
   async open() {
