@@ -11,8 +11,8 @@ export interface Settings {
   readonly json: string | undefined
 }
 
-export const usage = `npm run bench -- [--suite store|consumer] [--store NAME]... [--rounds N] [--duration-ms N]
-                [--messages N] [--json FILE]
+export const usage = `npm run bench -- [--suite store|consumer] [--store NAME]... [--rounds N]
+                [--duration-ms N] [--messages N] [--json FILE]
 
   --suite        what is measured; both by default
   --store        only this store; may be given several times
