@@ -114,9 +114,9 @@ export class Transactions {
   }
 
   /**
-   * Takes the lock, commits all that wait, and answers how to tell them. All in one turn of the event loop: a handler
-   * that writes to this file by a connection of its own waits in a system call, and would wait for a lock that cannot
-   * be given back meanwhile.
+   * Takes the lock, commits all that wait, and answers how to tell them. All in one turn of the event loop: a
+   * handler that writes to this file by a connection of its own waits in a system call, and would wait for a
+   * lock that cannot be given back meanwhile.
    */
   #lockAndCommit(): () => void {
     this.#lock()

@@ -10,7 +10,7 @@ async function microtasks(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn += 1) await Promise.resolve()
 }
 
-test('a handler that writes to the file by its own connection never finds it locked by this process', async () => {
+test('a handler with a connection of its own never finds the file locked by this process', async () => {
   const name = 'own-connection'
   await effects.prepare?.(name)
   // With no patience: a wait would be one in which this very process cannot go on.
