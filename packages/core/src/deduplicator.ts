@@ -15,12 +15,13 @@ import type { RunOptions, RunOutcome, Work } from './run.ts'
 import { runWork } from './run.ts'
 import { selfTest } from './self-test.ts'
 import { StoreCalls } from './store-calls.ts'
-import type { StoredRecord, TransactionalStore } from './store.ts'
+import type { Store, StoredRecord, SweepingStore, TransactionalStore } from './store.ts'
 import { Sweeper } from './sweeper.ts'
 import { commitTogether } from './transactional.ts'
 import { requireInteger } from './validate.ts'
 
 const OPEN_TIMEOUT_MS = 30_000
+const SWEEP_TIMEOUT_MS = 30_000
 const DAY_MS = 86_400_000
 
 /**
@@ -50,9 +51,7 @@ export class Deduplicator<Tx = undefined> {
     this.#calls = new StoreCalls(store, storeTimeoutMs, clock, this.#events)
     this.#outage = new Outage(() => this.#probe(), clock, random, this.#events)
     this.#claims = new Claims(settings, this.#calls, this.#outage, this.#events)
-    this.#sweeper = new Sweeper(store, sweepEveryMs, clock, random, (error) =>
-      this.#calls.report('sweep', 0, error),
-    )
+    this.#sweeper = new Sweeper(this.#sweepStep(), sweepEveryMs, clock, random)
     this.#handling = {
       attemptsMax,
       events: this.#events,
@@ -194,6 +193,12 @@ export class Deduplicator<Tx = undefined> {
     this.#sweeper.start()
   }
 
+  #sweepStep(): ((limit: number) => Promise<number>) | undefined {
+    const { store } = this.settings
+    if (!isSweeping(store)) return undefined
+    return (limit) => this.#calls.within('sweep', SWEEP_TIMEOUT_MS, () => store.sweep(limit))
+  }
+
   /** A store that is down when the first message comes is an outage like any other. */
   async #openOrFail(): Promise<void> {
     try {
@@ -238,6 +243,10 @@ export function createDeduplicator<Tx>(
 export function createDeduplicator(options: DeduplicatorOptions & { strategy?: 'lease' }): Deduplicator
 export function createDeduplicator<Tx>(options: DeduplicatorOptions<Tx>): Deduplicator<Tx> {
   return new Deduplicator(options)
+}
+
+function isSweeping(store: Store): store is SweepingStore {
+  return 'sweep' in store && typeof store.sweep === 'function'
 }
 
 function closed(): OncemqError {

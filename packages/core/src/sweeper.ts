@@ -1,7 +1,6 @@
 import { jittered } from './backoff.ts'
 import type { Clock, Timer } from './clock.ts'
 import type { Random } from './random.ts'
-import type { Store, SweepingStore } from './store.ts'
 
 const SWEEP_LIMIT = 1000
 const CHUNKS_MAX = 100
@@ -11,30 +10,28 @@ const BETWEEN_CHUNKS_MS = 20
  * Sweeps a store's expired records now and then, a small chunk at a time, never keeping the process alive.
  */
 export class Sweeper {
-  readonly #store: SweepingStore | undefined
+  readonly #step: ((limit: number) => Promise<number>) | undefined
   readonly #everyMs: number
   readonly #clock: Clock
   readonly #random: Random
-  readonly #onError: (error: unknown) => void
   #timer: Timer | undefined
   #closed = false
 
+  /** `step` is a bounded sweep of the store, `undefined` for a store that needs none. */
   constructor(
-    store: Store,
+    step: ((limit: number) => Promise<number>) | undefined,
     everyMs: number,
     clock: Clock,
     random: Random,
-    onError: (error: unknown) => void,
   ) {
-    this.#store = 'sweep' in store && everyMs > 0 ? (store as SweepingStore) : undefined
+    this.#step = everyMs > 0 ? step : undefined
     this.#everyMs = everyMs
     this.#clock = clock
     this.#random = random
-    this.#onError = onError
   }
 
   start(): void {
-    if (this.#store === undefined || this.#timer !== undefined || this.#closed) return
+    if (this.#step === undefined || this.#timer !== undefined || this.#closed) return
     this.#after(jittered(this.#everyMs, this.#random), CHUNKS_MAX)
   }
 
@@ -50,9 +47,9 @@ export class Sweeper {
   async #sweep(chunksLeft: number): Promise<void> {
     let more = false
     try {
-      more = (await this.#store?.sweep(SWEEP_LIMIT)) === SWEEP_LIMIT && chunksLeft > 1
-    } catch (error) {
-      this.#onError(error)
+      more = (await this.#step?.(SWEEP_LIMIT)) === SWEEP_LIMIT && chunksLeft > 1
+    } catch {
+      // The failure is an event already.
     }
     if (this.#closed) return
     if (more) this.#after(BETWEEN_CHUNKS_MS, chunksLeft - 1)
