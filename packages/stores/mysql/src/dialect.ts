@@ -1,0 +1,51 @@
+/** Where MySQL and MariaDB differ, as far as the store is concerned. All of it stands in this file. */
+export interface Dialect {
+  readonly name: string
+  /** What follows the rows of an INSERT so that its update may refer to them. */
+  readonly newRowAlias: string
+  /** The value that the INSERT had for a column, in its update. */
+  readonly newValue: (column: string) => string
+  /** A derived table of these rows, each a list of values, with its name and the names of its columns. */
+  readonly rowsAs: (rows: readonly string[], name: string, columns: string) => string
+}
+
+const mysql: Dialect = Object.freeze({
+  name: 'MySQL',
+  newRowAlias: 'AS given',
+  newValue: (column: string) => `given.${column}`,
+  rowsAs: (rows: readonly string[], name: string, columns: string) =>
+    `(VALUES ${rows.map((row) => `ROW(${row})`).join(',')}) AS ${name} (${columns})`,
+})
+
+const mariadb: Dialect = Object.freeze({
+  name: 'MariaDB',
+  newRowAlias: '',
+  newValue: (column: string) => `VALUES(${column})`,
+  rowsAs: (rows: readonly string[], name: string, columns: string) =>
+    `(WITH ${name} (${columns}) AS (VALUES ${rows.map((row) => `(${row})`).join(',')}) ` +
+    `SELECT * FROM ${name}) AS ${name}`,
+})
+
+/** The dialect of a server, by what it says its version is. */
+export function dialectOf(version: string): Dialect {
+  return /mariadb/i.test(version) ? mariadb : mysql
+}
+
+/** The oldest versions that have all that the statements use. */
+const VERSIONS_MIN: Readonly<Record<string, readonly [major: number, minor: number, patch: number]>> = {
+  MySQL: [8, 0, 19],
+  MariaDB: [10, 6, 0],
+}
+
+/** The oldest version that will do, if the server's is older. */
+export function tooOld(version: string): string | undefined {
+  const { name } = dialectOf(version)
+  const needed = VERSIONS_MIN[name] ?? [0, 0, 0]
+  // Some MariaDB servers and proxies still put the version of replication before their own.
+  const found = version
+    .replace(/^5\.5\.5-(?=1)/, '')
+    .split(/[^0-9]/, 3)
+    .map(Number)
+  const at = needed.findIndex((part, index) => (found[index] ?? 0) !== part)
+  return at >= 0 && (found[at] ?? 0) < (needed[at] ?? 0) ? `${name} ${needed.join('.')}` : undefined
+}

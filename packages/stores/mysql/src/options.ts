@@ -1,0 +1,158 @@
+import type { Clock, Random } from '@oncemq/core'
+import {
+  OptionError,
+  givenOptions,
+  received,
+  requireInteger,
+  requireOneOf,
+  systemClock,
+  systemRandom,
+} from '@oncemq/core'
+import type { MysqlCallbackPool, MysqlConnection, MysqlPool } from './client.ts'
+
+/** How far transactions are kept apart, by SQL's own names. */
+export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
+
+/** Options of {@link MysqlStore}: either `pool` or `url`, and what has a default. */
+export interface MysqlStoreOptions<Connection extends MysqlConnection = MysqlConnection> {
+  /**
+   * A pool of `mysql2/promise`, or of `mysql2`, of yours, which the store does not close and whose sessions it
+   * leaves as they are. It needs `transactionsMax` + 2 connections, so that leases are renewed while handlers
+   * hold theirs.
+   */
+  pool?: MysqlPool<Connection> | MysqlCallbackPool<Connection>
+  /**
+   * `mysql://user@host/database`. The store makes a pool of its own by the package `mysql2`, which you
+   * install, and closes it.
+   */
+  url?: string
+  /**
+   * The table of the records, with or without its database: `oncemq`, `app.oncemq`. Each part is a letter or
+   * `_`, then letters, digits or `_`; the table has at most 59 characters. Whether case counts is the
+   * server's setting. A second table is named `<table>_meta`.
+   * @default 'oncemq'
+   */
+  table?: string
+  /**
+   * Whether `open()` creates the tables where they are missing. With `false` you create them by the SQL that
+   * `schema()` answers, and a missing table is an error.
+   * @default true
+   */
+  createSchema?: boolean
+  /**
+   * How long an operation may take: to get a connection from the pool, and to be answered. Milliseconds, 1 to
+   * 600000. The default is below the core's `storeTimeoutMs`, so that the error says what was waited for.
+   * @default 4000
+   */
+  timeoutMs?: number
+  /**
+   * How many transactions of handlers are open at a time, each with a connection of its own; further ones
+   * wait. 1 to 10000.
+   * @default 8
+   */
+  transactionsMax?: number
+  /**
+   * How far a handler's transaction is kept apart from others.
+   * @default 'read committed'
+   */
+  isolation?: Isolation
+  /** Time for waits, for tests. The system's by default. Leases and retention follow the server's own clock. */
+  clock?: Clock
+  /** Randomness for tokens and for where sweeps begin, for tests. The system's by default. */
+  random?: Random
+}
+
+/** The defaults of {@link MysqlStoreOptions}, the one place that has them. */
+export const mysqlStoreDefaults = Object.freeze({
+  table: 'oncemq',
+  createSchema: true,
+  timeoutMs: 4000,
+  transactionsMax: 8,
+  isolation: 'read committed' as Isolation,
+})
+
+/** Options as the store uses them: complete, checked and frozen. */
+export interface Settings<Connection extends MysqlConnection = MysqlConnection> {
+  readonly source: { readonly pool: MysqlPool<Connection> } | { readonly url: string }
+  readonly table: string
+  readonly createSchema: boolean
+  readonly timeoutMs: number
+  readonly transactionsMax: number
+  readonly isolation: Isolation
+  readonly clock: Clock
+  readonly random: Random
+}
+
+const TIMEOUT_MAX_MS = 600_000
+const TRANSACTIONS_MAX = 10_000
+const ISOLATIONS = ['read committed', 'repeatable read', 'serializable'] as const
+// 64 characters at most, of which the longest name made from the table's takes 5.
+const TABLE_NAME = /^(?:[a-z_][a-z0-9_]{0,63}\.)?[a-z_][a-z0-9_]{0,58}$/i
+const URL_SCHEME = /^(?:mysql|mariadb):\/\//
+
+const known = new Set([...Object.keys(mysqlStoreDefaults), 'pool', 'url', 'clock', 'random'])
+
+/**
+ * Checks the options once. @throws OptionError that says what was expected, what was received, and the
+ * remedy.
+ */
+export function settingsOf<Connection extends MysqlConnection>(
+  options: MysqlStoreOptions<Connection>,
+): Settings<Connection> {
+  const given = givenOptions('MysqlStore', options, known)
+  const { table, createSchema, timeoutMs, transactionsMax, isolation } = { ...mysqlStoreDefaults, ...given }
+  const source = sourceOf(given)
+  requireTable(table)
+  requireOneOf('createSchema', createSchema, [true, false])
+  requireInteger('timeoutMs', timeoutMs, 1, TIMEOUT_MAX_MS)
+  requireInteger('transactionsMax', transactionsMax, 1, TRANSACTIONS_MAX)
+  requireOneOf('isolation', isolation, ISOLATIONS)
+  const { clock = systemClock, random = systemRandom() } = given
+  const checked = { source, table, createSchema, timeoutMs, transactionsMax, isolation, clock, random }
+  return Object.freeze(checked)
+}
+
+function sourceOf<Connection extends MysqlConnection>({
+  pool,
+  url,
+}: MysqlStoreOptions<Connection>): Settings<Connection>['source'] {
+  if ((pool === undefined) === (url === undefined)) {
+    throw new OptionError(
+      `MysqlStore: expected either pool or url, received ${pool === undefined ? 'neither' : 'both'}; ` +
+        `give { pool: mysql.createPool({ ... }) }, or { url: 'mysql://user@host/database' }`,
+    )
+  }
+  return pool === undefined ? { url: requireUrl(url) } : { pool: requirePool(pool) }
+}
+
+function requireUrl(url: unknown): string {
+  if (typeof url === 'string' && URL_SCHEME.test(url) && URL.canParse(url)) return url
+  // A URL may hold a password: not even a part of it goes into the message.
+  const what = typeof url === 'string' ? 'another string' : received(url)
+  throw new OptionError(
+    `url: expected mysql://user@host/database, received ${what}; correct it, or give { pool }`,
+  )
+}
+
+function requirePool<Connection extends MysqlConnection>(pool: unknown): MysqlPool<Connection> {
+  const given = pool as Partial<MysqlPool<Connection> & MysqlCallbackPool<Connection>> | null
+  if (typeof given === 'object' && typeof given?.getConnection === 'function') {
+    // Only a pool whose methods take callbacks can be made one of promises.
+    if (typeof given.promise === 'function') return given.promise()
+    return given as MysqlPool<Connection>
+  }
+  throw new OptionError(
+    `pool: expected a pool of mysql2/promise, received ${received(pool)}; ` +
+      `give mysql.createPool(...), or { url } and the store makes one itself`,
+  )
+}
+
+function requireTable(table: unknown): void {
+  if (typeof table === 'string' && TABLE_NAME.test(table)) return
+  const what = typeof table === 'string' ? 'another string' : received(table)
+  throw new OptionError(
+    'table: expected a letter or _, then letters, digits or _, at most 59 in all, after an optional ' +
+      `database and a dot, received ${what}; take a plain name such as '${mysqlStoreDefaults.table}' ` +
+      "or 'app.oncemq'",
+  )
+}

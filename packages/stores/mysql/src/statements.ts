@@ -1,0 +1,201 @@
+import type { ClaimRequest, ClaimUpdate, CompleteUpdate } from '@oncemq/core'
+import type { Dialect } from './dialect.ts'
+import { bytes, hex, hexOrNull, integer, text } from './literals.ts'
+
+/** The states as they are stored. */
+export const FREE = 0
+export const RUNNING = 1
+export const DONE = 2
+
+const STATE_AFTER = Object.freeze({ release: FREE, renew: RUNNING, complete: DONE })
+
+/** How many records a step of the sweep looks at: a few milliseconds. */
+export const SWEEP_RANGE = 10_000
+/** After so long a sweeper that has said nothing more is taken for dead. */
+const SWEEP_TURN_MS = 30_000
+
+/** The tables as SQL names them. */
+export interface Tables {
+  readonly records: string
+  readonly meta: string
+}
+
+/** Quotes the names of a table that was validated. */
+export function tablesOf(table: string): Tables {
+  const quoted = (name: string): string => `\`${name.replace('.', '`.`')}\``
+  return { records: quoted(table), meta: quoted(`${table}_meta`) }
+}
+
+/**
+ * The server's clock in integer milliseconds, as of the statement's start, for which both functions are
+ * defined. UNIX_TIMESTAMP(NOW(3)) would go by the session's time zone, and be an hour wrong in the hour that
+ * comes twice in autumn. Whoever waited for a row meanwhile has an earlier time than it is: its lease ends
+ * early rather than late, and it takes over late rather than early.
+ */
+export const NOW_MS = '(UNIX_TIMESTAMP() * 1000 + MICROSECOND(NOW(3)) DIV 1000)'
+
+/** READ COMMITTED for the one transaction that follows on this connection; the session's default stays. */
+export function isolationSql(isolation: string): string {
+  return `SET TRANSACTION ISOLATION LEVEL ${isolation}, READ WRITE`
+}
+
+export type Statements = ReturnType<typeof statementsOf>
+
+/**
+ * Every statement of the store. Each is one transaction of its own, runs on whatever connection the pool
+ * gives, and leaves nothing on it. Batches are ordered by id, and rows are locked in that order: workers wait
+ * for each other in one direction and hardly ever in a circle.
+ */
+export function statementsOf({ records, meta }: Tables, dialect: Dialect) {
+  return {
+    // -> insertId 0 if the id was absent; else 1, and nothing has changed. A lone claim: the batch's
+    // statement takes half as long again to parse.
+    insert: (request: ClaimRequest) =>
+      `INSERT INTO ${records} (${CLAIM_COLUMNS}) VALUES (${claimRow(request)}) ` +
+      'ON DUPLICATE KEY UPDATE epoch = epoch + LAST_INSERT_ID(1) - 1',
+
+    // -> insertId 0 if all ids were absent: each is granted. Else 1, and `find` tells who has what.
+    claim: (batch: readonly ClaimRequest[]) =>
+      `INSERT INTO ${records} (${CLAIM_COLUMNS}) VALUES ` +
+      `${batch.map((request) => `(${claimRow(request)})`).join(',')} ` +
+      `${dialect.newRowAlias} ON DUPLICATE KEY UPDATE ${takeSql(records, dialect)}`,
+
+    // -> 1 affected row if the record ran with this claim id, else none. A lone update.
+    change: (update: ClaimUpdate, token: string) => changeSql(records, update, token),
+
+    // -> as many affected rows as entries if all records ran with their claim ids; else `find` tells.
+    update: (batch: readonly ClaimUpdate[], token: string) => updateSql(records, dialect, batch, token),
+
+    // -> the records there are, in any order.
+    find: (ids: readonly string[]) =>
+      `SELECT id, state, claim_id, epoch, attempts, lease_until, expires_at, ${NOW_MS}, fingerprint, result, ` +
+      `CAST(label AS BINARY) FROM ${records} WHERE id IN (${ids.map(hex).join(',')})`,
+
+    forget: (ids: readonly string[]) => `DELETE FROM ${records} WHERE id IN (${ids.map(hex).join(',')})`,
+
+    // -> the state and the owner as they are committed, whatever this transaction's snapshot has.
+    owner: ({ id }: CompleteUpdate) =>
+      `SELECT state, claim_id FROM ${records} WHERE id = ${hex(id)} LOCK IN SHARE MODE`,
+
+    // -> 1 affected row if it is this worker's turn to sweep. A row and not a lock of the session, since that
+    // ends with the connection and is not known on the other nodes of a cluster.
+    beginSweep: () =>
+      `UPDATE ${meta} SET value = ${NOW_MS} + ${SWEEP_TURN_MS} ` +
+      `WHERE name = 'sweep_until' AND value <= ${NOW_MS}`,
+
+    endSweep: () => `UPDATE ${meta} SET value = 0 WHERE name = 'sweep_until'`,
+
+    // -> the id at which the next range begins; nothing at the table's end.
+    rangeEnd: (from: string) =>
+      `SELECT id FROM ${records} WHERE id >= ${hex(from)} ORDER BY id LIMIT 1 OFFSET ${SWEEP_RANGE}`,
+
+    // -> ids of the range that have expired. Reads without a lock, by the primary key: an index on expires_at
+    // would have to be changed by each completion, and was measured to make sweeps slower too.
+    expired: (from: string, to: string | undefined, limit: number) =>
+      `SELECT id FROM ${records} WHERE id >= ${hex(from)} ` +
+      `${to === undefined ? '' : `AND id < ${hex(to)} `}AND expires_at <= ${NOW_MS} ` +
+      `ORDER BY id LIMIT ${integer(limit)}`,
+
+    // -> as many affected rows as have gone.
+    remove: (ids: readonly string[]) =>
+      `DELETE FROM ${records} WHERE id IN (${ids.map(hex).join(',')}) AND expires_at <= ${NOW_MS}`,
+
+    // Fails where nothing may be written, and changes nothing.
+    probe: () => `UPDATE ${meta} SET value = value WHERE name = ''`,
+  }
+}
+
+const CLAIM_COLUMNS = 'id, state, claim_id, epoch, attempts, lease_until, expires_at, fingerprint, label'
+
+function claimRow({ id, claimId, leaseMs, retentionMs, fingerprint, label }: ClaimRequest): string {
+  const until = `${NOW_MS} + ${integer(leaseMs)}`
+  const expiry = `${NOW_MS} + ${integer(leaseMs + retentionMs)}`
+  return `${hex(id)},${RUNNING},${hex(claimId)},1,1,${until},${expiry},${hexOrNull(fingerprint)},${text(label)}`
+}
+
+/**
+ * What happens to a record that is there: a new claim if it is free or its lease or retention is over; a new
+ * lease if it is this claim's own; else nothing. Columns are assigned from left to right, and each sees what
+ * was assigned before it: what depends on the old state comes first, and `isTakeable` stays true through the
+ * rest, since once the claim id and then the state are assigned it is the claim's own.
+ */
+function takeSql(records: string, { newValue }: Dialect): string {
+  const now = (column: string): string => `${records}.${column}`
+  const isOwner = `${now('claim_id')} = ${newValue('claim_id')}`
+  const isOwn = `${now('state')} = ${RUNNING} AND ${isOwner}`
+  const isTakeable =
+    `CASE ${now('state')} WHEN ${FREE} THEN 1 ` +
+    `WHEN ${RUNNING} THEN ${isOwner} OR ${now('lease_until')} <= ${NOW_MS} ` +
+    `ELSE ${now('expires_at')} <= ${NOW_MS} END`
+  const attempts =
+    `CASE WHEN ${now('state')} = ${DONE} THEN 1 WHEN ${isOwn} THEN ${now('attempts')} ` +
+    `ELSE ${now('attempts')} + 1 END`
+  const taken = (column: string, value = newValue(column)): string =>
+    `${now(column)} = IF(${isTakeable}, ${value}, ${now(column)})`
+  return [
+    // LAST_INSERT_ID(1) is 1, and tells the client that there was a record.
+    `${now('epoch')} = ${now('epoch')} + IF(${isTakeable}, IF(${isOwn}, 0, 1), 0) + LAST_INSERT_ID(1) - 1`,
+    taken('attempts', attempts),
+    taken('fingerprint', `IF(${isOwn}, ${now('fingerprint')}, ${newValue('fingerprint')})`),
+    taken('label', `IF(${isOwn}, ${now('label')}, ${newValue('label')})`),
+    taken('result', 'NULL'),
+    taken('claim_id'),
+    taken('state'),
+    taken('lease_until'),
+    taken('expires_at'),
+  ].join(', ')
+}
+
+/** The owner of a free record is a token of the call that released it, so that no other may say it did. */
+function ownerAfter(update: ClaimUpdate, token: string): string {
+  return hex(update.op === 'release' ? token : update.claimId)
+}
+
+function changeSql(records: string, update: ClaimUpdate, token: string): string {
+  const { op, id, claimId, retentionMs } = update
+  const leaseMs = op === 'renew' ? update.leaseMs : 0
+  return (
+    `UPDATE ${records} SET state = ${STATE_AFTER[op]}, claim_id = ${ownerAfter(update, token)}, ` +
+    `lease_until = ${op === 'renew' ? `${NOW_MS} + ${integer(leaseMs)}` : 0}, ` +
+    `expires_at = ${NOW_MS} + ${integer(leaseMs + retentionMs)}` +
+    `${op === 'release' ? `, attempts = ${integer(update.attempts)}` : ''}` +
+    `${op === 'complete' ? `, result = ${bytes(update.result)}` : ''} ` +
+    `WHERE id = ${hex(id)} AND claim_id = ${hex(claimId)} AND state = ${RUNNING}`
+  )
+}
+
+/** The join reads the entries in their order and finds each record by its primary key, never by a scan. */
+function updateSql(
+  records: string,
+  { rowsAs }: Dialect,
+  batch: readonly ClaimUpdate[],
+  token: string,
+): string {
+  // A column that may hold a blob makes the server's table of the entries slower, so it is there if needed.
+  const hasResults = batch.some((update) => update.op === 'complete' && update.result !== undefined)
+  const rows = batch.map((update) => {
+    const { op, id, claimId, retentionMs } = update
+    const leaseMs = op === 'renew' ? update.leaseMs : 0
+    const row = [
+      hex(id),
+      hex(claimId),
+      STATE_AFTER[op],
+      ownerAfter(update, token),
+      integer(leaseMs),
+      integer(leaseMs + retentionMs),
+      op === 'release' ? integer(update.attempts) : 'NULL',
+    ]
+    return [...row, ...(hasResults ? [bytes(op === 'complete' ? update.result : undefined)] : [])].join(',')
+  })
+  const columns = 'id, claim_id, state, owner, lease_ms, expiry_ms, attempts'
+  return (
+    `UPDATE ${rowsAs(rows, 'entry', hasResults ? `${columns}, result` : columns)} ` +
+    `STRAIGHT_JOIN ${records} AS record FORCE INDEX FOR JOIN (PRIMARY) ON record.id = entry.id ` +
+    `SET record.lease_until = IF(entry.state = ${RUNNING}, ${NOW_MS} + entry.lease_ms, 0), ` +
+    `record.expires_at = ${NOW_MS} + entry.expiry_ms, ` +
+    'record.attempts = IFNULL(entry.attempts, record.attempts), ' +
+    `record.result = ${hasResults ? 'entry.result' : 'NULL'}, ` +
+    'record.claim_id = entry.owner, record.state = entry.state ' +
+    `WHERE record.state = ${RUNNING} AND record.claim_id = entry.claim_id`
+  )
+}

@@ -1,0 +1,9 @@
+import { testStore } from '@oncemq/conformance'
+import { MysqlStore } from '@oncemq/mysql'
+import { describeService } from '@oncemq/test-services/vitest'
+import { databaseOf } from './database.ts'
+
+describeService('mysql-8.0', (server) => {
+  const { pool, effects } = databaseOf(server)
+  testStore('mysql', { open: ({ namespace }) => new MysqlStore({ pool, table: namespace }), effects })
+})
