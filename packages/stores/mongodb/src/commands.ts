@@ -16,6 +16,13 @@ interface WrittenReply extends Reply {
   readonly writeErrors?: readonly { readonly code: number }[]
 }
 
+interface Running<Session> {
+  /** The session whose transaction the command is part of. */
+  readonly session?: Session
+  /** The part of the call's time that the server may take. */
+  readonly patience?: number
+}
+
 /** How records come back, whatever the client is set to. */
 const DECODING = Object.freeze({
   raw: false,
@@ -47,9 +54,9 @@ export class Commands<Session extends MongoSession = MongoSession> {
    * A duplicate key is no failure: of two upserts of one id that meet, one finds the other's record.
    * @throws WriteFailure for any other entry that the server did not take.
    */
-  async run(command: object, session?: Session): Promise<Reply> {
-    const bounded = { ...command, maxTimeMS: this.#timeoutMs }
-    const options = { ...this.#options(), ...given(session) }
+  async run(command: object, { session, patience = 1 }: Running<Session> = {}): Promise<Reply> {
+    const bounded = { ...command, maxTimeMS: Math.ceil(this.#timeoutMs * patience) }
+    const options = { ...this.#options(), ...(session === undefined ? {} : { session }) }
     const reply: WrittenReply = await this.collection.db.command(bounded, options)
     const failure = reply.writeErrors?.find(({ code }) => code !== SERVER.DuplicateKey)
     if (failure !== undefined) throw new WriteFailure(failure)
@@ -98,10 +105,6 @@ function timeout(where: string, timeoutMs: number): StoreError {
   return new StoreError(
     'ONCEMQ_STORE_TIMEOUT',
     `MongoStore: expected an answer of ${where} within ${timeoutMs} ms, received none; ` +
-      `look at the server and the network, or raise callTimeoutMs`,
+      `look at the server and the network, or raise timeoutMs`,
   )
-}
-
-function given<Session>(session: Session | undefined): { session?: Session } {
-  return session === undefined ? {} : { session }
 }

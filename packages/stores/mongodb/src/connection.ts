@@ -12,14 +12,14 @@ export interface Connection<Session extends MongoSession> {
 /** Gives the injected collection, or one of a client of the store's own. */
 export async function connect<Session extends MongoSession>({
   source,
-  callTimeoutMs,
+  timeoutMs,
 }: Settings<Session>): Promise<Connection<Session>> {
   if ('collection' in source) return { collection: source.collection, close: async () => {} }
   const { MongoClient } = await driver()
   const client = new MongoClient(source.url, {
     appName: 'oncemq',
     // So that an unreachable server is told by its own error, before the call's time is over.
-    serverSelectionTimeoutMS: callTimeoutMs,
+    serverSelectionTimeoutMS: timeoutMs,
   })
   const collection = client.db(source.database).collection(source.name)
   // Whoever gives a URL knows the sessions' type from the same package.

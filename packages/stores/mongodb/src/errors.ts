@@ -3,18 +3,16 @@ import type { ErrorCode } from '@oncemq/core'
 
 /** MongoDB's error codes that the store tells apart: https://www.mongodb.com/docs/manual/reference/error-codes/ */
 export const SERVER = Object.freeze({
-  HostUnreachable: 6,
   Unauthorized: 13,
   AuthenticationFailed: 18,
-  IllegalOperation: 20,
   NamespaceNotFound: 26,
   MaxTimeMsExpired: 50,
   WriteConcernTimeout: 64,
+  CannotCreateIndex: 67,
   IndexOptionsConflict: 85,
   IndexKeySpecsConflict: 86,
   ShutdownInProgress: 91,
   CannotSatisfyWriteConcern: 100,
-  WriteConflict: 112,
   DocumentValidationFailure: 121,
   NamespaceIsView: 166,
   PrimarySteppedDown: 189,
@@ -63,7 +61,7 @@ const ELECTION: Explanation = [
 const TOO_LATE: Explanation = [
   'ONCEMQ_STORE_TIMEOUT',
   'its time was over',
-  "look at the server's load and at writes of yours that hold the same records, or raise callTimeoutMs",
+  "look at the server's load and at writes of yours that hold the same records, or raise timeoutMs",
 ]
 const NO_MAJORITY: Explanation = [
   'ONCEMQ_STORE_UNAVAILABLE',
@@ -92,6 +90,11 @@ const byCode: Readonly<Record<number, Explanation>> = {
     'ONCEMQ_STORE_CORRUPT',
     'there is no such collection',
     'run what schema() answers, or leave createSchema out',
+  ],
+  [SERVER.CannotCreateIndex]: [
+    'ONCEMQ_STORE_REFUSED',
+    'it takes no TTL index',
+    'give the store an ordinary collection of its own, not a capped one',
   ],
   [SERVER.IndexOptionsConflict]: OTHER_INDEX,
   [SERVER.IndexKeySpecsConflict]: OTHER_INDEX,
@@ -178,6 +181,11 @@ export function storeError(error: unknown, where: string): StoreError {
   )
 }
 
+/** Whether the server has given up, as it was told to by `maxTimeMS`. */
+export function isOutOfTime(error: unknown): boolean {
+  return asDriverError(error).code === SERVER.MaxTimeMsExpired
+}
+
 /**
  * Whether the database asks for the whole transaction to be run again. A handler may have wrapped the driver's
  * error in one of its own.
@@ -187,13 +195,13 @@ export function isConflict(error: unknown): boolean {
 }
 
 /** What an error of a transaction becomes that is to be run again. */
-export function conflictError(cause: unknown, where: string): StoreError {
+export function conflictError(error: unknown, where: string): StoreError {
   return new StoreError(
     'ONCEMQ_TRANSACTION_CONFLICT',
     `MongoStore: expected the transaction on ${where} to go through, received a conflict with another write; ` +
       `it is run again. If that happens to every run, the handler takes longer than a third of leaseMs, after ` +
       `which a renewal of the lease is such a write: raise leaseMs`,
-    { cause },
+    { cause: isOncemqError(error) ? error.cause : error },
   )
 }
 

@@ -40,7 +40,7 @@ export interface MongoStoreOptions<Session extends MongoSession = MongoSession> 
    * that the core has given up.
    * @default 4000
    */
-  callTimeoutMs?: number
+  timeoutMs?: number
   /** Time for timeouts, for tests. The system's by default. Leases and retention follow the server's clock. */
   clock?: Clock
   /** Randomness, for tests. The system's by default. */
@@ -51,7 +51,7 @@ export interface MongoStoreOptions<Session extends MongoSession = MongoSession> 
 export const mongoStoreDefaults = Object.freeze({
   collection: 'oncemq',
   createSchema: true,
-  callTimeoutMs: 4000,
+  timeoutMs: 4000,
 })
 
 /** Where the collection comes from. */
@@ -63,12 +63,12 @@ export type Source<Session extends MongoSession> =
 export interface Settings<Session extends MongoSession = MongoSession> {
   readonly source: Source<Session>
   readonly createSchema: boolean
-  readonly callTimeoutMs: number
+  readonly timeoutMs: number
   readonly clock: Clock
   readonly random: Random
 }
 
-const CALL_TIMEOUT_MAX_MS = 600_000
+const TIMEOUT_MAX_MS = 600_000
 const URL_SCHEME = /^mongodb(\+srv)?:\/\//
 // MongoDB keeps names that begin with system. for itself.
 const COLLECTION_NAME = /^(?!system\.)[a-z_][a-z0-9_.-]{0,119}$/i
@@ -84,12 +84,12 @@ export function settingsOf<Session extends MongoSession>(
   options: MongoStoreOptions<Session>,
 ): Settings<Session> {
   const given = givenOptions('MongoStore', options, known)
-  const { createSchema, callTimeoutMs } = { ...mongoStoreDefaults, ...given }
+  const { createSchema, timeoutMs } = { ...mongoStoreDefaults, ...given }
   const source = sourceOf(given)
   requireOneOf('createSchema', createSchema, [true, false])
-  requireInteger('callTimeoutMs', callTimeoutMs, 1, CALL_TIMEOUT_MAX_MS)
+  requireInteger('timeoutMs', timeoutMs, 1, TIMEOUT_MAX_MS)
   const { clock = systemClock, random = systemRandom() } = given
-  return Object.freeze({ source, createSchema, callTimeoutMs, clock, random })
+  return Object.freeze({ source, createSchema, timeoutMs, clock, random })
 }
 
 function sourceOf<Session extends MongoSession>(given: MongoStoreOptions<Session>): Source<Session> {

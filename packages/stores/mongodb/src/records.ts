@@ -11,6 +11,7 @@ import { StoreError } from '@oncemq/core'
 import { claimAnswer, hexOf, isOwn, shown, updateAnswer } from './answers.ts'
 import type { MongoSession } from './client.ts'
 import type { Commands } from './commands.ts'
+import { isOutOfTime } from './errors.ts'
 import type { RecordDocument, UpdateStatement } from './statements.ts'
 import {
   bytesOf,
@@ -26,6 +27,12 @@ const ROUNDS_MAX = 6
 
 // A command is one document, of 16 MiB at most, of which an entry takes less than a kilobyte beside its result.
 const PART_BYTES_MAX = 8_388_608
+
+// To take a record over takes milliseconds, unless a transaction holds it; then it is asked for again.
+const TAKE_PATIENCE = 1 / 4
+const HELD_MS = 1000
+
+type ClaimRound = readonly (ClaimAnswer | undefined)[]
 
 /** An entry of a batch that has no answer yet. */
 interface Open<Entry> {
@@ -55,20 +62,8 @@ export class Records {
   async claim(commands: Commands, batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
     return inRounds(commands, batch, async (requests, round) => {
       // Most keys are new, and to create a record is the smaller statement.
-      const statementOf = round === 0 ? createStatement : claimStatement
-      const { created } = await this.#write(commands, requests.map(statementOf))
-      const answers = requests.map((_, at) => (created.has(at) ? granted(1, 1) : undefined))
-      if (created.size === requests.length) return answers
-      const others = requests.filter((_, at) => !created.has(at))
-      const records = await this.#find(commands, idsOf(others))
-      return answers.map((answer, at) => {
-        const request = requests[at] as ClaimRequest
-        const record = records.get(request.id)
-        if (answer !== undefined || record === undefined) return answer
-        if (!isOwn(request, record)) return claimAnswer(record)
-        // In the first round the record was there before: an earlier run of this claim has its lease renewed.
-        return round === 0 ? undefined : granted(record.epoch, record.attempts)
-      })
+      if (round === 0) return this.#create(commands, requests)
+      return this.#take(commands, requests)
     })
   }
 
@@ -77,7 +72,8 @@ export class Records {
     const answers: UpdateAnswer[] = []
     for (const part of partsOf(batch)) {
       const answered = await inRounds(commands, part, async (updates) => {
-        const { n } = await this.#write(commands, updateStatements(updates, bytesOf(mark)))
+        const statements = updateStatements(updates, bytesOf(mark))
+        const { n } = await commands.run(this.#updateCommand(commands, statements))
         if (n === updates.length) return updates.map(() => 'ok' as const)
         const records = await this.#find(commands, idsOf(updates))
         return updates.map((update) => updateAnswer(update, records.get(update.id), mark))
@@ -94,7 +90,7 @@ export class Records {
     completion: CompleteUpdate,
   ): Promise<'ok' | 'lost' | 'ok before'> {
     const updates = updateStatements([completion], bytesOf(completion.claimId))
-    const { n } = await commands.run({ update: commands.collection.collectionName, updates }, session)
+    const { n } = await commands.run({ update: commands.collection.collectionName, updates }, { session })
     if (n === 1) return 'ok'
     const [record] = await commands.find<RecordDocument>(recordsOf([completion.id]), recordFields, session)
     return updateAnswer(completion, record, '') === 'ok' ? 'ok before' : 'lost'
@@ -116,17 +112,57 @@ export class Records {
     })
   }
 
-  async #write(
+  async #create(commands: Commands, requests: readonly ClaimRequest[]): Promise<ClaimRound> {
+    const created = await this.#upsert(commands, requests.map(createStatement))
+    const others = requests.filter((_, at) => !created.has(at))
+    if (others.length === 0) return requests.map(() => granted(1, 1))
+    const records = await this.#find(commands, idsOf(others))
+    return requests.map((request, at) => {
+      if (created.has(at)) return granted(1, 1)
+      const record = records.get(request.id)
+      // An earlier run of this very claim has its lease renewed in the next round.
+      return record === undefined || isOwn(request, record) ? undefined : claimAnswer(record)
+    })
+  }
+
+  /**
+   * Takes records over. One may be held by a transaction whose process has ended, which the server keeps open
+   * for a minute: its claim is busy, and that must not be the neighbours' failure.
+   */
+  async #take(commands: Commands, requests: readonly ClaimRequest[]): Promise<ClaimRound> {
+    let created: ReadonlySet<number> = new Set()
+    let isHeld = false
+    try {
+      created = await this.#upsert(commands, requests.map(claimStatement), TAKE_PATIENCE)
+    } catch (error) {
+      isHeld = isOutOfTime(error)
+      if (!isHeld) throw error
+    }
+    const records = await this.#find(commands, idsOf(requests))
+    return requests.map((request, at) => {
+      if (created.has(at)) return granted(1, 1)
+      const record = records.get(request.id)
+      if (record === undefined) return undefined
+      const { epoch, attempts } = record
+      if (isOwn(request, record)) return granted(epoch, attempts)
+      const held: ClaimAnswer = { status: 'busy', epoch, leaseRemainingMs: HELD_MS }
+      return claimAnswer(record) ?? (isHeld ? held : undefined)
+    })
+  }
+
+  /** Answers which entries created their records. */
+  async #upsert(
     commands: Commands,
     updates: readonly UpdateStatement[],
-  ): Promise<{ n: number | undefined; created: ReadonlySet<number> }> {
-    const { n, upserted } = await commands.run({
-      update: commands.collection.collectionName,
-      updates,
-      ordered: false,
-      writeConcern: this.#writeConcern,
-    })
-    return { n, created: new Set(upserted?.map(({ index }) => index)) }
+    patience = 1,
+  ): Promise<ReadonlySet<number>> {
+    const { upserted } = await commands.run(this.#updateCommand(commands, updates), { patience })
+    return new Set(upserted?.map(({ index }) => index))
+  }
+
+  #updateCommand({ collection }: Commands, updates: readonly UpdateStatement[]): object {
+    const writeConcern = this.#writeConcern
+    return { update: collection.collectionName, updates, ordered: false, writeConcern }
   }
 
   async #find(commands: Commands, ids: readonly string[]): Promise<ReadonlyMap<string, RecordDocument>> {

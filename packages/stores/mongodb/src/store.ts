@@ -158,7 +158,7 @@ export class MongoStore<Session extends MongoSession = MongoSession> implements 
     work: (opened: Opened<Session>, commands: Commands<Session>) => Promise<Answer>,
   ): Promise<Answer> {
     const opened = this.#opened()
-    const { clock, callTimeoutMs: timeoutMs } = this.#settings
+    const { clock, timeoutMs } = this.#settings
     return withCommands(opened.collection, { clock, timeoutMs }, (commands) => work(opened, commands))
   }
 

@@ -1,12 +1,11 @@
-import type { Clock, CompleteUpdate, UpdateAnswer } from '@oncemq/core'
-import { StoreError } from '@oncemq/core'
+import type { Clock, CompleteUpdate, Random, UpdateAnswer } from '@oncemq/core'
+import { StoreError, backoffMs, jittered } from '@oncemq/core'
 import type { MongoCollection, MongoSession } from './client.ts'
 import { nameOf, withCommands } from './commands.ts'
 import { commitError, conflictError, isConflict, isUnknownCommit } from './errors.ts'
 import type { Records, WriteConcernDocument } from './records.ts'
 
-// The driver has asked a second time itself.
-const COMMITS_MAX = 3
+const COMMIT_RETRY = Object.freeze({ firstMs: 10, factor: 2, maxMs: 500 })
 
 /** What a transaction needs of its store. */
 export interface TransactionHome<Session extends MongoSession> {
@@ -14,7 +13,8 @@ export interface TransactionHome<Session extends MongoSession> {
   readonly records: Records
   readonly writeConcern: WriteConcernDocument
   readonly clock: Clock
-  readonly callTimeoutMs: number
+  readonly random: Random
+  readonly timeoutMs: number
 }
 
 /**
@@ -33,10 +33,10 @@ export async function commitTogether<Session extends MongoSession>(
       readConcern: { level: 'snapshot' },
       writeConcern: home.writeConcern,
       readPreference: 'primary',
-      maxCommitTimeMS: home.callTimeoutMs,
+      maxCommitTimeMS: home.timeoutMs,
     })
     const answer = await workAndComplete(home, session, work)
-    if (answer === 'ok') await commit(session, nameOf(home.collection))
+    if (answer === 'ok') await commit(home, session)
     return answer === 'lost' ? 'lost' : 'ok'
   } finally {
     await session.endSession()
@@ -61,22 +61,32 @@ async function workAndComplete<Session extends MongoSession>(
 }
 
 async function complete<Session extends MongoSession>(
-  { collection, records, clock, callTimeoutMs }: TransactionHome<Session>,
+  { collection, records, clock, timeoutMs }: TransactionHome<Session>,
   session: Session,
   completion: CompleteUpdate,
 ): Promise<'ok' | 'lost' | 'ok before'> {
-  const bound = { clock, timeoutMs: callTimeoutMs }
+  const bound = { clock, timeoutMs }
   return withCommands(collection, bound, (commands) => records.completeIn(session, commands, completion))
 }
 
-/** A commit may be asked for again: the server answers what became of the first. */
-async function commit(session: MongoSession, where: string): Promise<void> {
-  for (let count = 1; ; count += 1) {
+/**
+ * A commit may be asked for again: the server answers what became of the first. That is worth its time, since an
+ * open transaction holds the record until the server ends it, after a minute by default.
+ */
+async function commit<Session extends MongoSession>(
+  { collection, clock, random, timeoutMs }: TransactionHome<Session>,
+  session: Session,
+): Promise<void> {
+  const deadlineMs = clock.monotonicMs() + timeoutMs
+  for (let count = 0; ; count += 1) {
     try {
       await session.commitTransaction()
       return
     } catch (error) {
-      if (!isUnknownCommit(error) || count === COMMITS_MAX) throw commitError(error, where)
+      const restMs = deadlineMs - clock.monotonicMs()
+      if (!isUnknownCommit(error) || restMs <= 0) throw commitError(error, nameOf(collection))
+      const delayMs = Math.min(restMs, jittered(backoffMs(COMMIT_RETRY, count), random))
+      await new Promise<void>((resolve) => void clock.after(delayMs, resolve))
     }
   }
 }
