@@ -66,27 +66,20 @@ function naively(naive: Naive): Consume {
 /** The consumer as amqplib's users write it. */
 function bare(handle: (message: ConsumeMessage) => Promise<unknown>): Consume {
   return async (channel, queue, settled) => {
-    await channel.consume(queue, async (message) => {
-      if (message === null) return
+    const process = async (message: ConsumeMessage): Promise<void> => {
       await handle(message)
       channel.ack(message)
       settled()
-    })
+    }
+    await channel.consume(queue, (message) => void (message && process(message)))
     return () => channel.close()
   }
 }
 
 /** The same consumer on the drop-in channel. */
 function guardedBy(dedup: Deduplicator): Consume {
-  return async (raw, queue, settled) => {
-    const channel = dedupChannel(raw, dedup)
-    await channel.consume(queue, async (message) => {
-      if (message === null) return
-      channel.ack(message)
-      settled()
-    })
-    return () => channel.close()
-  }
+  const consume = bare(async () => {})
+  return (channel, queue, settled) => consume(dedupChannel(channel, dedup), queue, settled)
 }
 
 let series = 0

@@ -1,5 +1,6 @@
 import { cpus } from 'node:os'
 import { benchConsumers } from './consumer-suite.ts'
+import { benchFilled } from './filled-suite.ts'
 import { heading, writeRows } from './report.ts'
 import type { Row } from './report.ts'
 import { settingsOf, usage } from './settings.ts'
@@ -21,6 +22,10 @@ async function main(): Promise<void> {
   if (suites.includes('store')) {
     console.log(`\nA store alone: claim and completion of each message\n${heading}`)
     for (const store of chosen) rows.push(...(await benchStore(store, settings)))
+  }
+  if (suites.includes('filled')) {
+    console.log(`\nA store that holds ${settings.keys} keys against an empty one\n${heading}`)
+    for (const store of chosen) rows.push(...(await benchFilled(store, settings)))
   }
   if (suites.includes('consumer')) {
     console.log(`\nThe whole consumer on RabbitMQ, with a handler that does nothing\n${heading}`)

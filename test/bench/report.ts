@@ -4,7 +4,7 @@ import type { Run } from './measure.ts'
 
 /** One line of the report; ratios are of medians within one interleaved run. */
 export interface Row {
-  readonly suite: 'store' | 'consumer'
+  readonly suite: 'store' | 'filled' | 'consumer'
   readonly broker: string | null
   readonly store: string
   readonly variant: string
@@ -12,6 +12,7 @@ export interface Row {
   readonly perSecond: number
   readonly ratioToNaive: number | null
   readonly ratioToRaw: number | null
+  readonly ratioToEmpty: number | null
   readonly clientCpuMicros: number
 }
 
@@ -40,6 +41,7 @@ export function reported(subject: Subject, runs: ReadonlyMap<string, readonly Ru
       perSecond: Math.round(perSecond),
       ratioToNaive: ratio(perSecond, 'naive'),
       ratioToRaw: ratio(perSecond, 'raw'),
+      ratioToEmpty: ratio(perSecond, 'empty'),
       clientCpuMicros: Number(median(measured.map((run) => run.clientCpuMicros)).toFixed(2)),
     }
     console.log(lineOf(row, measured))
@@ -61,9 +63,10 @@ function lineOf(row: Row, runs: readonly Run[]): string {
     String(row.perSecond).padStart(9),
     shown(row.ratioToNaive),
     shown(row.ratioToRaw),
+    shown(row.ratioToEmpty),
     row.clientCpuMicros.toFixed(1).padStart(8),
     `  [${raw}]`,
   ].join(' ')
 }
 
-export const heading = 'store        variant inFlight perSecond xnaive  xraw  cpu us   [each run]'
+export const heading = 'store        variant inFlight perSecond xnaive   xraw xempty   cpu us   [each run]'

@@ -8,17 +8,19 @@ export interface Settings {
   readonly rounds: number
   readonly durationMs: number
   readonly messages: number
+  readonly keys: number
   readonly json: string | undefined
 }
 
-export const usage = `npm run bench -- [--suite store|consumer] [--store NAME]... [--rounds N]
-                [--duration-ms N] [--messages N] [--json FILE]
+export const usage = `npm run bench -- [--suite store|consumer|filled] [--store NAME]... [--rounds N]
+                [--duration-ms N] [--messages N] [--keys N] [--json FILE]
 
-  --suite        what is measured; both by default
+  --suite        what is measured; may be given several times; store and consumer by default
   --store        only this store; may be given several times
   --rounds       counted runs of each variant, after one that warms up; 3 by default
   --duration-ms  length of each run of the store suite; 700 by default
   --messages     messages of each run of the consumer suite; 10000 by default
+  --keys         keys that the filled store holds; 1000000 by default
   --json         also writes the rows to FILE`
 
 /** @throws Error that says which argument is wrong. */
@@ -31,6 +33,7 @@ export function settingsOf(args: readonly string[]): Settings | 'help' {
       rounds: { type: 'string', default: '3' },
       'duration-ms': { type: 'string', default: '700' },
       messages: { type: 'string', default: '10000' },
+      keys: { type: 'string', default: '1000000' },
       json: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -42,6 +45,7 @@ export function settingsOf(args: readonly string[]): Settings | 'help' {
     rounds: count('--rounds', values.rounds),
     durationMs: count('--duration-ms', values['duration-ms']),
     messages: count('--messages', values.messages),
+    keys: count('--keys', values.keys),
     json: values.json,
   }
 }

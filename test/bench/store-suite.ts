@@ -12,7 +12,8 @@ export async function benchStore(
   subject: BenchStore,
   { rounds, durationMs }: Settings,
 ): Promise<readonly Row[]> {
-  const { store, naive, close } = await subject.open()
+  const opened = await subject.open()
+  const { store, naive } = opened
   const dedup = createDeduplicator({ store, consumerGroup: 'bench', sweepEveryMs: 0 })
   await dedup.open()
   let series = 0
@@ -33,6 +34,6 @@ export async function benchStore(
     rows.push(...reported({ suite: 'store', broker: null, store: subject.name, inFlight }, runs))
   }
   await dedup.close()
-  await close()
+  await opened.close()
   return rows
 }
