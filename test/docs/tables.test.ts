@@ -13,7 +13,9 @@ function read(path: string): string {
 test('README.md lists each package with its folder, and no other', () => {
   const rows = [...read('README.md').matchAll(/^\| \[(@oncemq\/[\w-]+)\]\(([^)]+)\)/gm)]
   const listed = new Map(rows.map(([, name = '', folder = '']) => [name, folder]))
-  const existing = findPackages(files).map(({ name, folder }) => [name, folder] as const)
+  const existing = findPackages(files)
+    .filter(({ folder }) => files.some(({ path }) => path === `${folder}/src/index.ts`))
+    .map(({ name, folder }) => [name, folder] as const)
   expect(listed).toEqual(new Map(existing))
 })
 
