@@ -46,6 +46,7 @@ export class Claims<Tx> {
   readonly #updateLane: Batcher<ClaimUpdate, UpdateAnswer>
   readonly #home: ClaimHome
   readonly #closing = new AbortController()
+  readonly #stopSignals = new WeakMap<AbortSignal, AbortSignal>()
 
   constructor(settings: Settings<Tx>, calls: StoreCalls, outage: Outage, events: EventHub) {
     const { clock, random, leaseMs, retentionMs, recentMax, recentMs, store } = settings
@@ -237,8 +238,15 @@ export class Claims<Tx> {
     return calls.claim(batch)
   }
 
+  /** One for all deliveries of a consumer: sources remember each signal that was ever made of them. */
   #stopSignal(signal: AbortSignal | undefined): AbortSignal {
-    return signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal])
+    if (signal === undefined) return this.#closing.signal
+    const known = this.#stopSignals.get(signal)
+    if (known !== undefined) return known
+    const made = AbortSignal.any([signal, this.#closing.signal])
+    setMaxListeners(0, made)
+    this.#stopSignals.set(signal, made)
+    return made
   }
 }
 

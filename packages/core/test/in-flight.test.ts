@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 
 import { elapse, settle } from './elapse.ts'
 import { heldHandler, setUp } from './set-up.ts'
@@ -65,6 +65,24 @@ describe('a duplicate in the same process', () => {
     expect((await first).status).toBe('completed')
     await elapse(clock, 60_000)
     expect(clock.nextInMs).toBeUndefined()
+  })
+
+  test('and many others that share a signal make one signal of it, and no warning', async () => {
+    const warned: Error[] = []
+    const note = (warning: Error): void => void warned.push(warning)
+    const any = vi.spyOn(AbortSignal, 'any')
+    process.on('warning', note)
+    const { dedup } = await setUp()
+    const { handler, end } = heldHandler()
+    const { signal } = new AbortController()
+    const first = dedup.process({ key: 'a', signal }, handler('first'))
+    const others = Array.from({ length: 100 }, () => dedup.process({ key: 'a', signal }, handler('other')))
+    await settle()
+    end()
+    await Promise.all([first, ...others])
+    await settle()
+    process.off('warning', note)
+    expect([any.mock.calls.length, warned]).toEqual([1, []])
   })
 
   test('of another group does not wait: each group has keys of its own', async () => {
