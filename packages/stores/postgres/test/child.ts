@@ -1,6 +1,6 @@
 /**
- * One process of several on a table, for the tests: `child.ts <role> <url> <table>`. It speaks by messages: each
- * that it gets starts its role's next step, each that it sends is an observation.
+ * One process of several on a table, for the tests: `child.ts <role> <url> <table>`. It speaks by messages:
+ * each that it gets starts its role's next step, each that it sends is an observation.
  */
 import type { ClaimRequest } from '@oncemq/core'
 import { PostgresStore } from '@oncemq/postgres'

@@ -65,7 +65,7 @@ describeService('postgres-18', { own: true }, (server) => {
     expect([...runs].filter(([, count]) => count > 1)).toEqual([])
   }
 
-  test('kill -9 of the server under load: everything waits, nothing is lost, all goes on by itself', async () => {
+  test('kill -9 of the server under load: all waits, nothing is lost, all goes on by itself', async () => {
     const consumer = await load(server.url, 'killed')
     for (let kill = 0; kill < 2; kill += 1) {
       await progress(consumer)
@@ -117,7 +117,7 @@ describeService('postgres-18', { own: true }, (server) => {
     await store.close()
   })
 
-  test('a pool whose connections are all taken is unavailable in time, and none is lost to late calls', async () => {
+  test('a pool whose connections are all taken is unavailable in time, and loses none to late calls', async () => {
     const pool = new pg.Pool({ connectionString: server.url, max: 2 })
     const store = new PostgresStore({ pool, table: 'exhausted', timeoutMs: 100 })
     await store.open()
@@ -147,7 +147,7 @@ describeService('postgres-18', { own: true }, (server) => {
     await pool.end()
   })
 
-  test('a long lock of somebody else is an error in time, and the operation works when it is gone', async () => {
+  test('a long lock of somebody else is an error in time, and no hindrance when it is gone', async () => {
     const pool = new pg.Pool({ connectionString: server.url })
     const store = new PostgresStore({ pool, table: 'locked', timeoutMs: 200 })
     await store.open()

@@ -53,7 +53,7 @@ describeService('postgres-18', (server) => {
     expect(await deadlocks()).toBe(before)
   })
 
-  test('kill -9 inside of a handler takes its writes back, and its key comes free with the lease', async () => {
+  test('kill -9 inside of a handler takes its writes back, and keeps its key for the lease', async () => {
     await effects.prepare?.('killed')
     const child = startChild('transact', server.url, 'killed')
     const id = await child.told<string>()

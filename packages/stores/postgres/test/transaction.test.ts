@@ -103,7 +103,7 @@ describeService('postgres-18', (server) => {
   })
 
   describe('conflicts', () => {
-    test('a deadlock of two handlers is a conflict of one, and both are done when it runs again', async () => {
+    test('a deadlock of two handlers is a conflict of one, which runs again', async () => {
       const ledger = createDeduplicator({
         store: await open(),
         consumerGroup: 'ledger',
@@ -158,7 +158,7 @@ describeService('postgres-18', (server) => {
       const answers = await Promise.all(
         claims.map((claim, position) => attempt(store, claim, skewed(position + 1))),
       )
-      expect(answers.toSorted()).toEqual(['ONCEMQ_TRANSACTION_CONFLICT', 'ok'])
+      expect(new Set(answers)).toEqual(new Set(['ok', 'ONCEMQ_TRANSACTION_CONFLICT']))
     })
   })
 

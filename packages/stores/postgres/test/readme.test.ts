@@ -1,0 +1,51 @@
+// The README shows parts of this file.
+// #region imports
+import { createDeduplicator } from '@oncemq/core'
+import { PostgresStore } from '@oncemq/postgres'
+import pg from 'pg'
+// #endregion
+import { describeService } from '@oncemq/test-services/vitest'
+import { expect, test } from 'vitest'
+
+describeService('postgres-18', { own: true }, (server) => {
+  process.env['DATABASE_URL'] = server.url
+
+  test('the key runs once', async () => {
+    const ran: string[] = []
+    // #region lease
+    const pool = new pg.Pool({ connectionString: process.env['DATABASE_URL'], max: 12 })
+    const store = new PostgresStore({ pool })
+    const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
+
+    await dedup.run('stripe:evt_1', async () => {
+      // runs once
+      ran.push('stripe:evt_1')
+    })
+    await dedup.close()
+    await pool.end()
+    // #endregion
+    expect(ran).toEqual(['stripe:evt_1'])
+  })
+
+  test('money moves once', async () => {
+    const pool = new pg.Pool({ connectionString: process.env['DATABASE_URL'], max: 12 })
+    await pool.query(`CREATE TABLE accounts (id text PRIMARY KEY, cents integer NOT NULL);
+      INSERT INTO accounts VALUES ('alice', 1000), ('bob', 0)`)
+    // #region transactional
+    const store = new PostgresStore({ pool })
+    const ledger = createDeduplicator({ store, consumerGroup: 'ledger', strategy: 'transactional' })
+
+    await ledger.run('transfer-1', async ({ tx }) => {
+      await tx.query('UPDATE accounts SET cents = cents - $1 WHERE id = $2', [500, 'alice'])
+      await tx.query('UPDATE accounts SET cents = cents + $1 WHERE id = $2', [500, 'bob'])
+    })
+    // #endregion
+    await ledger.run('transfer-1', async ({ tx }) => {
+      await tx.query('UPDATE accounts SET cents = 0')
+    })
+    const { rows } = await pool.query('SELECT cents FROM accounts ORDER BY id')
+    expect(rows).toEqual([{ cents: 500 }, { cents: 500 }])
+    await ledger.close()
+    await pool.end()
+  })
+})
