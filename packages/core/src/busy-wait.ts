@@ -17,7 +17,6 @@ export class BusyWait {
   readonly #random: Random
   readonly #polls = new Gate()
   #waiters = 0
-  #closed = false
 
   constructor(limits: BusyWaitLimits, clock: Clock, random: Random) {
     this.#limits = limits
@@ -33,8 +32,7 @@ export class BusyWait {
       const nowMs = this.#clock.monotonicMs()
       untilMs ??= nowMs + this.#limits.busyWaitMs
       const leftMs = untilMs - nowMs
-      if (leftMs <= 0 || this.#closed || signal?.aborted || this.#waiters >= this.#limits.busyWaitersMax)
-        return false
+      if (leftMs <= 0 || signal?.aborted || this.#waiters >= this.#limits.busyWaitersMax) return false
       this.#waiters += 1
       await gate.wait(this.#clock, Math.min(delayMs, leftMs), signal)
       this.#waiters -= 1
@@ -48,12 +46,6 @@ export class BusyWait {
         return pause(this.#polls, Math.max(1, Math.min(pollMs, leaseRemainingMs)))
       },
     }
-  }
-
-  /** Ends all polls and lets no further one begin. */
-  close(): void {
-    this.#closed = true
-    this.#polls.open()
   }
 }
 
