@@ -48,7 +48,7 @@ function refuseTransactional(dedup: Deduplicator): void {
   if (dedup.settings.strategy !== 'transactional') return
   throw new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
-    "dedupChannel: expected strategy 'lease', received 'transactional', whose handler returns and does not ack; " +
+    "dedupChannel: expected strategy 'lease', received 'transactional', whose handler does not ack; " +
       'use consume({ ... }), which hands it the transaction',
   )
 }

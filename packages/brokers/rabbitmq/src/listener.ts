@@ -3,24 +3,9 @@ import { isOncemqError, settlementOf } from '@oncemq/core'
 import type { AmqpMessage } from './amqp.ts'
 import { readKey } from './message.ts'
 import type { DedupListenerOptions } from './options.ts'
+import type { AckOrNack, Next, Recovery } from './rascal.ts'
 import { dedupListenerSettings, requireDeduplicator } from './settings.ts'
 import { settlementPolicy } from './settler.ts'
-
-/**
- * Tells Rascal how a message ended: nothing for success, or an error and what shall become of the message.
- */
-export type AckOrNack = (
-  ...args: [error?: Error | Next, recovery?: Recovery | Recovery[] | Next, next?: Next]
-) => void
-
-type Next = (error?: Error) => void
-
-/** One of Rascal's recovery strategies. */
-export interface Recovery {
-  readonly strategy: string
-  readonly requeue?: boolean
-  readonly defer?: number
-}
 
 export type Listener<Content> = (message: AmqpMessage, content: Content, ackOrNack: AckOrNack) => unknown
 

@@ -7,8 +7,8 @@ import type {
   ProcessOutcome,
 } from '@oncemq/core'
 import type { AmqpChannel, AmqpConnection, AmqpMessage } from './amqp.ts'
-import type { Recovery } from './listener.ts'
 import type { KeyOf } from './message.ts'
+import type { Recovery } from './rascal.ts'
 import type { Reply } from './replies.ts'
 import type { WaitQueueType } from './retry.ts'
 

@@ -104,8 +104,8 @@ export function refuseManagedChannel(channel: object): void {
   if (!('addSetup' in channel)) return
   throw new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
-    'dedupChannel: expected a channel of amqplib, received one of amqp-connection-manager, whose tags change their ' +
-      'meaning when it reconnects; wrap the channel that its setup function is given',
+    'dedupChannel: expected a channel of amqplib, received one of amqp-connection-manager, whose tags mean ' +
+      'something else when it has reconnected; wrap the channel that its setup function is given',
   )
 }
 

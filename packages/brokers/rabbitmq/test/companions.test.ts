@@ -11,7 +11,7 @@ import { proxyTo } from './proxy.ts'
 import { connected, deduplicator, newQueue, quiet, readyIn, until } from './set-up.ts'
 
 describeService('rabbitmq-4.0', ({ url }) => {
-  test('amqp-connection-manager: the channel of its setup is wrapped, and comes back after a cut', async () => {
+  test('amqp-connection-manager: the channel of its setup is wrapped, and survives a cut', async () => {
     const [direct, proxy] = [await connected(url), await proxyTo(url)]
     const { queue, send } = await newQueue(direct)
     const dedup = deduplicator()

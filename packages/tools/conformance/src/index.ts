@@ -1,3 +1,17 @@
+export type { BrokerContext } from './broker/context.ts'
+export type {
+  BrokerBench,
+  BrokerOpenContext,
+  BrokerSuiteOptions,
+  ConsumeRequest,
+  SuiteConsumer,
+  SuiteDelivery,
+  SuiteMessage,
+} from './broker/options.ts'
+export { brokerProperties } from './broker/properties.ts'
+export type { BrokerCase, BrokerProperty } from './broker/property.ts'
+export { runBrokerCase } from './broker/run-case.ts'
+export { testBroker } from './broker/test-broker.ts'
 export type { Property, PropertyCase } from './property.ts'
 export { registerProperties } from './register.ts'
 export type { StoreNeed } from './store/capabilities.ts'

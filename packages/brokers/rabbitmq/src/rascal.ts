@@ -1,0 +1,15 @@
+/**
+ * Tells Rascal how a message ended: nothing for success, or an error and what shall become of the message.
+ */
+export type AckOrNack = (
+  ...args: [error?: Error | Next, recovery?: Recovery | Recovery[] | Next, next?: Next]
+) => void
+
+export type Next = (error?: Error) => void
+
+/** One of Rascal's recovery strategies. */
+export interface Recovery {
+  readonly strategy: string
+  readonly requeue?: boolean
+  readonly defer?: number
+}

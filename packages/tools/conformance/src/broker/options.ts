@@ -1,0 +1,57 @@
+import type { Deduplicator } from '@oncemq/core'
+
+/** What {@link testBroker} needs to know about an adapter: how to open a bench for it. */
+export interface BrokerSuiteOptions {
+  /** Makes what one case works with: a queue or topic of its own that is empty. The suite closes it. */
+  open(context: BrokerOpenContext): Promise<BrokerBench>
+}
+
+export interface BrokerOpenContext {
+  /** Letters, digits and underscores, at most 30, new for each case: the name of a queue or topic. */
+  readonly namespace: string
+}
+
+/** One queue or topic of a real broker, with the adapter on its consuming side. */
+export interface BrokerBench {
+  /** Sends a message; resolves when the broker has it. */
+  send(message: SuiteMessage): Promise<void>
+  /** Starts a consumer as a process of its own would: on a connection of its own. */
+  consume(request: ConsumeRequest): Promise<SuiteConsumer>
+  /** How many messages the broker still has for the consumers. Asked for when none is running. */
+  remaining(): Promise<number>
+  /** The bodies of the messages that were dead-lettered, or parked, so far. */
+  deadLettered(): Promise<readonly string[]>
+  close(): Promise<void>
+}
+
+export interface SuiteMessage {
+  /** `undefined` for a message without a key. */
+  readonly key: string | undefined
+  readonly body: string
+}
+
+export interface ConsumeRequest {
+  readonly dedup: Deduplicator
+  /**
+   * The user's handler. Where users settle by themselves, the bench does it as they would: success is acked,
+   * a throw is given back for another attempt, a `PermanentError` is dead-lettered.
+   */
+  readonly handler: (delivery: SuiteDelivery) => Promise<void>
+  /** How many handlers may run at a time. */
+  readonly concurrency: number
+}
+
+export interface SuiteDelivery {
+  readonly body: string
+  readonly key: string | undefined
+  readonly epoch: number
+  readonly attempt: number
+  readonly signal: AbortSignal
+}
+
+export interface SuiteConsumer {
+  /** The adapter's own close: takes nothing more, and waits for what runs. */
+  close(): Promise<void>
+  /** Takes the connection away from it, as a network does; the broker delivers again what was not acked. */
+  cut(): Promise<void>
+}

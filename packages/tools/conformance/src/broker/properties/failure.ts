@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict'
+import { PermanentError } from '@oncemq/core'
+import type { BrokerProperty } from '../property.ts'
+import { quiet, until } from '../waiting.ts'
+
+export const failure: BrokerProperty = {
+  name: 'failure',
+  cases: [
+    {
+      name: 'a handler that throws is started again, counts its attempts, and is acked when it succeeds',
+      async run({ bench, consume, send }) {
+        const attempts: number[] = []
+        const consumer = await consume({
+          async handler({ attempt }) {
+            attempts.push(attempt)
+            if (attempt < 3) throw new Error('not yet')
+          },
+        })
+        await send('a')
+        await until('three attempts', () => attempts.length === 3)
+        await send('a')
+        await quiet()
+        await consumer.close()
+        assert.deepEqual(attempts, [1, 2, 3])
+        assert.equal(await bench.remaining(), 0, 'messages that the broker still has')
+        assert.deepEqual(await bench.deadLettered(), [])
+      },
+    },
+    {
+      name: 'a PermanentError dead-letters the message at once and frees its key for a replay',
+      async run({ bench, consume, send }) {
+        const bodies: string[] = []
+        const consumer = await consume({
+          async handler({ body }) {
+            bodies.push(body)
+            if (bodies.length === 1) throw new PermanentError('never')
+          },
+        })
+        await send('a=first')
+        await until('it is dead-lettered', async () => (await bench.deadLettered()).length === 1)
+        await send('a=replay')
+        await until('the replay is handled', () => bodies.length === 2)
+        await quiet()
+        await consumer.close()
+        assert.deepEqual(bodies, ['first', 'replay'])
+        assert.deepEqual(await bench.deadLettered(), ['first'])
+        assert.equal(await bench.remaining(), 0, 'messages that the broker still has')
+      },
+    },
+    {
+      name: 'a message is dead-lettered when its attempts are used up',
+      async run({ bench, consume, send, deduplicator }) {
+        let starts = 0
+        const consumer = await consume({
+          dedup: deduplicator({ attemptsMax: 2 }),
+          async handler() {
+            starts += 1
+            throw new Error('always')
+          },
+        })
+        await send('a')
+        await until('it is dead-lettered', async () => (await bench.deadLettered()).length === 1)
+        await quiet()
+        await consumer.close()
+        assert.equal(starts, 2)
+        assert.deepEqual(await bench.deadLettered(), ['a'])
+        assert.equal(await bench.remaining(), 0, 'messages that the broker still has')
+      },
+    },
+  ],
+}

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict'
+import type { BrokerProperty } from '../property.ts'
+import { latch, quiet, until } from '../waiting.ts'
+
+export const redelivery: BrokerProperty = {
+  name: 'redelivery',
+  cases: [
+    {
+      name: 'the redelivery of a message whose handler outlives its connection does not run beside it',
+      async run({ bench, seen, send, consume, deduplicator }) {
+        const [dedup, finish] = [deduplicator(), latch()]
+        let starts = 0
+        const first = await consume({
+          dedup,
+          async handler() {
+            starts += 1
+            await finish.opened
+          },
+        })
+        await send('a')
+        await until('the handler runs', () => starts === 1)
+        await first.cut()
+        const second = await consume({ dedup: deduplicator() })
+        await quiet()
+        assert.deepEqual(seen, [])
+        finish.open()
+        await until('the key is done', async () => (await dedup.inspect('a'))?.state === 'done')
+        await send('b')
+        await until('b is handled', () => seen.length === 1)
+        await quiet()
+        await second.close()
+        assert.deepEqual(
+          seen.map(({ key }) => key),
+          ['b'],
+        )
+        assert.equal(await bench.remaining(), 0, 'messages that the broker still has')
+      },
+    },
+    {
+      name: 'the redelivery of a message that was done but not acked is acked unseen',
+      async run({ bench, store, seen, send, consume, deduplicator }) {
+        const dedup = deduplicator()
+        await dedup.open()
+        store.hold()
+        const first = await consume({ dedup })
+        await send('a')
+        await until('a is handled', () => seen.length === 1)
+        await first.cut()
+        store.letGo()
+        await until('the key is done', async () => (await dedup.inspect('a'))?.state === 'done')
+        const second = await consume({ dedup: deduplicator() })
+        await send('b')
+        await until('b is handled', () => seen.length === 2)
+        await quiet()
+        await second.close()
+        assert.deepEqual(
+          seen.map(({ key }) => key),
+          ['a', 'b'],
+        )
+        assert.equal(await bench.remaining(), 0, 'messages that the broker still has')
+      },
+    },
+  ],
+}

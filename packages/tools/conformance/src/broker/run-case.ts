@@ -1,0 +1,61 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { createDeduplicator, type Deduplicator } from '@oncemq/core'
+import type { BrokerContext, SuiteDedupOptions } from './context.ts'
+import type { BrokerSuiteOptions, ConsumeRequest, SuiteConsumer, SuiteDelivery } from './options.ts'
+import type { BrokerCase } from './property.ts'
+import { SuiteStore } from './suite-store.ts'
+
+const CONCURRENCY = 10
+/** Retries soon, waits for busy keys soon: so that cases are quick. */
+const QUICK = { leaseMs: 5000, outageHoldMs: 200, busyWaitMs: 5000, sweepEveryMs: 0 }
+
+/** Runs one case on a bench of its own, and closes what it opened. Never skips. */
+export async function runBrokerCase(options: BrokerSuiteOptions, testCase: BrokerCase): Promise<undefined> {
+  const bench = await options.open({ namespace: newNamespace(testCase.name) })
+  const [dedups, consumers, seen]: [Deduplicator[], SuiteConsumer[], SuiteDelivery[]] = [[], [], []]
+  const store = new SuiteStore()
+  const deduplicator = (given: Partial<SuiteDedupOptions> = {}): Deduplicator => {
+    const dedup = createDeduplicator({ store, consumerGroup: 'suite', ...QUICK, ...given })
+    dedups.push(dedup)
+    return dedup
+  }
+  const context: BrokerContext = {
+    bench,
+    store,
+    seen,
+    deduplicator,
+    async consume(request) {
+      const defaults: Omit<ConsumeRequest, 'dedup'> = {
+        concurrency: CONCURRENCY,
+        handler: async (delivery) => void seen.push(delivery),
+      }
+      const consumer = await bench.consume({
+        ...defaults,
+        ...request,
+        dedup: request.dedup ?? deduplicator(),
+      })
+      consumers.push(consumer)
+      return consumer
+    },
+    async send(...messages) {
+      for (const message of messages) {
+        const [key, body = message] = message.split('=')
+        await bench.send({ key, body })
+      }
+    },
+  }
+  try {
+    await testCase.run(context)
+  } finally {
+    store.isDown = false
+    store.letGo()
+    await Promise.allSettled(consumers.map((consumer) => consumer.close()))
+    await Promise.allSettled(dedups.map((dedup) => dedup.close({ timeoutMs: 500 })))
+    await bench.close()
+  }
+  return undefined
+}
+
+function newNamespace(name: string): string {
+  return `b_${createHash('sha256').update(name).digest('hex').slice(0, 8)}_${randomBytes(6).toString('hex')}`
+}

@@ -1,0 +1,34 @@
+import type { ClaimAnswer, ClaimRequest, ClaimUpdate, UpdateAnswer } from '@oncemq/core'
+import { MemoryStore } from '@oncemq/core'
+
+/** A store that can be taken away, and that can be made to keep completions waiting. */
+export class SuiteStore extends MemoryStore {
+  isDown = false
+  #held: Promise<void> | undefined
+  #letGo = (): void => undefined
+
+  override async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
+    this.#mayFail()
+    return super.claim(batch)
+  }
+
+  override async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
+    this.#mayFail()
+    if (batch.some(({ op }) => op === 'complete')) await this.#held
+    return super.update(batch)
+  }
+
+  /** Completions wait until `letGo`. */
+  hold(): void {
+    this.#held = new Promise((resolve) => (this.#letGo = resolve))
+  }
+
+  letGo(): void {
+    this.#letGo()
+    this.#held = undefined
+  }
+
+  #mayFail(): void {
+    if (this.isDown) throw new Error('the store of the suite is down')
+  }
+}
