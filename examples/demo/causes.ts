@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { DemoBroker, ServicePlan } from './demo-broker.ts'
+import { LEASE_MS } from './payment-service.ts'
 import type { Payment } from './payments.ts'
 
 /** How long the producer waits for a confirm before it gives up on it. */
@@ -20,7 +21,9 @@ export interface Cause {
 }
 
 const WRAPPED = 'dedupChannel around the channel; the consumer stays as it was'
-const TOGETHER = "consume, strategy 'transactional': charge and record commit together or not at all"
+const TOGETHER =
+  "consume, strategy 'transactional': charge and record commit together; " +
+  `the dead worker's lease of ${LEASE_MS / 1000} s ends first`
 
 /** The three ways in which a message comes twice. */
 export const causes: readonly Cause[] = [

@@ -14,7 +14,7 @@ import { payments } from './payments.ts'
 import { watch } from './watched-channel.ts'
 
 /** How long the keys of a dead worker wait. Real consumers leave the default of 30 s. */
-export const LEASE_MS = 1000
+export const LEASE_MS = 2000
 
 const PREFETCH = 20
 const CONSUMER_GROUP = 'billing'
