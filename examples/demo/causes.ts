@@ -21,9 +21,7 @@ export interface Cause {
 }
 
 const WRAPPED = 'dedupChannel around the channel; the consumer stays as it was'
-const TOGETHER =
-  "consume, strategy 'transactional': charge and record commit together; " +
-  `the dead worker's lease of ${LEASE_MS / 1000} s ends first`
+const TOGETHER = `strategy 'transactional': charge and record commit together, after a lease of ${LEASE_MS / 1000} s`
 
 /** The three ways in which a message comes twice. */
 export const causes: readonly Cause[] = [
