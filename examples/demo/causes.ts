@@ -21,7 +21,8 @@ export interface Cause {
 }
 
 const WRAPPED = 'dedupChannel around the channel; the consumer stays as it was'
-const TOGETHER = `strategy 'transactional': charge and record commit together, after a lease of ${LEASE_MS / 1000} s`
+const LEASE = `${LEASE_MS / 1000} s`
+const TOGETHER = `strategy 'transactional': charge and record commit together, after a lease of ${LEASE}`
 
 /** The three ways in which a message comes twice. */
 export const causes: readonly Cause[] = [
