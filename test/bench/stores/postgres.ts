@@ -1,0 +1,29 @@
+import { PostgresStore } from '@oncemq/postgres'
+import { service } from '@oncemq/test-services'
+import pg from 'pg'
+import type { BenchStore } from './bench-store.ts'
+
+const CONNECTIONS = 12
+
+/** Both on one pool, with the server's own settings: an answer follows only what is on its disk. */
+export const postgres: BenchStore = {
+  name: 'postgres',
+  async open() {
+    const server = await service('postgres-18', { own: true })
+    const pool = new pg.Pool({ connectionString: server.url, max: CONNECTIONS })
+    await pool.query('CREATE TABLE messages (key text PRIMARY KEY, done boolean NOT NULL)')
+    return {
+      store: new PostgresStore({ pool }),
+      naive: {
+        async handle(key) {
+          await pool.query('INSERT INTO messages VALUES ($1, false) ON CONFLICT DO NOTHING', [key])
+          await pool.query('UPDATE messages SET done = true WHERE key = $1', [key])
+        },
+      },
+      async close() {
+        await pool.end()
+        await server.close()
+      },
+    }
+  },
+}
