@@ -117,7 +117,7 @@ describeService('postgres-18', { own: true }, (server) => {
     await store.close()
   })
 
-  test('a pool whose connections are all taken is unavailable in time, and loses none to late calls', async () => {
+  test('a pool whose connections are all taken is unavailable in time, and loses none', async () => {
     const pool = new pg.Pool({ connectionString: server.url, max: 2 })
     const store = new PostgresStore({ pool, table: 'exhausted', timeoutMs: 100 })
     await store.open()
