@@ -100,6 +100,16 @@ describe('losing', () => {
     expect(lost).toEqual([lease])
   })
 
+  test('a renewal counts from its sending, which the store cannot have seen earlier, not from its answer', async () => {
+    const answer = Promise.withResolvers<UpdateAnswer>()
+    let renewals = 0
+    const { clock, lease } = keep(() => (renewals++ === 0 ? answer.promise : silent()))
+    await elapse(clock, 4000 + 3000)
+    answer.resolve('ok')
+    await elapse(clock, LEASE_MS - 3000)
+    expect([clock.monotonicMs(), lease.lost]).toEqual([4000 + LEASE_MS, true])
+  })
+
   test('a store that says so: at once, and once', async () => {
     const { clock, lease, lost } = keep(async () => 'lost')
     await elapse(clock, LEASE_MS / 3)
