@@ -1,26 +1,18 @@
 /** Where MySQL and MariaDB differ, as far as the store is concerned. All of it stands in this file. */
 export interface Dialect {
   readonly name: string
-  /** What follows the rows of an INSERT so that its update may refer to them. */
-  readonly newRowAlias: string
-  /** The value that the INSERT had for a column, in its update. */
-  readonly newValue: (column: string) => string
   /** A derived table of these rows, each a list of values, with its name and the names of its columns. */
   readonly rowsAs: (rows: readonly string[], name: string, columns: string) => string
 }
 
 const mysql: Dialect = Object.freeze({
   name: 'MySQL',
-  newRowAlias: 'AS given',
-  newValue: (column: string) => `given.${column}`,
   rowsAs: (rows: readonly string[], name: string, columns: string) =>
     `(VALUES ${rows.map((row) => `ROW(${row})`).join(',')}) AS ${name} (${columns})`,
 })
 
 const mariadb: Dialect = Object.freeze({
   name: 'MariaDB',
-  newRowAlias: '',
-  newValue: (column: string) => `VALUES(${column})`,
   rowsAs: (rows: readonly string[], name: string, columns: string) =>
     `(WITH ${name} (${columns}) AS (VALUES ${rows.map((row) => `(${row})`).join(',')}) ` +
     `SELECT * FROM ${name}) AS ${name}`,
