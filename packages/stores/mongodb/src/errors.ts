@@ -181,9 +181,13 @@ export function storeError(error: unknown, where: string): StoreError {
   )
 }
 
-/** Whether the server has given up, as it was told to by `maxTimeMS`. */
+/**
+ * Whether the server has given up the command itself, as it was told to by `maxTimeMS`; not the waiting for a
+ * majority that follows the writes.
+ */
 export function isOutOfTime(error: unknown): boolean {
-  return asDriverError(error).code === SERVER.MaxTimeMsExpired
+  const { name, code } = asDriverError(error)
+  return code === SERVER.MaxTimeMsExpired && name !== 'MongoWriteConcernError'
 }
 
 /**

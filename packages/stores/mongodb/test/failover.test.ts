@@ -1,0 +1,62 @@
+import { MongoStore } from '@oncemq/mongodb'
+import { describeService } from '@oncemq/test-services/vitest'
+import { MongoClient } from 'mongodb'
+import { afterAll, expect, test } from 'vitest'
+import { BOUND, Load, expectNothingLost, progress } from './load.ts'
+import { claimOf, completionOf } from './requests.ts'
+
+const FAILOVER = { timeout: 60_000 }
+
+describeService('mongodb-3', { own: true }, (server) => {
+  const client = new MongoClient(server.url)
+  afterAll(() => client.close())
+
+  /** The name of the node that is primary, by the ports that the members tell. */
+  async function primary(): Promise<string> {
+    const found: string[] = []
+    await expect
+      .poll(async () => {
+        const hello = (await client.db('admin').command({ hello: 1 })) as { primary?: string }
+        const node = server.nodes.find(({ port }) => hello.primary?.endsWith(`:${port}`))
+        if (node !== undefined) found.push(node.name)
+        return found.length
+      }, BOUND)
+      .toBeGreaterThan(0)
+    return found[0] as string
+  }
+
+  test('kill -9 of the primary under load: another takes over, nothing is lost', FAILOVER, async () => {
+    const load = await Load.start(server.url, 'killed')
+    await progress(load)
+    const killed = await primary()
+    await server.kill9(killed)
+    await expect.poll(() => load.dedup.outage?.retryable, BOUND).toBe(true)
+    await progress(load)
+    await server.start(killed)
+    await progress(load)
+    await expectNothingLost(load, server.url, 'killed')
+  })
+
+  test('the primary steps down under load: nothing is lost', FAILOVER, async () => {
+    const load = await Load.start(server.url, 'stepped-down')
+    await progress(load)
+    await client.db('admin').command({ replSetStepDown: 5, secondaryCatchUpPeriodSecs: 2 })
+    await progress(load)
+    await expectNothingLost(load, server.url, 'stepped-down')
+  })
+
+  test('a write that no majority has is no answer, and the call ends in time', FAILOVER, async () => {
+    const collection = client.db('oncemq_test').collection('alone')
+    const store = new MongoStore({ collection, timeoutMs: 500 })
+    await store.open()
+    const claim = claimOf()
+    await store.claim([claim])
+    const leader = await primary()
+    const others = server.nodes.map(({ name }) => name).filter((name) => name !== leader)
+    for (const name of others) await server.pause(name)
+    const failure = await store.update([completionOf(claim)]).catch((error: unknown) => error)
+    expect(failure).toMatchObject({ retryable: true })
+    for (const name of others) await server.resume(name)
+    await expect.poll(() => store.update([completionOf(claim)]).catch(() => []), BOUND).toEqual(['ok'])
+  })
+})
