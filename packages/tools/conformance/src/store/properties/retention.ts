@@ -39,12 +39,12 @@ export const retention: StoreProperty = {
     {
       name: 'the lease does not end what is done',
       async run({ worker, time }) {
-        const first = newClaim({ leaseMs: 1, retentionMs: 1 })
+        const first = newClaim({ leaseMs: 1, retentionMs: RETENTION_MS })
         await worker.claim(first)
         const { status } = await worker.claim(first)
         assert.equal(status, 'granted')
-        await worker.complete(first, { retentionMs: LONG_MS })
-        await time.elapse(50)
+        assert.equal(await worker.complete(first, { retentionMs: LONG_MS }), 'ok')
+        await time.elapse(RETENTION_MS + 50)
         assertDone(await worker.claim(rivalOf(first)))
       },
     },
