@@ -8,7 +8,10 @@ export interface Handed {
   readonly channel: Channel
 }
 
-/** A consumer's channel. When it is cut, what is unsettled on it goes back, and what it still says is not heard. */
+/**
+ * A consumer's channel. When it is cut, what is unsettled on it goes back, and what it still says is not
+ * heard.
+ */
 export interface Channel {
   readonly deliver: (handed: Handed) => void
   readonly unsettled: Set<Handed>

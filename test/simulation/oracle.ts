@@ -25,8 +25,8 @@ interface Life {
 }
 
 /**
- * Watches a run from outside and says what must never happen. It knows nothing of the core: it sees what the store
- * applied, which handlers ran, and what the broker was told.
+ * Watches a run from outside and says what must never happen. It knows nothing of the core: it sees what the
+ * store applied, which handlers ran, and what the broker was told.
  */
 export class Oracle {
   readonly violations: string[] = []

@@ -3,8 +3,8 @@ import type { Clock, Timer, VirtualClock } from '@oncemq/core'
 type State = 'running' | 'paused' | 'dead'
 
 /**
- * The time of one simulated process. Time goes on while it is paused, but nothing of it happens until it goes on; once
- * it is dead nothing of it happens any more. Its wall clock is off by hours.
+ * The time of one simulated process. Time goes on while it is paused, but nothing of it happens until it goes
+ * on; once it is dead nothing of it happens any more. Its wall clock is off by hours.
  */
 export class ProcessClock implements Clock {
   readonly #world: VirtualClock

@@ -60,7 +60,10 @@ export async function simulate(seed: number, mutation: Mutation = {}): Promise<R
   return { plan, violations: oracle.violations, history: oracle.history }
 }
 
-/** Publishes the messages over the faulty time. Answers the ids of the keys that were acked without being rejected. */
+/**
+ * Publishes the messages over the faulty time. Answers the ids of the keys that were acked without being
+ * rejected.
+ */
 function publish({ clock, dice, plan }: StoreWorld, broker: Broker): () => Iterable<string> {
   const keys = new Set<string>()
   for (let message = 0; message < plan.messages; message += 1) {

@@ -1,5 +1,5 @@
-// The production core in virtual time. More seeds: ONCEMQ_SIMULATION_SEEDS=20000; one seed: ONCEMQ_SIMULATION_FIRST=88
-// ONCEMQ_SIMULATION_SEEDS=1.
+// The production core in virtual time. More seeds: ONCEMQ_SIMULATION_SEEDS=20000; one seed:
+// ONCEMQ_SIMULATION_FIRST=88 ONCEMQ_SIMULATION_SEEDS=1.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { simulate } from './run.ts'

@@ -41,7 +41,7 @@ const BACKGROUND_MAX_MS = 3_600_000
  *
  *   running ──complete──▶ telling ──ok──▶ completed
  *      │                     ├──lost──▶ lost
- *      │                     └──lease over, store silent──▶ unconfirmed ──(in the background)──▶ completed or lost
+ *      │                     └──lease over, store silent──▶ unconfirmed ──(background)──▶ completed or lost
  *      └─────release──▶ given back
  */
 export class Claim {

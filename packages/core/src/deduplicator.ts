@@ -1,5 +1,5 @@
 import { Claims } from './claims.ts'
-import { OncemqError } from './errors.ts'
+import { OncemqError, received } from './errors.ts'
 import type { EventName, Events } from './events.ts'
 import { EventHub } from './events.ts'
 import type { Handler, HandlingSettings } from './handling.ts'
@@ -105,7 +105,7 @@ export class Deduplicator<Tx = undefined> {
     const { body, signal } = options
     const onNotKept = (error: unknown): void =>
       this.#events.emit('warning', () => ({
-        message: `run: the value was not kept, since its codec threw ${error instanceof Error ? error.name : typeof error}`,
+        message: `run: the value was not kept, since its codec threw ${received(error)}`,
       }))
     return runWork(work, options, (handler) => this.process({ key, body, signal }, handler), onNotKept)
   }
@@ -152,7 +152,10 @@ export class Deduplicator<Tx = undefined> {
     return this.#events.counts()
   }
 
-  /** Tells, as event `warning`, something that users should know and that has no outcome of its own. For adapters. */
+  /**
+   * Tells, as event `warning`, something that users should know and that has no outcome of its own. For
+   * adapters.
+   */
   warn(message: string): void {
     this.#events.emit('warning', () => ({ message }))
   }

@@ -41,8 +41,8 @@ export async function commitTogether<Tx>(
 }
 
 /**
- * The store's transaction, each of whose own parts has a bound, while the handler between them may take its time:
- * a server that stopped must not hold a delivery for ever.
+ * The store's transaction, each of whose own parts has a bound, while the handler between them may take its
+ * time: a server that stopped must not hold a delivery for ever.
  */
 function transaction<Tx>(
   store: TransactionalStore<Tx>,

@@ -61,7 +61,7 @@ describe('a handler', () => {
     expect(aborted).toBe(true)
   })
 
-  test('that fails after another worker took over is lost: the other decides, also of the last attempt', async () => {
+  test('that fails after another worker took over is lost, also at its last attempt', async () => {
     const all = await setUp({ leaseMs: LEASE_MS, attemptsMax: 1 })
     const other = await setUp({ beside: all, leaseMs: LEASE_MS })
     const fail = Promise.withResolvers<void>()
@@ -81,7 +81,7 @@ describe('a handler', () => {
 })
 
 describe('attempts', () => {
-  test('are counted by the record; the last failure is final, and a later delivery starts afresh', async () => {
+  test('are counted by the record; after the last failure a delivery starts afresh', async () => {
     const { dedup } = await setUp({ attemptsMax: 3 })
     const outcomes = []
     for (let count = 0; count < 4; count += 1) {

@@ -100,7 +100,7 @@ describe('losing', () => {
     expect(lost).toEqual([lease])
   })
 
-  test('a renewal counts from its sending, which the store cannot have seen earlier, not from its answer', async () => {
+  test('a renewal counts from its sending, not from its answer', async () => {
     const answer = Promise.withResolvers<UpdateAnswer>()
     let renewals = 0
     const { clock, lease } = keep(() => (renewals++ === 0 ? answer.promise : silent()))

@@ -158,7 +158,7 @@ test.each([
   [
     'clock',
     {},
-    'clock: expected an object with nowMs(), monotonicMs(), after(), received an object (Object) without nowMs()',
+    'an object with nowMs(), monotonicMs(), after(), received an object (Object) without nowMs()',
   ],
   ['clock', Date, 'received a function'],
   ['random', Math, 'received an object (Object) without claimId()'],

@@ -88,7 +88,7 @@ describe('a value that cannot be kept', () => {
     expect(runs).toBe(1)
     expect(told).toContainEqual({
       name: 'warning',
-      message: 'run: the value was not kept, since its codec threw TypeError',
+      message: 'run: the value was not kept, since its codec threw an object (TypeError)',
     })
   })
 

@@ -111,7 +111,7 @@ describe('exactly one commits', () => {
     expect(store.committed).toEqual(['quick'])
   })
 
-  test('also when the commit took place and its reply was lost: the message is then a duplicate', async () => {
+  test('also when the reply to the commit was lost: the message is then a duplicate', async () => {
     const { dedup, store } = await setUp()
     store.commit = async (apply) => {
       await apply()
