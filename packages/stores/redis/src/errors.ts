@@ -24,7 +24,7 @@ const UNKNOWN: Explanation = [
   'the cause says more; the operation is tried again',
 ]
 
-/** The first word of an error reply says what it is: https://redis.io/docs/latest/develop/reference/protocol-spec */
+/** By what an error reply says, its first word as a rule. */
 const explanations: Readonly<Record<string, Explanation>> = {
   OOM: [
     'ONCEMQ_STORE_FULL',
@@ -77,6 +77,8 @@ const explanations: Readonly<Record<string, Explanation>> = {
   NOPERM: NOT_ALLOWED,
   NOAUTH: NOT_ALLOWED,
   WRONGPASS: NOT_ALLOWED,
+  'ACL failure': NOT_ALLOWED,
+  'The user executing the script': NOT_ALLOWED,
   WRONGTYPE: FOREIGN,
   ONCEMQ_LAYOUT: FOREIGN,
 }

@@ -9,17 +9,10 @@ const TAGS = 'ma qp dj wz lg pv uh iy ly ph uv yc rz qn dt ha'.split(' ')
 
 /** The key of the record with this id. */
 export function keyOf(prefix: string, id: string): string {
-  return `${prefix}:{${TAGS[Number.parseInt(id.charAt(0), 16)]}}:${id}`
+  return `${prefix}:{${tagOf(id)}}:${id}`
 }
 
-/** Positions in `ids` that share a tag, and so a slot: those that may be in one script. */
-export function positionsByTag(ids: readonly string[]): readonly (readonly number[])[] {
-  const byDigit = new Map<string, number[]>()
-  for (const [position, id] of ids.entries()) {
-    const digit = id.charAt(0)
-    const positions = byDigit.get(digit)
-    if (positions === undefined) byDigit.set(digit, [position])
-    else positions.push(position)
-  }
-  return [...byDigit.values()]
+/** The tag of the record with this id: records with one tag are in one slot. */
+export function tagOf(id: string): string {
+  return TAGS[Number.parseInt(id.charAt(0), 16)] as string
 }

@@ -1,0 +1,25 @@
+/**
+ * One process of several on a server, for the tests: `child.ts <url> <prefix>`. It claims the ids that it is
+ * told, one batch after the other, and tells which it got.
+ */
+import type { ClaimRequest } from '@oncemq/core'
+import { RedisStore } from '@oncemq/redis'
+
+const [, , url = '', prefix = ''] = process.argv
+const store = new RedisStore({ url, prefix })
+
+function tell(message: unknown): void {
+  process.send?.(message)
+}
+
+function told<Message>(): Promise<Message> {
+  return new Promise((resolve) => process.once('message', (message) => resolve(message as Message)))
+}
+
+await store.open()
+tell('ready')
+for (;;) {
+  const batch = await told<ClaimRequest[]>()
+  const answers = await store.claim(batch)
+  tell(batch.filter((_, position) => answers[position]?.status === 'granted').map(({ id }) => id))
+}

@@ -1,0 +1,72 @@
+import type { RedisClient } from '@oncemq/redis'
+import * as ioredis from 'ioredis'
+import * as previousIoredis from 'ioredis-5'
+import * as nodeRedis from 'redis'
+import * as previousNodeRedis from 'redis-5'
+import { afterAll } from 'vitest'
+
+/** A client of each package and version that the store promises to work with. */
+export interface Driver {
+  readonly name: string
+  readonly single: (url: string) => Promise<RedisClient>
+  readonly cluster: (url: string) => Promise<RedisClient>
+}
+
+const ends: (() => unknown)[] = []
+afterAll(() => Promise.all(ends.map((end) => end())))
+
+/** Ends the client with the test file, whatever has become of its server. */
+export function ending<Client>(client: Client, end: (client: Client) => unknown): Client {
+  ends.push(() => end(client))
+  return client
+}
+
+/** A client says on its own that its server is gone; here that is no news. */
+export function quiet<Client extends { on(event: 'error', listener: () => void): unknown }>(
+  client: Client,
+): Client {
+  client.on('error', () => {})
+  return client
+}
+
+function nodeOf(url: string): { host: string; port: number } {
+  const { hostname, port } = new URL(url)
+  return { host: hostname, port: Number(port) }
+}
+
+export const ioredis6: Driver = {
+  name: 'ioredis 6',
+  single: async (url) => ending(quiet(new ioredis.Redis(url)), (client) => client.disconnect()),
+  cluster: async (url) => ending(quiet(new ioredis.Cluster([nodeOf(url)])), (client) => client.disconnect()),
+}
+
+export const ioredis5: Driver = {
+  name: 'ioredis 5',
+  single: async (url) => ending(quiet(new previousIoredis.Redis(url)), (client) => client.disconnect()),
+  cluster: async (url) =>
+    ending(quiet(new previousIoredis.Cluster([nodeOf(url)])), (client) => client.disconnect()),
+}
+
+export const redis6: Driver = {
+  name: 'redis 6',
+  single: async (url) =>
+    ending(await quiet(nodeRedis.createClient({ url })).connect(), (client) => client.destroy()),
+  async cluster(url) {
+    const cluster = quiet(nodeRedis.createCluster({ rootNodes: [{ url }] }))
+    await cluster.connect()
+    return ending(cluster, () => cluster.destroy())
+  },
+}
+
+export const redis5: Driver = {
+  name: 'redis 5',
+  single: async (url) =>
+    ending(await quiet(previousNodeRedis.createClient({ url })).connect(), (client) => client.destroy()),
+  async cluster(url) {
+    const cluster = quiet(previousNodeRedis.createCluster({ rootNodes: [{ url }] }))
+    await cluster.connect()
+    return ending(cluster, () => cluster.destroy())
+  },
+}
+
+export const drivers: readonly Driver[] = [ioredis6, ioredis5, redis6, redis5]

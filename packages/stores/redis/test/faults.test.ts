@@ -1,0 +1,110 @@
+import type { RedisStoreOptions } from '@oncemq/redis'
+import { RedisStore } from '@oncemq/redis'
+import { FaultProxy } from '@oncemq/test-services/proxy'
+import { describeService } from '@oncemq/test-services/vitest'
+import { describe, expect, test } from 'vitest'
+import { drivers, ioredis6 } from './drivers.ts'
+import { afterTest, BOUND, Load } from './load.ts'
+import { LIFE, claimOf, claimsOf, lifeOf, newHex, statusesOf } from './requests.ts'
+
+type Source = (url: string) => Promise<RedisStoreOptions>
+
+const sources: readonly (readonly [name: string, source: Source])[] = [
+  ['a url', async (url) => ({ url })],
+  ...drivers.map(
+    ({ name, single }) => [name, async (url: string) => ({ client: await single(url) })] as const,
+  ),
+]
+
+async function proxyOf(url: string): Promise<FaultProxy> {
+  const proxy = await FaultProxy.open(url)
+  afterTest(() => proxy.close())
+  return proxy
+}
+
+describeService('redis-8', { own: true }, (server) => {
+  describe.each(sources)('%s', (_name, source) => {
+    test('kill -9 of the server under load: everything waits, nothing is lost, all goes on', async () => {
+      const load = await Load.start({ ...(await source(server.url)), prefix: newHex() })
+      for (let kill = 0; kill < 2; kill += 1) {
+        await load.progress()
+        await server.kill9()
+        await expect.poll(() => load.dedup.outage?.code, BOUND).toBeDefined()
+        await server.start()
+        await expect.poll(() => load.dedup.outage, BOUND).toBeUndefined()
+      }
+      await load.progress()
+      expect(await load.wrongs()).toEqual({ lost: [], repeated: [] })
+    })
+
+    test('connections that are cut in the middle of replies lose nothing', async () => {
+      const proxy = await proxyOf(server.url)
+      const prefix = newHex()
+      const load = await Load.start({ ...(await source(proxy.url)), prefix })
+      // A hundred messages bring more bytes of replies than any of these.
+      for (const bytes of [1, 3, 7, 20, 60]) {
+        await load.progress()
+        proxy.cutReplyAfter(bytes)
+      }
+      await load.progress()
+      expect(await load.wrongs()).toEqual({ lost: [], repeated: [] })
+    })
+  })
+
+  test('a server that is stopped with SIGSTOP: calls end in time, and all goes on when it does', async () => {
+    const load = await Load.start({ url: server.url, prefix: newHex() })
+    await load.progress()
+    await server.pause()
+    await expect.poll(() => load.dedup.outage?.retryable, BOUND).toBe(true)
+    await server.resume()
+    await load.progress()
+    expect(await load.wrongs()).toEqual({ lost: [], repeated: [] })
+  })
+
+  test.each(drivers)('$name: a call to a stopped server ends in time', async ({ single }) => {
+    const store = new RedisStore({ client: await single(server.url), prefix: newHex(), callTimeoutMs: 100 })
+    await store.open()
+    await server.pause()
+    const claim = claimOf()
+    const timeout = { code: 'ONCEMQ_STORE_TIMEOUT', retryable: true }
+    await expect(store.claim([claim])).rejects.toMatchObject(timeout)
+    await expect(store.inspect([claim.id])).rejects.toMatchObject(timeout)
+    await expect(store.forget([newHex()])).rejects.toMatchObject(timeout)
+    await server.resume()
+    await expect.poll(() => lifeOf(store).catch(() => undefined), BOUND).toEqual(LIFE)
+  })
+
+  test('a connection on which nothing comes back is given up for a new one', async () => {
+    const proxy = await proxyOf(server.url)
+    const store = new RedisStore({ url: proxy.url, prefix: newHex(), callTimeoutMs: 100 })
+    await store.open()
+    proxy.swallowReplies()
+    const batch = claimsOf(3)
+    await expect(store.claim(batch)).rejects.toMatchObject({ retryable: true })
+    await expect.poll(() => proxy.connections, BOUND).toBe(0)
+    proxy.resume()
+    const claimed = async () => statusesOf(await store.claim(batch).catch(() => []))
+    await expect.poll(claimed, BOUND).toEqual(['granted', 'granted', 'granted'])
+    await store.close()
+  })
+
+  test('no server at all', async () => {
+    const proxy = await FaultProxy.open(server.url)
+    const { url } = proxy
+    await proxy.close()
+    const store = new RedisStore({ url })
+    const failure = store.open()
+    await expect(failure).rejects.toMatchObject({ code: 'ONCEMQ_STORE_UNAVAILABLE', retryable: true })
+    await expect(failure).rejects.toMatchObject({ cause: { code: 'ECONNREFUSED' } })
+    await store.close()
+  })
+
+  test('a client that its owner has closed, and one that was never connected', async () => {
+    const client = await ioredis6.single(server.url)
+    const store = new RedisStore({ client, prefix: newHex() })
+    await store.open()
+    ;(client as unknown as { disconnect(): void }).disconnect()
+    await expect(store.claim([claimOf()])).rejects.toMatchObject({ code: 'ONCEMQ_STORE_UNAVAILABLE' })
+    await store.close()
+  })
+})
