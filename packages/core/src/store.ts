@@ -70,8 +70,9 @@ export interface TransactionalStore<Tx> extends Store {
    * neither: `ok` after the commit; `lost` after a rollback. When `work` throws it rolls back and throws the
    * same error, unless that was the database's own demand to run the whole again. A completion of what this
    * claim id has completed already repeats a commit whose answer got lost: it rolls back and answers `ok`.
-   * @throws StoreError with code `ONCEMQ_TRANSACTION_CONFLICT` when the database asks for the whole transaction
-   * to be run again (deadlock, serialization), `ONCEMQ_COMMIT_UNKNOWN` when the commit's outcome is not known.
+   * @throws StoreError with code `ONCEMQ_TRANSACTION_CONFLICT` when the database asks for the whole
+   * transaction to be run again (deadlock, serialization), `ONCEMQ_COMMIT_UNKNOWN` when the commit's outcome
+   * is not known.
    */
   transaction(work: (tx: Tx) => Promise<CompleteUpdate>): Promise<UpdateAnswer>
 }
