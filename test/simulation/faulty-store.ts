@@ -51,8 +51,8 @@ export interface StoreWorld {
 }
 
 /**
- * One process's connection to the shared store. Requests and replies take time, overtake each other, get lost, come
- * after errors, apply in part; what the server applied is told to the oracle.
+ * One process's connection to the shared store. Requests and replies take time, overtake each other, get
+ * lost, come after errors, apply in part; what the server applied is told to the oracle.
  */
 export class FaultyStore implements TransactionalStore<Writes> {
   readonly name = 'simulated'
@@ -143,7 +143,9 @@ export class FaultyStore implements TransactionalStore<Writes> {
     return answers
   }
 
-  /** One way through the network, into the server or back into a process that may be paused or dead by then. */
+  /**
+   * One way through the network, into the server or back into a process that may be paused or dead by then.
+   */
   #pass(): Promise<void> {
     const { clock, dice, plan, isFaulty } = this.#world
     const isSlow = isFaulty() && dice.chance(plan.chances.slow)
