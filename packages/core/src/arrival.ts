@@ -1,4 +1,4 @@
-import { OncemqError } from './errors.ts'
+import { isOncemqError, OncemqError } from './errors.ts'
 import type { EventHub } from './events.ts'
 import { payloadHash, readableLabel, recordId, requireKey } from './identity.ts'
 import type { Identity } from './identity.ts'
@@ -17,13 +17,14 @@ export function identify(
   events: EventHub,
 ): Identity | ClaimOutcome {
   const { key, body } = delivery
-  if (key === undefined || key === null) return withoutKey(body, settings, events)
   try {
+    if (key === undefined || key === null) return withoutKey(body, settings, events)
     requireKey(key)
+    return identityOf(key, body, settings)
   } catch (error) {
-    return rejected('invalid-key', error as OncemqError, events)
+    if (!isOncemqError(error)) throw error
+    return rejected('invalid-key', error, events)
   }
-  return identityOf(key, body, settings)
 }
 
 /** An identity that no other delivery has: the transaction that a handler expects hangs on a claim. */

@@ -251,7 +251,7 @@ export class Claims<Tx> {
 }
 
 function isOneEntrysFault(error: unknown): boolean {
-  return isOncemqError(error) && !error.retryable
+  return isOncemqError(error) && error.code === 'ONCEMQ_STORE_REFUSED'
 }
 
 function lateAnswers(): OncemqError {

@@ -57,7 +57,7 @@ async function handleGranted<Tx>(
 ): Promise<ProcessOutcome> {
   let result: Uint8Array | undefined
   const work = async (tx: Tx): Promise<Uint8Array | undefined> => {
-    result = (await handler(new GrantedContext(claim, tx))) ?? undefined
+    result = (await handler(contextOf(claim, tx))) ?? undefined
     return result
   }
   try {
@@ -124,23 +124,15 @@ function isStoresFault(error: unknown): error is OncemqError {
   return isOncemqError(error) && error.retryable
 }
 
-/** A class, since a getter of an object literal would be made anew for each message. */
-class GrantedContext<Tx> implements HandlerContext<Tx> {
-  readonly #claim: Claim
-  readonly key: string
-  readonly epoch: number
-  readonly attempt: number
-  readonly tx: Tx
-
-  constructor(claim: Claim, tx: Tx) {
-    this.#claim = claim
-    this.key = claim.key
-    this.epoch = claim.epoch
-    this.attempt = claim.attempt
-    this.tx = tx
-  }
-
-  get signal(): AbortSignal {
-    return this.#claim.signal
+/** The signal is made when it is first read, and is an own property, so that a copy of the context has it. */
+function contextOf<Tx>(claim: Claim, tx: Tx): HandlerContext<Tx> {
+  return {
+    key: claim.key,
+    epoch: claim.epoch,
+    attempt: claim.attempt,
+    get signal() {
+      return claim.signal
+    },
+    tx,
   }
 }

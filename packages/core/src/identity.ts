@@ -24,8 +24,14 @@ export function recordId(group: string, key: string): string {
   return hash('sha256', bytes, 'hex').slice(0, ID_DIGITS)
 }
 
-/** 128 bits of SHA-256 over a payload. */
+/** 128 bits of SHA-256 over a payload. @throws OncemqError `ONCEMQ_KEY_INVALID` unless it is bytes. */
 export function payloadHash(body: Uint8Array): string {
+  if (!(body instanceof Uint8Array)) {
+    throw new OncemqError(
+      'ONCEMQ_KEY_INVALID',
+      `body: expected the payload as a Uint8Array, received ${received(body)}; pass the bytes as they arrived`,
+    )
+  }
   return hash('sha256', body, 'hex').slice(0, ID_DIGITS)
 }
 

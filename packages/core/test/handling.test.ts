@@ -21,6 +21,7 @@ describe('a handler', () => {
     await dedup.process({ key: 'a' }, (given) => void (context = given))
     expect(context).toMatchObject({ key: 'a', epoch: 2, attempt: 2, tx: undefined })
     expect(context?.signal.aborted).toBe(false)
+    expect({ ...context }.signal).toBe(context?.signal)
   })
 
   test('that answers bytes gives them to duplicates, from memory and from the store', async () => {

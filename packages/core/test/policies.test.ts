@@ -36,6 +36,18 @@ describe('a message without a key', () => {
     expect([counted.runs, told]).toEqual([0, [{ name: 'rejected', key: undefined, reason: 'missing-key' }]])
   })
 
+  test('is rejected where its payload is to be hashed and is not bytes', async () => {
+    const { dedup } = await setUp({ missingKey: 'hash' })
+    const counted = counter()
+    const parsed = { amount: 100 } as unknown as Uint8Array
+    expect(await dedup.process({ key: undefined, body: parsed }, counted.handler)).toMatchObject({
+      status: 'rejected',
+      reason: 'invalid-key',
+      error: { code: 'ONCEMQ_KEY_INVALID' },
+    })
+    expect(counted.runs).toBe(0)
+  })
+
   test('is known by its payload where that is asked for', async () => {
     const { dedup } = await setUp({ missingKey: 'hash' })
     const counted = counter()
