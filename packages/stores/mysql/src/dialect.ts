@@ -3,16 +3,20 @@ export interface Dialect {
   readonly name: string
   /** A derived table of these rows, each a list of values, with its name and the names of its columns. */
   readonly rowsAs: (rows: readonly string[], name: string, columns: string) => string
+  /** Whether sql_safe_updates refuses a join that finds its rows by the primary key. */
+  readonly refusesSafeUpdates: boolean
 }
 
 const mysql: Dialect = Object.freeze({
   name: 'MySQL',
+  refusesSafeUpdates: false,
   rowsAs: (rows: readonly string[], name: string, columns: string) =>
     `(VALUES ${rows.map((row) => `ROW(${row})`).join(',')}) AS ${name} (${columns})`,
 })
 
 const mariadb: Dialect = Object.freeze({
   name: 'MariaDB',
+  refusesSafeUpdates: true,
   rowsAs: (rows: readonly string[], name: string, columns: string) =>
     `(WITH ${name} (${columns}) AS (VALUES ${rows.map((row) => `(${row})`).join(',')}) ` +
     `SELECT * FROM ${name}) AS ${name}`,

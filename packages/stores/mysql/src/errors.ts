@@ -1,8 +1,9 @@
 import { StoreError, isOncemqError } from '@oncemq/core'
 import type { ErrorCode } from '@oncemq/core'
 
-/** The error numbers that the store tells apart; MariaDB's differ where the name says so. */
+/** The error numbers that the store tells apart: MySQL's, which MariaDB shares but for those that name it. */
 export const MYSQL = Object.freeze({
+  CHANGED_SINCE_READ: 1020,
   DISK_FULL: 1021,
   TOO_MANY_CONNECTIONS: 1040,
   DATABASE_DENIED: 1044,
@@ -100,6 +101,7 @@ const DISCONNECTED: Explanation = [
 ]
 
 const explanations: Readonly<Record<number, Explanation>> = {
+  [MYSQL.CHANGED_SINCE_READ]: CONFLICT,
   [MYSQL.DISK_FULL]: DISK_FULL,
   [MYSQL.TOO_MANY_CONNECTIONS]: NO_CONNECTION_LEFT,
   [MYSQL.DATABASE_DENIED]: LOGIN_DENIED,
@@ -159,6 +161,8 @@ export function isConflict(error: unknown): boolean {
   const number = errorNumber(error)
   return (
     number === MYSQL.DEADLOCK ||
+    // MariaDB from 11.6 on, above READ COMMITTED: the record was changed after the snapshot was taken.
+    number === MYSQL.CHANGED_SINCE_READ ||
     number === MYSQL.LOCK_WAIT_TIMEOUT ||
     number === MYSQL.ROLLED_BACK_DURING_COMMIT
   )

@@ -2,7 +2,7 @@ import type { Finding } from '@oncemq/core'
 import { StoreError } from '@oncemq/core'
 import type { MysqlPool } from './client.ts'
 import type { Connections } from './connection.ts'
-import { tooOld } from './dialect.ts'
+import { dialectOf, tooOld } from './dialect.ts'
 import type { Settings } from './options.ts'
 
 const CONNECTIONS_BESIDE = 2
@@ -14,6 +14,7 @@ const NAMES = [
   'innodb_flush_log_at_trx_commit',
   'log_bin',
   'max_allowed_packet',
+  'sql_safe_updates',
   'sync_binlog',
   'version',
   'wsrep_on',
@@ -43,6 +44,7 @@ export async function verify(
     ...(await tableFindings(connections, table)),
     version(variables),
     binlogFormat(variables),
+    safeUpdates(variables),
     flushLog(variables),
     syncBinlog(variables),
     severalPrimaries(variables),
@@ -105,6 +107,16 @@ function binlogFormat({ log_bin: log, binlog_format: format }: Variables): Findi
     code: 'mysql-binlog-format',
     found: 'binlog_format is STATEMENT: the server refuses to write at READ COMMITTED, as the store does.',
     remedy: 'Set binlog_format = ROW, or MIXED.',
+  }
+}
+
+function safeUpdates({ version: server = '', sql_safe_updates: setting }: Variables): Finding | undefined {
+  if (setting !== 'ON' || !dialectOf(server).refusesSafeUpdates) return undefined
+  return {
+    severity: 'error',
+    code: 'mysql-safe-updates',
+    found: 'sql_safe_updates is on for the sessions of the pool: the server refuses to complete batches.',
+    remedy: 'Leave sql_safe_updates off; it is made for people at a prompt.',
   }
 }
 

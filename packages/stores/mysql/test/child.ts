@@ -1,0 +1,49 @@
+/**
+ * One process of several on a table, for the tests: `child.ts <role> <url> <table>`. It speaks by messages:
+ * each that it gets starts its role's next step, each that it sends is an observation.
+ */
+import type { ClaimRequest } from '@oncemq/core'
+import { MysqlStore } from '@oncemq/mysql'
+import mysql from 'mysql2/promise'
+import { claimsOf, completionOf } from './requests.ts'
+
+const [, , role, url = '', table = ''] = process.argv
+const pool = mysql.createPool(url)
+const store = new MysqlStore({ pool, table })
+
+function tell(message: unknown): void {
+  process.send?.(message)
+}
+
+function told<Message>(): Promise<Message> {
+  return new Promise((resolve) => process.once('message', (message) => resolve(message as Message)))
+}
+
+const roles: Readonly<Record<string, () => Promise<void>>> = {
+  /** Claims the ids that it is told, one batch after the other, and tells which it got. */
+  async claim() {
+    await store.open()
+    tell('ready')
+    for (;;) {
+      const batch = await told<ClaimRequest[]>()
+      const answers = await store.claim(batch)
+      tell(batch.filter((_, position) => answers[position]?.status === 'granted').map(({ id }) => id))
+    }
+  },
+
+  /** Stays for ever in a handler that has written. */
+  async transact() {
+    await store.open()
+    const [claim] = claimsOf(1) as [ClaimRequest]
+    await store.claim([claim])
+    await store.transaction(async (tx) => {
+      await tx.query('INSERT INTO killed_effects (name) VALUES (?)', [claim.id])
+      tell(claim.id)
+      await told()
+      return completionOf(claim)
+    })
+  },
+}
+
+await roles[role ?? '']?.()
+process.disconnect()

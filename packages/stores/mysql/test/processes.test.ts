@@ -1,0 +1,89 @@
+import { systemClock } from '@oncemq/core'
+import { MysqlStore } from '@oncemq/mysql'
+import { describeService } from '@oncemq/test-services/vitest'
+import type { RowDataPacket } from 'mysql2/promise'
+import { afterAll, expect, test } from 'vitest'
+import { startChild } from './children.ts'
+import { databaseOf } from './database.ts'
+import { claimOf, newHex } from './requests.ts'
+
+const PROCESSES = 3
+const ROUNDS = 8
+const HOUR_MS = 3_600_000
+
+for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
+  describeService(name, (server) => {
+    const { pool, effects, end } = databaseOf(server)
+    afterAll(end)
+
+    async function deadlocks(): Promise<number> {
+      const [rows] = await pool.query<RowDataPacket[]>(
+        "SELECT COUNT AS count FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'",
+      )
+      return Number(rows[0]?.['count'])
+    }
+
+    async function started(table: string) {
+      const children = Array.from({ length: PROCESSES }, () => startChild('claim', server.url, table))
+      await Promise.all(children.map((child) => child.told()))
+      return children
+    }
+
+    test('several processes that claim the same ids at once get each id once, without a deadlock', async () => {
+      const children = await started('raced')
+      const before = await deadlocks()
+      for (let round = 0; round < ROUNDS; round += 1) {
+        const ids = Array.from({ length: 300 }, newHex)
+        // Each asks in an order of its own.
+        for (const [at, child] of children.entries()) {
+          const order = at % 2 === 0 ? ids : ids.toReversed()
+          child.tell(order.map((id) => claimOf({ id })))
+        }
+        const granted = await Promise.all(children.map((child) => child.told<string[]>()))
+        expect(granted.flat().toSorted()).toEqual(ids.toSorted())
+      }
+      expect(await deadlocks()).toBe(before)
+    })
+
+    test('several processes that take over the same ids at once do not deadlock', async () => {
+      const ids = Array.from({ length: 300 }, newHex)
+      const children = await started('overtaken')
+      const before = await deadlocks()
+      for (let round = 0; round < ROUNDS; round += 1) {
+        for (const [at, child] of children.entries()) {
+          const order = at % 2 === 0 ? ids : ids.toReversed()
+          child.tell(order.map((id) => claimOf({ id, leaseMs: 1 })))
+        }
+        await Promise.all(children.map((child) => child.told<string[]>()))
+      }
+      expect(await deadlocks()).toBe(before)
+    })
+
+    test('kill -9 inside of a handler takes its writes back, and keeps its key for the lease', async () => {
+      await effects.prepare?.('killed')
+      const child = startChild('transact', server.url, 'killed')
+      const id = await child.told<string>()
+      await child.kill()
+      const store = new MysqlStore({ pool, table: 'killed' })
+      await store.open()
+      expect(await effects.count('killed', id)).toBe(0)
+      expect((await store.claim([claimOf({ id })]))[0]?.status).toBe('busy')
+      await store.close()
+    })
+
+    test("leases follow the server's clock, however far the clients' clocks are from it", async () => {
+      const stores = [-HOUR_MS, HOUR_MS].map((offMs) => {
+        const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + offMs }
+        return new MysqlStore({ pool, table: 'clocks', clock })
+      })
+      for (const store of stores) await store.open()
+      const claims = stores.map(() => claimOf({ leaseMs: 60_000 }))
+      for (const [at, store] of stores.entries()) await store.claim(claims.slice(at, at + 1))
+      const rivals = claims.map(({ id }) => claimOf({ id }))
+      for (const store of stores) {
+        expect((await store.claim(rivals)).map(({ status }) => status)).toEqual(['busy', 'busy'])
+      }
+      for (const store of stores) await store.close()
+    })
+  })
+}
