@@ -1,0 +1,89 @@
+import { MysqlStore } from '@oncemq/mysql'
+import { describeService } from '@oncemq/test-services/vitest'
+import type { PoolConnection, RowDataPacket } from 'mysql2/promise'
+import { afterAll, expect, test } from 'vitest'
+import { databaseOf } from './database.ts'
+import { claimsOf, completionOf } from './requests.ts'
+
+const STORED = 2000
+
+for (const name of ['mysql-8.0', 'mariadb-11.8', 'mariadb-10.11'] as const) {
+  describeService(name, (server) => {
+    const { pool, end } = databaseOf(server)
+    afterAll(end)
+
+    /** Runs `work` with a pool that notes the statements, and answers them. */
+    async function statementsOf(
+      table: string,
+      work: (store: MysqlStore) => Promise<unknown>,
+    ): Promise<string[]> {
+      const noted: string[] = []
+      const noting = {
+        async getConnection(): Promise<PoolConnection> {
+          const connection = await pool.getConnection()
+          const query = connection.query.bind(connection) as (given: { sql: string }) => Promise<unknown>
+          const note = (given: { sql: string }) => {
+            noted.push(given.sql)
+            return query(given)
+          }
+          return Object.assign(connection, { query: note }) as PoolConnection
+        },
+      }
+      const store = new MysqlStore({ pool: noting, table })
+      await store.open()
+      noted.length = 0
+      await work(store)
+      await store.close()
+      return noted
+    }
+
+    test('a new key is claimed and completed in two round trips, a batch in two more', async () => {
+      const [lone, ...batch] = claimsOf(50) as [ReturnType<typeof claimsOf>[0]]
+      const short = await statementsOf('trips', async (store) => {
+        await store.claim([lone])
+        await store.update([completionOf(lone)])
+      })
+      expect(short.map((statement) => statement.slice(0, 6))).toEqual(['INSERT', 'UPDATE'])
+      const long = await statementsOf('trips', async (store) => {
+        await store.claim(batch)
+        await store.update(batch.map(completionOf))
+      })
+      const isolated = 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE'
+      expect(long.map((statement) => statement.slice(0, isolated.length).split(' (')[0])).toEqual([
+        isolated,
+        expect.stringMatching(/^INSERT/),
+        isolated,
+        expect.stringMatching(/^UPDATE/),
+      ])
+    })
+
+    test('a batch finds its records one by one by the primary key, however many there are', async () => {
+      for (const stored of [0, STORED]) {
+        const batch = claimsOf(200)
+        const table = `planned_${stored}`
+        const statements = await statementsOf(table, async (store) => {
+          for (let keys = 0; keys < stored; keys += 500) await store.claim(claimsOf(500))
+          await store.claim(batch)
+          await store.update(batch.map(completionOf))
+        })
+        const update = statements.find((statement) => statement.startsWith('UPDATE'))
+        const [plan] = await pool.query<RowDataPacket[]>(`EXPLAIN ${update}`)
+        expect(plan.find((row) => row['table'] === 'record')).toMatchObject({
+          type: 'eq_ref',
+          key: 'PRIMARY',
+        })
+      }
+    })
+
+    test('what is written into a statement is digits, whatever the caller gives', async () => {
+      const store = new MysqlStore({ pool, table: 'trips' })
+      await store.open()
+      const [claim] = claimsOf(1) as [ReturnType<typeof claimsOf>[0]]
+      for (const id of [`' OR 1=1 -- `, `${'a'.repeat(31)}'`, 'A'.repeat(32), '']) {
+        await expect(store.claim([{ ...claim, id }])).rejects.toMatchObject({ code: 'ONCEMQ_STORE_REFUSED' })
+        await expect(store.forget([id])).rejects.toMatchObject({ code: 'ONCEMQ_STORE_REFUSED' })
+      }
+      await store.close()
+    })
+  })
+}
