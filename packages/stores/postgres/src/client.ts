@@ -1,5 +1,6 @@
 /** A query as `pg` takes it. `query_timeout` is `pg`'s own bound for the answer, in milliseconds. */
 export interface PostgresQuery {
+  name?: string
   text: string
   values?: unknown[]
   query_timeout?: number
@@ -7,6 +8,7 @@ export interface PostgresQuery {
 
 export interface PostgresResult {
   readonly command: string
+  readonly rowCount: number | null
   readonly rows: readonly unknown[]
 }
 

@@ -1,8 +1,9 @@
 import type { Clock } from '@oncemq/core'
 import { StoreError } from '@oncemq/core'
-import type { PostgresClient, PostgresPool, PostgresResult } from './client.ts'
-import { isConflict } from './errors.ts'
+import type { PostgresClient, PostgresPool, PostgresQuery, PostgresResult } from './client.ts'
+import { isConflict, isUnprepared } from './errors.ts'
 import type { Settings } from './options.ts'
+import type { NamedStatement } from './statements.ts'
 
 /** How often a statement is run that the server asks to run again. */
 const CONFLICTS_MAX = 10
@@ -21,15 +22,17 @@ export function nameOf({ table }: Settings): string {
 }
 
 /**
- * Connections of the pool, one for each statement or transaction, and nothing that outlasts either: so the
- * pool may be PgBouncer's in transaction mode. Every wait has a bound. A connection on which anything failed
- * is not used again: the answer may still come, or the server may have become a standby, and a new one asks
- * for its address anew.
+ * Connections of the pool, one for each statement or transaction, and nothing that has to outlast either: so
+ * the pool may be PgBouncer's in transaction mode. Every wait has a bound. A connection on which anything
+ * failed is not used again: the answer may still come, or the server may have become a standby, and a new one
+ * asks for its address anew.
  */
 export class Connections<Client extends PostgresClient = PostgresClient> {
   readonly #pool: PostgresPool<Client>
   readonly #timeoutMs: number
   readonly #clock: Clock
+  /** Whether statements stay prepared: until the first one that did not. */
+  #prepares = true
 
   constructor(pool: PostgresPool<Client>, { timeoutMs, clock }: { timeoutMs: number; clock: Clock }) {
     this.#pool = pool
@@ -39,16 +42,18 @@ export class Connections<Client extends PostgresClient = PostgresClient> {
     pool.on('error', heard)
   }
 
-  /** Runs a statement, and runs it again on a conflict. Answers its rows' column `answer`. */
+  /** Runs a statement. Answers its rows' column `answer`. */
   async run(text: string, values: unknown[] = []): Promise<readonly string[]> {
-    for (let count = 1; ; count += 1) {
-      try {
-        const { rows } = await this.#once(text, values)
-        return (rows as readonly { readonly answer: string }[]).map(({ answer }) => answer)
-      } catch (error) {
-        if (!isConflict(error) || count === CONFLICTS_MAX) throw error
-      }
-    }
+    const { rows } = await this.#again(text, values)
+    return (rows as readonly { readonly answer: string }[]).map(({ answer }) => answer)
+  }
+
+  /**
+   * Runs a short statement that answers no rows, prepared under its name, since it takes longer to plan than
+   * to run. Answers how many rows it changed.
+   */
+  async change({ name, text }: NamedStatement, values: unknown[]): Promise<number> {
+    return (await this.#again(text, values, name)).rowCount ?? 0
   }
 
   /** Runs several statements as one transaction. */
@@ -86,9 +91,11 @@ export class Connections<Client extends PostgresClient = PostgresClient> {
   }
 
   /** Runs a query on a connection that was acquired, within the time limit. */
-  query(client: Client, text: string, values?: unknown[]): Promise<PostgresResult> {
-    const query = { text, query_timeout: this.#timeoutMs }
-    return client.query(values === undefined || values.length === 0 ? query : { ...query, values })
+  query(client: Client, text: string, values?: unknown[], name?: string): Promise<PostgresResult> {
+    const query: PostgresQuery = { text, query_timeout: this.#timeoutMs }
+    if (values !== undefined && values.length > 0) query.values = values
+    if (name !== undefined) query.name = name
+    return client.query(query)
   }
 
   /** Stops listening to the pool. */
@@ -96,10 +103,22 @@ export class Connections<Client extends PostgresClient = PostgresClient> {
     this.#pool.removeListener('error', heard)
   }
 
-  async #once(text: string, values: unknown[]): Promise<PostgresResult> {
+  /** Runs a statement, and runs it again on a conflict, or if it is not prepared where it should be. */
+  async #again(text: string, values: unknown[], name?: string): Promise<PostgresResult> {
+    for (let count = 1; ; count += 1) {
+      try {
+        return await this.#once(text, values, this.#prepares ? name : undefined)
+      } catch (error) {
+        if (isUnprepared(error)) this.#prepares = false
+        else if (!isConflict(error) || count === CONFLICTS_MAX) throw error
+      }
+    }
+  }
+
+  async #once(text: string, values: unknown[], name?: string): Promise<PostgresResult> {
     const client = await this.acquire()
     try {
-      const result = await this.query(client, text, values)
+      const result = await this.query(client, text, values, name)
       this.release(client)
       return result
     } catch (error) {

@@ -8,12 +8,14 @@ import type { ErrorCode } from '@oncemq/core'
 export const SQLSTATE = Object.freeze({
   READ_ONLY: '25006',
   TRANSACTION_ABORTED: '25P02',
+  STATEMENT_MISSING: '26000',
   SCHEMA_MISSING: '3F000',
   SERIALIZATION_FAILURE: '40001',
   COMPLETION_UNKNOWN: '40003',
   DEADLOCK: '40P01',
   PRIVILEGE_MISSING: '42501',
   TABLE_MISSING: '42P01',
+  STATEMENT_EXISTS: '42P05',
   DISK_FULL: '53100',
   CONNECTIONS_USED_UP: '53300',
   LOCK_TAKEN: '55P03',
@@ -125,6 +127,12 @@ export function sqlState(error: unknown): string | undefined {
 export function isConflict(error: unknown): boolean {
   const state = sqlState(error)
   return state === SQLSTATE.SERIALIZATION_FAILURE || state === SQLSTATE.DEADLOCK
+}
+
+/** Whether a prepared statement is not where it was left: the pool is a pooler's, or clears its sessions. */
+export function isUnprepared(error: unknown): boolean {
+  const state = sqlState(error)
+  return state === SQLSTATE.STATEMENT_MISSING || state === SQLSTATE.STATEMENT_EXISTS
 }
 
 /**

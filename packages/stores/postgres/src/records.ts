@@ -1,4 +1,11 @@
-import type { ClaimAnswer, ClaimRequest, ClaimUpdate, StoredRecord, UpdateAnswer } from '@oncemq/core'
+import type {
+  ClaimAnswer,
+  ClaimRequest,
+  ClaimUpdate,
+  CompleteUpdate,
+  StoredRecord,
+  UpdateAnswer,
+} from '@oncemq/core'
 import type { Connections } from './connection.ts'
 import { DONE, FREE, RUNNING, SWEEP_BLOCKS, statementsOf, tablesOf } from './statements.ts'
 import type { Statements } from './statements.ts'
@@ -62,14 +69,7 @@ export class Records {
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
     const [first] = batch
     if (batch.length === 1 && first?.op === 'complete') {
-      const { id, claimId, retentionMs, result } = first
-      const changed = await this.#connections.run(this.#statements.complete, [
-        id,
-        claimId,
-        retentionMs,
-        result,
-      ])
-      if (changed.length === 1) return ['ok']
+      if (await this.#complete(first)) return ['ok']
     }
     return resolved(batch, 'ok', async (entries) => {
       const found = (await this.#rows(this.#statements.update, updateValues(entries))) as UpdateRow[]
@@ -105,8 +105,13 @@ export class Records {
   }
 
   async #insert({ id, claimId, leaseMs, retentionMs, fingerprint, label }: ClaimRequest): Promise<boolean> {
-    const values = [id, claimId, leaseMs, leaseMs + retentionMs, fingerprint, label]
-    return (await this.#connections.run(this.#statements.insert, values)).length === 1
+    const values = [id, claimId, interval(leaseMs), interval(leaseMs + retentionMs), fingerprint, label]
+    return (await this.#connections.change(this.#statements.insert, values)) === 1
+  }
+
+  async #complete({ id, claimId, retentionMs, result }: CompleteUpdate): Promise<boolean> {
+    const values = [id, claimId, interval(retentionMs), result]
+    return (await this.#connections.change(this.#statements.complete, values)) === 1
   }
 
   async #rows(statement: string, values: unknown[]): Promise<unknown[]> {
@@ -168,6 +173,10 @@ function updateValues(batch: readonly ClaimUpdate[]): unknown[] {
     literal(batch.map((update) => (update.op === 'release' ? update.attempts : 'NULL'))),
     batch.map((update) => (update.op === 'complete' ? (update.result ?? null) : null)),
   ]
+}
+
+function interval(milliseconds: number): string {
+  return `${milliseconds} ms`
 }
 
 /** An array of numbers, NULLs and hexadecimal digits as PostgreSQL writes it; nothing in it needs quotes. */

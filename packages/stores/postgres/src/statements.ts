@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+
 /** The states as they are stored. */
 export const FREE = 0
 export const RUNNING = 1
@@ -12,10 +14,16 @@ export interface Tables {
   readonly meta: string
 }
 
+/** A statement that may be prepared. */
+export interface NamedStatement {
+  readonly name: string
+  readonly text: string
+}
+
 export interface Statements {
-  readonly insert: string
+  readonly insert: NamedStatement
   readonly claim: string
-  readonly complete: string
+  readonly complete: NamedStatement
   readonly update: string
   readonly inspect: string
   readonly forget: string
@@ -31,7 +39,8 @@ export function tablesOf(table: string): Tables {
 
 /**
  * Every statement of the store. Each is one transaction of its own, runs on whatever connection the pool
- * gives, and leaves nothing on it: no prepared statement, no setting, no lock.
+ * gives, and needs nothing that it left there: no setting, no lock, and a prepared statement only for as long
+ * as there turns out to be one.
  *
  * Batches come as one array a column. Rows are locked in the order of their ids, so that workers wait for
  * each other in one direction and never in a circle. A record is found by `id = ANY (ARRAY[...])`, and all
@@ -44,15 +53,20 @@ export function tablesOf(table: string): Tables {
  */
 export function statementsOf({ records, meta }: Tables): Statements {
   return {
-    insert: insertSql(records),
+    insert: named(insertSql(records)),
     claim: claimSql(records),
-    complete: completeSql(records),
+    complete: named(completeSql(records)),
     update: updateSql(records),
     inspect: inspectSql(records),
     forget: forgetSql(records),
     sweep: sweepSql(records, meta),
     finish: finishSql(records),
   }
+}
+
+/** One text has one name, also in other stores of the same pool. */
+function named(text: string): NamedStatement {
+  return { name: `oncemq_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`, text }
 }
 
 /**
@@ -75,14 +89,16 @@ const joinSeen = (records: string): string => `LEFT JOIN LATERAL
 const columns = '(id, state, claim_id, epoch, attempts, lease_until, expires_at, fingerprint, label)'
 
 /**
- * id, claim id, lease, lease + retention, fingerprint, label -> one row if the id was absent, else none.
- * For a lone claim: to plan the batch's statement takes longer than to run this one.
+ * id, claim id, lease, lease + retention, fingerprint, label -> 1 row changed if the id was absent, else 0.
+ * For a lone claim: to plan the batch's statement takes longer than to run this one. Its times come as
+ * intervals, and it answers no row, since that is measurably less to plan.
  */
 function insertSql(records: string): string {
   return `
     INSERT INTO ${records} ${columns}
-    VALUES ($1, ${RUNNING}, $2, 1, 1, ${after('$3::float8')}, ${after('$4::float8')}, $5, $6)
-    ON CONFLICT (id) DO NOTHING RETURNING '' AS answer`
+    VALUES ($1, ${RUNNING}, $2, 1, 1,
+      clock_timestamp() + $3::interval, clock_timestamp() + $4::interval, $5, $6)
+    ON CONFLICT (id) DO NOTHING`
 }
 
 /**
@@ -134,12 +150,16 @@ function claimSql(records: string): string {
     FROM other LEFT JOIN taken USING (id)`
 }
 
-/** id, claim id, retention, result -> one row if the record ran with this claim id, else none. */
+/**
+ * id, claim id, retention, result -> 1 row changed if the record ran with this claim id, else 0. For a lone
+ * one. Prepared while the table has a page or two, it may go on to read all of the table, until autovacuum
+ * has counted the rows.
+ */
 function completeSql(records: string): string {
   return `
     UPDATE ${records}
-    SET state = ${DONE}, lease_until = NULL, expires_at = ${after('$3::float8')}, result = $4
-    WHERE id = $1 AND claim_id = $2 AND state = ${RUNNING} RETURNING '' AS answer`
+    SET state = ${DONE}, lease_until = NULL, expires_at = clock_timestamp() + $3::interval, result = $4
+    WHERE id = $1 AND claim_id = $2 AND state = ${RUNNING}`
 }
 
 /**
