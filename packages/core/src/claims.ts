@@ -149,19 +149,23 @@ export class Claims<Tx> {
     }
   }
 
-  async #granted(claim: Claim, isLate: boolean): Promise<ClaimOutcome> {
-    const { attemptsMax } = this.#settings
-    if (isLate || this.#closing.signal.aborted) {
-      await claim.release('unstarted')
-      return isLate ? this.#unavailable(lateAnswers()) : this.#closed()
-    }
-    if (claim.attempt > attemptsMax) {
-      await claim.release('permanent')
-      this.#events.emit('rejected', () => ({ key: claim.key, reason: 'attempts' }))
-      return { status: 'rejected', reason: 'attempts', error: attemptsExhausted(attemptsMax) }
-    }
-    this.#events.emit('granted', () => ({ key: claim.key, epoch: claim.epoch, attempt: claim.attempt }))
+  #granted(claim: Claim, isLate: boolean): ClaimOutcome | Promise<ClaimOutcome> {
+    const { key, epoch, attempt } = claim
+    if (isLate || this.#closing.signal.aborted) return this.#notStarted(claim, isLate)
+    if (attempt > this.#settings.attemptsMax) return this.#exhausted(claim)
+    this.#events.emit('granted', () => ({ key, epoch, attempt }))
     return { status: 'granted', claim }
+  }
+
+  async #notStarted(claim: Claim, isLate: boolean): Promise<ClaimOutcome> {
+    await claim.release('unstarted')
+    return isLate ? this.#unavailable(lateAnswers()) : this.#closed()
+  }
+
+  async #exhausted(claim: Claim): Promise<ClaimOutcome> {
+    await claim.release('permanent')
+    this.#events.emit('rejected', () => ({ key: claim.key, reason: 'attempts' }))
+    return { status: 'rejected', reason: 'attempts', error: attemptsExhausted(this.#settings.attemptsMax) }
   }
 
   async #answer(

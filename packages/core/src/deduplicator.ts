@@ -6,6 +6,7 @@ import type { Handler, HandlingSettings } from './handling.ts'
 import { handle } from './handling.ts'
 import { identify, unkeyed } from './arrival.ts'
 import { recordId, requireKey } from './identity.ts'
+import type { Identity } from './identity.ts'
 import { closeStore, openStore } from './opening.ts'
 import type { DeduplicatorOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
@@ -78,7 +79,9 @@ export class Deduplicator<Tx = undefined> {
 
   /** Asks for a delivery's key, for adapters whose users settle by themselves. Never rejects. */
   async claim(delivery: Delivery): Promise<ClaimOutcome> {
-    const outcome = await this.#claim(delivery)
+    const identity = identify(delivery, this.settings, this.#events)
+    const answer = 'status' in identity ? identity : await this.#ask(identity, delivery.signal)
+    const outcome = this.#passes(answer) ? storeUnavailable : answer
     if (outcome.status !== 'unprotected') return outcome
     this.#events.emit('unprotected', () => ({ key: delivery.key, reason: outcome.reason }))
     if (this.settings.strategy === 'lease') return outcome
@@ -175,14 +178,15 @@ export class Deduplicator<Tx = undefined> {
     await this.close()
   }
 
-  async #claim(delivery: Delivery): Promise<ClaimOutcome> {
-    const identity = identify(delivery, this.settings, this.#events)
-    if ('status' in identity) return identity
-    if (!this.#isOpen && this.#outage.error === undefined) await this.#openOrFail()
-    const outcome = await this.#claims.claim(identity, delivery.signal)
-    const mayPass = this.settings.storeDown === 'process' && this.#closing === undefined
-    if (outcome.status !== 'unavailable' || !mayPass) return outcome
-    return { status: 'unprotected', reason: 'store-unavailable' }
+  /** A store that is down when the first message comes is an outage like any other. */
+  #ask(identity: Identity, signal: AbortSignal | undefined): Promise<ClaimOutcome> {
+    if (this.#isOpen || this.#outage.error !== undefined) return this.#claims.claim(identity, signal)
+    return this.#openOrFail().then(() => this.#claims.claim(identity, signal))
+  }
+
+  /** Whether a delivery runs although the store is down. */
+  #passes({ status }: ClaimOutcome): boolean {
+    return status === 'unavailable' && this.settings.storeDown === 'process' && this.#closing === undefined
   }
 
   async #open(): Promise<void> {
@@ -202,7 +206,6 @@ export class Deduplicator<Tx = undefined> {
     return (limit) => this.#calls.within('sweep', SWEEP_TIMEOUT_MS, () => store.sweep(limit))
   }
 
-  /** A store that is down when the first message comes is an outage like any other. */
   async #openOrFail(): Promise<void> {
     try {
       await this.open()
@@ -247,6 +250,8 @@ export function createDeduplicator(options: DeduplicatorOptions & { strategy?: '
 export function createDeduplicator<Tx>(options: DeduplicatorOptions<Tx>): Deduplicator<Tx> {
   return new Deduplicator(options)
 }
+
+const storeUnavailable = Object.freeze({ status: 'unprotected', reason: 'store-unavailable' } as const)
 
 function isSweeping(store: Store): store is SweepingStore {
   return 'sweep' in store && typeof store.sweep === 'function'

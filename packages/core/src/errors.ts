@@ -4,7 +4,10 @@
  */
 export const errorTable = Object.freeze({
   ONCEMQ_OPTION_INVALID: { retryable: false, meaning: 'An option has a value that it cannot have.' },
-  ONCEMQ_KEY_INVALID: { retryable: false, meaning: 'A key is not a non-empty string, or a payload not bytes.' },
+  ONCEMQ_KEY_INVALID: {
+    retryable: false,
+    meaning: 'A key is not a non-empty string, or a payload not bytes.',
+  },
   ONCEMQ_KEY_MISSING: { retryable: false, meaning: 'A message has no key, and the policy is to reject it.' },
   ONCEMQ_STORE_UNAVAILABLE: { retryable: true, meaning: 'The store does not answer, or cannot write.' },
   ONCEMQ_STORE_TIMEOUT: {
