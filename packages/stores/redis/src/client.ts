@@ -19,7 +19,7 @@ interface KeysAndArguments {
   arguments: string[]
 }
 
-/** A client, pool or sentinel of `redis` (node-redis) 5 or 6. */
+/** A client or pool of `redis` (node-redis) 5 or 6. */
 export interface NodeRedisClient {
   evalSha(sha1: string, options: KeysAndArguments): Promise<unknown>
   eval(script: string, options: KeysAndArguments): Promise<unknown>

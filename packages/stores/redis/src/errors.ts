@@ -85,7 +85,8 @@ const explanations: Readonly<Record<string, Explanation>> = {
 
 // Older servers put the script's own error behind a preface, so that the word is looked for everywhere.
 const CODE_WORD = new RegExp(`\\b(${Object.keys(explanations).join('|')})\\b`)
-const HIDDEN = /^(?:NOPERM|ERR unknown (?:sub)?command)/
+// Each managed service has words of its own for a command that it does not have.
+const HIDDEN = /^(?:NOPERM|ERR)\b/
 
 /** Whether this user, or this service, hides the server's settings. */
 export function isHidden(error: unknown): boolean {

@@ -7,8 +7,8 @@ import { commandsOf } from './client.ts'
 export interface RedisStoreOptions {
   /**
    * Your own client, connected by you, which the store neither configures nor closes: `Redis` or `Cluster` of
-   * `ioredis` 5 or 6, or what `createClient`, `createClientPool`, `createSentinel` or `createCluster` of
-   * `redis` 5 or 6 gives. A key prefix of the client is kept.
+   * `ioredis` 5 or 6, or what `createClient`, `createClientPool` or `createCluster` of `redis` 5 or 6
+   * gives. A key prefix of the client is kept.
    */
   client?: RedisClient
   /**
@@ -28,7 +28,7 @@ export interface RedisStoreOptions {
    * @default 4000
    */
   callTimeoutMs?: number
-  /** Time for timeouts, for tests. The system's by default. Leases and retention follow the server's clock. */
+  /** Time for timeouts, for tests. The system's by default. Leases follow the server's own clock. */
   clock?: Clock
 }
 

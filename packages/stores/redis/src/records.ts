@@ -202,8 +202,8 @@ function storedRecord(text: string, nowMs: number): StoredRecord {
   if (parts === null) {
     throw new StoreError(
       'ONCEMQ_STORE_CORRUPT',
-      'RedisStore: expected a record of this version, received another value; choose another prefix, or use ' +
-        'the version of @oncemq/redis that wrote it',
+      'RedisStore: expected a record of this version, received another value; choose another prefix, or ' +
+        'use the version of @oncemq/redis that wrote it',
     )
   }
   const [, letter, until, epoch, attempts, , about] = parts

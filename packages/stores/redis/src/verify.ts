@@ -77,7 +77,7 @@ function eviction(policy: string | undefined): Finding | undefined {
   return {
     severity: 'error',
     code: 'redis-eviction',
-    found: `maxmemory-policy is ${policy}: when memory is full, records are dropped and their messages run again.`,
+    found: `maxmemory-policy is ${policy}: a full memory drops records, and their messages run again.`,
     remedy: 'Set maxmemory-policy noeviction, or give oncemq a server of its own that has it.',
   }
 }
@@ -103,8 +103,8 @@ function replication(replicas: number): Finding | undefined {
     severity: 'info',
     code: 'redis-replication',
     found:
-      'Replicas follow behind the master: what was completed just before a failover may be forgotten, and those ' +
-      'messages may run again. WAIT narrows this and does not end it.',
+      'Replicas follow behind the master: what was completed just before a failover may be forgotten, and ' +
+      'those messages may run again. WAIT narrows this and does not end it.',
     remedy: 'Use a store with consensus or synchronous replicas, where no message may ever run twice.',
   }
 }
@@ -120,8 +120,8 @@ const noLog: Finding = Object.freeze({
   severity: 'warning',
   code: 'redis-persistence',
   found:
-    'appendonly is off: a restart of the server forgets all that was completed since the last snapshot, and ' +
-    'those messages may run again.',
+    'appendonly is off: a restart of the server forgets all that was completed since the last snapshot, ' +
+    'and those messages may run again.',
   remedy: 'Set appendonly yes, and appendfsync always or everysec.',
 })
 
@@ -130,8 +130,8 @@ const hidden: Finding = Object.freeze({
   code: 'redis-settings-hidden',
   found: 'The server does not show all of its settings to this user.',
   remedy:
-    'See by yourself that maxmemory-policy is noeviction and appendonly is on, or let this user run INFO and ' +
-    'CONFIG GET.',
+    'See by yourself that maxmemory-policy is noeviction and appendonly is on, or let this user run INFO ' +
+    'and CONFIG GET.',
 })
 
 const clusterClient: Finding = Object.freeze({

@@ -72,7 +72,7 @@ describeService('redis-8', { own: true }, ({ url }) => {
       })
     })
 
-    test('a script that the server has forgotten is sent again, also in the middle of everything', async () => {
+    test('a script that the server has forgotten is sent again, also amid other calls', async () => {
       const store = await opened()
       const claims = claimsOf(64)
       const all = Promise.all(claims.map((claim) => lifeOf(store, claim)))

@@ -22,7 +22,9 @@ async function openedAs(url: string, rules: string) {
   await admin.call('ACL', 'SETUSER', USER, 'reset', 'on', '>secret', ...rules.split(' '))
   admin.disconnect()
   const options = { username: USER, password: 'secret', enableReadyCheck: false }
-  const store = new RedisStore({ client: ending(quiet(new Redis(url, options)), (client) => client.disconnect()) })
+  const store = new RedisStore({
+    client: ending(quiet(new Redis(url, options)), (client) => client.disconnect()),
+  })
   return { store, findings: await store.open() }
 }
 
