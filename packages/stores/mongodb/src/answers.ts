@@ -5,8 +5,8 @@ import { DONE, FREE, RUNNING } from './statements.ts'
 const STATE_NAMES = Object.freeze({ [FREE]: 'free', [RUNNING]: 'running', [DONE]: 'done' } as const)
 
 /**
- * What the record says to a claim that did not create it; `undefined` when it may be granted, and the claim of
- * a running record that is this claim's own.
+ * What the record says to a claim that did not create it; `undefined` when it may be granted, and the claim
+ * of a running record that is this claim's own.
  */
 export function claimAnswer({
   state,

@@ -33,8 +33,8 @@ const DECODING = Object.freeze({
 })
 
 /**
- * The commands of one call of the store, which share one bound in time: the server is told by `maxTimeMS`, and
- * the connection is closed when it does not keep to that.
+ * The commands of one call of the store, which share one bound in time: the server is told by `maxTimeMS`,
+ * and the connection is closed when it does not keep to that.
  */
 export class Commands<Session extends MongoSession = MongoSession> {
   readonly collection: MongoCollection<Session>
@@ -64,8 +64,8 @@ export class Commands<Session extends MongoSession = MongoSession> {
   }
 
   /**
-   * Reads from the primary what a majority has: a record that is answered as done may not be rolled back by an
-   * election. In a transaction it reads what the transaction sees.
+   * Reads from the primary what a majority has: a record that is answered as done may not be rolled back by
+   * an election. In a transaction it reads what the transaction sees.
    */
   async find<Found>(filter: object, projection: object, session?: Session): Promise<readonly Found[]> {
     const reading = session === undefined ? { readConcern: { level: 'majority' } } : { session }

@@ -1,7 +1,10 @@
 import { StoreError, isOncemqError } from '@oncemq/core'
 import type { ErrorCode } from '@oncemq/core'
 
-/** MongoDB's error codes that the store tells apart: https://www.mongodb.com/docs/manual/reference/error-codes/ */
+/**
+ * MongoDB's error codes that the store tells apart:
+ * https://www.mongodb.com/docs/manual/reference/error-codes/
+ */
 export const SERVER = Object.freeze({
   Unauthorized: 13,
   AuthenticationFailed: 18,
@@ -191,8 +194,8 @@ export function isOutOfTime(error: unknown): boolean {
 }
 
 /**
- * Whether the database asks for the whole transaction to be run again. A handler may have wrapped the driver's
- * error in one of its own.
+ * Whether the database asks for the whole transaction to be run again. A handler may have wrapped the
+ * driver's error in one of its own.
  */
 export function isConflict(error: unknown): boolean {
   return hasLabel(error, TRANSIENT)
@@ -202,9 +205,9 @@ export function isConflict(error: unknown): boolean {
 export function conflictError(error: unknown, where: string): StoreError {
   return new StoreError(
     'ONCEMQ_TRANSACTION_CONFLICT',
-    `MongoStore: expected the transaction on ${where} to go through, received a conflict with another write; ` +
-      `it is run again. If that happens to every run, the handler takes longer than a third of leaseMs, after ` +
-      `which a renewal of the lease is such a write: raise leaseMs`,
+    `MongoStore: expected the transaction on ${where} to go through, received a conflict with another ` +
+      `write; it is run again. If that happens to every run, the handler takes longer than a third of ` +
+      `leaseMs, after which a renewal of the lease is such a write: raise leaseMs`,
     { cause: isOncemqError(error) ? error.cause : error },
   )
 }

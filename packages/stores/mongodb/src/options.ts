@@ -41,7 +41,7 @@ export interface MongoStoreOptions<Session extends MongoSession = MongoSession> 
    * @default 4000
    */
   timeoutMs?: number
-  /** Time for timeouts, for tests. The system's by default. Leases and retention follow the server's clock. */
+  /** Time for waits, for tests. The system's by default. Leases and retention follow the server's clock. */
   clock?: Clock
   /** Randomness, for tests. The system's by default. */
   random?: Random
@@ -150,7 +150,7 @@ function requireCollection<Session extends MongoSession>(collection: unknown): M
     typeof given.db.client?.startSession === 'function'
   if (fits) return given as MongoCollection<Session>
   throw new OptionError(
-    `collection: expected a Collection of the package mongodb, version 7, received ${received(collection)}; ` +
+    `collection: expected a Collection of the package mongodb 7, received ${received(collection)}; ` +
       `give client.db().collection('oncemq'), or { url } and the store connects itself`,
   )
 }

@@ -25,7 +25,8 @@ import {
 // A record may change between the update that leaves it alone and the find that says why, and rarely twice.
 const ROUNDS_MAX = 6
 
-// A command is one document, of 16 MiB at most, of which an entry takes less than a kilobyte beside its result.
+// A command is one document, of 16 MiB at most, of which an entry takes less than a kilobyte beside its
+// result.
 const PART_BYTES_MAX = 8_388_608
 
 // To take a record over takes milliseconds, unless a transaction holds it; then it is asked for again.

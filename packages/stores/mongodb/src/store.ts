@@ -174,7 +174,7 @@ export class MongoStore<Session extends MongoSession = MongoSession> implements 
 function noTransactions(collection: MongoCollection): StoreError {
   return new StoreError(
     'ONCEMQ_STORE_REFUSED',
-    `MongoStore: expected ${nameOf(collection)} on a replica set, received a standalone server, which has no ` +
-      `transactions; start mongod with --replSet and run rs.initiate(), or use strategy 'lease'`,
+    `MongoStore: expected ${nameOf(collection)} on a replica set, received a standalone server, which ` +
+      `has no transactions; start mongod with --replSet and run rs.initiate(), or use strategy 'lease'`,
   )
 }

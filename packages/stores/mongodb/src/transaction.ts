@@ -20,8 +20,8 @@ export interface TransactionHome<Session extends MongoSession> {
 /**
  * Runs `work` in a transaction of a session of its own, completes in it, and commits both or neither.
  *
- * The completion comes last and touches the record only then: the server keeps other writes of a record that a
- * transaction has touched waiting, and a batch of claims with them.
+ * The completion comes last and touches the record only then: the server keeps other writes of a record
+ * that a transaction has touched waiting, and a batch of claims with them.
  */
 export async function commitTogether<Session extends MongoSession>(
   home: TransactionHome<Session>,
@@ -70,8 +70,8 @@ async function complete<Session extends MongoSession>(
 }
 
 /**
- * A commit may be asked for again: the server answers what became of the first. That is worth its time, since an
- * open transaction holds the record until the server ends it, after a minute by default.
+ * A commit may be asked for again: the server answers what became of the first. That is worth its time,
+ * since an open transaction holds the record until the server ends it, after a minute by default.
  */
 async function commit<Session extends MongoSession>(
   { collection, clock, random, timeoutMs }: TransactionHome<Session>,
@@ -91,7 +91,7 @@ async function commit<Session extends MongoSession>(
   }
 }
 
-/** The driver makes a new object for each transaction; a handler that has ended ours may have begun another. */
+/** The driver makes an object of each transaction; a handler that has ended ours may have begun another. */
 function requireSameTransaction(session: MongoSession, ours: unknown): void {
   if (session.inTransaction() && transactionOf(session) === ours) return
   throw new StoreError(

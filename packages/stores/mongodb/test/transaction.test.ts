@@ -78,7 +78,7 @@ describeService('mongodb-6', failing, (server) => {
   })
 
   describe('conflicts', () => {
-    test('of two handlers that write one document one is to be run again, also if it wraps the error', async () => {
+    test('of two handlers that write one document one is to be run again, error wrapped or not', async () => {
       const claims = [await granted(), await granted()]
       const accounts = collection(`${name}_accounts`)
       await accounts.insertOne({ _id: 'alice' as never, cents: 100 })
@@ -107,7 +107,7 @@ describeService('mongodb-6', failing, (server) => {
       expect(await accounts.findOne()).toMatchObject({ cents: 90 })
     })
 
-    test('a renewal while the handler runs is a conflict that says so, and the next run commits', async () => {
+    test('a renewal while the handler runs is a conflict that says so; the next run commits', async () => {
       const claim = await granted()
       const { id, claimId } = claim
       const outcome = store.transaction(async (tx) => {
