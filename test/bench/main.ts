@@ -36,7 +36,10 @@ async function main(): Promise<void> {
 
 function readSettings(): Settings | undefined {
   try {
-    const settings = settingsOf(process.argv.slice(2))
+    const settings = settingsOf(
+      process.argv.slice(2),
+      benchStores.map(({ name }) => name),
+    )
     if (settings !== 'help') return settings
     console.log(usage)
   } catch (error) {

@@ -24,7 +24,7 @@ export const usage = `npm run bench -- [--suite store|consumer|filled] [--store 
   --json         also writes the rows to FILE`
 
 /** @throws Error that says which argument is wrong. */
-export function settingsOf(args: readonly string[]): Settings | 'help' {
+export function settingsOf(args: readonly string[], storeNames: readonly string[]): Settings | 'help' {
   const { values } = parseArgs({
     args: [...args],
     options: {
@@ -40,14 +40,20 @@ export function settingsOf(args: readonly string[]): Settings | 'help' {
   })
   if (values.help) return 'help'
   return {
-    suites: values.suite,
-    stores: values.store,
+    suites: names('--suite', values.suite, ['store', 'filled', 'consumer']),
+    stores: names('--store', values.store, storeNames),
     rounds: count('--rounds', values.rounds),
     durationMs: count('--duration-ms', values['duration-ms']),
     messages: count('--messages', values.messages),
     keys: count('--keys', values.keys),
     json: values.json,
   }
+}
+
+function names(option: string, given: readonly string[], known: readonly string[]): readonly string[] {
+  const unknown = given.find((name) => !known.includes(name))
+  if (unknown === undefined) return given
+  throw new Error(`${option}: expected one of ${known.join(', ')}, received '${unknown}'`)
 }
 
 function count(name: string, text: string): number {

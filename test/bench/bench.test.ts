@@ -1,0 +1,80 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { describeService } from '@oncemq/test-services/vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { median } from './measure.ts'
+
+const run = promisify(execFile)
+const main = join(import.meta.dirname, 'main.ts')
+
+function bench(...args: string[]): Promise<{ stdout: string }> {
+  return run(process.execPath, ['--conditions=@oncemq/source', main, ...args])
+}
+
+let folder: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'oncemq-bench-test-'))
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+async function rowsOf(...args: string[]): Promise<Record<string, unknown>[]> {
+  const file = join(folder, 'rows.json')
+  await bench('--rounds', '1', '--json', file, ...args)
+  return JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>[]
+}
+
+test('a store alone: naive and batched at each number in flight, with ratios and raw figures', async () => {
+  const rows = await rowsOf('--suite', 'store', '--store', 'memory', '--duration-ms', '20')
+  expect(rows.map(({ variant, inFlight }) => `${String(variant)} ${String(inFlight)}`)).toEqual(
+    [1, 16, 64, 256, 1024].flatMap((inFlight) => [`naive ${inFlight}`, `oncemq ${inFlight}`]),
+  )
+  expect(Object.keys(rows[0] ?? {})).toEqual([
+    'suite',
+    'broker',
+    'store',
+    'inFlight',
+    'variant',
+    'perSecond',
+    'ratioToNaive',
+    'ratioToRaw',
+    'ratioToEmpty',
+    'clientCpuMicros',
+  ])
+  expect(rows.every(({ perSecond }) => Number(perSecond) > 0)).toBe(true)
+})
+
+test('a full store stands against an empty one', async () => {
+  const rows = await rowsOf('--suite', 'filled', '--store', 'sqlite', '--keys', '2000', '--duration-ms', '20')
+  expect(rows.map(({ variant, ratioToEmpty }) => [variant, Number(ratioToEmpty) > 0])).toEqual([
+    ['empty', true],
+    ['filled', true],
+  ])
+})
+
+test.each([
+  ['--rounds', 'many', "--rounds: expected a whole number above 0, received 'many'"],
+  ['--store', 'oracle', "received 'oracle'"],
+  ['--suite', 'all', "--suite: expected one of store, filled, consumer, received 'all'"],
+])('a wrong argument is told, without a stack trace: %s %s', async (option, value, message) => {
+  const failure = await bench(option, value).then(
+    () => undefined,
+    (error: { code: number; stderr: string }) => error,
+  )
+  expect(failure?.code).toBe(2)
+  expect(failure?.stderr).toContain(message)
+  expect(failure?.stderr).not.toContain('    at ')
+})
+
+test('the median of an even number of runs lies between the two in the middle', () => {
+  expect([median([3, 1, 2]), median([4, 1, 2, 3])]).toEqual([2, 2.5])
+})
+
+describeService('rabbitmq-4.0', () => {
+  test('the whole consumer leaves nothing in its queue, in each variant', async () => {
+    const rows = await rowsOf('--suite', 'consumer', '--store', 'memory', '--messages', '200')
+    expect(rows.map(({ variant }) => variant)).toEqual(Array(3).fill(['raw', 'naive', 'oncemq']).flat())
+  })
+})

@@ -1,0 +1,44 @@
+import { RedisStore } from '@oncemq/redis'
+import { service } from '@oncemq/test-services'
+import { Cluster, Redis } from 'ioredis'
+import type { BenchStore } from './bench-store.ts'
+
+const LEASE_MS = 30_000
+const RETENTION_MS = 86_400_000
+
+/** Both with ioredis, each with a connection of its own, and an append-only file that is synced each second. */
+export const redis: BenchStore = {
+  name: 'redis',
+  async open() {
+    const server = await service('redis-8', { own: true })
+    return opened(server, () => new Redis(server.url))
+  },
+}
+
+/** Three masters. */
+export const redisCluster: BenchStore = {
+  name: 'redis-cluster',
+  async open() {
+    const server = await service('redis-cluster', { own: true })
+    const { hostname, port } = new URL(server.url)
+    return opened(server, () => new Cluster([{ host: hostname, port: Number(port) }]))
+  },
+}
+
+function opened(server: { close(): Promise<void> }, connect: () => Redis | Cluster) {
+  const [mine, theirs] = [connect(), connect()]
+  return {
+    store: new RedisStore({ client: mine }),
+    naive: {
+      async handle(key: string) {
+        await theirs.set(key, 'running', 'PX', LEASE_MS, 'NX')
+        await theirs.set(key, 'done', 'PX', RETENTION_MS)
+      },
+    },
+    async close() {
+      mine.disconnect()
+      theirs.disconnect()
+      await server.close()
+    },
+  }
+}
