@@ -7,4 +7,13 @@ import { redis, redisCluster } from './redis.ts'
 import { sqlite } from './sqlite.ts'
 
 /** Every store that is measured. */
-export const benchStores: readonly BenchStore[] = [memory, sqlite, mongodb, postgres, mysql8, mariadb, redis, redisCluster]
+export const benchStores: readonly BenchStore[] = [
+  memory,
+  sqlite,
+  mongodb,
+  postgres,
+  mysql8,
+  mariadb,
+  redis,
+  redisCluster,
+]
