@@ -9,12 +9,23 @@ export interface Finished {
   readonly stderr: string
 }
 
+export interface RunOptions {
+  readonly args?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+  /** Ends it, when the test has run out of time. */
+  readonly signal?: AbortSignal
+}
+
 /** Runs an example as its reader would: in its own folder, by its own main file. */
-export function runExample(name: string, env: Readonly<Record<string, string>> = {}): Promise<Finished> {
-  const child = spawn(process.execPath, ['--conditions=@oncemq/source', 'main.ts'], {
+export function runExample(
+  name: string,
+  { args = [], env = {}, signal }: RunOptions = {},
+): Promise<Finished> {
+  const child = spawn(process.execPath, ['--conditions=@oncemq/source', 'main.ts', ...args], {
     cwd: `${EXAMPLES}/${name}`,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    ...(signal && { signal }),
   })
   return new Promise((resolve, reject) => {
     let [stdout, stderr] = ['', '']
