@@ -1,0 +1,32 @@
+// The money is there to the cent, on every store with transactions, whoever is killed meanwhile.
+import { expect, test } from 'vitest'
+import { describeService } from '../services/client/describe-service.ts'
+import { EXAMPLES, runExample } from './run-example.ts'
+
+const TEST_MS = 60_000
+
+const STORES = [
+  ['postgres', 'postgres-18', 'ONCEMQ_POSTGRES_URL', []],
+  ['mysql', 'mysql-8.0', 'ONCEMQ_MYSQL_URL', []],
+  // The server ends the transactions of killed workers after this, and not after a minute.
+  ['mongodb', 'mongodb-6', 'ONCEMQ_MONGODB_URL', ['--setParameter', 'transactionLifetimeLimitSeconds=2']],
+] as const
+
+function transfersOn(store: string, env: Record<string, string>): void {
+  test(store, { timeout: TEST_MS }, async ({ signal }) => {
+    const options = { args: ['--store', store], env, signal }
+    const { code, stdout, stderr } = await runExample('money-transfers', options)
+    // All that it says there; a failure tells the seed by it.
+    expect(stderr).toMatch(/^seed \d+: .*\n$/)
+    await expect(stdout, stderr).toMatchFileSnapshot(`${EXAMPLES}/money-transfers/output.txt`)
+    expect(code, stderr).toBe(0)
+  })
+}
+
+describeService('rabbitmq-4.0', (rabbitmq) => {
+  const env = { ONCEMQ_RABBITMQ_URL: rabbitmq.url }
+  transfersOn('sqlite', env)
+  for (const [store, name, variable, args] of STORES) {
+    describeService(name, { args }, (server) => transfersOn(store, { ...env, [variable]: server.url }))
+  }
+})
