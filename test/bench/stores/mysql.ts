@@ -20,7 +20,9 @@ function bench(name: string, server: 'mysql-8.0' | 'mariadb-11.8', args: readonl
         store: new MysqlStore({ pool }),
         naive: {
           async handle(key) {
-            await pool.query('INSERT INTO messages VALUES (?, FALSE) ON DUPLICATE KEY UPDATE done = done', [key])
+            await pool.query('INSERT INTO messages VALUES (?, FALSE) ON DUPLICATE KEY UPDATE done = done', [
+              key,
+            ])
             await pool.query('UPDATE messages SET done = TRUE WHERE id = ?', [key])
           },
         },

@@ -1,5 +1,7 @@
+import type { ClaimAnswer } from '@oncemq/core'
 import { MysqlStore } from '@oncemq/mysql'
 import { describeService } from '@oncemq/test-services/vitest'
+import type { PoolConnection } from 'mysql2/promise'
 import { afterAll, expect, test } from 'vitest'
 import { databaseOf } from './database.ts'
 import { claimsOf, completionOf, newHex } from './requests.ts'
@@ -49,20 +51,46 @@ describeService('mysql-8.0', (server) => {
     await store.close()
   })
 
-  test('neither waits for a claim that is under way nor takes its record', async () => {
-    const store = storeAt('undisturbed', newHex())
-    await store.open()
+  test('leaves alone what is claimed again between its look and its removal', async () => {
+    const other = storeAt('undisturbed', newHex())
+    await other.open()
     const claims = claimsOf(20)
-    await store.claim(claims)
-    await store.update(claims.map((claim) => ({ ...completionOf(claim), retentionMs: 1 })))
-    // A sweep that begins now sees expired records, and finds them claimed again when it comes to remove them.
-    const rivals = claims.map(({ id }) => ({ ...claimsOf(1)[0], id }) as ReturnType<typeof claimsOf>[0])
+    await other.claim(claims)
+    await other.update(claims.map((claim) => ({ ...completionOf(claim), retentionMs: 1 })))
+    const rivals = claimsOf(20).map((claim, at) => ({ ...claim, id: claims[at]?.id ?? '' }))
+    let answers: readonly ClaimAnswer[] = []
+    const store = new MysqlStore({
+      table: 'undisturbed',
+      pool: poolBefore(async (sql) => {
+        if (sql.startsWith('DELETE')) answers = await other.claim(rivals)
+      }),
+    })
+    await store.open()
     await expect
-      .poll(async () => (await store.inspect([rivals[0]?.id ?? '']))[0]?.expiresInMs)
-      .toBeLessThanOrEqual(0)
-    const [answers] = await Promise.all([store.claim(rivals), store.sweep(20), store.sweep(20)])
-    expect(answers.every(({ status }) => status === 'granted')).toBe(true)
-    expect(await store.update(rivals.map(completionOf))).toEqual(rivals.map(() => 'ok'))
+      .poll(async () =>
+        (await other.inspect(claims.map(({ id }) => id))).every((record) => (record?.expiresInMs ?? 1) <= 0),
+      )
+      .toBe(true)
+    expect(await store.sweep(100)).toBe(0)
+    expect(answers.map(({ status }) => status)).toEqual(rivals.map(() => 'granted'))
+    expect(await other.update(rivals.map(completionOf))).toEqual(rivals.map(() => 'ok'))
     await store.close()
+    await other.close()
   })
+
+  /** The pool, with something done before each statement. */
+  function poolBefore(act: (sql: string) => Promise<void>) {
+    return {
+      async getConnection(): Promise<PoolConnection> {
+        const connection = await pool.getConnection()
+        const query = connection.query.bind(connection) as (given: { sql: string }) => Promise<unknown>
+        return Object.assign(connection, {
+          async query(given: { sql: string }) {
+            await act(given.sql)
+            return query(given)
+          },
+        }) as PoolConnection
+      },
+    }
+  }
 })
