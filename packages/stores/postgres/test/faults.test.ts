@@ -105,12 +105,12 @@ describeService('postgres-18', { own: true }, (server) => {
   test('a call that gets no answer ends in time and leaves no connection behind', async () => {
     const proxy = await FaultProxy.open(server.url)
     ends.push(() => proxy.close())
-    const store = new PostgresStore({ url: proxy.url, table: 'swallowed', timeoutMs: 200 })
+    const store = new PostgresStore({ url: proxy.url, table: 'swallowed', timeoutMs: 100 })
     await store.open()
     proxy.swallowReplies()
     const batch = claimsOf(3)
     const failure = { code: 'ONCEMQ_STORE_UNAVAILABLE', retryable: true }
-    for (let call = 0; call < 20; call += 1) await expect(store.claim(batch)).rejects.toMatchObject(failure)
+    for (let call = 0; call < 12; call += 1) await expect(store.claim(batch)).rejects.toMatchObject(failure)
     await expect.poll(() => proxy.connections, BOUND).toBe(0)
     proxy.resume()
     expect(await store.claim(batch)).toEqual(batch.map(() => ({ status: 'granted', epoch: 1, attempt: 1 })))
