@@ -4,6 +4,16 @@ import type { Deduplicator } from '@oncemq/core'
 export interface BrokerSuiteOptions {
   /** Makes what one case works with: a queue or topic of its own that is empty. The suite closes it. */
   open(context: BrokerOpenContext): Promise<BrokerBench>
+  /**
+   * How long a case waits for what must come before it fails. Milliseconds.
+   * @default 20000
+   */
+  readonly waitMs?: number
+  /**
+   * How long a case watches for what must not come: longer than the broker takes to deliver. Milliseconds.
+   * @default 300
+   */
+  readonly quietMs?: number
 }
 
 export interface BrokerOpenContext {

@@ -4,15 +4,20 @@ import type { BrokerContext, SuiteDedupOptions } from './context.ts'
 import type { BrokerSuiteOptions, ConsumeRequest, SuiteConsumer, SuiteDelivery } from './options.ts'
 import type { BrokerCase } from './property.ts'
 import { SuiteStore } from './suite-store.ts'
+import { type Latch, newLatch, waiting } from './waiting.ts'
 
 const CONCURRENCY = 10
+const WAIT_MS = 20_000
+const QUIET_MS = 300
 /** Retries soon, waits for busy keys soon: so that cases are quick. */
 const QUICK = { leaseMs: 5000, outageHoldMs: 200, busyWaitMs: 5000, sweepEveryMs: 0 }
 
 /** Runs one case on a bench of its own, and closes what it opened. Never skips. */
 export async function runBrokerCase(options: BrokerSuiteOptions, testCase: BrokerCase): Promise<undefined> {
+  const { waitMs = WAIT_MS, quietMs = QUIET_MS } = options
   const bench = await options.open({ namespace: newNamespace(testCase.name) })
   const [dedups, consumers, seen]: [Deduplicator[], SuiteConsumer[], SuiteDelivery[]] = [[], [], []]
+  const latches: Latch[] = []
   const store = new SuiteStore()
   const deduplicator = (given: Partial<SuiteDedupOptions> = {}): Deduplicator => {
     const dedup = createDeduplicator({ store, consumerGroup: 'suite', ...QUICK, ...given })
@@ -20,10 +25,16 @@ export async function runBrokerCase(options: BrokerSuiteOptions, testCase: Broke
     return dedup
   }
   const context: BrokerContext = {
+    ...waiting(waitMs, quietMs),
     bench,
     store,
     seen,
     deduplicator,
+    latch() {
+      const latch = newLatch()
+      latches.push(latch)
+      return latch
+    },
     async consume(request) {
       const defaults: Omit<ConsumeRequest, 'dedup'> = {
         concurrency: CONCURRENCY,
@@ -49,6 +60,7 @@ export async function runBrokerCase(options: BrokerSuiteOptions, testCase: Broke
   } finally {
     store.isDown = false
     store.letGo()
+    for (const latch of latches) latch.open()
     await Promise.allSettled(consumers.map((consumer) => consumer.close()))
     await Promise.allSettled(dedups.map((dedup) => dedup.close({ timeoutMs: 500 })))
     await bench.close()

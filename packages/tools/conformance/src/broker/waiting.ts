@@ -1,21 +1,26 @@
 import assert from 'node:assert/strict'
 
-const WAIT_MS = 20_000
 const LOOK_EVERY_MS = 10
-const QUIET_MS = 300
 
-/** Waits until `look` answers true. Rejects, saying for what it waited, when it does not in time. */
-export async function until(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
-  const endMs = performance.now() + WAIT_MS
-  while (!(await look())) {
-    assert.ok(performance.now() < endMs, `expected within ${WAIT_MS} ms: ${what}`)
-    await pass(LOOK_EVERY_MS)
-  }
+/** How a case waits: for what must come, and for what must not. */
+export interface Waiting {
+  /** Waits until `look` answers true. Rejects, saying for what it waited, when it does not in time. */
+  readonly until: (what: string, look: () => boolean | Promise<boolean>) => Promise<void>
+  /** Lets pass what may still come, to show that nothing does. */
+  readonly quiet: () => Promise<void>
 }
 
-/** Lets pass what may still come, to show that nothing does. */
-export async function quiet(): Promise<void> {
-  await pass(QUIET_MS)
+export function waiting(waitMs: number, quietMs: number): Waiting {
+  return {
+    async until(what, look) {
+      const endMs = performance.now() + waitMs
+      while (!(await look())) {
+        assert.ok(performance.now() < endMs, `expected within ${waitMs} ms: ${what}`)
+        await pass(LOOK_EVERY_MS)
+      }
+    },
+    quiet: () => pass(quietMs),
+  }
 }
 
 /** What one side waits for and the other side gives. */
@@ -24,7 +29,7 @@ export interface Latch {
   open(): void
 }
 
-export function latch(): Latch {
+export function newLatch(): Latch {
   let open = (): void => undefined
   const opened = new Promise<void>((resolve) => (open = resolve))
   return { opened, open: () => open() }

@@ -1,12 +1,11 @@
 import type { BrokerProperty } from '../property.ts'
-import { latch, quiet, until } from '../waiting.ts'
 
 export const acks: BrokerProperty = {
   name: 'acks',
   cases: [
     {
       name: 'a message is acked only after its key is done',
-      async run({ bench, store, seen, send, consume, deduplicator }) {
+      async run({ bench, store, seen, send, consume, deduplicator, until, quiet }) {
         const dedup = deduplicator()
         await dedup.open()
         store.hold()
@@ -21,7 +20,7 @@ export const acks: BrokerProperty = {
     },
     {
       name: 'a message whose handler runs is not acked yet',
-      async run({ bench, send, consume }) {
+      async run({ bench, send, consume, until, quiet, latch }) {
         const finish = latch()
         let starts = 0
         const consumer = await consume({

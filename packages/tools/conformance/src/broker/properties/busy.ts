@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
 import type { BrokerProperty } from '../property.ts'
-import { quiet, until } from '../waiting.ts'
 
 export const busy: BrokerProperty = {
   name: 'busy',
   cases: [
     {
       name: 'a key that runs elsewhere is not handled beside it, and is acked unseen when it is done there',
-      async run({ bench, seen, send, consume, deduplicator }) {
+      async run({ bench, seen, send, consume, deduplicator, until, quiet }) {
         const elsewhere = await deduplicator().claim({ key: 'a' })
         assert.equal(elsewhere.status, 'granted')
         const consumer = await consume({})
@@ -33,7 +32,7 @@ export const busy: BrokerProperty = {
     },
     {
       name: 'a key that is given back elsewhere is handled here',
-      async run({ bench, seen, send, consume, deduplicator }) {
+      async run({ bench, seen, send, consume, deduplicator, until, quiet }) {
         const elsewhere = await deduplicator().claim({ key: 'a' })
         const consumer = await consume({})
         await send('a')
@@ -48,9 +47,9 @@ export const busy: BrokerProperty = {
     },
     {
       name: 'what is busy past the waiting bound comes again later and is lost by no one',
-      async run({ bench, seen, send, consume, deduplicator }) {
+      async run({ bench, seen, send, consume, deduplicator, until, quiet }) {
         const elsewhere = await deduplicator({ leaseMs: 1000 }).claim({ key: 'a' })
-        const dedup = deduplicator({ busyWaitMs: 50 })
+        const dedup = deduplicator({ busyWaitMs: 10 })
         const consumer = await consume({ dedup })
         await send('a')
         await until('a is given back', () => dedup.counts().busy >= 1)

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
 import type { BrokerProperty } from '../property.ts'
-import { latch, quiet, until } from '../waiting.ts'
 
 export const closing: BrokerProperty = {
   name: 'closing',
   cases: [
     {
       name: 'close waits for the handlers that run and acks them; what did not start stays',
-      async run({ bench, send, consume }) {
+      async run({ bench, send, consume, until, quiet, latch }) {
         const finish = latch()
         let [starts, ends, isClosed] = [0, 0, false]
         const consumer = await consume({
@@ -31,7 +30,7 @@ export const closing: BrokerProperty = {
     },
     {
       name: 'close may be called twice, and a new consumer goes on where the old one stopped',
-      async run({ bench, seen, send, consume }) {
+      async run({ bench, seen, send, consume, until, quiet }) {
         const first = await consume({})
         await send('a')
         await until('a is handled', () => seen.length === 1)

@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict'
 import { PermanentError } from '@oncemq/core'
 import type { BrokerProperty } from '../property.ts'
-import { quiet, until } from '../waiting.ts'
 
 export const failure: BrokerProperty = {
   name: 'failure',
   cases: [
     {
       name: 'a handler that throws is started again, counts its attempts, and is acked when it succeeds',
-      async run({ bench, consume, send }) {
+      async run({ bench, consume, send, until, quiet }) {
         const attempts: number[] = []
         const consumer = await consume({
           async handler({ attempt }) {
@@ -28,7 +27,7 @@ export const failure: BrokerProperty = {
     },
     {
       name: 'a PermanentError dead-letters the message at once and frees its key for a replay',
-      async run({ bench, consume, send }) {
+      async run({ bench, consume, send, until, quiet }) {
         const bodies: string[] = []
         const consumer = await consume({
           async handler({ body }) {
@@ -49,7 +48,7 @@ export const failure: BrokerProperty = {
     },
     {
       name: 'a message is dead-lettered when its attempts are used up',
-      async run({ bench, consume, send, deduplicator }) {
+      async run({ bench, consume, send, deduplicator, until, quiet }) {
         let starts = 0
         const consumer = await consume({
           dedup: deduplicator({ attemptsMax: 2 }),

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
 import type { BrokerProperty } from '../property.ts'
-import { quiet, until } from '../waiting.ts'
 
 export const keys: BrokerProperty = {
   name: 'keys',
   cases: [
     {
       name: 'messages without a key are all handled, without protection',
-      async run({ bench, seen, consume }) {
+      async run({ bench, seen, consume, until, quiet }) {
         const consumer = await consume({})
         for (const body of ['x', 'x', 'y']) await bench.send({ key: undefined, body })
         await until('all three are handled', () => seen.length === 3)
@@ -23,7 +22,7 @@ export const keys: BrokerProperty = {
     },
     {
       name: "with missingKey 'reject' a message without a key is dead-lettered whole, unseen",
-      async run({ bench, seen, send, consume, deduplicator }) {
+      async run({ bench, seen, send, consume, deduplicator, until }) {
         const consumer = await consume({ dedup: deduplicator({ missingKey: 'reject' }) })
         await bench.send({ key: undefined, body: 'the body' })
         await send('a')
@@ -40,7 +39,7 @@ export const keys: BrokerProperty = {
     },
     {
       name: "with missingKey 'hash' the same payload is handled once",
-      async run({ bench, seen, consume, deduplicator }) {
+      async run({ bench, seen, consume, deduplicator, until, quiet }) {
         const consumer = await consume({ dedup: deduplicator({ missingKey: 'hash' }) })
         for (const body of ['x', 'x', 'y']) await bench.send({ key: undefined, body })
         await until('both are handled', () => seen.length === 2)
@@ -55,7 +54,7 @@ export const keys: BrokerProperty = {
     },
     {
       name: 'a key that comes again with another payload is dead-lettered, unseen',
-      async run({ bench, seen, send, consume, deduplicator }) {
+      async run({ bench, seen, send, consume, deduplicator, until }) {
         await consume({ dedup: deduplicator({ fingerprint: true }) })
         await send('a=first')
         await until('the first is handled', () => seen.length === 1)

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
 import type { BrokerProperty } from '../property.ts'
-import { quiet, until } from '../waiting.ts'
 
 export const once: BrokerProperty = {
   name: 'once',
   cases: [
     {
       name: 'a message is handled once, and its duplicates are acked unseen',
-      async run({ bench, seen, send, consume }) {
+      async run({ bench, seen, send, consume, until, quiet }) {
         const consumer = await consume({})
         await send('a', 'b', 'a', 'a', 'c', 'b')
         await until('a, b and c are handled', () => seen.length === 3)
@@ -19,7 +18,7 @@ export const once: BrokerProperty = {
     },
     {
       name: 'a duplicate that comes when its key is long done is acked unseen',
-      async run({ bench, seen, send, consume, deduplicator }) {
+      async run({ bench, seen, send, consume, deduplicator, until, quiet }) {
         const consumer = await consume({ dedup: deduplicator({ recentMax: 0 }) })
         await send('a')
         await until('a is handled', () => seen.length === 1)
@@ -36,7 +35,7 @@ export const once: BrokerProperty = {
     },
     {
       name: 'two processes of one group handle each key once between them',
-      async run({ bench, seen, send, consume, deduplicator }) {
+      async run({ bench, seen, send, consume, deduplicator, until, quiet }) {
         const consumers = [await consume({}), await consume({ dedup: deduplicator() })]
         const keys = Array.from({ length: 30 }, (_, position) => `k${position}`)
         await send(...keys.flatMap((key) => [key, key]))
@@ -49,7 +48,7 @@ export const once: BrokerProperty = {
     },
     {
       name: 'the handler is told its key, epoch and attempt, and a signal that is not aborted',
-      async run({ seen, send, consume }) {
+      async run({ seen, send, consume, until }) {
         await consume({})
         await send('a=the body')
         await until('a is handled', () => seen.length === 1)

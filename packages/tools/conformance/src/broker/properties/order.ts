@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
 import type { BrokerProperty } from '../property.ts'
-import { until } from '../waiting.ts'
 
 export const order: BrokerProperty = {
   name: 'order',
   cases: [
     {
       name: 'handlers of granted messages start in the order in which the messages were sent',
-      async run({ seen, send, consume }) {
+      async run({ seen, send, consume, until }) {
         const keys = Array.from({ length: 40 }, (_, position) => `k${position}`)
         await send(
           ...keys.flatMap((key, position) => (position % 3 === 2 ? [key, keys[position - 2] ?? key] : [key])),

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
 import type { BrokerProperty } from '../property.ts'
-import { quiet, until } from '../waiting.ts'
 
 export const outage: BrokerProperty = {
   name: 'outage',
   cases: [
     {
       name: 'while the store is down nothing is handled, and afterwards everything is, once',
-      async run({ bench, store, seen, send, consume }) {
+      async run({ bench, store, seen, send, consume, until, quiet }) {
         const consumer = await consume({})
         await send('before')
         await until('the one before is handled', () => seen.length === 1)
@@ -27,7 +26,7 @@ export const outage: BrokerProperty = {
     },
     {
       name: 'a consumer that is closed while the store is down loses nothing',
-      async run({ bench, store, seen, send, consume }) {
+      async run({ bench, store, seen, send, consume, until, quiet }) {
         const consumer = await consume({})
         await send('before')
         await until('the one before is handled', () => seen.length === 1)

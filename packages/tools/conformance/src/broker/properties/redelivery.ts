@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
 import type { BrokerProperty } from '../property.ts'
-import { latch, quiet, until } from '../waiting.ts'
 
 export const redelivery: BrokerProperty = {
   name: 'redelivery',
   cases: [
     {
       name: 'the redelivery of a message whose handler outlives its connection does not run beside it',
-      async run({ bench, seen, send, consume, deduplicator }) {
+      async run({ bench, seen, send, consume, deduplicator, until, quiet, latch }) {
         const [dedup, finish] = [deduplicator(), latch()]
         let starts = 0
         const first = await consume({
@@ -38,7 +37,7 @@ export const redelivery: BrokerProperty = {
     },
     {
       name: 'the redelivery of a message that was done but not acked is acked unseen',
-      async run({ bench, store, seen, send, consume, deduplicator }) {
+      async run({ bench, store, seen, send, consume, deduplicator, until, quiet }) {
         const dedup = deduplicator()
         await dedup.open()
         store.hold()
