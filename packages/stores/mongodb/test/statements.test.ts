@@ -50,6 +50,27 @@ describeService('mongodb-6', (server) => {
     expect(await labelsOf(ids)).toEqual(EXPRESSIONS.toReversed())
   })
 
+  test("an upsert that fails as a rival's came first finds the rival's record", async () => {
+    const [claim, rival] = [claimOf(), claimOf()]
+    const real = collection(name)
+    let meets = true
+    const command = async (document: object, options?: object): Promise<object> => {
+      if (!('update' in document) || !meets) return real.db.command(document, options)
+      meets = false
+      await store.claim([{ ...rival, id: claim.id }])
+      return { ok: 1, n: 0, writeErrors: [{ index: 0, code: 11_000, errmsg: 'E11000 duplicate key' }] }
+    }
+    const { collectionName, db } = real
+    const { databaseName, client } = db
+    const find = (filter: object, options?: object) => real.find(filter, options)
+    const other = new MongoStore({
+      collection: { collectionName, find, db: { databaseName, client, command } },
+    })
+    await other.open()
+    expect((await other.claim([claim]))[0]).toMatchObject({ status: 'busy', epoch: 1 })
+    expect(meets).toBe(false)
+  })
+
   test('an id is 16 bytes, whatever the client makes of bytes and numbers', async () => {
     const odd = { promoteBuffers: false, promoteValues: false, useBigInt64: true, ignoreUndefined: true }
     const { db, collectionName } = collection(name)
