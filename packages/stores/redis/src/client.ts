@@ -103,7 +103,11 @@ function ioredisCluster(cluster: IoredisCluster): Commands {
   return {
     isCluster: true,
     ...ioredisScripts(cluster),
-    servers: async () => cluster.nodes('master').map(ioredisQuestions),
+    async servers() {
+      // It knows its nodes only when it is connected, which it is not before it answers something.
+      await cluster.eval('return 1', 0)
+      return cluster.nodes('master').map(ioredisQuestions)
+    },
   }
 }
 

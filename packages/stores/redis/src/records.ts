@@ -155,14 +155,14 @@ export class Records {
   ): readonly Part<Entry>[] {
     const { isCluster } = this.#connection.commands
     const parts = new Map<string, Part<Entry>>()
-    for (const [position, entry] of entries.entries()) {
+    entries.forEach((entry, position) => {
       const step = stepOf(entry)
       const shared = step.shared(entry)
       const name = `${step.script.sha1} ${shared.join()} ${isCluster ? tagOf(ids[position] as string) : ''}`
       const part = parts.get(name)
       if (part === undefined) parts.set(name, { step, shared, positions: [position] })
       else part.positions.push(position)
-    }
+    })
     return [...parts.values()]
   }
 }

@@ -73,7 +73,8 @@ function isDurable({ info, appendfsync }: ServerSettings): boolean {
 }
 
 function eviction(policy: string | undefined): Finding | undefined {
-  if (policy === undefined || policy === 'noeviction') return undefined
+  if (policy === undefined) return hidden
+  if (policy === 'noeviction') return undefined
   return {
     severity: 'error',
     code: 'redis-eviction',

@@ -40,6 +40,28 @@ describeService('redis-cluster', { own: true }, (server) => {
     expect(await lifeOf(store)).toEqual(LIFE)
   })
 
+  test.each(drivers)('$name: what is wrong with one node is found', async ({ cluster }) => {
+    const findingsOf = async (): Promise<string[]> =>
+      (await new RedisStore({ client: await cluster(server.url) }).open()).map(({ code }) => code)
+    expect(await findingsOf()).toEqual(['redis-appendfsync'])
+    await nodes[2]?.config('SET', 'maxmemory-policy', 'allkeys-lru')
+    expect((await findingsOf()).toSorted()).toEqual(['redis-appendfsync', 'redis-eviction'])
+    await nodes[2]?.config('SET', 'maxmemory-policy', 'noeviction')
+  })
+
+  test('records are durable when all nodes write to the disk first', async () => {
+    const durable = async (): Promise<boolean> => {
+      const store = new RedisStore({ client: await ioredis6.cluster(server.url) })
+      await store.open()
+      return store.guarantees.durable
+    }
+    await Promise.all(nodes.slice(1).map((node) => node.config('SET', 'appendfsync', 'always')))
+    expect(await durable()).toBe(false)
+    await nodes[0]?.config('SET', 'appendfsync', 'always')
+    expect(await durable()).toBe(true)
+    await Promise.all(nodes.map((node) => node.config('SET', 'appendfsync', 'everysec')))
+  })
+
   test('a client for one server is refused with the remedy', async () => {
     const store = new RedisStore({ url: server.url })
     const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
