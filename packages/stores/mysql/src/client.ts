@@ -14,8 +14,6 @@ export interface MysqlQuery {
 /** What the store needs of a connection of the pool of `mysql2/promise`, of any version that has it. */
 export interface MysqlConnection {
   query(query: MysqlQuery): Promise<[unknown, unknown]>
-  on(event: 'error', listener: (error: Error) => void): unknown
-  removeListener(event: 'error', listener: (error: Error) => void): unknown
   release(): void
   destroy(): void
 }
