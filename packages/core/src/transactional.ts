@@ -12,6 +12,7 @@ const TRANSACTIONS_MAX = 8
 export interface CommitSettings {
   readonly clock: Clock
   readonly random: Random
+  readonly leaseMs: number
   readonly storeTimeoutMs: number
 }
 
@@ -42,18 +43,19 @@ export async function commitTogether<Tx>(
 
 /**
  * The store's transaction, each of whose own parts has a bound, while the handler between them may take its
- * time: a server that stopped must not hold a delivery for ever.
+ * time: a server that stopped must not hold a delivery for ever. To begin may take a lease: handlers wait for
+ * their turn where a store has few connections, or one.
  */
 function transaction<Tx>(
   store: TransactionalStore<Tx>,
   work: (tx: Tx) => Promise<CompleteUpdate>,
-  { clock, storeTimeoutMs }: CommitSettings,
+  { clock, leaseMs, storeTimeoutMs }: CommitSettings,
 ): Promise<UpdateAnswer> {
   return new Promise((resolve, reject) => {
     let timer: Timer | undefined
     let givenUp: StoreError | undefined
-    const expectStore = (error: StoreError): void => {
-      timer = clock.after(storeTimeoutMs, () => reject((givenUp = error)))
+    const expectStore = (boundMs: number, error: StoreError): void => {
+      timer = clock.after(boundMs, () => reject((givenUp = error)))
     }
     const run = async (tx: Tx): Promise<CompleteUpdate> => {
       // Nobody waits for a transaction that begins so late: it is rolled back.
@@ -62,10 +64,11 @@ function transaction<Tx>(
       try {
         return await work(tx)
       } finally {
-        expectStore(new StoreError('ONCEMQ_COMMIT_UNKNOWN', silent('commit or rollback', storeTimeoutMs)))
+        const message = silent('commit or rollback', storeTimeoutMs, 'storeTimeoutMs')
+        expectStore(storeTimeoutMs, new StoreError('ONCEMQ_COMMIT_UNKNOWN', message))
       }
     }
-    expectStore(new StoreError('ONCEMQ_STORE_TIMEOUT', silent('transaction', storeTimeoutMs)))
+    expectStore(leaseMs, new StoreError('ONCEMQ_STORE_TIMEOUT', silent('transaction', leaseMs, 'leaseMs')))
     store
       .transaction(run)
       .then(resolve, reject)
@@ -73,9 +76,9 @@ function transaction<Tx>(
   })
 }
 
-function silent(what: string, storeTimeoutMs: number): string {
+function silent(what: string, boundMs: number, option: string): string {
   return (
-    `expected the ${what} within ${storeTimeoutMs} ms, received no answer; ` +
-    `look at the store's load, or raise storeTimeoutMs`
+    `expected the ${what} within ${boundMs} ms, received no answer; ` +
+    `look at the store's load, take fewer messages at a time, or raise ${option}`
   )
 }

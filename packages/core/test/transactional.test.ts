@@ -172,11 +172,21 @@ describe('a store that stopped', () => {
     store.begin = () => begin.promise
     let runs = 0
     const outcome = dedup.process({ key: 'a' }, () => void (runs += 1))
-    await elapse(clock, TIMEOUT_MS)
+    await elapse(clock, LEASE_MS)
     expect(await outcome).toMatchObject({ status: 'unavailable', error: { code: 'ONCEMQ_STORE_TIMEOUT' } })
     begin.resolve()
     await settle()
     expect([runs, store.committed]).toEqual([0, []])
+  })
+
+  test('so long as others have their turn, a handler waits for its own, longer than for an answer', async () => {
+    const { clock, dedup, store } = await setUp()
+    const begin = Promise.withResolvers<void>()
+    store.begin = () => begin.promise
+    const outcome = dedup.process({ key: 'a' }, writes('x'))
+    await elapse(clock, TIMEOUT_MS + 1)
+    begin.resolve()
+    expect((await outcome).status).toBe('completed')
   })
 
   test('in the commit: given back, and a commit that comes late does not count twice', async () => {
