@@ -3,6 +3,7 @@ import { OncemqError } from '@oncemq/core'
 import type { AmqpChannel, RawChannel } from './amqp.ts'
 import type { DedupChannelOptions } from './options.ts'
 import { dedupChannelSettings, refuseManagedChannel, requireDeduplicator } from './settings.ts'
+import { verify } from './verify.ts'
 import { WrappedChannel } from './wrapped-channel.ts'
 
 /**
@@ -30,6 +31,7 @@ export function dedupChannel<Channel extends AmqpChannel>(
   refuseTransactional(dedup)
   refuseManagedChannel(channel)
   const settings = dedupChannelSettings(options)
+  verify(dedup)
   const raw = channel as unknown as RawChannel
   const wrapped = new WrappedChannel(raw, dedup, settings)
   const understood = wrapped.methods()

@@ -12,6 +12,7 @@ import { consumeSettings } from './settings.ts'
 import { Settler } from './settler.ts'
 import type { ChannelSource } from './sources.ts'
 import { channelSource } from './sources.ts'
+import { verify } from './verify.ts'
 
 const REOPEN_BACKOFF = { firstMs: 100, factor: 2, maxMs: 5000 }
 const CLOSE_TIMEOUT_MS = 30_000
@@ -42,6 +43,7 @@ export class Consumer<Tx = undefined> {
 
   /** Opens the store and the first channel. Called by {@link consume}. */
   async start(): Promise<void> {
+    verify(this.#dedup as unknown as Deduplicator)
     await this.#openStore()
     await this.#openSession()
     void this.#stayOpen()

@@ -1,0 +1,82 @@
+import { describe, expect, test } from 'vitest'
+import type { AmqpMessage, AmqpProperties } from '../src/index.ts'
+import { cloudEvents, debeziumOutbox, header, jsonField, messageId } from '../src/index.ts'
+import { copiedProperties } from '../src/copies.ts'
+import { readKey } from '../src/message.ts'
+
+function message(properties: AmqpProperties, body = ''): AmqpMessage {
+  const fields = { deliveryTag: 1, redelivered: false, exchange: '', routingKey: 'q' }
+  return { content: Buffer.from(body), fields, properties }
+}
+
+function withHeaders(headers: Record<string, unknown>): AmqpMessage {
+  return message({ headers })
+}
+
+describe('key presets', () => {
+  test('messageId: an empty one is none', () => {
+    expect(messageId()(message({ messageId: 'a' }))).toBe('a')
+    expect(messageId()(message({ messageId: '' }))).toBe(undefined)
+    expect(messageId()(message({}))).toBe(undefined)
+  })
+
+  test('header: text or a whole number; anything else is for the core to reject', () => {
+    expect(header('x-id')(withHeaders({ 'x-id': 'a' }))).toBe('a')
+    expect(header('x-id')(withHeaders({ 'x-id': 7 }))).toBe('7')
+    expect(header('x-id')(withHeaders({ 'x-id': 7.5 }))).toBe(7.5)
+    expect(header('x-id')(withHeaders({ 'x-id': null }))).toBe(undefined)
+    expect(header('x-id')(message({}))).toBe(undefined)
+    expect(debeziumOutbox()(withHeaders({ id: 'e1' }))).toBe('e1')
+  })
+
+  test('jsonField: by path, own fields only; what is not JSON throws', () => {
+    const body = (text: string): AmqpMessage => message({}, text)
+    expect(jsonField('order.id')(body('{"order":{"id":"a"}}'))).toBe('a')
+    expect(jsonField('order.id')(body('{"order":{"id":12}}'))).toBe('12')
+    expect(jsonField('order.id')(body('{"order":null}'))).toBe(undefined)
+    expect(jsonField('constructor.name')(body('{}'))).toBe(undefined)
+    expect(() => jsonField('id')(body('not JSON'))).toThrow(SyntaxError)
+  })
+
+  test('cloudEvents: source and id together, with no two pairs alike', () => {
+    const keyOf = (source: string, id: string): unknown =>
+      cloudEvents()(withHeaders({ 'cloudEvents:source': source, 'cloudEvents:id': id }))
+    expect(keyOf('a', 'bc')).not.toBe(keyOf('ab', 'c'))
+    expect(cloudEvents()(withHeaders({ cloudEvents_source: 'a', cloudEvents_id: 'b' }))).toBe(keyOf('a', 'b'))
+    expect(cloudEvents()(withHeaders({ 'cloudEvents:id': 'b' }))).toBe(undefined)
+  })
+
+  test('a key function that throws answers what the core rejects', () => {
+    const key = readKey(() => {
+      throw new Error('mine')
+    }, message({}))
+    expect(key).toMatchObject({ code: 'ONCEMQ_KEY_INVALID', cause: { message: 'mine' } })
+  })
+})
+
+describe('the properties of a copy', () => {
+  test('are those of the message, with what would act on the copy moved to headers', () => {
+    const properties = {
+      contentType: 'text/plain',
+      deliveryMode: 2,
+      priority: 3,
+      correlationId: 'c',
+      replyTo: 'r',
+      messageId: 'm',
+      timestamp: 4,
+      type: 't',
+      appId: 'a',
+    }
+    const acting = { expiration: '5', userId: 'guest', headers: { mine: 1, CC: ['elsewhere'] } }
+    expect(copiedProperties({ ...properties, ...acting }, { added: 2 })).toEqual({
+      ...properties,
+      headers: {
+        mine: 1,
+        added: 2,
+        'x-oncemq-expiration': '5',
+        'x-oncemq-user-id': 'guest',
+        'x-oncemq-cc': ['elsewhere'],
+      },
+    })
+  })
+})
