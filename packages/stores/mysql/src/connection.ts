@@ -179,7 +179,7 @@ function close(connection: MysqlConnection): void {
   stream?.destroy?.()
 }
 
-/** A statement that was to be a transaction of its own became part of another: it must not be taken for done. */
+/** A statement that became part of an open transaction is not committed: it must not be taken for done. */
 function requireCommitted({ serverStatus = 0 }: MysqlHeader): void {
   if ((serverStatus & IN_TRANSACTION) === 0) return
   throw Object.assign(new Error('a transaction is open'), { errno: MYSQL.TRANSACTION_OPEN })

@@ -16,9 +16,9 @@ export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
 /** Options of {@link MysqlStore}: either `pool` or `url`, and what has a default. */
 export interface MysqlStoreOptions<Connection extends MysqlConnection = MysqlConnection> {
   /**
-   * A pool of `mysql2/promise`, or of `mysql2`, of yours, which the store does not close and whose sessions it
-   * leaves as they are. It needs `transactionsMax` + 2 connections, so that leases are renewed while handlers
-   * hold theirs.
+   * A pool of `mysql2/promise`, or of `mysql2`, of yours, which the store does not close and whose sessions
+   * it leaves as they are. It needs `transactionsMax` + 2 connections, so that leases are renewed while
+   * handlers hold theirs.
    */
   pool?: MysqlPool<Connection> | MysqlCallbackPool<Connection>
   /**
@@ -56,7 +56,7 @@ export interface MysqlStoreOptions<Connection extends MysqlConnection = MysqlCon
    * @default 'read committed'
    */
   isolation?: Isolation
-  /** Time for waits, for tests. The system's by default. Leases and retention follow the server's own clock. */
+  /** Time for waits, for tests. The system's by default. Leases and retention follow the server's clock. */
   clock?: Clock
   /** Randomness for tokens and for where sweeps begin, for tests. The system's by default. */
   random?: Random

@@ -7,7 +7,7 @@ import type { Statements } from './statements.ts'
 const STATE_NAMES = Object.freeze({ [FREE]: 'free', [RUNNING]: 'running', [DONE]: 'done' } as const)
 const NEW: ClaimAnswer = Object.freeze({ status: 'granted', epoch: 1, attempt: 1 })
 
-/** Statements are kept this short, so that one waits only shortly for others; a single entry may be longer. */
+/** Statements are kept this short, so that none holds up others for long; a single entry may be longer. */
 const STATEMENT_BYTES = 1024 * 1024
 /** What an entry takes in a statement beside its result and its label. */
 const ENTRY_BYTES = 300

@@ -42,8 +42,8 @@ ON DUPLICATE KEY UPDATE value = value`,
 
 /**
  * Creates the tables where they are missing, if the options allow it. Safe when several processes do it at
- * once: each statement does nothing where its work is done, and the version comes last. Where the tables exist
- * nothing is written.
+ * once: each statement does nothing where its work is done, and the version comes last. Where the tables
+ * exist nothing is written.
  * @throws StoreError `ONCEMQ_STORE_CORRUPT` when the tables are of another version.
  */
 export async function ensureSchema(

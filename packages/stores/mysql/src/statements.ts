@@ -63,8 +63,8 @@ export function statementsOf({ records, meta }: Tables, dialect: Dialect) {
 
     // -> the records there are, in any order.
     find: (ids: readonly string[]) =>
-      `SELECT id, state, claim_id, epoch, attempts, lease_until, expires_at, ${NOW_MS}, fingerprint, result, ` +
-      `CAST(label AS BINARY) FROM ${records} WHERE id IN (${ids.map(hex).join(',')})`,
+      `SELECT id, state, claim_id, epoch, attempts, lease_until, expires_at, ${NOW_MS}, fingerprint, ` +
+      `result, CAST(label AS BINARY) FROM ${records} WHERE id IN (${ids.map(hex).join(',')})`,
 
     forget: (ids: readonly string[]) => `DELETE FROM ${records} WHERE id IN (${ids.map(hex).join(',')})`,
 
@@ -131,8 +131,8 @@ function claimSql(records: string, { rowsAs }: Dialect, batch: readonly ClaimReq
   const columns = 'id, claim_id, lease_ms, expiry_ms, fingerprint, label'
   return (
     `INSERT INTO ${records} (${CLAIM_COLUMNS}) ` +
-    `SELECT id, ${RUNNING}, claim_id, 1, 1, ${NOW_MS} + lease_ms, ${NOW_MS} + expiry_ms, fingerprint, label ` +
-    `FROM ${rowsAs(rows, 'entry', columns)} ON DUPLICATE KEY UPDATE ${takeSql(records)}`
+    `SELECT id, ${RUNNING}, claim_id, 1, 1, ${NOW_MS} + lease_ms, ${NOW_MS} + expiry_ms, ` +
+    `fingerprint, label FROM ${rowsAs(rows, 'entry', columns)} ON DUPLICATE KEY UPDATE ${takeSql(records)}`
   )
 }
 

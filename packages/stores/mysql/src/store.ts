@@ -102,7 +102,8 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
   /**
    * Runs `work` with a connection on which a transaction is open. Leave START TRANSACTION, COMMIT, ROLLBACK
    * and `release` to the store, and keep statements that commit by themselves out of it (CREATE, ALTER, DROP,
-   * TRUNCATE, LOCK TABLES ...); SAVEPOINT is yours. At most `transactionsMax` run at a time, further ones wait.
+   * TRUNCATE, LOCK TABLES ...); SAVEPOINT is yours. At most `transactionsMax` run at a time, further ones
+   * wait.
    */
   async transaction(work: (tx: Connection) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
     return this.#opened().transactions.handle(work)

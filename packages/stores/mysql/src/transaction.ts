@@ -97,7 +97,7 @@ class Transaction<Connection extends MysqlConnection> {
     this.#where = where
   }
 
-  /** The first statement is refused if the pool's connection came with a transaction, which stays as it is. */
+  /** The first statement is refused if the connection came with a transaction, which is then rolled back. */
   async begin(statements: readonly string[]): Promise<void> {
     try {
       for (const statement of statements) await this.#query(statement)
@@ -177,8 +177,8 @@ function ended(cause: unknown): StoreError {
     'ONCEMQ_STORE_REFUSED',
     'MysqlStore: expected the transaction to be open when the handler returns, received it ended; leave ' +
       'COMMIT and ROLLBACK to the store, use SAVEPOINT inside, let a deadlock error through, and keep ' +
-      'statements that commit by themselves (CREATE, ALTER, TRUNCATE ...) out of handlers. What the handler ' +
-      'has committed by itself stays, and the message is not recorded as done',
+      'statements that commit by themselves (CREATE, ALTER, TRUNCATE ...) out of it. What the handler has ' +
+      'committed by itself stays, and the message is not recorded as done',
     { cause },
   )
 }

@@ -29,7 +29,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
       return children
     }
 
-    test('several processes that claim the same ids at once get each id once, without a deadlock', async () => {
+    test('processes that claim the same ids at once get each id once, without a deadlock', async () => {
       const children = await started('raced')
       const before = await deadlocks()
       for (let round = 0; round < ROUNDS; round += 1) {

@@ -36,7 +36,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
 
     const always = ['error mysql-binlog-format', 'warning mysql-flush-log', 'warning mysql-sync-binlog']
 
-    test('a server that does not wait for the disk is reported, one that cannot serve is refused', async () => {
+    test('a server that does not wait for the disk is reported', async () => {
       expect(await findings()).toEqual(always)
       const mixed = await findings({}, 'oncemq', "SET SESSION binlog_format = 'ROW'")
       expect(mixed).toEqual(always.slice(1))
@@ -75,7 +75,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
       expect(found.includes('error mysql-safe-updates')).toBe(name !== 'mysql-8.0')
     })
 
-    test('a result that the server cannot take is refused at once, and a batch of large ones is cut', async () => {
+    test('what the server cannot take is refused at once, and a batch of large results is cut', async () => {
       const pool = callbacks.createPool(server.url)
       pool.on('connection', (connection) => connection.query("SET SESSION binlog_format = 'ROW'"))
       const store = new MysqlStore({ pool, table: 'large' })
