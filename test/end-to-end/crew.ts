@@ -1,0 +1,86 @@
+import { fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { History } from './history.ts'
+import type { StoreName } from './stores.ts'
+
+const CONSUMER = fileURLToPath(new URL('consumer.ts', import.meta.url))
+
+export interface Assignment {
+  readonly store: StoreName
+  readonly storeUrl: string
+  readonly url: string
+  readonly queue: string
+  readonly historyFile: string
+}
+
+/** What a consumer is told: to stay in the middle of its n-th run from now, or to end. */
+export type Order = { readonly type: 'halt'; readonly runs: number } | { readonly type: 'stop' }
+
+interface Consumer {
+  readonly process: ChildProcess
+  readonly ready: Promise<void>
+  readonly halted: Promise<void>
+}
+
+/** The consumer processes of one test, one in each place. */
+export class Crew {
+  readonly #assignment: Assignment
+  readonly #history: History
+  #places: Consumer[] = []
+
+  constructor(assignment: Assignment) {
+    this.#assignment = assignment
+    this.#history = new History(assignment.historyFile)
+  }
+
+  /** Resolves when that many consume. */
+  async start(count: number): Promise<void> {
+    this.#places = Array.from({ length: count }, () => hire(this.#assignment))
+    await Promise.all(this.#places.map(({ ready }) => ready))
+  }
+
+  /** Kills the consumer in a place in the middle of its n-th run from now, and puts another there. */
+  async killInHandler(place: number, runs: number): Promise<void> {
+    const consumer = this.#at(place)
+    consumer.process.send({ type: 'halt', runs } satisfies Order)
+    await consumer.halted
+    this.#history.append({ type: 'kill', pid: consumer.process.pid ?? 0 })
+    consumer.process.kill('SIGKILL')
+    await once(consumer.process, 'exit')
+    const next = hire(this.#assignment)
+    this.#places[place] = next
+    await next.ready
+  }
+
+  /** Lets all end what they are at; what they hold besides goes back to the queue. */
+  async stop(): Promise<void> {
+    const ends = this.#places.map(async ({ process }) => {
+      process.send({ type: 'stop' } satisfies Order)
+      await once(process, 'exit')
+    })
+    await Promise.all(ends)
+  }
+
+  end(): void {
+    for (const { process } of this.#places) process.kill('SIGKILL')
+  }
+
+  #at(place: number): Consumer {
+    const consumer = this.#places[place]
+    if (consumer === undefined) throw new Error(`no consumer in place ${place}`)
+    return consumer
+  }
+}
+
+function hire(assignment: Assignment): Consumer {
+  const execArgv = ['--conditions=@oncemq/source', '--no-warnings']
+  const process = fork(CONSUMER, [JSON.stringify(assignment)], { execArgv })
+  const [ready, halted] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  process.on('message', (what) => (what === 'ready' ? ready : halted).resolve())
+  process.on('exit', (code) => {
+    ready.reject(new Error(`a consumer ended with exit code ${code} before it consumed`))
+  })
+  return { process, ready: ready.promise, halted: halted.promise }
+}

@@ -1,0 +1,38 @@
+import { appendFileSync, readFileSync } from 'node:fs'
+
+/**
+ * One line of the history. Consumers and the test append to it, each at the moment it happens, and nothing
+ * that is tested knows of it; it survives whoever is killed.
+ */
+export type Event =
+  /** A handler starts, and ends. */
+  | { readonly type: 'run'; readonly pid: number; readonly key: string; readonly epoch: number }
+  | { readonly type: 'ran'; readonly pid: number; readonly key: string }
+  /** The store has said that a key is done: to who did it, or to who asked for it. */
+  | { readonly type: 'done' | 'known'; readonly pid: number; readonly key: string }
+  /** The broker has confirmed a copy that is to be delivered later. */
+  | { readonly type: 'copy'; readonly pid: number; readonly key: string }
+  /** A delivery is about to be acked. */
+  | { readonly type: 'ack'; readonly pid: number; readonly key: string }
+  /** What a consumer sees of its store. */
+  | { readonly type: 'outage' | 'recovered'; readonly pid: number }
+  /** What the test does. */
+  | { readonly type: 'kill'; readonly pid: number }
+  | { readonly type: 'down' | 'up' }
+
+export class History {
+  readonly #file: string
+
+  constructor(file: string) {
+    this.#file = file
+  }
+
+  append(event: Event): void {
+    appendFileSync(this.#file, `${JSON.stringify(event)}\n`)
+  }
+
+  events(): readonly Event[] {
+    const lines = readFileSync(this.#file, { encoding: 'utf8', flag: 'a+' }).split('\n')
+    return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Event)
+  }
+}

@@ -1,0 +1,106 @@
+import type { Event } from './history.ts'
+
+type Run = Extract<Event, { type: 'run' }>
+
+/** What is known of a key at one moment of the history. */
+interface KeyState {
+  lastRun: (Run & { readonly atEvent: number }) | undefined
+  hasRun: boolean
+  isDone: boolean
+  isKnown: boolean
+  /** Copies that were confirmed and whose originals are not acked yet, by process. */
+  readonly copies: Map<number, number>
+}
+
+/**
+ * What a history must not show: keys that never ran to an end, acks of what is neither done nor copied, runs
+ * after a key was done, runs that no kill and no outage explains, epochs that do not rise.
+ */
+export function wrongsIn(events: readonly Event[], keys: readonly string[]): string[] {
+  const judge = new Judge()
+  for (const event of events) judge.see(event)
+  return [...judge.wrongs, ...keys.filter((key) => !judge.isOver(key)).map((key) => `${key}: lost`)]
+}
+
+class Judge {
+  readonly wrongs: string[] = []
+  readonly #keys = new Map<string, KeyState>()
+  readonly #killed = new Set<number>()
+  #isDown = false
+  /** The number of the event at which the last outage ended. */
+  #upAtEvent = -1
+  #count = 0
+
+  isOver(key: string): boolean {
+    const { hasRun, isDone, isKnown } = this.#state(key)
+    return hasRun && (isDone || isKnown)
+  }
+
+  see(event: Event): void {
+    this.#count += 1
+    switch (event.type) {
+      case 'kill':
+        this.#killed.add(event.pid)
+        break
+      case 'down':
+      case 'up':
+        this.#isDown = event.type === 'down'
+        this.#upAtEvent = this.#count
+        break
+      case 'run':
+        this.#run(event)
+        break
+      case 'ran':
+      case 'done':
+      case 'known':
+      case 'copy':
+      case 'ack':
+        this.#step(event, this.#state(event.key))
+        break
+      case 'outage':
+      case 'recovered':
+    }
+  }
+
+  #step({ type, pid, key }: Extract<Event, { key: string }>, state: KeyState): void {
+    if (type === 'ran') state.hasRun = true
+    if (type === 'done') state.isDone = true
+    if (type === 'known') state.isKnown = true
+    if (type === 'copy') state.copies.set(pid, (state.copies.get(pid) ?? 0) + 1)
+    if ((type === 'done' || type === 'known') && !state.hasRun) {
+      this.wrongs.push(`${key}: ${type} in ${pid} before a handler came to its end`)
+    }
+    if (type === 'ack') this.#ack(pid, key, state)
+  }
+
+  #ack(pid: number, key: string, state: KeyState): void {
+    if (state.isDone || state.isKnown) return
+    const copies = state.copies.get(pid) ?? 0
+    if (copies === 0) this.wrongs.push(`${key}: acked by ${pid} before it was done`)
+    else state.copies.set(pid, copies - 1)
+  }
+
+  #run(run: Run): void {
+    const { key, pid, epoch } = run
+    const state = this.#state(key)
+    const before = state.lastRun
+    if (state.isDone || state.isKnown) this.wrongs.push(`${key}: ran in ${pid} after it was done`)
+    if (before !== undefined) {
+      const overlapsOutage = this.#isDown || this.#upAtEvent > before.atEvent
+      if (!this.#killed.has(before.pid) && !overlapsOutage) {
+        this.wrongs.push(`${key}: ran in ${pid} though ${before.pid} was not killed and the store was up`)
+      }
+      if (epoch <= before.epoch) this.wrongs.push(`${key}: epoch ${epoch} after ${before.epoch}`)
+    }
+    state.lastRun = { ...run, atEvent: this.#count }
+  }
+
+  #state(key: string): KeyState {
+    let state = this.#keys.get(key)
+    if (state === undefined) {
+      state = { lastRun: undefined, hasRun: false, isDone: false, isKnown: false, copies: new Map() }
+      this.#keys.set(key, state)
+    }
+    return state
+  }
+}
