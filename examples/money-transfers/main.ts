@@ -1,4 +1,4 @@
-// Money moves between two accounts while workers are killed with -9 at random. In the end it is right to the cent.
+// Money moves between two accounts while workers are killed with -9 at random, and is right to the cent.
 import { randomBytes, randomInt } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
