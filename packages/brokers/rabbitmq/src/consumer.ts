@@ -230,8 +230,10 @@ export class Consumer<Tx = undefined> {
  * const consumer = await consume({ connection, queue: 'payments', dedup,
  *   handler: async (message, { key, signal }) => { await charge(message, { key, signal }) } })
  */
-export async function consume<Tx = undefined>(options: ConsumeOptions<Tx>): Promise<Consumer<Tx>> {
-  const consumer = new Consumer(consumeSettings(options))
+export async function consume<Tx = undefined, Message extends AmqpMessage = AmqpMessage>(
+  options: ConsumeOptions<Tx, Message>,
+): Promise<Consumer<Tx>> {
+  const consumer = new Consumer(consumeSettings(options as unknown as ConsumeOptions<Tx>))
   try {
     await consumer.start()
   } catch (error) {

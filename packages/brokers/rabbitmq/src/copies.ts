@@ -2,6 +2,9 @@ import type { AmqpMessage, AmqpProperties, RawChannel } from './amqp.ts'
 import { answerOf } from './amqp.ts'
 import type { ConfirmChannel, OpenConfirmChannel } from './confirm-channel.ts'
 
+/** The broker's codes for access refused and precondition failed. */
+const TAKEN_AS_IT_IS = new Set<unknown>([403, 406])
+
 /** Marks a copy while it is on its way, to know it again when the broker returns it. */
 export const COPY_HEADER = 'x-oncemq-copy'
 
@@ -21,11 +24,18 @@ export class Copies {
     this.#open = open
   }
 
-  /** Declares a queue once per channel. */
+  /**
+   * Declares a queue once per channel. One that exists with other arguments, or that we may not declare, is
+   * taken as it is: whether it takes the copy shows when it is sent.
+   */
   async declare(queue: string, options: object): Promise<void> {
     const { channel } = await this.#ready()
     if (this.#declared.has(queue)) return
-    await answerOf((done) => channel.assertQueue(queue, options, done))
+    try {
+      await answerOf((done) => channel.assertQueue(queue, options, done))
+    } catch (error) {
+      if (!TAKEN_AS_IT_IS.has((error as { code?: unknown }).code)) throw error
+    }
     this.#declared.add(queue)
   }
 

@@ -62,8 +62,8 @@ export interface DedupListenerOptions extends Pick<SharedOptions, 'key'> {
  * Does the work of one message. When it returns, the message is done; what it returns is sent to `replyTo`. A
  * throw makes the message come again later, a `PermanentError` dead-letters it at once.
  */
-export type MessageHandler<Tx = undefined> = (
-  message: AmqpMessage,
+export type MessageHandler<Tx = undefined, Message extends AmqpMessage = AmqpMessage> = (
+  message: Message,
   context: HandlerContext<Tx>,
 ) => Promise<Reply | void> | Reply | void
 
@@ -71,11 +71,15 @@ export type MessageHandler<Tx = undefined> = (
  * Options of {@link consume}. One of `connection`, `connect` and `channel` says where channels come from. All
  * times are milliseconds.
  */
-export interface ConsumeOptions<Tx = undefined> extends SharedOptions {
+export interface ConsumeOptions<
+  Tx = undefined,
+  Message extends AmqpMessage = AmqpMessage,
+> extends SharedOptions {
   /** The queue to consume. It must exist. */
   queue: string
   dedup: Deduplicator<Tx>
-  handler: MessageHandler<Tx>
+  /** Its message may be typed as amqplib's own `ConsumeMessage`. */
+  handler: MessageHandler<Tx, Message>
   /**
    * A connection of amqplib; with amqplib's `recovery` the consumer comes back by itself. It is not closed.
    */

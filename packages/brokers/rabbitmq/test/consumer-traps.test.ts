@@ -1,13 +1,14 @@
 // What goes wrong with a managed consumer in production, each on a real server.
+import { PermanentError } from '@oncemq/core'
 import { describeService } from '@oncemq/test-services/vitest'
 import { connect, type ConsumeMessage } from 'amqplib'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { consume, type ConsumeOptions } from '../src/index.ts'
+import { type AmqpMessage, consume, type ConsumeOptions } from '../src/index.ts'
 import { FlakyStore } from './flaky-store.ts'
 import { proxyTo } from './proxy.ts'
 import { connected, deduplicator, newQueue, quiet, readyIn, until } from './set-up.ts'
 
-async function consuming(options: ConsumeOptions) {
+async function consuming<Message extends AmqpMessage>(options: ConsumeOptions<undefined, Message>) {
   const consumer = await consume(options)
   onTestFinished(() => consumer.close({ timeoutMs: 100 }))
   return consumer
@@ -111,6 +112,20 @@ describeService('rabbitmq-4.0', ({ url }) => {
     expect(replies.map(({ properties }) => properties.correlationId as string)).toEqual(['first', 'second'])
     await send('b', 'ask', { replyTo: 'nobody' })
     await until('b', () => runs === 2)
+  })
+
+  test('a parking queue that exists with arguments of its own is used as it is', async () => {
+    const connection = await connected(url)
+    const { queue, send, channel } = await newQueue(connection)
+    await channel.assertQueue(`${queue}.parked`, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
+    const handler = (message: ConsumeMessage): never => {
+      throw new PermanentError(message.fields.consumerTag)
+    }
+    await consuming({ connection, queue, dedup: deduplicator(), handler })
+    await send('a')
+    await send('b')
+    await until('both', async () => (await readyIn(connection, `${queue}.parked`)) === 2)
+    expect(await readyIn(connection, queue)).toBe(0)
   })
 
   test('with deadLetter broker, a failure for good goes to the dead-letter exchange', async () => {
