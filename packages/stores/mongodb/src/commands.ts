@@ -65,11 +65,11 @@ export class Commands<Session extends MongoSession = MongoSession> {
 
   /**
    * Reads from the primary what a majority has: a record that is answered as done may not be rolled back by
-   * an election. In a transaction it reads what the transaction sees.
+   * an election.
    */
-  async find<Found>(filter: object, projection: object, session?: Session): Promise<readonly Found[]> {
-    const reading = session === undefined ? { readConcern: { level: 'majority' } } : { session }
-    const options = { ...this.#options(), ...reading, projection, maxTimeMS: this.#timeoutMs }
+  async find<Found>(filter: object, projection: object): Promise<readonly Found[]> {
+    const readConcern = { level: 'majority' }
+    const options = { ...this.#options(), readConcern, projection, maxTimeMS: this.#timeoutMs }
     return (await this.collection.find(filter, options).toArray()) as readonly Found[]
   }
 

@@ -84,17 +84,22 @@ export class Records {
     return answers
   }
 
-  /** Completes in the session's transaction: `ok` if that is to be committed. */
+  /**
+   * Completes in the session's transaction. `ok`: it is to be committed. `ok before`: an earlier
+   * transaction of this claim was. `undefined`: that one's outcome is not known to a majority yet.
+   */
   async completeIn<Session extends MongoSession>(
     session: Session,
     commands: Commands<Session>,
     completion: CompleteUpdate,
-  ): Promise<'ok' | 'lost' | 'ok before'> {
+  ): Promise<'ok' | 'lost' | 'ok before' | undefined> {
     const updates = updateStatements([completion], bytesOf(completion.claimId))
     const { n } = await commands.run({ update: commands.collection.collectionName, updates }, { session })
     if (n === 1) return 'ok'
-    const [record] = await commands.find<RecordDocument>(recordsOf([completion.id]), recordFields, session)
-    return updateAnswer(completion, record, '') === 'ok' ? 'ok before' : 'lost'
+    // What a transaction reads may be rolled back if it does not commit itself, so that is not asked in it.
+    const records = await this.#find(commands, [completion.id])
+    const answer = updateAnswer(completion, records.get(completion.id), '')
+    return answer === 'ok' ? 'ok before' : answer
   }
 
   async inspect(commands: Commands, ids: readonly string[]): Promise<readonly (StoredRecord | undefined)[]> {
@@ -166,7 +171,10 @@ export class Records {
     return { update: collection.collectionName, updates, ordered: false, writeConcern }
   }
 
-  async #find(commands: Commands, ids: readonly string[]): Promise<ReadonlyMap<string, RecordDocument>> {
+  async #find<Session extends MongoSession>(
+    commands: Commands<Session>,
+    ids: readonly string[],
+  ): Promise<ReadonlyMap<string, RecordDocument>> {
     const found = await commands.find<RecordDocument>(recordsOf(ids), recordFields)
     return new Map(found.map((record) => [hexOf(record._id), record]))
   }

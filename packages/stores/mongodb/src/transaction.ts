@@ -53,7 +53,9 @@ async function workAndComplete<Session extends MongoSession>(
     const ours = transactionOf(session)
     const completion = await work(session)
     requireSameTransaction(session, ours)
-    return await complete(home, session, completion)
+    const answer = await complete(home, session, completion)
+    if (answer === undefined) throw conflictError(undefined, where)
+    return answer
   } catch (error) {
     if (isConflict(error)) throw conflictError(error, where)
     throw error
@@ -64,7 +66,7 @@ async function complete<Session extends MongoSession>(
   { collection, records, clock, timeoutMs }: TransactionHome<Session>,
   session: Session,
   completion: CompleteUpdate,
-): Promise<'ok' | 'lost' | 'ok before'> {
+): Promise<'ok' | 'lost' | 'ok before' | undefined> {
   const bound = { clock, timeoutMs }
   return withCommands(collection, bound, (commands) => records.completeIn(session, commands, completion))
 }
