@@ -6,7 +6,7 @@ import type { BenchStore } from './bench-store.ts'
 const LEASE_MS = 30_000
 const RETENTION_MS = 86_400_000
 
-/** Both with ioredis, each with a connection of its own, and an append-only file that is synced each second. */
+/** Both with ioredis, each with a connection of its own; the append-only file is synced each second. */
 export const redis: BenchStore = {
   name: 'redis',
   async open() {

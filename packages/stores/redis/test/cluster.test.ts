@@ -4,7 +4,7 @@ import { RedisStore } from '@oncemq/redis'
 import { describeService } from '@oncemq/test-services/vitest'
 import { Redis } from 'ioredis'
 import { describe, expect, test } from 'vitest'
-import { drivers, ending, ioredis6, quiet, redis6 } from './drivers.ts'
+import { drivers, ending, ioredis6, redis6 } from './drivers.ts'
 import { LIFE, claimsOf, completionOf, lifeOf, newHex } from './requests.ts'
 
 describeService('redis-cluster', async ({ url }) => {
@@ -16,7 +16,7 @@ describeService('redis-cluster', async ({ url }) => {
 
 describeService('redis-cluster', { own: true }, (server) => {
   const nodes = server.nodes.map(({ port }) =>
-    ending(quiet(new Redis({ port, lazyConnect: true })), (client) => client.disconnect()),
+    ending(new Redis({ port, lazyConnect: true }), (client) => client.disconnect()),
   )
 
   test.each(drivers)('$name: a batch of new ids is spread over all nodes', async ({ cluster }) => {

@@ -15,17 +15,14 @@ export interface Driver {
 const ends: (() => unknown)[] = []
 afterAll(() => Promise.all(ends.map((end) => end())))
 
-/** Ends the client with the test file, whatever has become of its server. */
-export function ending<Client>(client: Client, end: (client: Client) => unknown): Client {
-  ends.push(() => end(client))
-  return client
+interface Noisy {
+  on(event: 'error', listener: () => void): unknown
 }
 
-/** A client says on its own that its server is gone; here that is no news. */
-export function quiet<Client extends { on(event: 'error', listener: () => void): unknown }>(
-  client: Client,
-): Client {
+/** Ends the client with the test file. That its server is gone, which it tells on its own, is no news here. */
+export function ending<Client extends Noisy>(client: Client, end: (client: Client) => unknown): Client {
   client.on('error', () => {})
+  ends.push(() => end(client))
   return client
 }
 
@@ -36,23 +33,22 @@ function nodeOf(url: string): { host: string; port: number } {
 
 export const ioredis6: Driver = {
   name: 'ioredis 6',
-  single: async (url) => ending(quiet(new ioredis.Redis(url)), (client) => client.disconnect()),
-  cluster: async (url) => ending(quiet(new ioredis.Cluster([nodeOf(url)])), (client) => client.disconnect()),
+  single: async (url) => ending(new ioredis.Redis(url), (client) => client.disconnect()),
+  cluster: async (url) => ending(new ioredis.Cluster([nodeOf(url)]), (client) => client.disconnect()),
 }
 
 export const ioredis5: Driver = {
   name: 'ioredis 5',
-  single: async (url) => ending(quiet(new previousIoredis.Redis(url)), (client) => client.disconnect()),
-  cluster: async (url) =>
-    ending(quiet(new previousIoredis.Cluster([nodeOf(url)])), (client) => client.disconnect()),
+  single: async (url) => ending(new previousIoredis.Redis(url), (client) => client.disconnect()),
+  cluster: async (url) => ending(new previousIoredis.Cluster([nodeOf(url)]), (client) => client.disconnect()),
 }
 
 export const redis6: Driver = {
   name: 'redis 6',
   single: async (url) =>
-    ending(await quiet(nodeRedis.createClient({ url })).connect(), (client) => client.destroy()),
+    ending(await nodeRedis.createClient({ url }).connect(), (client) => client.destroy()),
   async cluster(url) {
-    const cluster = quiet(nodeRedis.createCluster({ rootNodes: [{ url }] }))
+    const cluster = nodeRedis.createCluster({ rootNodes: [{ url }] })
     await cluster.connect()
     return ending(cluster, () => cluster.destroy())
   },
@@ -61,9 +57,9 @@ export const redis6: Driver = {
 export const redis5: Driver = {
   name: 'redis 5',
   single: async (url) =>
-    ending(await quiet(previousNodeRedis.createClient({ url })).connect(), (client) => client.destroy()),
+    ending(await previousNodeRedis.createClient({ url }).connect(), (client) => client.destroy()),
   async cluster(url) {
-    const cluster = quiet(previousNodeRedis.createCluster({ rootNodes: [{ url }] }))
+    const cluster = previousNodeRedis.createCluster({ rootNodes: [{ url }] })
     await cluster.connect()
     return ending(cluster, () => cluster.destroy())
   },

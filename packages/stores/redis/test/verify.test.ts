@@ -5,7 +5,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { afterEach, describe, expect, test } from 'vitest'
-import { drivers, ending, quiet } from './drivers.ts'
+import { drivers, ending } from './drivers.ts'
 import { BOUND } from './load.ts'
 import { LIFE, lifeOf, newHex } from './requests.ts'
 
@@ -23,7 +23,7 @@ async function openedAs(url: string, rules: string) {
   admin.disconnect()
   const options = { username: USER, password: 'secret', enableReadyCheck: false }
   const store = new RedisStore({
-    client: ending(quiet(new Redis(url, options)), (client) => client.disconnect()),
+    client: ending(new Redis(url, options), (client) => client.disconnect()),
   })
   return { store, findings: await store.open() }
 }
