@@ -19,7 +19,7 @@ interface Noisy {
   on(event: 'error', listener: () => void): unknown
 }
 
-/** Ends the client with the test file. That its server is gone, which it tells on its own, is no news here. */
+/** Ends the client with the test file. That its server is gone, which it tells by itself, is no news. */
 export function ending<Client extends Noisy>(client: Client, end: (client: Client) => unknown): Client {
   client.on('error', () => {})
   ends.push(() => end(client))
