@@ -1,5 +1,5 @@
 // 100 messages, each sent twice, to two processes. One of them is killed in mid-handler, and the store goes
-// away once. A history outside of all of them is judged. ONCEMQ_SOAK=1 repeats it, with new messages each time.
+// away once. A history outside of all of them is judged. ONCEMQ_SOAK=1 repeats it with new messages.
 import { randomInt } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
