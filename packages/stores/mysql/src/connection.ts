@@ -38,11 +38,22 @@ export class Connections<Connection extends MysqlConnection = MysqlConnection> {
     this.#clock = clock
   }
 
-  /**
-   * Runs a statement that writes, and runs it again on a conflict. One of many rows runs at READ COMMITTED,
-   * where it locks rows and not the gaps between them, whatever the session's default.
-   */
+  /** Runs a statement that writes. */
   async write(sql: string, { ofManyRows = false } = {}): Promise<MysqlHeader> {
+    const { header } = await this.writeAndRead(sql, { ofManyRows, next: () => undefined })
+    return header
+  }
+
+  /**
+   * Runs a statement that writes, then what `next` makes of its answer on the same connection, which is known
+   * by then to be between transactions: on another one, a transaction left open could show what was long ago.
+   * Runs both again on a conflict. What is of many rows runs at READ COMMITTED, where it locks rows and not
+   * the gaps between them, whatever the session's default.
+   */
+  async writeAndRead(
+    sql: string,
+    { ofManyRows, next }: { ofManyRows: boolean; next: (header: MysqlHeader) => string | undefined },
+  ): Promise<{ header: MysqlHeader; rows: readonly MysqlRow[] }> {
     const deadlineMs = this.#clock.monotonicMs() + this.#timeoutMs
     for (let count = 1; ; count += 1) {
       try {
@@ -50,7 +61,9 @@ export class Connections<Connection extends MysqlConnection = MysqlConnection> {
           if (ofManyRows) await this.query(connection, READ_COMMITTED)
           const header = (await this.query(connection, sql)) as MysqlHeader
           requireCommitted(header)
-          return header
+          const question = next(header)
+          const rows = question === undefined ? [] : await this.query(connection, question)
+          return { header, rows: rows as readonly MysqlRow[] }
         })
       } catch (error) {
         const isLast = count === CONFLICTS_MAX || this.#clock.monotonicMs() >= deadlineMs

@@ -1,11 +1,15 @@
 import type { ClaimAnswer, ClaimRequest, ClaimUpdate, Random, StoredRecord, UpdateAnswer } from '@oncemq/core'
-import type { MysqlRow } from './client.ts'
+import type { MysqlHeader, MysqlRow } from './client.ts'
 import type { Connections } from './connection.ts'
 import { DONE, FREE, RUNNING } from './statements.ts'
 import type { Statements } from './statements.ts'
 
 const STATE_NAMES = Object.freeze({ [FREE]: 'free', [RUNNING]: 'running', [DONE]: 'done' } as const)
 const NEW: ClaimAnswer = Object.freeze({ status: 'granted', epoch: 1, attempt: 1 })
+
+/** For a record that changes whenever it is looked at. The core asks again. */
+const CHANGING: ClaimAnswer = Object.freeze({ status: 'busy', epoch: 0, leaseRemainingMs: 1 })
+const ROUNDS_MAX = 5
 
 /** Statements are kept this short, so that none holds up others for long; a single entry may be longer. */
 const STATEMENT_BYTES = 1024 * 1024
@@ -47,53 +51,74 @@ export class Records {
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    if (batch.length === 1 && (await this.#isNew(this.#statements.insert(batch[0] as ClaimRequest)))) {
+    const [lone] = batch as [ClaimRequest]
+    if (batch.length === 1 && isNew(await this.#connections.write(this.#statements.insert(lone))))
       return [NEW]
+    let answers = await this.#claim(batch)
+    for (let round = 1; round < ROUNDS_MAX && answers.includes(undefined); round += 1) {
+      const again = (await this.#claim(batch.filter((_, at) => answers[at] === undefined))).values()
+      answers = answers.map((answer) => answer ?? again.next().value)
     }
-    return inParts(batch, claimBytes, async (part) => {
-      const statement = this.#statements.claim(part.toSorted(byId))
-      if (await this.#isNew(statement, part.length)) return part.map(() => NEW)
-      const found = await this.#find(part.map(({ id }) => id))
-      return part.map((request) => claimAnswer(request, found.get(request.id)))
-    })
+    return answers.map((answer) => answer ?? CHANGING)
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
     return inParts(batch, updateBytes, async (part) => {
       const token = this.#random.claimId()
-      const [lone] = part as [ClaimUpdate]
-      const { affectedRows } =
-        part.length === 1
-          ? await this.#connections.write(this.#statements.change(lone, token))
-          : await this.#connections.write(this.#statements.update(part.toSorted(byId), token), MANY)
-      // Fewer also if a record had these very values and the pool counts changed rows instead of found ones.
-      if (Number(affectedRows) === part.length) return part.map(() => 'ok')
-      const found = await this.#find(part.map(({ id }) => id))
+      const { header, rows } = await this.#connections.writeAndRead(this.#updateSql(part, token), {
+        ofManyRows: part.length > 1,
+        next: (answer) => (isWhole(answer, part) ? undefined : this.#findSql(part)),
+      })
+      if (isWhole(header, part)) return part.map(() => 'ok')
+      const found = recordsOf(rows)
       return part.map((update) => updateAnswer(update, found.get(update.id), token))
     })
   }
 
   async inspect(ids: readonly string[]): Promise<readonly (StoredRecord | undefined)[]> {
-    const found = await this.#find(ids)
+    const found = recordsOf(await this.#connections.read(this.#statements.find(ids)))
     return ids.map((id) => storedRecord(found.get(id)))
   }
 
   async forget(ids: readonly string[]): Promise<void> {
-    await this.#connections.write(this.#statements.forget(ids.toSorted()), MANY)
+    await this.#connections.write(this.#statements.forget(ids.toSorted()), { ofManyRows: true })
   }
 
-  async #isNew(statement: string, rows = 1): Promise<boolean> {
-    const { insertId } = await this.#connections.write(statement, { ofManyRows: rows > 1 })
-    return Number(insertId) === 0
+  /** Answers undefined for a record that changed between the two statements. */
+  async #claim(batch: readonly ClaimRequest[]): Promise<readonly (ClaimAnswer | undefined)[]> {
+    return inParts(batch, claimBytes, async (part) => {
+      const { header, rows } = await this.#connections.writeAndRead(
+        this.#statements.claim(part.toSorted(byId)),
+        { ofManyRows: part.length > 1, next: (answer) => (isNew(answer) ? undefined : this.#findSql(part)) },
+      )
+      if (isNew(header)) return part.map(() => NEW)
+      const found = recordsOf(rows)
+      return part.map((request) => claimAnswer(request, found.get(request.id)))
+    })
   }
 
-  async #find(ids: readonly string[]): Promise<ReadonlyMap<string, Found>> {
-    const rows = await this.#connections.read(this.#statements.find(ids))
-    return new Map(rows.map((row) => [digits(row[0]) as string, foundOf(row)]))
+  #updateSql(part: readonly ClaimUpdate[], token: string): string {
+    if (part.length === 1) return this.#statements.change(part[0] as ClaimUpdate, token)
+    return this.#statements.update(part.toSorted(byId), token)
+  }
+
+  #findSql(part: readonly { readonly id: string }[]): string {
+    return this.#statements.find(part.map(({ id }) => id))
   }
 }
 
-const MANY = Object.freeze({ ofManyRows: true })
+function isNew({ insertId }: MysqlHeader): boolean {
+  return Number(insertId) === 0
+}
+
+/** Fewer also if a record had these very values and the pool counts changed rows instead of found ones. */
+function isWhole({ affectedRows }: MysqlHeader, part: readonly unknown[]): boolean {
+  return Number(affectedRows) === part.length
+}
+
+function recordsOf(rows: readonly MysqlRow[]): ReadonlyMap<string, Found> {
+  return new Map(rows.map((row) => [digits(row[0]) as string, foundOf(row)]))
+}
 
 /** Cuts a batch so that statements stay short, and asks for one part after the other. */
 async function inParts<Entry, Answer>(
@@ -147,15 +172,17 @@ function foundOf(row: MysqlRow): Found {
 }
 
 /**
- * Not granted and not there, or free, or over: it changed between the two statements, and the claim was
- * refused for what it was. The core asks again.
+ * Undefined if the record could be claimed by now: it was refused for what it was when it was asked for, or
+ * a proxy has asked a replica that lags.
  */
-function claimAnswer({ claimId }: ClaimRequest, found: Found | undefined): ClaimAnswer {
-  if (found === undefined) return { status: 'busy', epoch: 0, leaseRemainingMs: 1 }
-  const { state, epoch, attempts, leaseUntilMs, nowMs, fingerprint, result } = found
+function claimAnswer({ claimId }: ClaimRequest, found: Found | undefined): ClaimAnswer | undefined {
+  if (found === undefined) return undefined
+  const { state, epoch, attempts, leaseUntilMs, expiresAtMs, nowMs, fingerprint, result } = found
   if (state === RUNNING && found.claimId === claimId) return { status: 'granted', epoch, attempt: attempts }
-  if (state === DONE) return { status: 'done', fingerprint, result }
-  return { status: 'busy', epoch, leaseRemainingMs: Math.max(1, leaseUntilMs - nowMs) }
+  if (state === RUNNING && leaseUntilMs > nowMs) {
+    return { status: 'busy', epoch, leaseRemainingMs: leaseUntilMs - nowMs }
+  }
+  return state === DONE && expiresAtMs > nowMs ? { status: 'done', fingerprint, result } : undefined
 }
 
 /**

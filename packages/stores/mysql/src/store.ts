@@ -50,6 +50,7 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
     durable: true,
     sharedBy: 'network',
     transactional: true,
+    renewsInTransaction: true,
     expiryGranularityMs: 1,
   })
   readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2 })

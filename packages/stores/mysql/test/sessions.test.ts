@@ -2,8 +2,7 @@ import { createDeduplicator, systemRandom } from '@oncemq/core'
 import { MysqlStore } from '@oncemq/mysql'
 import { describeService } from '@oncemq/test-services/vitest'
 import callbacks from 'mysql2'
-import mysql from 'mysql2/promise'
-import type { PoolOptions, RowDataPacket } from 'mysql2/promise'
+import type { Pool, PoolOptions, RowDataPacket } from 'mysql2/promise'
 import { afterEach, describe, expect, test } from 'vitest'
 import { claimOf, claimsOf, completionOf } from './requests.ts'
 
@@ -27,7 +26,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
       return pool
     }
 
-    async function opened(pool: mysql.Pool, table = 'sessions') {
+    async function opened(pool: Pool, table = 'sessions') {
       const store = new MysqlStore({ pool, table })
       const findings = await store.open()
       ends.push(() => store.close())
