@@ -1,0 +1,158 @@
+import type { Backoff, Deduplicator } from '@oncemq/core'
+import { givenOptions, OncemqError, OptionError, received, requireInteger, retryDefaults } from '@oncemq/core'
+import type { ConsumeResults, RocketmqProducer } from './client.ts'
+import type { KeyOf } from './message.ts'
+import { messageKeys } from './message.ts'
+import type { ConsumeOptions, DedupListenerOptions, DedupSimpleConsumerOptions } from './options.ts'
+import { consumeDefaults, dedupListenerDefaults, dedupSimpleConsumerDefaults } from './options.ts'
+
+/** Options of all forms, complete. */
+export interface SharedSettings {
+  readonly key: KeyOf
+  readonly producer: RocketmqProducer | undefined
+  readonly parkingTopic: (topic: string) => string
+}
+
+export interface DedupSimpleConsumerSettings extends SharedSettings {
+  readonly holdMs: number
+}
+
+export interface DedupListenerSettings extends SharedSettings {
+  readonly concurrency: number
+  readonly retry: Backoff
+  readonly holdMs: number
+  readonly results: ConsumeResults | undefined
+}
+
+export type ConsumeSettings<Tx> = SharedSettings &
+  Readonly<Required<Omit<ConsumeOptions<Tx>, 'retry' | keyof SharedSettings>>> & { readonly retry: Backoff }
+
+const CONCURRENCY_MAX = 65_535
+const WAIT_MAX_MS = 86_400_000
+const FACTOR_MAX = 100
+/** The server's own bounds. */
+const INVISIBLE_MIN_MS = 10_000
+const INVISIBLE_MAX_MS = 43_200_000
+const sharedNames = ['key', 'producer', 'parkingTopic']
+const listenerNames = ['concurrency', 'retry', 'holdMs', 'results']
+const consumeNames = ['consumer', 'dedup', 'handler', 'concurrency', 'invisibleMs', 'middlewares', 'retry']
+
+/** @throws OptionError for an option that is wrong. */
+export function dedupSimpleConsumerSettings(
+  consumer: unknown,
+  options: DedupSimpleConsumerOptions,
+): DedupSimpleConsumerSettings {
+  requireConsumer('dedupSimpleConsumer', consumer)
+  const given = givenOptions('dedupSimpleConsumer', options, new Set([...sharedNames, 'holdMs']))
+  const settings = { ...sharedDefaults(), ...dedupSimpleConsumerDefaults, ...given }
+  requireShared(settings)
+  requireInteger('holdMs', settings.holdMs, 0, WAIT_MAX_MS)
+  return Object.freeze(settings)
+}
+
+/** @throws OptionError for an option that is wrong. */
+export function dedupListenerSettings(
+  listener: unknown,
+  options: DedupListenerOptions,
+): DedupListenerSettings {
+  requireMethods('dedupListener', listener, ['consume'], 'a listener: { consume(message) { ... } }')
+  const given = givenOptions('dedupListener', options, new Set([...sharedNames, ...listenerNames]))
+  const retry = { ...retryDefaults, ...given.retry }
+  const settings = { ...sharedDefaults(), ...dedupListenerDefaults, results: undefined, ...given, retry }
+  requireShared(settings)
+  requireRetry(retry)
+  requireInteger('concurrency', settings.concurrency, 1, CONCURRENCY_MAX)
+  requireInteger('holdMs', settings.holdMs, 0, WAIT_MAX_MS)
+  if (settings.results !== undefined) requireResults(settings.results)
+  return Object.freeze(settings)
+}
+
+/** @throws OptionError for an option that is wrong. */
+export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSettings<Tx> {
+  const names = new Set([...sharedNames, ...consumeNames])
+  const given = givenOptions('consume', options, names) as ConsumeOptions<Tx>
+  requireConsumer('consumer', given.consumer)
+  requireDeduplicator('consume', given.dedup)
+  requireFunction('handler', given.handler, 'async (message, context) => { ... }')
+  const retry = { ...retryDefaults, ...given.retry }
+  const settings = { ...sharedDefaults(), ...consumeDefaults, ...given, retry }
+  requireShared(settings)
+  requireRetry(retry)
+  requireInteger('concurrency', settings.concurrency, 1, CONCURRENCY_MAX)
+  requireInteger('invisibleMs', settings.invisibleMs, INVISIBLE_MIN_MS, INVISIBLE_MAX_MS)
+  if (!Array.isArray(settings.middlewares)) {
+    throw new OptionError(
+      `middlewares: expected an array, received ${received(settings.middlewares)}; give [] for none`,
+    )
+  }
+  settings.middlewares.forEach((each, position) =>
+    requireFunction(`middlewares[${position}]`, each, 'a middleware'),
+  )
+  return Object.freeze(settings)
+}
+
+/** @throws OptionError unless it is a deduplicator. */
+export function requireDeduplicator(form: string, dedup: unknown): asserts dedup is Deduplicator {
+  if (typeof (dedup as Partial<Deduplicator> | null | undefined)?.claim === 'function') return
+  throw new OptionError(
+    `${form}: expected a deduplicator, received ${received(dedup)}; ` +
+      `make one with createDeduplicator({ store, consumerGroup })`,
+  )
+}
+
+/** @throws OncemqError: a caller that settles by itself cannot commit together with the record. */
+export function refuseTransactional(form: string, dedup: Deduplicator): void {
+  if (dedup.settings.strategy !== 'transactional') return
+  throw new OncemqError(
+    'ONCEMQ_CONSUMER_UNSAFE',
+    `${form}: expected strategy 'lease', received 'transactional', whose handler returns and does not ack; ` +
+      'use consume({ ... }) or dedupListener(...), which hand over the transaction',
+  )
+}
+
+/** Made anew, so that no defaults object holds functions. */
+function sharedDefaults(): SharedSettings {
+  return { key: messageKeys(), producer: undefined, parkingTopic: (topic) => `${topic}_parked` }
+}
+
+function requireShared({ key, producer, parkingTopic }: SharedSettings): void {
+  requireFunction('key', key, 'a preset such as messageKeys(), or a function of the message')
+  requireFunction('parkingTopic', parkingTopic, 'a function of the topic')
+  if (producer !== undefined) requireMethods('producer', producer, ['send'], 'a started Producer')
+}
+
+function requireConsumer(name: string, consumer: unknown): void {
+  const methods = ['receive', 'ack', 'changeInvisibleDuration', 'startup', 'shutdown']
+  requireMethods(name, consumer, methods, 'a SimpleConsumer of rocketmq-client-nodejs')
+}
+
+function requireResults(results: Partial<ConsumeResults> | null): void {
+  if (results?.SUCCESS !== undefined && results.FAILURE !== undefined) return
+  throw new OptionError(
+    `results: expected ConsumeResult of rocketmq-client-nodejs, received ${received(results)}; ` +
+      `leave it out, or pass ConsumeResult`,
+  )
+}
+
+function requireRetry({ firstMs, maxMs, factor }: Backoff): void {
+  requireInteger('retry.firstMs', firstMs, 1, WAIT_MAX_MS)
+  requireInteger('retry.maxMs', maxMs, 1, WAIT_MAX_MS)
+  if (typeof factor === 'number' && factor >= 1 && factor <= FACTOR_MAX) return
+  throw new OptionError(
+    `retry.factor: expected a number (1 to ${FACTOR_MAX}), received ${received(factor)}; give 2`,
+  )
+}
+
+function requireMethods(name: string, value: unknown, methods: readonly string[], remedy: string): void {
+  const given = value as Record<string, unknown> | null | undefined
+  if (methods.every((method) => typeof given?.[method] === 'function')) return
+  throw new OptionError(
+    `${name}: expected an object with ${methods.map((method) => `${method}()`).join(', ')}, ` +
+      `received ${received(value)}; pass ${remedy}`,
+  )
+}
+
+function requireFunction(name: string, value: unknown, remedy: string): void {
+  if (typeof value === 'function') return
+  throw new OptionError(`${name}: expected a function, received ${received(value)}; pass ${remedy}`)
+}
