@@ -1,7 +1,7 @@
 import type { StoreEffects } from '@oncemq/conformance'
 import type { Server } from '@oncemq/test-services'
 import mysql from 'mysql2/promise'
-import type { PoolConnection, RowDataPacket } from 'mysql2/promise'
+import type { Pool, PoolConnection, RowDataPacket } from 'mysql2/promise'
 
 /** A pool that ends with the suite, and the handler's own writes: rows of a table beside the records. */
 export function databaseOf({ url }: Pick<Server, 'url'>) {
@@ -22,4 +22,20 @@ export function databaseOf({ url }: Pick<Server, 'url'>) {
     },
   }
   return { pool, effects, end: () => pool.end() }
+}
+
+/** The pool, with something done before each statement. */
+export function poolBefore(pool: Pool, act: (sql: string) => unknown) {
+  return {
+    async getConnection(): Promise<PoolConnection> {
+      const connection = await pool.getConnection()
+      const query = connection.query.bind(connection) as (given: { sql: string }) => Promise<unknown>
+      return Object.assign(connection, {
+        async query(given: { sql: string }) {
+          await act(given.sql)
+          return query(given)
+        },
+      }) as PoolConnection
+    },
+  }
 }

@@ -1,9 +1,9 @@
 import { MysqlStore } from '@oncemq/mysql'
 import { describeService } from '@oncemq/test-services/vitest'
-import type { PoolConnection, RowDataPacket } from 'mysql2/promise'
+import type { RowDataPacket } from 'mysql2/promise'
 import { afterAll, expect, test } from 'vitest'
-import { databaseOf } from './database.ts'
-import { claimsOf, completionOf } from './requests.ts'
+import { databaseOf, poolBefore } from './database.ts'
+import { claimOf, claimsOf, completionOf } from './requests.ts'
 
 const STORED = 2000
 
@@ -18,17 +18,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8', 'mariadb-10.11'] as const) {
       work: (store: MysqlStore) => Promise<unknown>,
     ): Promise<string[]> {
       const noted: string[] = []
-      const noting = {
-        async getConnection(): Promise<PoolConnection> {
-          const connection = await pool.getConnection()
-          const query = connection.query.bind(connection) as (given: { sql: string }) => Promise<unknown>
-          const note = (given: { sql: string }) => {
-            noted.push(given.sql)
-            return query(given)
-          }
-          return Object.assign(connection, { query: note }) as PoolConnection
-        },
-      }
+      const noting = poolBefore(pool, (sql) => noted.push(sql))
       const store = new MysqlStore({ pool: noting, table })
       await store.open()
       noted.length = 0
@@ -73,6 +63,48 @@ for (const name of ['mysql-8.0', 'mariadb-11.8', 'mariadb-10.11'] as const) {
           key: 'PRIMARY',
         })
       }
+    })
+
+    test('what changes between a batch and its look at it is asked for again', async () => {
+      const other = new MysqlStore({ pool, table: 'changing' })
+      await other.open()
+      const [done, running] = [claimOf(), claimOf()]
+      await other.claim([done, running])
+      await other.update([completionOf(done)])
+      const rivals = [done, running].map(({ id }) => claimOf({ id }))
+      let looks = 0
+      const store = new MysqlStore({
+        table: 'changing',
+        pool: poolBefore(pool, async (sql) => {
+          if (/^SELECT id/.test(sql) && (looks += 1) === 1) await other.forget([done.id])
+        }),
+      })
+      await store.open()
+      const answers = await store.claim(rivals)
+      expect(answers).toMatchObject([
+        { status: 'granted', epoch: 1 },
+        { status: 'busy', epoch: 1 },
+      ])
+      expect(looks).toBe(1)
+      await store.close()
+      await other.close()
+    })
+
+    test('what changes at each look is busy for a moment', async () => {
+      const other = new MysqlStore({ pool, table: 'restless' })
+      await other.open()
+      const claims = claimsOf(2)
+      await other.claim(claims)
+      const act = async (sql: string) => {
+        if (/^SELECT id/.test(sql)) await other.forget(claims.map(({ id }) => id))
+        if (/^INSERT/.test(sql)) await other.claim(claims)
+      }
+      const store = new MysqlStore({ table: 'restless', pool: poolBefore(pool, act) })
+      await store.open()
+      const answers = await store.claim(claims.map(({ id }) => claimOf({ id })))
+      expect(answers).toEqual(claims.map(() => ({ status: 'busy', epoch: 0, leaseRemainingMs: 1 })))
+      await store.close()
+      await other.close()
     })
 
     test('what is written into a statement is digits, whatever the caller gives', async () => {

@@ -1,9 +1,8 @@
 import type { ClaimAnswer } from '@oncemq/core'
 import { MysqlStore } from '@oncemq/mysql'
 import { describeService } from '@oncemq/test-services/vitest'
-import type { PoolConnection } from 'mysql2/promise'
 import { afterAll, expect, test } from 'vitest'
-import { databaseOf } from './database.ts'
+import { databaseOf, poolBefore } from './database.ts'
 import { claimsOf, completionOf, newHex } from './requests.ts'
 
 describeService('mysql-8.0', (server) => {
@@ -61,7 +60,7 @@ describeService('mysql-8.0', (server) => {
     let answers: readonly ClaimAnswer[] = []
     const store = new MysqlStore({
       table: 'undisturbed',
-      pool: poolBefore(async (sql) => {
+      pool: poolBefore(pool, async (sql) => {
         if (sql.startsWith('DELETE')) answers = await other.claim(rivals)
       }),
     })
@@ -77,20 +76,4 @@ describeService('mysql-8.0', (server) => {
     await store.close()
     await other.close()
   })
-
-  /** The pool, with something done before each statement. */
-  function poolBefore(act: (sql: string) => Promise<void>) {
-    return {
-      async getConnection(): Promise<PoolConnection> {
-        const connection = await pool.getConnection()
-        const query = connection.query.bind(connection) as (given: { sql: string }) => Promise<unknown>
-        return Object.assign(connection, {
-          async query(given: { sql: string }) {
-            await act(given.sql)
-            return query(given)
-          },
-        }) as PoolConnection
-      },
-    }
-  }
 })
