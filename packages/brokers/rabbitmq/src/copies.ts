@@ -52,7 +52,9 @@ export class Copies {
       mandatory: true,
     }
     await this.publish(queue, message.content, options)
-    if (this.#returned.delete(id)) throw new Error(`no queue '${queue}' took the copy of a message`)
+    if (!this.#returned.delete(id)) return
+    this.forget(queue)
+    throw new Error('no queue took the copy of a message: it was deleted, or may not be declared')
   }
 
   /** Publishes to a queue; resolves when the broker has confirmed it. */

@@ -200,6 +200,28 @@ describeService('rabbitmq-4.0', ({ url }) => {
     expect(parked && parked.properties.headers).toMatchObject({ 'x-oncemq-reason': 'attempts' })
   })
 
+  test('a message stays in its queue until the parking queue has taken it', async () => {
+    const connection = await connected(url)
+    const { queue, send, channel: other } = await newQueue(connection)
+    const parking = `${queue}.parked`
+    const full = { 'x-max-length': 1, 'x-overflow': 'reject-publish' }
+    await other.assertQueue(parking, { durable: true, arguments: full })
+    const dedup = deduplicator({ missingKey: 'reject' })
+    const warnings: string[] = []
+    dedup.on('warning', ({ message }) => warnings.push(message))
+    const channel = dedupChannel(await connection.createChannel(), dedup)
+    await channel.prefetch(10)
+    await channel.consume(queue, () => expect.unreachable('the callback ran'))
+    for (const body of ['first', 'second']) await send(undefined, body)
+    await until('a copy is refused', () => warnings.some((each) => each.startsWith('parking')))
+    await other.deleteQueue(parking)
+    await until('the other one is parked', async () => (await readyIn(connection, parking)) === 1)
+    await channel.close()
+    expect(await readyIn(connection, queue)).toBe(0)
+    const left = await (await connection.createChannel()).get(parking)
+    expect(left && left.content.toString()).toBe('second')
+  })
+
   test('a consumer without acks, a transactional one, and a stream are refused', async () => {
     const connection = await connected(url)
     const { queue } = await newQueue(connection)
