@@ -65,7 +65,12 @@ export class FaultyStore implements TransactionalStore<Writes> {
     const { batchMax, batchesInFlightMax } = world.plan
     this.#world = world
     this.#process = process
-    this.guarantees = { ...world.memory.guarantees, transactional: true, sharedBy: 'network' as const }
+    this.guarantees = {
+      ...world.memory.guarantees,
+      transactional: true,
+      renewsInTransaction: true,
+      sharedBy: 'network' as const,
+    }
     this.batching = { batchMax, batchesInFlightMax }
   }
 

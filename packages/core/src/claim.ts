@@ -23,6 +23,8 @@ export type ReleaseReason = 'failed' | 'permanent' | 'unstarted'
 /** What a claim needs of its deduplicator. */
 export interface ClaimHome {
   readonly retentionMs: number
+  /** See the store's guarantee of the same name. */
+  readonly renewsInTransaction: boolean
   readonly clock: Clock
   readonly keeper: LeaseKeeper
   readonly outage: Outage
@@ -95,6 +97,7 @@ export class Claim {
   /** Ends the claim by a completion that `commit` makes durable together with the handler's writes. */
   commit(commit: (completion: (result: Uint8Array | undefined) => CompleteUpdate) => Promise<UpdateAnswer>) {
     const kept: { result: Uint8Array | undefined } = { result: undefined }
+    if (!this.#home.renewsInTransaction) this.#home.keeper.hold(this.#lease)
     return commit((result) => {
       kept.result = this.#bounded(result)
       return this.#completion(kept.result)

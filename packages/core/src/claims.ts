@@ -73,6 +73,7 @@ export class Claims<Tx> {
     this.#updateLane = new Batcher((batch) => calls.update(batch), batching, isOneEntrysFault)
     this.#home = {
       retentionMs,
+      renewsInTransaction: store.guarantees.renewsInTransaction,
       clock,
       keeper: this.#keeper,
       outage,

@@ -91,6 +91,11 @@ export class LeaseKeeper {
     this.#leases.delete(lease)
   }
 
+  /** Renews it no more. Its deadline stands. */
+  hold(lease: Lease): void {
+    lease.renewAtMs = Number.POSITIVE_INFINITY
+  }
+
   /** Renews nothing any more, and takes away what is still there: its handlers shall stop. */
   close(): void {
     this.#timer?.cancel()

@@ -49,6 +49,7 @@ export class MemoryStore implements SweepingStore {
     durable: false,
     sharedBy: 'process',
     transactional: false,
+    renewsInTransaction: false,
     expiryGranularityMs: 1,
   })
   readonly batching = Object.freeze({ batchMax: 1024, batchesInFlightMax: 1 })

@@ -22,9 +22,9 @@ export class LedgerStore extends ScriptedStore implements TransactionalStore<Led
   begin: () => Promise<void> = async () => {}
   commit: Step = (apply) => apply()
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, renewsInTransaction = true) {
     super(clock)
-    this.guarantees = { ...this.memory.guarantees, transactional: true }
+    this.guarantees = { ...this.memory.guarantees, transactional: true, renewsInTransaction }
   }
 
   async transaction(work: (tx: Ledger) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {

@@ -12,9 +12,16 @@ const TIMEOUT_MS = 2000
 const conflict = new StoreError('ONCEMQ_TRANSACTION_CONFLICT', 'deadlock')
 const unknown = new StoreError('ONCEMQ_COMMIT_UNKNOWN', 'cut')
 
-async function setUp(options: { missingKey?: 'process'; fingerprint?: boolean; conflict?: 'process' } = {}) {
+interface Given {
+  missingKey?: 'process'
+  fingerprint?: boolean
+  conflict?: 'process'
+  renewsInTransaction?: boolean
+}
+
+async function setUp({ renewsInTransaction, ...options }: Given = {}) {
   const clock = new VirtualClock()
-  const store = new LedgerStore(clock)
+  const store = new LedgerStore(clock, renewsInTransaction)
   const random = countedRandom()
   const another = () =>
     createDeduplicator<Ledger>({
@@ -219,5 +226,22 @@ describe('a store that stopped', () => {
     expect([(await outcome).status, store.committed]).toEqual(['completed', ['x']])
     await elapse(clock, LEASE_MS)
     expect(clock.nextInMs ?? Number.POSITIVE_INFINITY).toBeGreaterThan(LEASE_MS)
+  })
+
+  test('a handler has one lease to end in, where a renewal would be a conflict for its transaction', async () => {
+    const { clock, dedup, store } = await setUp({ renewsInTransaction: false })
+    const work = Promise.withResolvers<void>()
+    let signal: AbortSignal | undefined
+    const outcome = dedup.process({ key: 'a' }, async (context) => {
+      signal = context.signal
+      await work.promise
+      writes('x')(context)
+    })
+    await elapse(clock, LEASE_MS / 2)
+    expect([store.updates('renew'), signal?.aborted]).toEqual([[], false])
+    await elapse(clock, LEASE_MS / 2)
+    expect(signal?.aborted).toBe(true)
+    work.resolve()
+    expect([(await outcome).status, store.committed]).toEqual(['completed', ['x']])
   })
 })

@@ -206,8 +206,7 @@ export function conflictError(error: unknown, where: string): StoreError {
   return new StoreError(
     'ONCEMQ_TRANSACTION_CONFLICT',
     `MongoStore: expected the transaction on ${where} to go through, received a conflict with another ` +
-      `write; it is run again. If that happens to every run, the handler takes longer than a third of ` +
-      `leaseMs, after which a renewal of the lease is such a write: raise leaseMs`,
+      `write; it is run again. If that happens to every run, look for who else writes the same documents`,
     { cause: isOncemqError(error) ? error.cause : error },
   )
 }

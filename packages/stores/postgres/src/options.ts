@@ -43,8 +43,8 @@ export interface PostgresStoreOptions<Client extends PostgresClient = PostgresCl
    */
   transactionsMax?: number
   /**
-   * How far a handler's transaction is kept apart from others. Above `read committed` it must end before the
-   * first renewal of its lease (a third of `leaseMs`), as the renewed record would be a conflict.
+   * How far a handler's transaction is kept apart from others. Above `read committed` its handler has one
+   * lease to end in, which is not renewed, as the renewed record would be a conflict.
    * @default 'read committed'
    */
   isolation?: Isolation

@@ -43,12 +43,7 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient>
   implements TransactionalStore<Client>, SweepingStore
 {
   readonly name = 'postgres'
-  readonly guarantees: StoreGuarantees = Object.freeze({
-    durable: true,
-    sharedBy: 'network',
-    transactional: true,
-    expiryGranularityMs: 1,
-  })
+  readonly guarantees: StoreGuarantees
   readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2 })
   readonly #settings: Settings<Client>
   #opening: Promise<Session<Client>> | undefined
@@ -56,6 +51,13 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient>
 
   constructor(options: PostgresStoreOptions<Client>) {
     this.#settings = settingsOf(options)
+    this.guarantees = Object.freeze({
+      durable: true,
+      sharedBy: 'network',
+      transactional: true,
+      renewsInTransaction: this.#settings.isolation === 'read committed',
+      expiryGranularityMs: 1,
+    })
   }
 
   /** The tables that `open()` creates where they are missing, as SQL, for teams that create them by hand. */

@@ -60,6 +60,7 @@ export class RedisStore implements Store {
       durable: this.#durable,
       sharedBy: 'network',
       transactional: false,
+      renewsInTransaction: false,
       expiryGranularityMs: 1,
     })
   }

@@ -56,6 +56,7 @@ export class SqliteStore implements TransactionalStore<DatabaseSync>, SweepingSt
       durable,
       sharedBy: durable ? 'machine' : 'process',
       transactional: true,
+      renewsInTransaction: true,
       expiryGranularityMs: 1,
     })
   }

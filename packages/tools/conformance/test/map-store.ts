@@ -39,6 +39,7 @@ export class MapStore implements SweepingStore, TransactionalStore<string[]> {
     durable: true,
     sharedBy: 'process',
     transactional: true,
+    renewsInTransaction: true,
     expiryGranularityMs: 1,
   } as const
   readonly batching = { batchMax: 100, batchesInFlightMax: 2 }

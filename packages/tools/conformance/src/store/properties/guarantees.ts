@@ -8,11 +8,14 @@ export const guarantees: StoreProperty = {
     {
       name: 'a store states every fact about itself',
       async run({ worker: { store } }) {
-        const { durable, sharedBy, transactional, expiryGranularityMs } = store.guarantees
+        const { durable, sharedBy, transactional, renewsInTransaction, expiryGranularityMs } =
+          store.guarantees
         assert.match(store.name, /^[a-z][a-z0-9-]*$/, 'name: short and lower-case')
         assert.equal(typeof durable, 'boolean')
         assert.ok(['process', 'machine', 'network'].includes(sharedBy), `sharedBy: ${sharedBy}`)
         assert.equal(typeof transactional, 'boolean')
+        assert.equal(typeof renewsInTransaction, 'boolean')
+        assert.ok(transactional || !renewsInTransaction, 'renewsInTransaction: false without transactions')
         assert.ok(Number.isInteger(expiryGranularityMs) && expiryGranularityMs >= 1, 'expiryGranularityMs')
         assert.ok(Number.isInteger(store.batching.batchMax) && store.batching.batchMax >= 1, 'batchMax')
         const { batchesInFlightMax } = store.batching
