@@ -15,6 +15,7 @@ import type { ClaimOutcome, Delivery, ProcessOutcome } from './outcome.ts'
 import type { RunOptions, RunOutcome, Work } from './run.ts'
 import { runWork } from './run.ts'
 import { selfTest } from './self-test.ts'
+import type { Complete } from './self-test.ts'
 import { StoreCalls } from './store-calls.ts'
 import type { Store, StoredRecord, SweepingStore, TransactionalStore } from './store.ts'
 import { Sweeper } from './sweeper.ts'
@@ -194,10 +195,20 @@ export class Deduplicator<Tx = undefined> {
     await this.#calls.within('open', OPEN_TIMEOUT_MS, () =>
       openStore(store, this, acceptFindings, this.#events),
     )
-    await selfTest(this.#calls, store.name, random)
+    await selfTest(this.#calls, store.name, random, this.#completeAsHandlersDo())
     // Not before: a delivery that comes now must not overtake those that wait for this.
     this.#isOpen = true
     this.#sweeper.start()
+  }
+
+  /** A server without transactions is noticed at start, not by the first message. */
+  #completeAsHandlersDo(): Complete | undefined {
+    const { store, strategy } = this.settings
+    if (strategy === 'lease') return undefined
+    return (completion) =>
+      this.#calls.within('transaction', OPEN_TIMEOUT_MS, () =>
+        (store as TransactionalStore<Tx>).transaction(async () => completion),
+      )
   }
 
   #sweepStep(): ((limit: number) => Promise<number>) | undefined {

@@ -2,17 +2,26 @@ import { StoreError } from './errors.ts'
 import { recordId } from './identity.ts'
 import type { Random } from './random.ts'
 import type { StoreCalls } from './store-calls.ts'
+import type { CompleteUpdate, UpdateAnswer } from './store.ts'
 
 const PROBE_LEASE_MS = 10_000
 const PROBE_RETENTION_MS = 60_000
 
+/** How the self-test completes its key: by a plain update, or in a transaction as the handlers' keys are. */
+export type Complete = (completion: CompleteUpdate) => Promise<UpdateAnswer | undefined>
+
 /**
  * Claims, claims again, completes, claims once more and forgets a key of its own, so that a client that drops
- * options, a proxy that answers by itself, or a store that cannot write is noticed before a message depends
- * on it.
+ * options, a proxy that answers by itself, or a store that cannot write is noticed before a message depends on
+ * it.
  * @throws OncemqError that the store threw, or `ONCEMQ_STORE_BROKEN`.
  */
-export async function selfTest(store: StoreCalls, name: string, random: Random): Promise<void> {
+export async function selfTest(
+  store: StoreCalls,
+  name: string,
+  random: Random,
+  complete: Complete = async (completion) => (await store.update([completion]))[0],
+): Promise<void> {
   const mine = random.claimId()
   const id = recordId('oncemq self-test', mine)
   const ask = async (claimId: string): Promise<string> => {
@@ -28,13 +37,7 @@ export async function selfTest(store: StoreCalls, name: string, random: Random):
     ])
     return answer?.status ?? 'nothing'
   }
-  const complete = async (): Promise<string> => {
-    const [answer] = await store.update([
-      { op: 'complete', id, claimId: mine, retentionMs: PROBE_RETENTION_MS, result: undefined },
-    ])
-    return answer ?? 'nothing'
-  }
-  const expect = (step: string, expected: string, answer: string): void => {
+  const expect = (step: string, expected: string, answer = 'nothing'): void => {
     if (answer === expected) return
     throw new StoreError(
       'ONCEMQ_STORE_BROKEN',
@@ -42,9 +45,16 @@ export async function selfTest(store: StoreCalls, name: string, random: Random):
         `run the conformance suite with the client and server that you use`,
     )
   }
+  const completion = {
+    op: 'complete',
+    id,
+    claimId: mine,
+    retentionMs: PROBE_RETENTION_MS,
+    result: undefined,
+  } as const
   expect('first claim', 'granted', await ask(mine))
   expect('claim of a running key', 'busy', await ask(random.claimId()))
-  expect('completion', 'ok', await complete())
+  expect('completion', 'ok', await complete(completion))
   expect('claim of a done key', 'done', await ask(random.claimId()))
   await store.forget(id)
 }

@@ -39,6 +39,7 @@ async function setUp({ renewsInTransaction, ...options }: Given = {}) {
   const dedup = another()
   await dedup.open()
   store.calls.length = 0
+  store.transactions = 0
   return { clock, store, dedup, another }
 }
 
@@ -170,6 +171,15 @@ describe('a transaction that the database asks to run again', () => {
     expect([store.transactions, told]).toEqual([8, ['storeError']])
     expect(store.updates('release')).toMatchObject([{ attempts: 0 }])
   })
+})
+
+test('a server without transactions is noticed at open, before a message is', async () => {
+  const clock = new VirtualClock()
+  const store = new LedgerStore(clock)
+  const refused = new StoreError('ONCEMQ_STORE_REFUSED', 'no transactions')
+  store.begin = () => Promise.reject(refused)
+  const dedup = createDeduplicator({ store, consumerGroup: GROUP, strategy: 'transactional', clock })
+  await expect(dedup.open()).rejects.toBe(refused)
 })
 
 describe('a store that stopped', () => {
