@@ -78,6 +78,7 @@ async function dropIn(url: string, queue: string, request: ConsumeRequest): Prom
   const close = async (): Promise<void> => {
     await channel.cancel(consumerTag)
     await until('the handlers have ended', () => running === 0)
+    await channel.close()
     await connection.close()
   }
   return { close: () => (closing ??= close().catch(() => undefined)), cut }
