@@ -38,7 +38,7 @@ const run = randomBytes(6).toString('hex')
 const queue = `transfers-${run}`
 const retryQueue = `${queue}.retry.${RETRY_MS}`
 const transfers = makeTransfers(run, TRANSFERS)
-const bank = openBank(name, run)
+const bank = await openBank(name, run)
 await bank.prepare(OPENING)
 const connection = await connect(url)
 const sender = await connection.createConfirmChannel()

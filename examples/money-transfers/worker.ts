@@ -14,7 +14,7 @@ function tell(what: 'ready' | 'halfway'): Promise<void> {
 }
 
 async function run({ bank: name, run, url, queue }: Assignment): Promise<void> {
-  const bank = openBank(name, run)
+  const bank = await openBank(name, run)
   const connection = await connect(url)
   // #region worker
   const dedup = createDeduplicator({
