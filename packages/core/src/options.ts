@@ -104,6 +104,7 @@ export interface DeduplicatorOptions<Tx = undefined> {
   recentMs?: number
   /**
    * Whether the readable key stands beside its hash in the store. Turn it off where keys are personal data.
+   * Left out, it does not in a store that this process alone sees.
    * @default true
    */
   storeReadableKey?: boolean
@@ -201,6 +202,7 @@ export function settingsOf<Tx>(options: DeduplicatorOptions<Tx>): Settings<Tx> {
   requireCodes(settings.acceptFindings)
   settings.acceptFindings = Object.freeze([...settings.acceptFindings])
   settings.storeTimeoutMs = Math.min(settings.storeTimeoutMs, given.storeTimeoutMs ?? settings.leaseMs)
+  settings.storeReadableKey = given.storeReadableKey ?? settings.store.guarantees.sharedBy !== 'process'
   requireCombinations(settings)
   return Object.freeze(settings)
 }
