@@ -2,9 +2,11 @@
 import { readdirSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { describeService } from '../services/client/describe-service.ts'
+import { declareRocketmq } from '../services/servers/rocketmq/declare.ts'
 import { EXAMPLES, runExample } from './run-example.ts'
 
 const ON_RABBITMQ = ['rabbitmq-drop-in', 'rabbitmq-managed-sqlite-transactional']
+const ON_ROCKETMQ = { 'rocketmq-simple': 'NORMAL', 'rocketmq-transactions': 'TRANSACTION' } as const
 const ALONE = ['webhook-run']
 // They have tests of their own.
 const ELSEWHERE = ['demo', 'money-transfers', 'order-service']
@@ -18,7 +20,7 @@ async function expectOutput(name: string, env?: Record<string, string>): Promise
 test('each example is run here', () => {
   const names = readdirSync(EXAMPLES, { withFileTypes: true }).filter((entry) => entry.isDirectory())
   expect(names.map(({ name }) => name).toSorted()).toEqual(
-    [...ON_RABBITMQ, ...ALONE, ...ELSEWHERE].toSorted(),
+    [...ON_RABBITMQ, ...Object.keys(ON_ROCKETMQ), ...ALONE, ...ELSEWHERE].toSorted(),
   )
 })
 
@@ -26,4 +28,13 @@ test.each(ALONE)('%s', async (name) => expectOutput(name))
 
 describeService('rabbitmq-4.0', (server) => {
   test.each(ON_RABBITMQ)('%s', async (name) => expectOutput(name, { ONCEMQ_RABBITMQ_URL: server.url }))
+})
+
+describeService('rocketmq-fast', ({ url }) => {
+  test.each(Object.entries(ON_ROCKETMQ))('%s', async (name, type) => {
+    const topic = `${name}-${process.pid}`
+    await declareRocketmq(url, { topics: [{ name: topic, type }], groups: [{ name: topic }] })
+    const env = { ONCEMQ_ROCKETMQ_URL: url, ONCEMQ_TOPIC: topic, ONCEMQ_GROUP: topic }
+    await expectOutput(name, env)
+  })
 })

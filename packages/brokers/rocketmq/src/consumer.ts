@@ -96,7 +96,7 @@ export class Consumer<Tx = undefined> {
       } catch (error) {
         if (signal.aborted) return
         if (failures === 0)
-          this.#dedup.warn(`consume: nothing can be received (${nameOf(error)}); trying again`)
+          this.#dedup.warn(`consume: nothing can be received (${whatOf(error)}); trying again`)
         await this.#pause(backoffMs(RECEIVE_BACKOFF, failures++))
       }
     }
@@ -219,6 +219,7 @@ export async function consume<Tx = undefined>(options: ConsumeOptions<Tx>): Prom
   return consumer
 }
 
-function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error
+/** The server's own words name the remedy: an `awaitDuration` that is too short, a topic that is gone. */
+function whatOf(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message.split('\n', 1)[0]}` : typeof error
 }

@@ -50,11 +50,11 @@ export function deduplicator(options: LeaseOptions = {}): Deduplicator {
 }
 
 /** A topic and a consumer group of this test alone. */
-export async function place(url: string, type: RocketmqTopicType = 'NORMAL', group = {}) {
+export async function place(url: string, type: RocketmqTopicType = 'NORMAL', group = {}, queues = 4) {
   const name = `t${process.pid}_${Math.random().toString(36).slice(2, 10)}`
   await declareRocketmq(url, {
     topics: [
-      { name, type },
+      { name, type, queues },
       { name: `${name}_parked`, type: 'NORMAL' },
     ],
     groups: [{ name: `g_${name}`, orderly: type === 'FIFO', ...group }],
@@ -93,19 +93,19 @@ export class Place {
   }
 
   /** A SimpleConsumer that is not started. */
-  simple(topic = this.topic, consumerGroup = this.group): SimpleConsumer {
+  simple({ topic = this.topic, group = this.group, awaitDuration = POLL_MS } = {}): SimpleConsumer {
     const consumer = new SimpleConsumer({
       ...this.base,
-      consumerGroup,
+      consumerGroup: group,
       subscriptions: new Map([[topic, '*']]),
-      awaitDuration: POLL_MS,
+      awaitDuration,
     })
     onTestFinished(() => checkedShutdown(consumer, { timeoutMs: SHUTDOWN_MS }).catch(() => undefined))
     return consumer
   }
 
-  async started(topic = this.topic, consumerGroup = this.group): Promise<SimpleConsumer> {
-    const consumer = this.simple(topic, consumerGroup)
+  async started(topic = this.topic, group = this.group): Promise<SimpleConsumer> {
+    const consumer = this.simple({ topic, group })
     await checkedStartup(consumer)
     return consumer
   }

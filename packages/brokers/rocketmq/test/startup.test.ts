@@ -11,7 +11,7 @@ const BOUND_MS = 8000
 describeService('rocketmq-fast', ({ url }) => {
   const unknown = async (topic: string | undefined, group: string | undefined) => {
     const at = await place(url)
-    return at.simple(topic ?? at.topic, group ?? at.group)
+    return at.simple({ topic: topic ?? at.topic, group: group ?? at.group })
   }
 
   test('says that a consumer group does not exist', async () => {
