@@ -6,7 +6,7 @@ import type { ClaimRequest } from '@oncemq/core'
 import { MongoStore } from '@oncemq/mongodb'
 import type { ClientSession } from 'mongodb'
 import { MongoClient } from 'mongodb'
-import { claimsOf, completionOf } from './requests.ts'
+import { claimsOf, completionOf } from '@oncemq/test-stores'
 
 const BATCH = 64
 

@@ -3,7 +3,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { MongoClient } from 'mongodb'
 import { afterAll, expect, test } from 'vitest'
 import { BOUND, Load, expectNothingLost, progress } from './load.ts'
-import { claimOf, completionOf } from './requests.ts'
+import { claimOf, completionOf } from '@oncemq/test-stores'
 
 const FAILOVER = { timeout: 60_000 }
 

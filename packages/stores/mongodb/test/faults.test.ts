@@ -4,7 +4,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { MongoClient } from 'mongodb'
 import { afterEach, expect, test } from 'vitest'
 import { BOUND, Load, expectNothingLost, progress } from './load.ts'
-import { claimOf, claimsOf } from './requests.ts'
+import { claimOf, claimsOf } from '@oncemq/test-stores'
 
 describeService('mongodb-6', { own: true }, (server) => {
   const ends: (() => Promise<unknown>)[] = []

@@ -3,7 +3,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { expect, test } from 'vitest'
 import { startChild } from './children.ts'
 import { databaseOn } from './database.ts'
-import { claimOf, newHex } from './requests.ts'
+import { claimOf, newHex } from '@oncemq/test-stores'
 
 const PROCESSES = 4
 

@@ -6,7 +6,7 @@ import { MongoClient } from 'mongodb'
 // #endregion
 import { describeService } from '@oncemq/test-services/vitest'
 import { expect, test } from 'vitest'
-import { newHex } from './requests.ts'
+import { newHex } from '@oncemq/test-stores'
 
 describeService('mongodb-6', (server) => {
   const url = new URL(server.url)

@@ -4,7 +4,7 @@ import type { Db, Document } from 'mongodb'
 import { MongoClient } from 'mongodb'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { databaseOn } from './database.ts'
-import { claimOf, completionOf, newHex } from './requests.ts'
+import { claimOf, completionOf, newHex } from '@oncemq/test-stores'
 
 /** Runs the lines of `schema()` as mongosh would. */
 async function runByHand(database: Db, script: string): Promise<void> {

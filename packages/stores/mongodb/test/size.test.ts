@@ -2,7 +2,7 @@ import { MongoStore } from '@oncemq/mongodb'
 import { describeService } from '@oncemq/test-services/vitest'
 import { expect, test } from 'vitest'
 import { databaseOn } from './database.ts'
-import { claimsOf, completionOf, newHex } from './requests.ts'
+import { claimsOf, completionOf, newHex } from '@oncemq/test-stores'
 
 const KEYS = 10_000
 const BATCH = 1000

@@ -4,7 +4,7 @@ import { MongoStore } from '@oncemq/mongodb'
 import { describeService } from '@oncemq/test-services/vitest'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { databaseOn } from './database.ts'
-import { claimOf, claimsOf, completionOf, newHex } from './requests.ts'
+import { claimOf, claimsOf, completionOf, newHex } from '@oncemq/test-stores'
 
 const HOUR_MS = 3_600_000
 

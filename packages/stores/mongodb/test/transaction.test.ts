@@ -5,7 +5,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import type { ClientSession } from 'mongodb'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { databaseOn } from './database.ts'
-import { claimOf, completionOf, newHex } from './requests.ts'
+import { claimOf, completionOf, newHex } from '@oncemq/test-stores'
 
 // A command of the server can be made to fail, and a transaction that was left open soon ends.
 const parameters = ['enableTestCommands=1', 'transactionLifetimeLimitSeconds=2']

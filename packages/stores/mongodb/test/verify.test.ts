@@ -4,7 +4,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import type { Collection, WriteConcernSettings } from 'mongodb'
 import { describe, expect, test } from 'vitest'
 import { databaseOn } from './database.ts'
-import { claimOf, completionOf, newHex } from './requests.ts'
+import { claimOf, completionOf, newHex } from '@oncemq/test-stores'
 
 async function findingsOf(collection: Collection): Promise<string[]> {
   const findings = await new MongoStore({ collection }).open()

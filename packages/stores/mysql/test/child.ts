@@ -5,7 +5,7 @@
 import type { ClaimRequest } from '@oncemq/core'
 import { MysqlStore } from '@oncemq/mysql'
 import mysql from 'mysql2/promise'
-import { claimsOf, completionOf } from './requests.ts'
+import { claimsOf, completionOf } from '@oncemq/test-stores'
 
 const [, , role, url = '', table = ''] = process.argv
 const pool = mysql.createPool(url)

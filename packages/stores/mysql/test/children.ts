@@ -1,48 +1,9 @@
-import { fork } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
-import { afterEach } from 'vitest'
+import { startProgram } from '@oncemq/test-stores/children'
+import type { Child } from '@oncemq/test-stores/children'
 
-const program = fileURLToPath(new URL('child.ts', import.meta.url))
-const children = new Set<Child>()
+const program = new URL('child.ts', import.meta.url)
 
-afterEach(async () => {
-  await Promise.all([...children].map((child) => child.kill()))
-})
-
-/** Starts another process on a table; it ends with the test at the latest. */
+/** Starts another process on a table. */
 export function startChild(role: 'claim' | 'transact', url: string, table: string): Child {
-  return new Child(fork(program, [role, url, table], { execArgv: ['--conditions=@oncemq/source'] }))
-}
-
-export class Child {
-  readonly #process: ChildProcess
-  readonly #exit: Promise<unknown>
-  readonly #messages: unknown[] = []
-
-  constructor(child: ChildProcess) {
-    this.#process = child
-    this.#exit = once(child, 'exit')
-    child.on('message', (message) => this.#messages.push(message))
-    children.add(this)
-  }
-
-  tell(message: unknown): void {
-    this.#process.send(message as object)
-  }
-
-  /** Takes the next thing that it tells. */
-  async told<Message>(): Promise<Message> {
-    if (this.#messages.length === 0) await Promise.race([once(this.#process, 'message'), this.#exit])
-    if (this.#messages.length === 0) throw new Error('the child ended without another message')
-    return this.#messages.shift() as Message
-  }
-
-  /** Ends it with SIGKILL. */
-  async kill(): Promise<void> {
-    children.delete(this)
-    this.#process.kill('SIGKILL')
-    await this.#exit
-  }
+  return startProgram(program, [role, url, table])
 }

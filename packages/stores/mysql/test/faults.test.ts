@@ -4,7 +4,7 @@ import { FaultProxy } from '@oncemq/test-services/proxy'
 import { describeService } from '@oncemq/test-services/vitest'
 import mysql from 'mysql2/promise'
 import { afterAll, afterEach, expect, test } from 'vitest'
-import { claimOf, claimsOf, completionOf } from './requests.ts'
+import { claimOf, claimsOf, completionOf } from '@oncemq/test-stores'
 
 const BOUND = { timeout: 20_000, interval: 20 }
 

@@ -5,7 +5,7 @@ import type { RowDataPacket } from 'mysql2/promise'
 import { afterAll, expect, test } from 'vitest'
 import { startChild } from './children.ts'
 import { databaseOf } from './database.ts'
-import { claimOf, newHex } from './requests.ts'
+import { claimOf, newHex } from '@oncemq/test-stores'
 
 const PROCESSES = 3
 const ROUNDS = 8

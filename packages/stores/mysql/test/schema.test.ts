@@ -3,7 +3,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import mysql from 'mysql2/promise'
 import type { RowDataPacket } from 'mysql2/promise'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { claimOf, completionOf } from './requests.ts'
+import { claimOf, completionOf } from '@oncemq/test-stores'
 
 // What the README tells to grant.
 const GRANTS = `

@@ -4,7 +4,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import callbacks from 'mysql2'
 import type { Pool, PoolOptions, RowDataPacket } from 'mysql2/promise'
 import { afterEach, describe, expect, test } from 'vitest'
-import { claimOf, claimsOf, completionOf } from './requests.ts'
+import { claimOf, claimsOf, completionOf } from '@oncemq/test-stores'
 
 const LEASE_MS = 60_000
 

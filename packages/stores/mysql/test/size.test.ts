@@ -3,7 +3,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import type { RowDataPacket } from 'mysql2/promise'
 import { afterAll, expect, test } from 'vitest'
 import { databaseOf } from './database.ts'
-import { claimsOf, completionOf } from './requests.ts'
+import { claimsOf, completionOf } from '@oncemq/test-stores'
 
 const KEYS = 30_000
 const BATCH = 500

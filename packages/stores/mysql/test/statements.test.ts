@@ -3,7 +3,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import type { RowDataPacket } from 'mysql2/promise'
 import { afterAll, expect, test } from 'vitest'
 import { databaseOf, poolBefore } from './database.ts'
-import { claimOf, claimsOf, completionOf } from './requests.ts'
+import { claimOf, claimsOf, completionOf } from '@oncemq/test-stores'
 
 const STORED = 2000
 

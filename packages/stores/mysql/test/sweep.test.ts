@@ -3,7 +3,7 @@ import { MysqlStore } from '@oncemq/mysql'
 import { describeService } from '@oncemq/test-services/vitest'
 import { afterAll, expect, test } from 'vitest'
 import { databaseOf, poolBefore } from './database.ts'
-import { claimsOf, completionOf, newHex } from './requests.ts'
+import { claimsOf, completionOf, newHex } from '@oncemq/test-stores'
 
 describeService('mysql-8.0', (server) => {
   const { pool, end } = databaseOf(server)

@@ -8,7 +8,7 @@ import mysql from 'mysql2/promise'
 import type { PoolConnection, RowDataPacket } from 'mysql2/promise'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { databaseOf } from './database.ts'
-import { claimOf, completionOf } from './requests.ts'
+import { claimOf, completionOf } from '@oncemq/test-stores'
 
 const NAME = 'transacted'
 

@@ -4,7 +4,7 @@ import callbacks from 'mysql2'
 import mysql from 'mysql2/promise'
 import type { PoolOptions } from 'mysql2/promise'
 import { afterAll, expect, test } from 'vitest'
-import { claimOf, claimsOf, completionOf } from './requests.ts'
+import { claimOf, claimsOf, completionOf } from '@oncemq/test-stores'
 
 const careless = {
   own: true,

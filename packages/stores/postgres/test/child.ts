@@ -5,7 +5,7 @@
 import type { ClaimRequest } from '@oncemq/core'
 import { PostgresStore } from '@oncemq/postgres'
 import pg from 'pg'
-import { claimsOf, completionOf } from './requests.ts'
+import { claimsOf, completionOf } from '@oncemq/test-stores'
 
 const [, , role, url = '', table = ''] = process.argv
 const pool = new pg.Pool({ connectionString: url })

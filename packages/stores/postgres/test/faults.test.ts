@@ -4,7 +4,7 @@ import { FaultProxy } from '@oncemq/test-services/proxy'
 import { describeService } from '@oncemq/test-services/vitest'
 import pg from 'pg'
 import { afterAll, afterEach, expect, test } from 'vitest'
-import { claimOf, claimsOf, completionOf } from './requests.ts'
+import { claimOf, claimsOf, completionOf } from '@oncemq/test-stores'
 
 const BOUND = { timeout: 20_000, interval: 20 }
 

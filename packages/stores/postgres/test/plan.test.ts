@@ -3,7 +3,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { afterAll, expect, test } from 'vitest'
 import { statementsOf, tablesOf } from '../src/statements.ts'
 import { databaseOf } from './database.ts'
-import { claimsOf, completionOf, newHex } from './requests.ts'
+import { claimsOf, completionOf, newHex } from '@oncemq/test-stores'
 
 const BATCH = 256
 

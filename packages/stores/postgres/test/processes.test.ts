@@ -4,7 +4,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { afterAll, expect, test } from 'vitest'
 import { startChild } from './children.ts'
 import { databaseOf } from './database.ts'
-import { claimOf, newHex } from './requests.ts'
+import { claimOf, newHex } from '@oncemq/test-stores'
 
 const PROCESSES = 4
 const HOUR_MS = 3_600_000

@@ -2,7 +2,7 @@ import { PostgresStore } from '@oncemq/postgres'
 import { describeService } from '@oncemq/test-services/vitest'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { claimOf, completionOf } from './requests.ts'
+import { claimOf, completionOf } from '@oncemq/test-stores'
 
 // What the README tells to grant.
 const GRANTS = `

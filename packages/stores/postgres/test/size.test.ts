@@ -2,7 +2,7 @@ import { PostgresStore } from '@oncemq/postgres'
 import { describeService } from '@oncemq/test-services/vitest'
 import { afterAll, expect, test } from 'vitest'
 import { databaseOf } from './database.ts'
-import { claimsOf, completionOf } from './requests.ts'
+import { claimsOf, completionOf } from '@oncemq/test-stores'
 
 const KEYS = 30_000
 const BATCH = 500

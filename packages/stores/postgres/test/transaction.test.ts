@@ -7,7 +7,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { databaseOf } from './database.ts'
-import { claimOf, completionOf } from './requests.ts'
+import { claimOf, completionOf } from '@oncemq/test-stores'
 
 const NAME = 'transacted'
 

@@ -2,7 +2,7 @@ import { PostgresStore } from '@oncemq/postgres'
 import { describeService } from '@oncemq/test-services/vitest'
 import pg from 'pg'
 import { afterAll, expect, test } from 'vitest'
-import { claimOf } from './requests.ts'
+import { claimOf } from '@oncemq/test-stores'
 
 const off = { own: true, args: ['-c', 'fsync=off', '-c', 'full_page_writes=off'] }
 

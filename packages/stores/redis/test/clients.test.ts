@@ -5,7 +5,8 @@ import { Redis } from 'ioredis'
 import { createClient, createClientPool, RESP_TYPES } from 'redis'
 import { expect, test } from 'vitest'
 import { drivers, ending } from './drivers.ts'
-import { LIFE, claimOf, claimsOf, completionOf, lifeOf, newHex } from './requests.ts'
+import { claimOf, claimsOf, completionOf, newHex } from '@oncemq/test-stores'
+import { LIFE, lifeOf } from './life.ts'
 
 const RESULT = Uint8Array.from({ length: 256 }, (_, byte) => byte)
 

@@ -5,7 +5,8 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { Redis } from 'ioredis'
 import { describe, expect, test } from 'vitest'
 import { drivers, ending, ioredis6, redis6 } from './drivers.ts'
-import { LIFE, claimsOf, completionOf, lifeOf, newHex } from './requests.ts'
+import { claimsOf, completionOf, newHex } from '@oncemq/test-stores'
+import { LIFE, lifeOf } from './life.ts'
 
 describeService('redis-cluster', async ({ url }) => {
   for (const { name, cluster } of [ioredis6, redis6]) {

@@ -5,7 +5,8 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { describe, expect, test } from 'vitest'
 import { drivers, ioredis6 } from './drivers.ts'
 import { afterTest, BOUND, Load } from './load.ts'
-import { LIFE, claimOf, claimsOf, lifeOf, newHex, statusesOf } from './requests.ts'
+import { claimOf, claimsOf, newHex } from '@oncemq/test-stores'
+import { LIFE, lifeOf, statusesOf } from './life.ts'
 
 type Source = (url: string) => Promise<RedisStoreOptions>
 

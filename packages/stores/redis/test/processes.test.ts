@@ -3,7 +3,8 @@ import { RedisStore } from '@oncemq/redis'
 import { describeService } from '@oncemq/test-services/vitest'
 import { expect, test } from 'vitest'
 import { startChild } from './children.ts'
-import { claimOf, newHex, statusesOf } from './requests.ts'
+import { claimOf, newHex } from '@oncemq/test-stores'
+import { statusesOf } from './life.ts'
 
 const PROCESSES = 4
 const HOUR_MS = 3_600_000

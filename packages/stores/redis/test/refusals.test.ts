@@ -5,7 +5,8 @@ import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { drivers, ending } from './drivers.ts'
-import { LIFE, claimOf, claimsOf, completionOf, lifeOf, newHex } from './requests.ts'
+import { claimOf, claimsOf, completionOf, newHex } from '@oncemq/test-stores'
+import { LIFE, lifeOf } from './life.ts'
 
 const LABEL = 'billing secret-label'
 

@@ -3,7 +3,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { Redis } from 'ioredis'
 import { expect, test } from 'vitest'
 import { ending } from './drivers.ts'
-import { claimsOf, completionOf } from './requests.ts'
+import { claimsOf, completionOf } from '@oncemq/test-stores'
 
 // The table of keys has 2^n places: so many keys fill it as far as a growing one is on average.
 const KEYS = 49_152

@@ -7,7 +7,8 @@ import { createClient } from 'redis'
 import { afterEach, describe, expect, test } from 'vitest'
 import { drivers, ending } from './drivers.ts'
 import { BOUND } from './load.ts'
-import { LIFE, lifeOf, newHex } from './requests.ts'
+import { newHex } from '@oncemq/test-stores'
+import { LIFE, lifeOf } from './life.ts'
 
 const USER = 'consumer'
 // The README's line.

@@ -7,7 +7,7 @@ import type { ClaimRequest } from '@oncemq/core'
 import { OncemqError } from '@oncemq/core'
 import { SqliteStore } from '@oncemq/sqlite'
 import type { SqliteStoreOptions } from '@oncemq/sqlite'
-import { claimsOf, completionOf } from './requests.ts'
+import { claimsOf, completionOf } from '@oncemq/test-stores'
 
 const BATCH = 64
 

@@ -1,67 +1,12 @@
-import { fork } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import type { SqliteStoreOptions } from '@oncemq/sqlite'
-import { afterEach } from 'vitest'
+import { startProgram } from '@oncemq/test-stores/children'
+import type { Child } from '@oncemq/test-stores/children'
+
+const program = new URL('child.ts', import.meta.url)
 
 type Role = 'open' | 'claim' | 'churn' | 'transact' | 'lock'
 
-const program = fileURLToPath(new URL('child.ts', import.meta.url))
-const children = new Set<Child>()
-
-afterEach(async () => {
-  await Promise.all([...children].map((child) => child.kill()))
-})
-
-/** Starts another process on `file`; it ends with the test at the latest. */
+/** Starts another process on `file`. */
 export function startChild(role: Role, file: string, options: SqliteStoreOptions = {}, uid?: number): Child {
-  const child = fork(program, [role, file, JSON.stringify(options)], {
-    execArgv: ['--conditions=@oncemq/source', '--disable-warning=ExperimentalWarning'],
-    ...(uid === undefined ? {} : { uid }),
-  })
-  return new Child(child)
-}
-
-export class Child {
-  readonly #process: ChildProcess
-  readonly #exit: Promise<unknown>
-  readonly #messages: unknown[] = []
-
-  constructor(child: ChildProcess) {
-    this.#process = child
-    this.#exit = once(child, 'exit')
-    child.on('message', (message) => this.#messages.push(message))
-    children.add(this)
-  }
-
-  /** What it has told so far and nobody has taken. */
-  get messages(): readonly unknown[] {
-    return this.#messages
-  }
-
-  tell(message: unknown): void {
-    this.#process.send(message as object)
-  }
-
-  /** Takes the next thing that it tells. */
-  async told<Message>(): Promise<Message> {
-    if (this.#messages.length === 0) {
-      await Promise.race([once(this.#process, 'message'), this.#exit])
-    }
-    if (this.#messages.length === 0) throw new Error('the child ended without another message')
-    return this.#messages.shift() as Message
-  }
-
-  /** Ends it with SIGKILL. */
-  async kill(): Promise<void> {
-    children.delete(this)
-    this.#process.kill('SIGKILL')
-    await this.#exit
-  }
-
-  /** Waits until it ends by itself. */
-  async ended(): Promise<void> {
-    await this.#exit
-  }
+  return startProgram(program, [role, file, JSON.stringify(options)], uid)
 }

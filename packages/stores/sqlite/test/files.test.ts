@@ -5,7 +5,7 @@ import { SqliteStore } from '@oncemq/sqlite'
 import { expect, test } from 'vitest'
 import { startChild } from './children.ts'
 import { fileOf, withDatabase } from './folder.ts'
-import { claimOf, claimsOf, completionOf } from './requests.ts'
+import { claimOf, claimsOf, completionOf } from '@oncemq/test-stores'
 
 // Permissions do not bind root, so that another user has to try.
 const NOBODY = 65_534

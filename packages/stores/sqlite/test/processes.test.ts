@@ -2,7 +2,7 @@ import { SqliteStore } from '@oncemq/sqlite'
 import { expect, test } from 'vitest'
 import { startChild } from './children.ts'
 import { effects, fileOf, withDatabase } from './folder.ts'
-import { claimOf, claimsOf, newHex } from './requests.ts'
+import { claimOf, claimsOf, newHex } from '@oncemq/test-stores'
 
 const PROCESSES = 4
 

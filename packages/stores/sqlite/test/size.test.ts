@@ -2,7 +2,7 @@ import { statSync } from 'node:fs'
 import { SqliteStore } from '@oncemq/sqlite'
 import { expect, test } from 'vitest'
 import { fileOf } from './folder.ts'
-import { claimsOf, completionOf } from './requests.ts'
+import { claimsOf, completionOf } from '@oncemq/test-stores'
 
 const KEYS = 50_000
 const BATCH = 1000

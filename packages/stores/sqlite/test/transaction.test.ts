@@ -4,7 +4,7 @@ import type { ClaimRequest } from '@oncemq/core'
 import { SqliteStore } from '@oncemq/sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { effects, fileOf } from './folder.ts'
-import { claimOf, completionOf, newHex } from './requests.ts'
+import { claimOf, completionOf, newHex } from '@oncemq/test-stores'
 
 let name: string
 let store: SqliteStore
