@@ -22,9 +22,9 @@ export class Crew {
     this.#places = Array.from({ length: count }, () => this.#hire())
   }
 
-  /** Resolves when all of them consume. */
-  async ready(): Promise<void> {
-    await Promise.all(this.#places.map(({ ready }) => ready))
+  /** Resolves when the one in this place consumes. */
+  async ready(place: number): Promise<void> {
+    await this.#places[place]?.ready
   }
 
   /** Kills the worker in a place as soon as that many more transfers are halfway, whoever is at them. */
@@ -40,9 +40,9 @@ export class Crew {
 
   /** Lets them end what they are at; what they hold besides goes back to the queue. */
   async stop(): Promise<void> {
-    await this.ready()
     await Promise.all(
-      this.#places.map(async ({ process }) => {
+      this.#places.map(async ({ process, ready }) => {
+        await ready
         process.send('stop')
         await once(process, 'exit')
       }),

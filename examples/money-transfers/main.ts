@@ -71,12 +71,11 @@ async function left(): Promise<number> {
 }
 
 const crew = new Crew({ bank: name, run, url, queue }, WORKERS)
-const places = shuffled(
-  Array.from({ length: KILLS }, (_, index) => index % WORKERS),
-  random,
-)
+// Each in its turn, so that the one to be killed is at work while those before are replaced.
+const order = shuffled([...Array(WORKERS).keys()], random)
+const places = Array.from({ length: KILLS }, (_, index) => order[index % WORKERS] ?? 0)
 for (const [wave, place] of places.entries()) {
-  await crew.ready()
+  await crew.ready(place)
   const killed = crew.killAfter(1 + random(WAVE), place)
   await send(transfers.slice(wave * WAVE, (wave + 1) * WAVE))
   await killed
