@@ -30,11 +30,16 @@ async function handle({ body }: { body: Buffer }, { signal }: { signal: AbortSig
 }
 
 if (environment('FORM') === 'push') {
-  const messageListener = dedupListener(
-    { consume: (message, context) => handle(message, context).then(() => ConsumeResult.SUCCESS) },
-    dedup,
-  )
-  await checkedStartup(new PushConsumer({ ...base, messageListener }))
+  // #region push
+  const listener = {
+    async consume(message: { body: Buffer }, context: { signal: AbortSignal }) {
+      await handle(message, context)
+      return ConsumeResult.SUCCESS
+    },
+  }
+  const consumer = new PushConsumer({ ...base, messageListener: dedupListener(listener, dedup) })
+  await checkedStartup(consumer)
+  // #endregion
 } else {
   const consumer = new SimpleConsumer(base)
   await consume({ consumer, dedup, invisibleMs: 10_000, retry: { firstMs: 100 }, handler: handle })
