@@ -76,17 +76,17 @@ class Scene {
 
   async takeStoreAway(keys: readonly string[]): Promise<void> {
     const { outage } = this.#place
-    const begun = this.#count('run') + 1 + this.#random(DOWN_WITHIN)
+    const begun = this.count('run') + 1 + this.#random(DOWN_WITHIN)
     await this.queue.sendTwice(keys)
-    await until('some runs', () => this.#count('run') >= begun)
-    const [outages, recoveries] = [this.#count('outage'), this.#count('recovered')]
+    await until('some runs', () => this.count('run') >= begun)
+    const [outages, recoveries] = [this.count('outage'), this.count('recovered')]
     this.history.append({ type: 'down' })
     await outage.begin()
-    await until('a consumer that misses its store', () => this.#count('outage') > outages)
+    await until('a consumer that misses its store', () => this.count('outage') > outages)
     await outage.end()
     await until('the consumers to have it back', () => {
-      const noticed = this.#count('outage') - outages
-      return this.#count('recovered') - recoveries >= noticed
+      const noticed = this.count('outage') - outages
+      return this.count('recovered') - recoveries >= noticed
     })
     this.history.append({ type: 'up' })
   }
@@ -106,7 +106,7 @@ class Scene {
     return keys.every((key) => done.has(key))
   }
 
-  #count(type: Event['type']): number {
+  count(type: Event['type']): number {
     return this.history.events().filter((event) => event.type === type).length
   }
 }
@@ -162,6 +162,7 @@ async function expectNothingLost(place: Place): Promise<void> {
     if (round + 1 < ROUNDS) await crew.start(CONSUMERS)
   }
   expect(wrongsIn(history.events(), keys), hint).toEqual([])
+  expect(scene.count('ack'), `${hint}: acks in the history`).toBeGreaterThanOrEqual(2 * keys.length)
   expect(await notDone(place, queue.name, keys), `${hint}: keys that are not done`).toEqual([])
   expect(await queue.parked(), `${hint}: messages parked`).toBe(0)
 }
