@@ -10,7 +10,9 @@ afterEach(async () => {
   await Promise.all([...children].map((child) => child.kill()))
 })
 
-/** Starts `program`, as user `uid` if it is given, as another process; it ends with the test at the latest. */
+/**
+ * Starts `program`, as user `uid` if it is given, as another process; it ends with the test at the latest.
+ */
 export function startProgram(program: URL, args: readonly string[], uid?: number): Child {
   const child = fork(fileURLToPath(program), args, {
     execArgv: ['--conditions=@oncemq/source', '--disable-warning=ExperimentalWarning'],

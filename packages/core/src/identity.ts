@@ -29,7 +29,7 @@ export function payloadHash(body: Uint8Array): string {
   if (!(body instanceof Uint8Array)) {
     throw new OncemqError(
       'ONCEMQ_KEY_INVALID',
-      `body: expected the payload as a Uint8Array, received ${received(body)}; pass the bytes as they arrived`,
+      `body: expected the payload as a Uint8Array, received ${received(body)}; pass the bytes that arrived`,
     )
   }
   return hash('sha256', body, 'hex').slice(0, ID_DIGITS)

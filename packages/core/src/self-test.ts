@@ -12,8 +12,8 @@ export type Complete = (completion: CompleteUpdate) => Promise<UpdateAnswer | un
 
 /**
  * Claims, claims again, completes, claims once more and forgets a key of its own, so that a client that drops
- * options, a proxy that answers by itself, or a store that cannot write is noticed before a message depends on
- * it.
+ * options, a proxy that answers by itself, or a store that cannot write is noticed before a message depends
+ * on it.
  * @throws OncemqError that the store threw, or `ONCEMQ_STORE_BROKEN`.
  */
 export async function selfTest(

@@ -101,8 +101,8 @@ export interface StoreGuarantees {
   readonly transactional: boolean
   /**
    * Whether a lease can be renewed while the transaction of its claim is open. Not where the completion would
-   * then conflict with the renewal, which commits beside it (snapshot isolation): there a handler has one lease
-   * to end in. False without transactions.
+   * then conflict with the renewal, which commits beside it (snapshot isolation): there a handler has one
+   * lease to end in. False without transactions.
    */
   readonly renewsInTransaction: boolean
   /** The step in which leases and retention end, in milliseconds. */

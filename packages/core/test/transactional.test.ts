@@ -196,7 +196,7 @@ describe('a store that stopped', () => {
     expect([runs, store.committed]).toEqual([0, []])
   })
 
-  test('so long as others have their turn, a handler waits for its own, longer than for an answer', async () => {
+  test('a handler waits longer for its turn than for an answer', async () => {
     const { clock, dedup, store } = await setUp()
     const begin = Promise.withResolvers<void>()
     store.begin = () => begin.promise
@@ -238,7 +238,7 @@ describe('a store that stopped', () => {
     expect(clock.nextInMs ?? Number.POSITIVE_INFINITY).toBeGreaterThan(LEASE_MS)
   })
 
-  test('a handler has one lease to end in, where a renewal would be a conflict for its transaction', async () => {
+  test('where a renewal would be a conflict, a handler has one lease to end in', async () => {
     const { clock, dedup, store } = await setUp({ renewsInTransaction: false })
     const work = Promise.withResolvers<void>()
     let signal: AbortSignal | undefined

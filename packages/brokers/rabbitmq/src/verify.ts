@@ -12,7 +12,7 @@ export function verify(dedup: Pick<Deduplicator, 'settings' | 'warn'>): void {
   const heldMs = dedup.settings.busyWaitMs + dedup.settings.outageHoldMs
   if (heldMs < ACK_TIMEOUT_MS) return
   dedup.warn(
-    `busyWaitMs + outageHoldMs: expected less than RabbitMQ's timeout for acks (${ACK_TIMEOUT_MS}), received ` +
-      `${heldMs}; lower them, or raise consumer_timeout on the broker`,
+    `busyWaitMs + outageHoldMs: expected less than RabbitMQ's timeout for acks (${ACK_TIMEOUT_MS}), ` +
+      `received ${heldMs}; lower them, or raise consumer_timeout on the broker`,
   )
 }

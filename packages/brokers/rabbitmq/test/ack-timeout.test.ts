@@ -1,4 +1,5 @@
-// A handler that takes longer than the broker waits for its ack: the broker closes the channel and delivers again.
+// A handler that takes longer than the broker waits for its ack: the broker closes the channel and delivers
+// again.
 import { describeService } from '@oncemq/test-services/vitest'
 import { connect } from 'amqplib'
 import { expect, onTestFinished, test } from 'vitest'

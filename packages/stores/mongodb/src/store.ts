@@ -103,8 +103,8 @@ export class MongoStore<Session extends MongoSession = MongoSession> implements 
    * Runs `work` with a session in which a transaction is open: give it to each of your writes, as
    * `{ session: tx }`. Transactions overlap; of two that write the same document one is run again.
    *
-   * `work` has to end within `leaseMs`: MongoDB runs a transaction on the data as they were at its start, where
-   * a renewal of the lease meanwhile would be a conflict.
+   * `work` has to end within `leaseMs`: MongoDB runs a transaction on the data as they were at its start,
+   * where a renewal of the lease meanwhile would be a conflict.
    */
   async transaction(work: (tx: Session) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
     const opened = this.#opened()

@@ -107,7 +107,7 @@ describeService('mongodb-6', failing, (server) => {
       expect(await accounts.findOne()).toMatchObject({ cents: 90 })
     })
 
-    test('a renewal while the handler runs is a conflict, as the store states; the next run commits', async () => {
+    test('a renewal meanwhile is a conflict, as the store states; the next run commits', async () => {
       const claim = await granted()
       const { id, claimId } = claim
       const outcome = store.transaction(async (tx) => {

@@ -1,4 +1,5 @@
-// kill -9 of a consumer between every two steps: 200 messages, each sent twice, three processes on one SQLite file.
+// kill -9 of a consumer between every two steps: 200 messages, each sent twice, three processes on one SQLite
+// file.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
