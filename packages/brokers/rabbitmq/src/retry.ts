@@ -16,8 +16,8 @@ interface Declared {
 
 const STEP_FIRST_MS = 128
 /**
- * For how long a declaration counts: a wait queue ends only when it was unused for longer than this and its
- * delay.
+ * For how long a declaration counts: a classic wait queue ends only when it was unused for longer than this
+ * and its delay.
  */
 const DECLARED_FOR_MS = 60_000
 /**
@@ -83,16 +83,20 @@ export class DelayedRetry {
 
 /**
  * Quorum queues hand an expired message on at least once; classic ones may lose it if the broker dies just
- * then.
+ * then. Only classic ones end by themselves: declaring a quorum queue again does not put off its `x-expires`,
+ * so that it would end in the middle of its work, with all that waits in it.
  */
 function waitQueueOptions(queue: string, waitMs: number, type: WaitQueueType): object {
   const back = {
     'x-message-ttl': waitMs,
-    'x-expires': 2 * (waitMs + DECLARED_FOR_MS),
     'x-dead-letter-exchange': '',
     'x-dead-letter-routing-key': queue,
   }
-  if (type === 'classic') return { durable: true, arguments: back }
+  if (type === 'classic') {
+    // Said, as a virtual host may make another type by default.
+    const ends = { 'x-queue-type': 'classic', 'x-expires': 2 * (waitMs + DECLARED_FOR_MS) }
+    return { durable: true, arguments: { ...back, ...ends } }
+  }
   const safe = {
     'x-queue-type': 'quorum',
     'x-dead-letter-strategy': 'at-least-once',
