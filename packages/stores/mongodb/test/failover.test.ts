@@ -2,14 +2,18 @@ import { MongoStore } from '@oncemq/mongodb'
 import { describeService } from '@oncemq/test-services/vitest'
 import { MongoClient } from 'mongodb'
 import { afterAll, expect, test } from 'vitest'
-import { BOUND, Load, expectNothingLost, progress } from './load.ts'
 import { claimOf, completionOf } from '@oncemq/test-stores'
+import { BOUND, Load, NOTHING_WRONG } from '@oncemq/test-stores/load'
 
 const FAILOVER = { timeout: 60_000 }
 
 describeService('mongodb-3', { own: true }, (server) => {
   const client = new MongoClient(server.url)
   afterAll(() => client.close())
+
+  function storeOf(collection: string): MongoStore {
+    return new MongoStore({ url: server.url, collection, timeoutMs: 500 })
+  }
 
   /** The name of the node that is primary, by the ports that the members tell. */
   async function primary(): Promise<string> {
@@ -26,23 +30,23 @@ describeService('mongodb-3', { own: true }, (server) => {
   }
 
   test('kill -9 of the primary under load: another takes over, nothing is lost', FAILOVER, async () => {
-    const load = await Load.start(server.url, 'killed')
-    await progress(load)
+    const load = await Load.start(storeOf('killed'))
+    await load.progress()
     const killed = await primary()
     await server.kill9(killed)
     await expect.poll(() => load.dedup.outage?.retryable, BOUND).toBe(true)
-    await progress(load)
+    await load.progress()
     await server.start(killed)
-    await progress(load)
-    await expectNothingLost(load, server.url, 'killed')
+    await load.progress()
+    expect(await load.wrongs(storeOf('killed'))).toEqual(NOTHING_WRONG)
   })
 
   test('the primary steps down under load: nothing is lost', FAILOVER, async () => {
-    const load = await Load.start(server.url, 'stepped-down')
-    await progress(load)
+    const load = await Load.start(storeOf('stepped-down'))
+    await load.progress()
     await client.db('admin').command({ replSetStepDown: 5, secondaryCatchUpPeriodSecs: 2 })
-    await progress(load)
-    await expectNothingLost(load, server.url, 'stepped-down')
+    await load.progress()
+    expect(await load.wrongs(storeOf('stepped-down'))).toEqual(NOTHING_WRONG)
   })
 
   test('a write that no majority has is no answer, and the call ends in time', FAILOVER, async () => {

@@ -1,12 +1,11 @@
-import { createDeduplicator, recordId } from '@oncemq/core'
 import { PostgresStore } from '@oncemq/postgres'
 import { FaultProxy } from '@oncemq/test-services/proxy'
 import { describeService } from '@oncemq/test-services/vitest'
 import pg from 'pg'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { claimOf, claimsOf, completionOf } from '@oncemq/test-stores'
-
-const BOUND = { timeout: 20_000, interval: 20 }
+import { testFaults } from '@oncemq/test-stores/faults'
+import { BOUND } from '@oncemq/test-stores/load'
 
 describeService('postgres-18', { own: true }, (server) => {
   const ends: (() => Promise<unknown>)[] = []
@@ -14,93 +13,7 @@ describeService('postgres-18', { own: true }, (server) => {
     for (const end of ends.splice(0).toReversed()) await end()
   })
 
-  /** A consumer under load: keys without end, a few at a time, and what it has acked so far. */
-  async function load(url: string, table: string) {
-    const store = new PostgresStore({ url, table, timeoutMs: 500 })
-    const dedup = createDeduplicator({ store, consumerGroup: 'load', storeTimeoutMs: 1000, leaseMs: 20_000 })
-    await dedup.open()
-    const acked: string[] = []
-    const runs = new Map<string, number>()
-    let stopped = false
-    const work = async (worker: number): Promise<void> => {
-      for (let message = 0; !stopped; message += 1) {
-        const key = `${worker}-${message}`
-        // As a broker does: what was not acked comes again.
-        for (let isAcked = false; !isAcked && !stopped;) {
-          const outcome = await dedup.process({ key }, () => {
-            runs.set(key, (runs.get(key) ?? 0) + 1)
-          })
-          isAcked = outcome.status === 'completed' || outcome.status === 'duplicate'
-          if (isAcked) acked.push(key)
-          else await dedup.available()
-        }
-      }
-    }
-    const workers = Array.from({ length: 16 }, (_, worker) => work(worker))
-    const stop = async (): Promise<void> => {
-      stopped = true
-      await Promise.all(workers)
-      await dedup.close()
-    }
-    ends.push(stop)
-    return { dedup, acked, runs, stop }
-  }
-
-  async function progress({ acked }: { acked: readonly string[] }): Promise<void> {
-    const before = acked.length
-    await expect.poll(() => acked.length, BOUND).toBeGreaterThan(before + 100)
-  }
-
-  /** Every acked key is done in the table, and each ran once. */
-  async function expectNothingLost(
-    { acked, runs, stop }: Awaited<ReturnType<typeof load>>,
-    table: string,
-  ): Promise<void> {
-    await stop()
-    const store = new PostgresStore({ url: server.url, table })
-    await store.open()
-    const records = await store.inspect(acked.map((key) => recordId('load', key)))
-    await store.close()
-    expect(acked.filter((_, position) => records[position]?.state !== 'done')).toEqual([])
-    expect([...runs].filter(([, count]) => count > 1)).toEqual([])
-  }
-
-  test('kill -9 of the server under load: all waits, nothing is lost, all goes on by itself', async () => {
-    const consumer = await load(server.url, 'killed')
-    for (let kill = 0; kill < 2; kill += 1) {
-      await progress(consumer)
-      await server.kill9()
-      await expect.poll(() => consumer.dedup.outage?.code, BOUND).toBeDefined()
-      const during = consumer.acked.length
-      await server.start()
-      await expect.poll(() => consumer.dedup.outage, BOUND).toBeUndefined()
-      expect(consumer.acked.length).toBeGreaterThanOrEqual(during)
-    }
-    await progress(consumer)
-    await expectNothingLost(consumer, 'killed')
-  })
-
-  test('a server that is stopped with SIGSTOP: calls end in time, and all goes on when it does', async () => {
-    const consumer = await load(server.url, 'paused')
-    await progress(consumer)
-    await server.pause()
-    await expect.poll(() => consumer.dedup.outage?.retryable, BOUND).toBe(true)
-    await server.resume()
-    await progress(consumer)
-    await expectNothingLost(consumer, 'paused')
-  })
-
-  test('connections that are cut in the middle of replies lose nothing', async () => {
-    const proxy = await FaultProxy.open(server.url)
-    ends.push(() => proxy.close())
-    const consumer = await load(proxy.url, 'cut')
-    for (const bytes of [1, 3, 7, 20, 60, 150, 400]) {
-      await progress(consumer)
-      proxy.cutReplyAfter(bytes)
-    }
-    await progress(consumer)
-    await expectNothingLost(consumer, 'cut')
-  })
+  testFaults(server, (url, table) => new PostgresStore({ url, table, timeoutMs: 500 }))
 
   test('a call that gets no answer ends in time and leaves no connection behind', async () => {
     const proxy = await FaultProxy.open(server.url)

@@ -2,10 +2,11 @@ import type { RedisStoreOptions } from '@oncemq/redis'
 import { RedisStore } from '@oncemq/redis'
 import { FaultProxy } from '@oncemq/test-services/proxy'
 import { describeService } from '@oncemq/test-services/vitest'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { drivers, ioredis6 } from './drivers.ts'
-import { afterTest, BOUND, Load } from './load.ts'
 import { claimOf, claimsOf, newHex } from '@oncemq/test-stores'
+import { testCuts, testKill, testPause } from '@oncemq/test-stores/faults'
+import { BOUND } from '@oncemq/test-stores/load'
 import { LIFE, lifeOf, statusesOf } from './life.ts'
 
 type Source = (url: string) => Promise<RedisStoreOptions>
@@ -19,48 +20,23 @@ const sources: readonly (readonly [name: string, source: Source])[] = [
 
 async function proxyOf(url: string): Promise<FaultProxy> {
   const proxy = await FaultProxy.open(url)
-  afterTest(() => proxy.close())
+  onTestFinished(() => proxy.close())
   return proxy
 }
 
 describeService('redis-8', { own: true }, (server) => {
-  describe.each(sources)('%s', (_name, source) => {
-    test('kill -9 of the server under load: everything waits, nothing is lost, all goes on', async () => {
-      const load = await Load.start({ ...(await source(server.url)), prefix: newHex() })
-      for (let kill = 0; kill < 2; kill += 1) {
-        await load.progress()
-        await server.kill9()
-        await expect.poll(() => load.dedup.outage?.code, BOUND).toBeDefined()
-        await server.start()
-        await expect.poll(() => load.dedup.outage, BOUND).toBeUndefined()
-      }
-      await load.progress()
-      expect(await load.wrongs()).toEqual({ lost: [], repeated: [] })
-    })
-
-    test('connections that are cut in the middle of replies lose nothing', async () => {
-      const proxy = await proxyOf(server.url)
-      const prefix = newHex()
-      const load = await Load.start({ ...(await source(proxy.url)), prefix })
-      // A hundred messages bring more bytes of replies than any of these.
-      for (const bytes of [1, 3, 7, 20, 60]) {
-        await load.progress()
-        proxy.cutReplyAfter(bytes)
-      }
-      await load.progress()
-      expect(await load.wrongs()).toEqual({ lost: [], repeated: [] })
-    })
+  describe.each(sources)('%s', (name, source) => {
+    const open = async (url: string, namespace: string): Promise<RedisStore> =>
+      new RedisStore({
+        ...(await source(url)),
+        prefix: `${namespace}-${name.replaceAll(' ', '-')}`,
+        callTimeoutMs: 500,
+      })
+    testKill(server, open)
+    testCuts(server, open)
   })
 
-  test('a server that is stopped with SIGSTOP: calls end in time, and all goes on when it does', async () => {
-    const load = await Load.start({ url: server.url, prefix: newHex() })
-    await load.progress()
-    await server.pause()
-    await expect.poll(() => load.dedup.outage?.retryable, BOUND).toBe(true)
-    await server.resume()
-    await load.progress()
-    expect(await load.wrongs()).toEqual({ lost: [], repeated: [] })
-  })
+  testPause(server, (url, prefix) => new RedisStore({ url, prefix, callTimeoutMs: 500 }))
 
   test.each(drivers)('$name: a call to a stopped server ends in time', async ({ single }) => {
     const store = new RedisStore({ client: await single(server.url), prefix: newHex(), callTimeoutMs: 100 })

@@ -6,7 +6,7 @@ import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { afterEach, describe, expect, test } from 'vitest'
 import { drivers, ending } from './drivers.ts'
-import { BOUND } from './load.ts'
+import { BOUND } from '@oncemq/test-stores/load'
 import { newHex } from '@oncemq/test-stores'
 import { LIFE, lifeOf } from './life.ts'
 

@@ -1,10 +1,16 @@
 import { createDeduplicator, recordId } from '@oncemq/core'
-import type { Deduplicator } from '@oncemq/core'
-import { MongoStore } from '@oncemq/mongodb'
-import { afterEach, expect } from 'vitest'
+import type { Deduplicator, Store } from '@oncemq/core'
+import { afterEach, vi } from 'vitest'
 
 /** How long a test waits at most for what is to happen by itself. */
 export const BOUND = { timeout: 20_000, interval: 20 }
+
+export interface Wrongs {
+  readonly lost: readonly string[]
+  readonly repeated: readonly string[]
+}
+
+export const NOTHING_WRONG: Wrongs = { lost: [], repeated: [] }
 
 const WORKERS = 16
 const PROGRESS = 100
@@ -19,8 +25,7 @@ afterEach(async () => {
 export class Load {
   readonly dedup: Deduplicator
   readonly acked: string[] = []
-  /** How often the handler of each key ran. */
-  readonly runs = new Map<string, number>()
+  readonly #runs = new Map<string, number>()
   readonly #workers: readonly Promise<void>[]
   #stopped = false
 
@@ -30,11 +35,17 @@ export class Load {
     loads.add(this)
   }
 
-  static async start(url: string, collection: string): Promise<Load> {
-    const store = new MongoStore({ url, collection, timeoutMs: 500 })
+  /** Starts it on a store of its own; it ends with the test at the latest. */
+  static async start(store: Store): Promise<Load> {
     const dedup = createDeduplicator({ store, consumerGroup: 'load', storeTimeoutMs: 1000, leaseMs: 20_000 })
     await dedup.open()
     return new Load(dedup)
+  }
+
+  /** Answers when some more messages have been acked. */
+  async progress(): Promise<void> {
+    const before = this.acked.length
+    await vi.waitUntil(() => this.acked.length > before + PROGRESS, BOUND)
   }
 
   async stop(): Promise<void> {
@@ -44,6 +55,21 @@ export class Load {
     await this.dedup.close()
   }
 
+  /**
+   * Ends the load, and looks into `store`, another handle on its records: keys that were acked and are not
+   * done, and keys that ran twice.
+   */
+  async wrongs(store: Store): Promise<Wrongs> {
+    await this.stop()
+    await store.open()
+    const records = await store.inspect(this.acked.map((key) => recordId('load', key)))
+    await store.close()
+    return {
+      lost: this.acked.filter((_, position) => records[position]?.state !== 'done'),
+      repeated: [...this.#runs].filter(([, count]) => count > 1).map(([key]) => key),
+    }
+  }
+
   async #work(worker: number): Promise<void> {
     for (let message = 0; !this.#stopped; message += 1) await this.#deliver(`${worker}-${message}`)
   }
@@ -51,27 +77,10 @@ export class Load {
   async #deliver(key: string): Promise<void> {
     while (!this.#stopped) {
       const { status } = await this.dedup.process({ key }, () => {
-        this.runs.set(key, (this.runs.get(key) ?? 0) + 1)
+        this.#runs.set(key, (this.#runs.get(key) ?? 0) + 1)
       })
       if (status === 'completed' || status === 'duplicate') return void this.acked.push(key)
       await this.dedup.available()
     }
   }
-}
-
-/** Answers when some more messages have been acked. */
-export async function progress({ acked }: Load): Promise<void> {
-  const before = acked.length
-  await expect.poll(() => acked.length, BOUND).toBeGreaterThan(before + PROGRESS)
-}
-
-/** Ends the load. Every acked key is done in the collection, and each ran once. */
-export async function expectNothingLost(load: Load, url: string, collection: string): Promise<void> {
-  await load.stop()
-  const store = new MongoStore({ url, collection })
-  await store.open()
-  const records = await store.inspect(load.acked.map((key) => recordId('load', key)))
-  await store.close()
-  expect(load.acked.filter((_, position) => records[position]?.state !== 'done')).toEqual([])
-  expect([...load.runs].filter(([, count]) => count > 1)).toEqual([])
 }

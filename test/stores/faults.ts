@@ -1,0 +1,61 @@
+import type { Store } from '@oncemq/core'
+import type { Server } from '@oncemq/test-services'
+import { FaultProxy } from '@oncemq/test-services/proxy'
+import { expect, onTestFinished, test } from 'vitest'
+import { BOUND, Load, NOTHING_WRONG } from './load.ts'
+
+/** Makes a store on the server at `url`, on records of its own. */
+type Open = (url: string, namespace: string) => Store | Promise<Store>
+
+/** What happens to every store whose server is a process of its own: it dies, it stops, it is cut off. */
+export function testFaults(server: Server, open: Open, urlOf?: (proxy: FaultProxy) => string): void {
+  testKill(server, open)
+  testPause(server, open)
+  testCuts(server, open, urlOf)
+}
+
+export function testKill(server: Server, open: Open): void {
+  test('kill -9 of the server under load: all waits, nothing is lost, all goes on by itself', async () => {
+    const load = await Load.start(await open(server.url, 'killed'))
+    for (let kill = 0; kill < 2; kill += 1) {
+      await load.progress()
+      await server.kill9()
+      await expect.poll(() => load.dedup.outage?.retryable, BOUND).toBe(true)
+      await server.start()
+      await expect.poll(() => load.dedup.outage, BOUND).toBeUndefined()
+    }
+    await load.progress()
+    expect(await load.wrongs(await open(server.url, 'killed'))).toEqual(NOTHING_WRONG)
+  })
+}
+
+export function testPause(server: Server, open: Open): void {
+  test('a server that is stopped with SIGSTOP: calls end in time, and all goes on when it does', async () => {
+    const load = await Load.start(await open(server.url, 'paused'))
+    await load.progress()
+    await server.pause()
+    await expect.poll(() => load.dedup.outage?.retryable, BOUND).toBe(true)
+    await server.resume()
+    await load.progress()
+    expect(await load.wrongs(await open(server.url, 'paused'))).toEqual(NOTHING_WRONG)
+  })
+}
+
+export function testCuts(
+  server: Server,
+  open: Open,
+  urlOf: (proxy: FaultProxy) => string = ({ url }) => url,
+): void {
+  test('connections that are cut in the middle of replies lose nothing', async () => {
+    const proxy = await FaultProxy.open(server.url)
+    onTestFinished(() => proxy.close())
+    const load = await Load.start(await open(urlOf(proxy), 'cut'))
+    // A hundred messages bring more bytes of replies than any of these.
+    for (const bytes of [1, 3, 7, 20, 60, 150, 400]) {
+      await load.progress()
+      proxy.cutReplyAfter(bytes)
+    }
+    await load.progress()
+    expect(await load.wrongs(await open(server.url, 'cut'))).toEqual(NOTHING_WRONG)
+  })
+}
