@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { describeService } from '../services/client/describe-service.ts'
 import { EXAMPLES, runExample } from './run-example.ts'
 
-const TEST_MS = 60_000
+const TEST_MS = 120_000
 
 const STORES = [
   ['postgres', 'postgres-18', 'ONCEMQ_POSTGRES_URL', []],
