@@ -48,18 +48,7 @@ export async function openBench(url: string, topic: string): Promise<BrokerBench
       await producer.send({ topic, body: Buffer.from(body), ...(id === undefined ? {} : { keys: [id] }) })
     },
     consume: managed,
-    async remaining() {
-      const consumer = simple(topic)
-      await checkedStartup(consumer)
-      const left = []
-      for (let got; got === undefined || got.length > 0;) {
-        got = await consumer.receive(32, INVISIBLE_MS)
-        left.push(...got)
-      }
-      for (const message of left) await consumer.changeInvisibleDuration(message, 1)
-      await checkedShutdown(consumer)
-      return left.length
-    },
+    remaining: () => countIn(simple(topic)),
     async deadLettered() {
       for (const message of await parked.receive(32, INVISIBLE_MS)) {
         bodies.push(message.body.toString())
@@ -71,6 +60,19 @@ export async function openBench(url: string, topic: string): Promise<BrokerBench
       await Promise.allSettled([checkedShutdown(producer), checkedShutdown(parked)])
     },
   }
+}
+
+/** How many messages are there to be received; they are given back. */
+async function countIn(consumer: Raw): Promise<number> {
+  await checkedStartup(consumer)
+  const left = []
+  for (let got; got === undefined || got.length > 0;) {
+    got = await consumer.receive(32, INVISIBLE_MS)
+    left.push(...got)
+  }
+  for (const message of left) await consumer.changeInvisibleDuration(message, 1)
+  await checkedShutdown(consumer)
+  return left.length
 }
 
 type Raw = InstanceType<typeof SimpleConsumer>
