@@ -1,22 +1,10 @@
 import type { Claim, Completion } from './claim.ts'
+import { contextOf } from './context.ts'
+import type { HandlerContext } from './context.ts'
 import { isOncemqError } from './errors.ts'
 import type { OncemqError } from './errors.ts'
 import type { EventHub } from './events.ts'
 import type { ClaimOutcome, ProcessOutcome } from './outcome.ts'
-
-/** What a handler is told about its run. */
-export interface HandlerContext<Tx = undefined> {
-  /** The delivery's key, to hand on as idempotency key; `undefined` when it runs without protection. */
-  readonly key: string | undefined
-  /** Rises with each grant of the key: a fencing token. 0 without protection. */
-  readonly epoch: number
-  /** Which start this is, from 1. */
-  readonly attempt: number
-  /** Aborts when the lease is lost: stop, for another worker may start. */
-  readonly signal: AbortSignal
-  /** With strategy `transactional`, what the handler writes with; the store says its type. */
-  readonly tx: Tx
-}
 
 /**
  * Does the work. What it answers is kept with the record and given to duplicates: bytes, or nothing. A throw
@@ -79,11 +67,8 @@ async function handleUnprotected<Tx>(
   handler: Handler<Tx>,
   { events }: HandlingSettings<Tx>,
 ): Promise<ProcessOutcome> {
-  // A signal of its own: one for all would gather what handlers leave on it.
-  const { signal } = new AbortController()
-  const context = { key: undefined, epoch: 0, attempt: 1, signal, tx: undefined as Tx }
   try {
-    const result = (await handler(context)) ?? undefined
+    const result = (await handler(contextOf(undefined, undefined as Tx))) ?? undefined
     return { status: 'completed', result, protected: false }
   } catch (error) {
     const final = isPermanent(error)
@@ -122,17 +107,4 @@ function isPermanent(error: unknown): boolean {
 /** A transaction that the database could not open or commit is no failed attempt of the handler. */
 function isStoresFault(error: unknown): error is OncemqError {
   return isOncemqError(error) && error.retryable
-}
-
-/** The signal is made when it is first read, and is an own property, so that a copy of the context has it. */
-function contextOf<Tx>(claim: Claim, tx: Tx): HandlerContext<Tx> {
-  return {
-    key: claim.key,
-    epoch: claim.epoch,
-    attempt: claim.attempt,
-    get signal() {
-      return claim.signal
-    },
-    tx,
-  }
 }

@@ -1,5 +1,6 @@
 import { OncemqError } from './errors.ts'
-import type { Handler, HandlerContext } from './handling.ts'
+import type { HandlerContext } from './context.ts'
+import type { Handler } from './handling.ts'
 import type { ProcessOutcome } from './outcome.ts'
 
 /** How a value is kept with its key, so that a duplicate gets it too. */

@@ -1,4 +1,5 @@
-import type { Claim } from '@oncemq/core'
+import type { Claim, HandlerContext } from '@oncemq/core'
+import { contextOf as claimContext } from '@oncemq/core'
 import type { AmqpMessage } from './amqp.ts'
 
 /**
@@ -40,19 +41,9 @@ export class Delivery {
 }
 
 /** What a user's code is told about the message that it was given. */
-export interface MessageContext {
-  /** The message's key, to hand on as idempotency key; `undefined` when it runs without protection. */
-  readonly key: string | undefined
-  /** Rises with each grant of the key: a fencing token. 0 without protection. */
-  readonly epoch: number
-  /** Which start this is, from 1. */
-  readonly attempt: number
-  /** Aborts when the lease is lost: stop, for another worker may start. */
-  readonly signal: AbortSignal
-}
+export type MessageContext = Omit<HandlerContext, 'tx'>
 
 const deliveries = new WeakMap<object, Delivery>()
-const neverAborted = new AbortController().signal
 
 /** Remembers whose delivery a message is, so that it is settled where it came from. */
 export function remember(delivery: Delivery): void {
@@ -71,16 +62,5 @@ export function deliveryOf(message: unknown): Delivery | undefined {
  */
 export function contextOf(message: object): MessageContext | undefined {
   const delivery = deliveries.get(message)
-  if (delivery === undefined) return undefined
-  const { claim } = delivery
-  if (claim === undefined) return { key: undefined, epoch: 0, attempt: 1, signal: neverAborted }
-  const { key, epoch, attempt } = claim
-  return {
-    key,
-    epoch,
-    attempt,
-    get signal() {
-      return claim.signal
-    },
-  }
+  return delivery && claimContext(delivery.claim, undefined)
 }

@@ -1,4 +1,5 @@
-import type { Claim, Clock, Timer } from '@oncemq/core'
+import type { Claim, Clock, HandlerContext, Timer } from '@oncemq/core'
+import { contextOf as claimContext } from '@oncemq/core'
 import type { RawConsumer, RocketmqMessage } from './client.ts'
 
 const ACKS_MAX = 3
@@ -130,19 +131,9 @@ function pause(clock: Clock, delayMs: number): Promise<void> {
 }
 
 /** What a user's code is told about the message that it was given. */
-export interface MessageContext {
-  /** The message's key, to hand on as idempotency key; `undefined` when it runs without protection. */
-  readonly key: string | undefined
-  /** Rises with each grant of the key: a fencing token. 0 without protection. */
-  readonly epoch: number
-  /** Which start this is, from 1. */
-  readonly attempt: number
-  /** Aborts when the lease is lost: stop, for another worker may start. */
-  readonly signal: AbortSignal
-}
+export type MessageContext = Omit<HandlerContext, 'tx'>
 
 const deliveries = new WeakMap<object, Delivery>()
-const neverAborted = new AbortController().signal
 
 /** Remembers the delivery of a message that the user was given. */
 export function remember(delivery: Delivery): void {
@@ -161,16 +152,5 @@ export function deliveryOf(message: unknown): Delivery | undefined {
  */
 export function contextOf(message: object): MessageContext | undefined {
   const delivery = deliveries.get(message)
-  if (delivery === undefined) return undefined
-  const { claim } = delivery
-  if (claim === undefined) return { key: undefined, epoch: 0, attempt: 1, signal: neverAborted }
-  const { key, epoch, attempt } = claim
-  return {
-    key,
-    epoch,
-    attempt,
-    get signal() {
-      return claim.signal
-    },
-  }
+  return delivery && claimContext(delivery.claim, undefined)
 }
