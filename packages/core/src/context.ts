@@ -15,8 +15,8 @@ export interface HandlerContext<Tx = undefined> {
 }
 
 /**
- * The context of a claim's handler, or of one that runs without protection. The signal is made when it is first
- * read, and is an own property, so that a copy of the context has it.
+ * The context of a claim's handler, or of one that runs without protection. The signal is made when it is
+ * first read, and is an own property, so that a copy of the context has it.
  */
 export function contextOf<Tx>(claim: Claim | undefined, tx: Tx): HandlerContext<Tx> {
   if (claim === undefined) {
