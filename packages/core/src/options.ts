@@ -92,7 +92,8 @@ export interface DeduplicatorOptions<Tx = undefined> {
    */
   onCompleteFailure?: 'ack' | 'requeue'
   /**
-   * How many keys done a moment ago are answered from memory; 0 turns it off. 0 to 10000000.
+   * How many keys done a moment ago are answered from memory; 0 turns it off, as it is when left out with a
+   * store that this process alone sees. 0 to 10000000.
    * @default 10000
    */
   recentMax?: number
@@ -202,9 +203,15 @@ export function settingsOf<Tx>(options: DeduplicatorOptions<Tx>): Settings<Tx> {
   requireCodes(settings.acceptFindings)
   settings.acceptFindings = Object.freeze([...settings.acceptFindings])
   settings.storeTimeoutMs = Math.min(settings.storeTimeoutMs, given.storeTimeoutMs ?? settings.leaseMs)
-  settings.storeReadableKey = given.storeReadableKey ?? settings.store.guarantees.sharedBy !== 'process'
+  if (settings.store.guarantees.sharedBy === 'process') Object.assign(settings, ownStoreDefaults(given))
   requireCombinations(settings)
   return Object.freeze(settings)
+}
+
+/** What a store in this process does without: it is as near as memory, and no person looks into it. */
+function ownStoreDefaults(given: Pick<DeduplicatorOptions, 'recentMax' | 'storeReadableKey'>) {
+  const { recentMax = 0, storeReadableKey = false } = given
+  return { recentMax, storeReadableKey }
 }
 
 const STORE_METHODS = ['open', 'claim', 'update', 'inspect', 'forget', 'close']

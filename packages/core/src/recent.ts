@@ -31,6 +31,7 @@ export class Recent {
   }
 
   get(id: string): RecentlyDone | undefined {
+    if (this.#generationMax === 0) return undefined
     const found = this.#young.get(id) ?? this.#old.get(id)
     return found !== undefined && this.#clock.monotonicMs() < found.untilMs ? found : undefined
   }

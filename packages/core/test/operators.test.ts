@@ -58,7 +58,7 @@ describe('inspect', () => {
     })
     end()
     await running
-    expect(await dedup.inspect('a')).toMatchObject({ state: 'done', expiresInMs: 60_000, label: undefined })
+    expect(await dedup.inspect('a')).toMatchObject({ state: 'done', expiresInMs: 60_000, label: 'billing/a' })
   })
 
   test('asks for the same record as a delivery', async () => {

@@ -11,7 +11,11 @@ import {
 import type { DeduplicatorOptions, Store } from '../src/index.ts'
 import { settingsOf } from '../src/options.ts'
 
-const store = new MemoryStore({ keysMax: 10 })
+const own = new MemoryStore({ keysMax: 10 })
+/** One that others see too. */
+const store: Store = Object.assign(new MemoryStore({ keysMax: 10 }), {
+  guarantees: { ...own.guarantees, sharedBy: 'network' },
+})
 const valid = { store, consumerGroup: 'billing' }
 
 /** The message of the error for wrong options. */
@@ -78,6 +82,19 @@ describe.each(Object.entries(integers))('%s', (name, [min, max]) => {
   test('undefined is the default', () => {
     const { settings } = new Deduplicator({ ...valid, [name]: undefined })
     expect(settings[name as keyof typeof integers]).toBe(deduplicatorDefaults[name as keyof typeof integers])
+  })
+})
+
+describe('a store that this process alone sees', () => {
+  const settings = (options: object) => settingsOf({ ...valid, store: own, ...options })
+
+  test('has nothing beside it that it need not have', () => {
+    expect(settings({})).toMatchObject({ recentMax: 0, storeReadableKey: false })
+  })
+
+  test('has it where it is asked for', () => {
+    const asked = { recentMax: 10, storeReadableKey: true }
+    expect(settings(asked)).toMatchObject(asked)
   })
 })
 

@@ -24,7 +24,8 @@ export class LedgerStore extends ScriptedStore implements TransactionalStore<Led
 
   constructor(clock: Clock, renewsInTransaction = true) {
     super(clock)
-    this.guarantees = { ...this.memory.guarantees, transactional: true, renewsInTransaction }
+    const { guarantees } = this.memory
+    this.guarantees = { ...guarantees, sharedBy: 'network', transactional: true, renewsInTransaction }
   }
 
   async transaction(work: (tx: Ledger) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
