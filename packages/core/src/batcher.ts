@@ -1,9 +1,14 @@
 import type { StoreBatching } from './store.ts'
 
-interface Pending<Request, Answer> {
-  readonly request: Request
-  readonly resolve: (answer: Answer) => void
-  readonly reject: (error: unknown) => void
+/** What a request is told, once. It must not throw: its neighbours are told after it. */
+export interface Asker<Answer> {
+  answered(answer: Answer): void
+  failed(error: unknown): void
+}
+
+interface Batch<Request, Answer> {
+  readonly requests: readonly Request[]
+  readonly askers: readonly Asker<Answer>[]
 }
 
 /**
@@ -16,7 +21,8 @@ export class Batcher<Request, Answer> {
   readonly #send: (batch: readonly Request[]) => Promise<readonly Answer[]>
   readonly #limits: StoreBatching
   readonly #divisible: (error: unknown) => boolean
-  #gathering: Pending<Request, Answer>[] = []
+  #requests: Request[] = []
+  #askers: Asker<Answer>[] = []
   #underWay = 0
   #scheduled = false
   #previous: Promise<void> | undefined
@@ -35,15 +41,20 @@ export class Batcher<Request, Answer> {
     this.#divisible = divisible
   }
 
-  submit(request: Request): Promise<Answer> {
-    return new Promise((resolve, reject) => {
-      this.#gathering.push({ request, resolve, reject })
-      this.#schedule()
-    })
+  /** For what happens with each message: no promise is made for it. */
+  submit(request: Request, asker: Asker<Answer>): void {
+    this.#requests.push(request)
+    this.#askers.push(asker)
+    if (!this.#scheduled) this.#schedule()
+  }
+
+  /** The same as a promise. */
+  ask(request: Request): Promise<Answer> {
+    return new Promise((answered, failed) => this.submit(request, { answered, failed }))
   }
 
   #schedule(): void {
-    if (this.#scheduled || !this.#mayLeave()) return
+    if (!this.#mayLeave()) return
     this.#scheduled = true
     queueMicrotask(() => {
       this.#scheduled = false
@@ -53,14 +64,12 @@ export class Batcher<Request, Answer> {
 
   #mayLeave(): boolean {
     const { batchMax, batchesInFlightMax } = this.#limits
-    if (this.#underWay === 0) return this.#gathering.length > 0
-    return this.#underWay < batchesInFlightMax && this.#gathering.length >= batchMax
+    if (this.#underWay === 0) return this.#requests.length > 0
+    return this.#underWay < batchesInFlightMax && this.#requests.length >= batchMax
   }
 
   #leave(): void {
-    const whole = this.#gathering.length <= this.#limits.batchMax
-    const batch = whole ? this.#gathering : this.#gathering.splice(0, this.#limits.batchMax)
-    if (whole) this.#gathering = []
+    const batch = this.#cut()
     this.#underWay += 1
     const before = this.#previous
     const mine = this.#deliver(batch, before).finally(() => {
@@ -69,28 +78,38 @@ export class Batcher<Request, Answer> {
     this.#previous = mine
   }
 
-  async #deliver(
-    batch: readonly Pending<Request, Answer>[],
-    before: Promise<void> | undefined,
-  ): Promise<void> {
-    const settle = await this.#ask(batch)
+  #cut(): Batch<Request, Answer> {
+    const { batchMax } = this.#limits
+    if (this.#requests.length > batchMax)
+      return { requests: this.#requests.splice(0, batchMax), askers: this.#askers.splice(0, batchMax) }
+    const whole = { requests: this.#requests, askers: this.#askers }
+    this.#requests = []
+    this.#askers = []
+    return whole
+  }
+
+  async #deliver(batch: Batch<Request, Answer>, before: Promise<void> | undefined): Promise<void> {
+    const tell = await this.#tellingOf(batch)
     this.#underWay -= 1
-    this.#schedule()
+    if (!this.#scheduled) this.#schedule()
     if (before !== undefined) await before
-    settle()
+    tell()
   }
 
   /** Answers the function that gives the answers out; it never throws. */
-  async #ask(batch: readonly Pending<Request, Answer>[]): Promise<() => void> {
+  async #tellingOf({ requests, askers }: Batch<Request, Answer>): Promise<() => void> {
     try {
-      const answers = await this.#send(batch.map((each) => each.request))
-      return () => batch.forEach((each, position) => each.resolve(answers[position] as Answer))
+      const answers = await this.#send(requests)
+      return () => askers.forEach((each, position) => each.answered(answers[position] as Answer))
     } catch (error) {
-      if (batch.length === 1 || !this.#divisible(error))
-        return () => batch.forEach((each) => each.reject(error))
-      const middle = batch.length >>> 1
-      const first = await this.#ask(batch.slice(0, middle))
-      const second = await this.#ask(batch.slice(middle))
+      if (requests.length === 1 || !this.#divisible(error))
+        return () => askers.forEach((each) => each.failed(error))
+      const middle = requests.length >>> 1
+      const first = await this.#tellingOf({
+        requests: requests.slice(0, middle),
+        askers: askers.slice(0, middle),
+      })
+      const second = await this.#tellingOf({ requests: requests.slice(middle), askers: askers.slice(middle) })
       return () => {
         first()
         second()

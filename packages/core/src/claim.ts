@@ -1,5 +1,6 @@
+import type { Batcher } from './batcher.ts'
 import type { Clock } from './clock.ts'
-import { isOncemqError, received } from './errors.ts'
+import { received } from './errors.ts'
 import type { OncemqError } from './errors.ts'
 import type { EventHub } from './events.ts'
 import type { Identity } from './identity.ts'
@@ -29,7 +30,7 @@ export interface ClaimHome {
   readonly keeper: LeaseKeeper
   readonly outage: Outage
   readonly events: EventHub
-  update(update: ClaimUpdate): Promise<UpdateAnswer>
+  readonly updates: Batcher<ClaimUpdate, UpdateAnswer>
   /** The claim is over: deliveries that wait for its key go on. */
   ended(id: string, done: RecentlyDone | undefined): void
 }
@@ -108,12 +109,21 @@ export class Claim {
     })
   }
 
-  async #complete(given: Uint8Array | undefined): Promise<Completion> {
+  #complete(given: Uint8Array | undefined): Promise<Completion> {
     this.#home.keeper.drop(this.#lease)
     const result = this.#bounded(given)
     const update = this.#completion(result)
-    const answer = await this.#tell(update, this.#lease.deadlineMs)
-    if (answer !== undefined) return this.#ended(answer, result)
+    return new Promise((resolve) => {
+      this.#home.updates.submit(update, {
+        answered: (answer) => resolve(this.#ended(answer, result)),
+        failed: (error) => resolve(this.#completeAgain(update, error as OncemqError)),
+      })
+    })
+  }
+
+  async #completeAgain(update: CompleteUpdate, error: OncemqError): Promise<Completion> {
+    const answer = await this.#tellAgain(update, error, this.#lease.deadlineMs)
+    if (answer !== undefined) return this.#ended(answer, update.result)
     this.#home.events.emit('unconfirmed', () => ({ key: this.key, epoch: this.epoch }))
     void this.#tellLater(update)
     return 'unconfirmed'
@@ -126,14 +136,21 @@ export class Claim {
   }
 
   async #tell(update: CompleteUpdate, untilMs: number): Promise<UpdateAnswer | undefined> {
-    for (;;) {
-      try {
-        return await this.#home.update(update)
-      } catch (error) {
-        if (!isOncemqError(error) || !error.retryable) return this.#tellWithoutResult(update, untilMs)
-        if (!(await this.#storeIsBack(error, untilMs))) return undefined
-      }
+    try {
+      return await this.#home.updates.ask(update)
+    } catch (error) {
+      // The calls of the store throw nothing else.
+      return this.#tellAgain(update, error as OncemqError, untilMs)
     }
+  }
+
+  async #tellAgain(
+    update: CompleteUpdate,
+    error: OncemqError,
+    untilMs: number,
+  ): Promise<UpdateAnswer | undefined> {
+    if (!error.retryable) return this.#tellWithoutResult(update, untilMs)
+    return (await this.#storeIsBack(error, untilMs)) ? this.#tell(update, untilMs) : undefined
   }
 
   /** A result that the store refuses must not keep the key from being done. */
@@ -170,8 +187,8 @@ export class Claim {
     const { id, claimId } = this.#lease
     const { retentionMs } = this.#home
     // A failure is an event already, and the lease ends by itself.
-    const answer = await this.#home
-      .update({ op: 'release', id, claimId, retentionMs, attempts })
+    const answer = await this.#home.updates
+      .ask({ op: 'release', id, claimId, retentionMs, attempts })
       .catch(() => 'ok' as const)
     return this.#gaveBack(answer)
   }

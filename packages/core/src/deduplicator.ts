@@ -40,6 +40,8 @@ export class Deduplicator<Tx = undefined> {
   readonly #claims: Claims<Tx>
   readonly #sweeper: Sweeper
   readonly #handling: HandlingSettings<Tx>
+  /** Whether a delivery whose key was asked for may run without a claim. */
+  readonly #mayPass: boolean
   #opening: Promise<void> | undefined
   #isOpen = false
   #closing: Promise<void> | undefined
@@ -54,6 +56,7 @@ export class Deduplicator<Tx = undefined> {
     this.#outage = new Outage(() => this.#probe(), clock, random, this.#events)
     this.#claims = new Claims(settings, this.#calls, this.#outage, this.#events)
     this.#sweeper = new Sweeper(this.#sweepStep(), sweepEveryMs, clock, random)
+    this.#mayPass = settings.storeDown === 'process' || settings.conflict === 'process'
     this.#handling = {
       attemptsMax,
       events: this.#events,
@@ -79,19 +82,16 @@ export class Deduplicator<Tx = undefined> {
   }
 
   /** Asks for a delivery's key, for adapters whose users settle by themselves. Never rejects. */
-  async claim(delivery: Delivery): Promise<ClaimOutcome> {
+  claim(delivery: Delivery): Promise<ClaimOutcome> {
     const identity = identify(delivery, this.settings, this.#events)
-    const answer = 'status' in identity ? identity : await this.#ask(identity, delivery.signal)
-    const outcome = this.#passes(answer) ? storeUnavailable : answer
-    if (outcome.status !== 'unprotected') return outcome
-    this.#events.emit('unprotected', () => ({ key: delivery.key, reason: outcome.reason }))
-    if (this.settings.strategy === 'lease') return outcome
-    return this.#claims.claim(unkeyed(this.settings), delivery.signal)
+    if ('status' in identity) return this.#admit(delivery, identity)
+    const asked = this.#ask(identity, delivery.signal)
+    return this.#mayPass ? asked.then((outcome) => this.#admit(delivery, outcome)) : asked
   }
 
   /** Claims a delivery's key, runs the handler if it is granted, and records the end. Never rejects. */
-  async process(delivery: Delivery, handler: Handler<Tx>): Promise<ProcessOutcome> {
-    return handle(await this.claim(delivery), handler, this.#handling)
+  process(delivery: Delivery, handler: Handler<Tx>): Promise<ProcessOutcome> {
+    return this.claim(delivery).then((outcome) => handle(outcome, handler, this.#handling))
   }
 
   /**
@@ -183,6 +183,15 @@ export class Deduplicator<Tx = undefined> {
   #ask(identity: Identity, signal: AbortSignal | undefined): Promise<ClaimOutcome> {
     if (this.#isOpen || this.#outage.error !== undefined) return this.#claims.claim(identity, signal)
     return this.#openOrFail().then(() => this.#claims.claim(identity, signal))
+  }
+
+  /** Lets a delivery that has no claim run all the same, where the options say so. */
+  async #admit({ key, signal }: Delivery, answer: ClaimOutcome): Promise<ClaimOutcome> {
+    const outcome = this.#passes(answer) ? storeUnavailable : answer
+    if (outcome.status !== 'unprotected') return outcome
+    this.#events.emit('unprotected', () => ({ key, reason: outcome.reason }))
+    if (this.settings.strategy === 'lease') return outcome
+    return this.#claims.claim(unkeyed(this.settings), signal)
   }
 
   /** Whether a delivery runs although the store is down. */

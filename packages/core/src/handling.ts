@@ -28,11 +28,11 @@ export interface HandlingSettings<Tx> {
 }
 
 /** Runs the handler as the answer to its claim says. Never rejects. */
-export async function handle<Tx>(
+export function handle<Tx>(
   outcome: ClaimOutcome,
   handler: Handler<Tx>,
   settings: HandlingSettings<Tx>,
-): Promise<ProcessOutcome> {
+): Promise<ProcessOutcome> | ProcessOutcome {
   if (outcome.status === 'granted') return handleGranted(outcome.claim, handler, settings)
   if (outcome.status === 'unprotected') return handleUnprotected(handler, settings)
   return outcome
@@ -44,18 +44,27 @@ async function handleGranted<Tx>(
   settings: HandlingSettings<Tx>,
 ): Promise<ProcessOutcome> {
   let result: Uint8Array | undefined
-  const work = async (tx: Tx): Promise<Uint8Array | undefined> => {
-    result = (await handler(contextOf(claim, tx))) ?? undefined
-    return result
-  }
   try {
     const { commit } = settings
-    if (commit !== undefined) return outcomeOf(await commit(claim, work), result)
-    await work(undefined as Tx)
+    if (commit !== undefined) return await handleTogether(claim, handler, commit)
+    result = (await handler(contextOf(claim, undefined as Tx))) ?? undefined
   } catch (error) {
     return failed(claim, error, settings)
   }
   return outcomeOf(await claim.complete(result), result)
+}
+
+async function handleTogether<Tx>(
+  claim: Claim,
+  handler: Handler<Tx>,
+  commit: Commit<Tx>,
+): Promise<ProcessOutcome> {
+  let result: Uint8Array | undefined
+  const completion = await commit(claim, async (tx) => {
+    result = (await handler(contextOf(claim, tx))) ?? undefined
+    return result
+  })
+  return outcomeOf(completion, result)
 }
 
 function outcomeOf(completion: Completion, result: Uint8Array | undefined): ProcessOutcome {

@@ -1,35 +1,42 @@
 import { Gate } from './gate.ts'
 
+/** One key in flight. Most are gone before anyone waits for them. */
+export class InFlightKey {
+  #gate: Gate | undefined
+
+  /** Opens when the key's delivery ends. */
+  get ended(): Gate {
+    return (this.#gate ??= new Gate())
+  }
+
+  end(): void {
+    this.#gate?.open()
+  }
+}
+
 /** The keys that this process is claiming or processing, each with the deliveries that wait for its end. */
 export class InFlight {
-  readonly #entries = new Map<string, Gate>()
-  readonly #idle = new Gate()
+  readonly #keys = new Map<string, InFlightKey>()
+  /** Opens when nothing is in flight any more. */
+  readonly idle = new Gate()
 
   get size(): number {
-    return this.#entries.size
+    return this.#keys.size
   }
 
-  /** Opens when the key's delivery ends; `undefined` for a key that is not in flight. */
-  get(id: string): Gate | undefined {
-    return this.#entries.get(id)
+  get(id: string): InFlightKey | undefined {
+    return this.#keys.get(id)
   }
 
-  enter(id: string): Gate {
-    const entry = new Gate()
-    this.#entries.set(id, entry)
-    return entry
+  enter(id: string): void {
+    this.#keys.set(id, new InFlightKey())
   }
 
-  /** Ends the key's entry, or only `entry`: another delivery may have entered the key meanwhile. */
-  leave(id: string, entry = this.#entries.get(id)): void {
-    if (entry === undefined || this.#entries.get(id) !== entry) return
-    this.#entries.delete(id)
-    entry.open()
-    if (this.#entries.size === 0) this.#idle.open()
-  }
-
-  /** Opens when nothing is in flight any more. */
-  get idle(): Gate {
-    return this.#idle
+  leave(id: string): void {
+    const key = this.#keys.get(id)
+    if (key === undefined) return
+    this.#keys.delete(id)
+    key.end()
+    if (this.#keys.size === 0) this.idle.open()
   }
 }

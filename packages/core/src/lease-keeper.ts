@@ -1,22 +1,36 @@
 import type { Clock, Timer } from './clock.ts'
-import type { RenewUpdate, UpdateAnswer } from './store.ts'
+import type { Identity } from './identity.ts'
+import type { ClaimRequest, RenewUpdate, UpdateAnswer } from './store.ts'
+
+export interface LeaseTimes {
+  readonly leaseMs: number
+  readonly retentionMs: number
+}
 
 /**
- * A lease as this process sees it: from the sending of the claim (never later than the store's own start of
- * it) until a margin before its end, by the monotonic clock.
+ * A lease as this process asks for it and then sees it: from the sending of the claim (never later than the
+ * store's own start of it) until a margin before its end, by the monotonic clock.
  */
-export class Lease {
+export class Lease implements ClaimRequest {
   readonly id: string
   readonly claimId: string
+  readonly leaseMs: number
+  readonly retentionMs: number
+  readonly fingerprint: string | undefined
+  readonly label: string | undefined
   /** When this process stops trusting the lease, in monotonic milliseconds. */
   deadlineMs = 0
   renewAtMs = 0
   #lost = false
   #controller: AbortController | undefined
 
-  constructor(id: string, claimId: string) {
-    this.id = id
+  constructor(identity: Omit<Identity, 'key'>, claimId: string, { leaseMs, retentionMs }: LeaseTimes) {
+    this.id = identity.id
     this.claimId = claimId
+    this.leaseMs = leaseMs
+    this.retentionMs = retentionMs
+    this.fingerprint = identity.fingerprint
+    this.label = identity.label
   }
 
   get lost(): boolean {
@@ -43,11 +57,6 @@ const RENEW_PART = 3
 const TICK_PART = 12
 const MARGIN_PART = 10
 
-export interface LeaseKeeperSettings {
-  readonly leaseMs: number
-  readonly retentionMs: number
-}
-
 /**
  * Renews the leases of running handlers and takes away those that could not be renewed in time. The tick is
  * shorter than the margin, so a handler is told before another worker can be granted its key.
@@ -56,7 +65,7 @@ export interface LeaseKeeperSettings {
  *    ├───────────┼────────────────┼───────────────────┼───────────────┤
  */
 export class LeaseKeeper {
-  readonly #settings: LeaseKeeperSettings
+  readonly #settings: LeaseTimes
   readonly #clock: Clock
   readonly #renew: (update: RenewUpdate) => Promise<UpdateAnswer>
   readonly #onLost: (lease: Lease) => void
@@ -64,7 +73,7 @@ export class LeaseKeeper {
   #timer: Timer | undefined
 
   constructor(
-    settings: LeaseKeeperSettings,
+    settings: LeaseTimes,
     clock: Clock,
     renew: (update: RenewUpdate) => Promise<UpdateAnswer>,
     onLost: (lease: Lease) => void,

@@ -23,7 +23,7 @@ function heldBatcher(batchMax: number, batchesInFlightMax: number) {
   const ended: string[] = []
   const submit = (...requests: number[]): void => {
     for (const request of requests) {
-      batcher.submit(request).then(
+      batcher.ask(request).then(
         (answer) => ended.push(`${request}: ${answer}`),
         (error: unknown) => ended.push(`${request}: ${String(error)}`),
       )
@@ -148,7 +148,7 @@ describe('the fault of one entry', () => {
     async (bad) => {
       const { batcher } = refusing(new Set(bad))
       const requests = Array.from({ length: 64 }, (_, each) => each)
-      const answers = await Promise.allSettled(requests.map((each) => batcher.submit(each)))
+      const answers = await Promise.allSettled(requests.map((each) => batcher.ask(each)))
       const failed = requests.filter((each) => answers[each]?.status === 'rejected')
       expect(failed).toEqual(bad)
       for (const each of requests.filter((request) => !bad.includes(request))) {
@@ -160,7 +160,7 @@ describe('the fault of one entry', () => {
   test('costs a number of calls that is bounded by the batch', async () => {
     const all = Array.from({ length: 64 }, (_, each) => each)
     const { batcher, calls } = refusing(new Set(all))
-    await Promise.allSettled(all.map((each) => batcher.submit(each)))
+    await Promise.allSettled(all.map((each) => batcher.ask(each)))
     expect(calls()).toBe(127)
   })
 

@@ -7,6 +7,11 @@ import { elapse, settle } from './elapse.ts'
 import { heldHandler, setUp } from './set-up.ts'
 
 const LEASE_MS = 12_000
+const TIMES = { leaseMs: LEASE_MS, retentionMs: 60_000 }
+
+function leaseOf(claimId: string): Lease {
+  return new Lease({ id: 'id', label: undefined, fingerprint: undefined }, claimId, TIMES)
+}
 
 /** A keeper with one lease; `renew` says what the store does. */
 function keep(renew: (update: RenewUpdate) => Promise<UpdateAnswer>) {
@@ -17,9 +22,8 @@ function keep(renew: (update: RenewUpdate) => Promise<UpdateAnswer>) {
     renewedAtMs.push(clock.monotonicMs())
     return renew(update)
   }
-  const settings = { leaseMs: LEASE_MS, retentionMs: 60_000 }
-  const keeper = new LeaseKeeper(settings, clock, counted, (lease) => lost.push(lease))
-  const lease = new Lease('id', 'claim')
+  const keeper = new LeaseKeeper(TIMES, clock, counted, (lease) => lost.push(lease))
+  const lease = leaseOf('claim')
   keeper.start(lease, 0)
   keeper.watch(lease)
   return { clock, keeper, lease, lost, renewedAtMs }
@@ -78,7 +82,7 @@ describe('renewing', () => {
     const { clock, keeper, lease, renewedAtMs } = keep(ok)
     keeper.drop(lease)
     await elapse(clock, LEASE_MS)
-    const next = new Lease('id', 'next')
+    const next = leaseOf('next')
     keeper.start(next, clock.monotonicMs())
     keeper.watch(next)
     await elapse(clock, LEASE_MS / 2)
@@ -146,7 +150,7 @@ describe('losing', () => {
   })
 
   test('a signal that is asked for afterwards has aborted', () => {
-    const lease = new Lease('id', 'claim')
+    const lease = leaseOf('claim')
     lease.lose()
     expect(lease.signal.aborted).toBe(true)
   })

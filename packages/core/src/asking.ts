@@ -1,0 +1,211 @@
+import type { Asker, Batcher } from './batcher.ts'
+import type { BusyWait, DeliveryWait } from './busy-wait.ts'
+import type { ClaimHome } from './claim.ts'
+import { Claim } from './claim.ts'
+import { OncemqError } from './errors.ts'
+import type { Identity } from './identity.ts'
+import type { InFlight, InFlightKey } from './in-flight.ts'
+import { Lease } from './lease-keeper.ts'
+import type { Settings } from './options.ts'
+import type { ClaimOutcome, NotGranted } from './outcome.ts'
+import type { Recent, RecentlyDone } from './recent.ts'
+import type { ClaimAnswer } from './store.ts'
+
+const LATE_ANSWERS_MAX = 3
+const RETRY_AFTER_MS = 1000
+
+/** What the deliveries of a deduplicator share on their way to a claim. */
+export interface AskingHome extends ClaimHome {
+  readonly settings: Settings<unknown>
+  readonly inFlight: InFlight
+  readonly recent: Recent
+  readonly busyWait: BusyWait
+  readonly lane: Batcher<Lease, ClaimAnswer>
+  readonly closing: AbortSignal
+  /** Aborts with the delivery's own signal, and at close. */
+  stopSignal(signal: AbortSignal | undefined): AbortSignal
+}
+
+/**
+ * The way of a delivery to its claim:
+ *
+ *   in flight here? ──wait──▶ done a moment ago? ──▶ batcher ──▶ store ──▶ granted
+ *         ▲                          │                  ▲         │ done: duplicate
+ *         └─ another was first       ▼                  │         │ busy: wait, ask again
+ *                                duplicate              └─────────┘ no answer: hold, ask again
+ *
+ * It is told by calls and not by promises: nearly all deliveries are granted by the first answer, and a
+ * promise for each step cost more than the steps. What has to wait takes the asynchronous methods.
+ */
+export class Asking implements Asker<ClaimAnswer> {
+  readonly #home: AskingHome
+  readonly #identity: Identity
+  readonly #signal: AbortSignal | undefined
+  readonly #end: (outcome: ClaimOutcome) => void
+  readonly #lease: Lease
+  #wait: DeliveryWait | undefined
+  #holdUntilMs: number | undefined
+  #lateAnswers = 0
+
+  /** `end` is told how it ended, once. */
+  constructor(
+    home: AskingHome,
+    identity: Identity,
+    signal: AbortSignal | undefined,
+    end: (outcome: ClaimOutcome) => void,
+  ) {
+    this.#home = home
+    this.#identity = identity
+    this.#signal = signal
+    this.#end = end
+    this.#lease = new Lease(identity, home.settings.random.claimId(), home.settings)
+  }
+
+  begin(): void {
+    const { closing, inFlight, recent } = this.#home
+    const { id } = this.#identity
+    if (closing.aborted) return this.#end(closed())
+    const running = inFlight.get(id)
+    if (running !== undefined) return void this.#waitHere(running)
+    const done = recent.get(id)
+    if (done !== undefined) return this.#end(this.#done(done, 'memory'))
+    inFlight.enter(id)
+    this.#ask()
+  }
+
+  answered(answer: ClaimAnswer): void {
+    switch (answer.status) {
+      case 'granted':
+        return this.#granted(answer)
+      case 'done':
+        this.#home.recent.add(this.#identity.id, answer)
+        return this.#leave(this.#done(answer, 'store'))
+      case 'busy':
+        return void this.#waitForLease(answer.leaseRemainingMs)
+    }
+  }
+
+  failed(thrown: unknown): void {
+    // The calls of the store throw nothing else.
+    const error = thrown as OncemqError
+    if (!error.retryable) return this.#leave(unavailable(error))
+    this.#home.outage.fail(error)
+    this.#ask()
+  }
+
+  #ask(): void {
+    const { outage, lane } = this.#home
+    if (outage.error === undefined) lane.submit(this.#lease, this)
+    else void this.#hold(outage.error)
+  }
+
+  async #hold(down: OncemqError): Promise<void> {
+    const { clock, outage, settings } = this.#home
+    const nowMs = clock.monotonicMs()
+    this.#holdUntilMs ??= nowMs + settings.outageHoldMs
+    const leftMs = this.#holdUntilMs - nowMs
+    const isHeld = settings.storeDown === 'hold' && leftMs > 0
+    if (isHeld && (await outage.recovered(leftMs, this.#stopSignal))) return this.#ask()
+    this.#leave(unavailable(down))
+  }
+
+  /** Of those that wait for the same key, the first goes on, and the others wait for it. */
+  async #waitHere(running: InFlightKey): Promise<void> {
+    this.#wait ??= this.#home.busyWait.begin(this.#stopSignal)
+    if (await this.#wait.forLocal(running.ended)) this.begin()
+    else this.#end(this.#busy(RETRY_AFTER_MS))
+  }
+
+  async #waitForLease(leaseRemainingMs: number): Promise<void> {
+    this.#wait ??= this.#home.busyWait.begin(this.#stopSignal)
+    if (await this.#wait.forLease(leaseRemainingMs)) this.#ask()
+    else this.#leave(this.#busy(Math.max(1, leaseRemainingMs)))
+  }
+
+  #granted(grant: { epoch: number; attempt: number }): void {
+    const { clock, closing, events, settings } = this.#home
+    const isLate = clock.monotonicMs() >= this.#lease.deadlineMs
+    // The answer came when its lease was as good as over. Asking again with the same claim id starts it anew.
+    if (isLate && ++this.#lateAnswers < LATE_ANSWERS_MAX) return this.#ask()
+    const claim = new Claim(this.#home, this.#identity, this.#lease, grant)
+    if (isLate) return void this.#giveBack(claim, unavailable(lateAnswers()))
+    if (closing.aborted) return void this.#giveBack(claim, closed())
+    if (claim.attempt > settings.attemptsMax) return void this.#exhausted(claim)
+    events.emit('granted', () => ({ key: claim.key, epoch: claim.epoch, attempt: claim.attempt }))
+    this.#end({ status: 'granted', claim })
+  }
+
+  async #giveBack(claim: Claim, outcome: ClaimOutcome): Promise<void> {
+    await claim.release('unstarted')
+    this.#end(outcome)
+  }
+
+  async #exhausted(claim: Claim): Promise<void> {
+    const { events, settings } = this.#home
+    await claim.release('permanent')
+    events.emit('rejected', () => ({ key: claim.key, reason: 'attempts' }))
+    this.#end({ status: 'rejected', reason: 'attempts', error: attemptsExhausted(settings.attemptsMax) })
+  }
+
+  /** Ends without a claim: others that wait for the key go on. */
+  #leave(outcome: ClaimOutcome): void {
+    this.#home.inFlight.leave(this.#identity.id)
+    this.#end(outcome)
+  }
+
+  #done(done: RecentlyDone, source: 'store' | 'memory'): ClaimOutcome {
+    const { key, fingerprint } = this.#identity
+    const { events, settings } = this.#home
+    const differs =
+      done.fingerprint !== undefined && fingerprint !== undefined && done.fingerprint !== fingerprint
+    if (differs) events.emit('conflict', () => ({ key }))
+    if (!differs || settings.conflict === 'ack') {
+      events.emit('duplicate', () => ({ key, source }))
+      return { status: 'duplicate', result: done.result }
+    }
+    if (settings.conflict === 'process') return { status: 'unprotected', reason: 'conflict' }
+    return { status: 'rejected', reason: 'conflict', error: keyConflict() }
+  }
+
+  #busy(retryAfterMs: number): ClaimOutcome {
+    const { key } = this.#identity
+    this.#home.events.emit('busy', () => ({ key, retryAfterMs }))
+    return { status: 'busy', retryAfterMs }
+  }
+
+  get #stopSignal(): AbortSignal {
+    return this.#home.stopSignal(this.#signal)
+  }
+}
+
+function unavailable(error: OncemqError): NotGranted {
+  return { status: 'unavailable', retryAfterMs: RETRY_AFTER_MS, error }
+}
+
+function closed(): NotGranted {
+  return unavailable(new OncemqError('ONCEMQ_CLOSED', 'the deduplicator is closed; make a new one'))
+}
+
+function lateAnswers(): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_LEASE_LOST',
+    `expected the store's answer within the lease, received it later ${LATE_ANSWERS_MAX} times; ` +
+      `raise leaseMs, or look at what blocks the event loop or the store`,
+  )
+}
+
+function attemptsExhausted(attemptsMax: number): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_ATTEMPTS_EXHAUSTED',
+    `expected at most ${attemptsMax} attempts, received one more; ` +
+      `see why the handler did not finish, then send the message again`,
+  )
+}
+
+function keyConflict(): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_CONFLICT',
+    'expected the payload that this key was done with, received another one; ' +
+      'give each business event a key of its own, or set the conflict policy',
+  )
+}
