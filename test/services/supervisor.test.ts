@@ -124,6 +124,21 @@ describeService('redis-8', () => {
   })
 })
 
+test('a process finds servers though the owner of those of the run was killed', async () => {
+  const { promise: ended, resolve } = Promise.withResolvers<string>()
+  const socketPath = await startSupervisor({ onEnd: resolve })
+  process.kill(await ownerOf(dirname(socketPath)), 'SIGKILL')
+  expect(await ended).toBe('SIGKILL')
+  const script = fileURLToPath(new URL('fixtures/hold-server.ts', import.meta.url))
+  const env = { ...process.env, [SOCKET_VARIABLE]: socketPath }
+  const holder = spawn(process.execPath, [script, 'redis-8'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  children.push(holder)
+  const [said] = (await once(holder.stderr, 'data')) as [Buffer]
+  expect(said.toString()).toContain('is gone (ECONNREFUSED): starting another')
+  const [line] = (await once(holder.stdout, 'data')) as [Buffer]
+  expect(JSON.parse(line.toString())).toMatchObject([{ name: expect.any(String) }])
+})
+
 test('an unknown server is unavailable', async () => {
   await expect(service('oracle' as 'redis-8')).rejects.toThrow(Unavailable)
 })

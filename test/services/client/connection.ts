@@ -80,17 +80,23 @@ export async function openConnection(socketPath: string): Promise<Connection> {
 
 /**
  * Starts a supervisor and answers the path of its socket. It ends with this process, unless it stays: then it
- * ends when it is told to.
+ * ends when it is told to. `onEnd` is told how it ended, if it did.
  */
-export async function startSupervisor({ stays = false } = {}): Promise<string> {
-  // Detached: Ctrl-C reaches this process alone, and the supervisor learns of its end by the closed pipe.
+export async function startSupervisor({
+  stays = false,
+  onEnd = (_how: string): void => {},
+} = {}): Promise<string> {
+  // One that stays has a session of its own, so that it outlives the terminal. Any other belongs to this
+  // process's group, so that whoever ends the group leaves nothing behind.
   const child = stays
     ? spawn(process.execPath, [SUPERVISE, '--stay'], { stdio: ['ignore', 'pipe', 'ignore'], detached: true })
-    : spawn(process.execPath, [SUPERVISE], { stdio: ['pipe', 'pipe', 'inherit'], detached: true })
+    : spawn(process.execPath, [SUPERVISE], { stdio: ['pipe', 'pipe', 'inherit'] })
   child.unref()
   const lines = createInterface({ input: child.stdout })
-  const failed = once(child, 'exit').then(() => {
-    throw new Error('the process that owns the servers did not start')
+  const failed = once(child, 'exit').then(([code, signal]: unknown[]) => {
+    const how = signal === null ? `exit code ${String(code)}` : String(signal)
+    onEnd(how)
+    throw new Error(`the process that owns the servers did not start (${how})`)
   })
   const [socketPath] = (await Promise.race([once(lines, 'line'), failed])) as [string]
   lines.close()

@@ -28,8 +28,19 @@ export async function service(name: ServerName, options: ServiceOptions = {}): P
   return new Server(name, await connection, acquired)
 }
 
+/** The one of the whole run; one of this process alone where there is none, or none any more. */
 async function connectToSupervisor(): Promise<Connection> {
-  return openConnection(process.env[SOCKET_VARIABLE] ?? (await startSupervisor()))
+  const socketPath = process.env[SOCKET_VARIABLE]
+  if (socketPath === undefined) return openConnection(await startSupervisor())
+  try {
+    return await openConnection(socketPath)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    process.stderr.write(
+      `the process that owns the servers of this run is gone (${code}): starting another\n`,
+    )
+    return openConnection(await startSupervisor())
+  }
 }
 
 /** A running server. All but its URL is for servers of one's own. */

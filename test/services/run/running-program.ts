@@ -85,8 +85,6 @@ export class RunningProgram {
       cwd,
       env: { ...MINIMAL_ENV, ...env },
       stdio: ['ignore', output, output],
-      // A session of its own: Ctrl-C on the terminal is for the tests, which then end the servers in order.
-      detached: true,
     })
     this.#child.on('error', () => {})
     closeSync(output)
