@@ -136,7 +136,7 @@ test('a process finds servers though the owner of those of the run was killed', 
   const [said] = (await once(holder.stderr, 'data')) as [Buffer]
   expect(said.toString()).toContain('is gone (ECONNREFUSED): starting another')
   const [line] = (await once(holder.stdout, 'data')) as [Buffer]
-  expect(JSON.parse(line.toString())).toMatchObject([{ name: expect.any(String) }])
+  expect(JSON.parse(line.toString())).toHaveLength(1)
 })
 
 test('an unknown server is unavailable', async () => {

@@ -93,8 +93,8 @@ export async function startSupervisor({
     : spawn(process.execPath, [SUPERVISE], { stdio: ['pipe', 'pipe', 'inherit'] })
   child.unref()
   const lines = createInterface({ input: child.stdout })
-  const failed = once(child, 'exit').then(([code, signal]: unknown[]) => {
-    const how = signal === null ? `exit code ${String(code)}` : String(signal)
+  const failed = once(child, 'exit').then(() => {
+    const how = child.signalCode ?? `exit code ${child.exitCode}`
     onEnd(how)
     throw new Error(`the process that owns the servers did not start (${how})`)
   })
