@@ -113,6 +113,18 @@ describe('a delivery while the store is down', () => {
     expect(await outcome).toEqual({ status: 'unavailable', retryAfterMs: 1000, error: down })
   })
 
+  test('has one bound for all outages that it meets: a store may be up for its probe alone', async () => {
+    const { clock, store, dedup, id } = await setUp({ outageHoldMs: 4000 })
+    store.around = ({ batch }, apply) => (batch.some((entry) => entry.id === id('a')) ? fails() : apply())
+    const ended: string[] = []
+    void dedup.process({ key: 'a' }, () => expect.unreachable()).then(({ status }) => ended.push(status))
+    await elapse(clock, 3900)
+    expect(dedup.counts().recovered).toBeGreaterThan(10)
+    expect(ended).toEqual([])
+    await elapse(clock, 200)
+    expect(ended).toEqual(['unavailable'])
+  })
+
   test('is given back at once when it is called off', async () => {
     const { store, dedup } = await setUp()
     const controller = new AbortController()
