@@ -17,7 +17,8 @@ export interface Violation {
 /** A rule sees all files at once, so that it can also be asked about files that do not exist. */
 export type Rule = (files: readonly SourceFile[]) => Violation[]
 
-const SKIPPED_FOLDERS = new Set(['.git', '.cache', 'node_modules', 'dist', 'coverage'])
+// In a second worktree `.git` is a file, which names the folder of the first one.
+const SKIPPED = new Set(['.git', '.cache', 'node_modules', 'dist', 'coverage'])
 const TEXT_FILE = /\.(ts|mts|cts|js|mjs|cjs|jsonc?|ya?ml|md|sh|sql|lua|java|xml|pml|conf|toml)$/
 const TEXT_NAME = /(^|\/)(\.\w+|run|LICENSE|Dockerfile)$/
 const CODE_FILE = /\.(ts|mts|cts|js|mjs|cjs)$/
@@ -26,8 +27,9 @@ const CODE_FILE = /\.(ts|mts|cts|js|mjs|cjs)$/
 export function readTree(root: string, folder = ''): SourceFile[] {
   const files: SourceFile[] = []
   for (const entry of readdirSync(join(root, folder), { withFileTypes: true })) {
+    if (SKIPPED.has(entry.name)) continue
     const path = folder === '' ? entry.name : `${folder}/${entry.name}`
-    if (entry.isDirectory() && !SKIPPED_FOLDERS.has(entry.name)) files.push(...readTree(root, path))
+    if (entry.isDirectory()) files.push(...readTree(root, path))
     if (entry.isFile() && isText(path)) files.push(read(root, path))
   }
   return files
