@@ -2,9 +2,9 @@ import type { ClaimAnswer, ClaimRequest, ClaimUpdate, StoredRecord, UpdateAnswer
 import { StoreError } from '@oncemq/core'
 import { textOf } from './client.ts'
 import type { Connection } from './connection.ts'
-import { LAYOUT_PATTERN, STATES, scripts } from './statements.ts'
+import { ABOUT_NOTHING, LAYOUT_PATTERN, STATES, scripts } from './statements.ts'
 import type { Script } from './statements.ts'
-import { keyOf, tagOf } from './tags.ts'
+import { keysWith, tagOf } from './tags.ts'
 
 const FRESH: ClaimAnswer = Object.freeze({ status: 'granted', epoch: 1, attempt: 1 })
 const ABOUT_NONE = '-'
@@ -14,55 +14,63 @@ const RESULT_MARK = '\0'
 /** What entries of one script have in common, and what each has of its own. */
 interface Step<Entry> {
   readonly script: Script
-  /** The script's first arguments; only entries with the same may be in one script. */
-  readonly shared: (entry: Entry) => readonly number[]
-  /** The entry's own argument; `undefined` if the script needs none. */
-  readonly own: (entry: Entry) => string | undefined
+  /** The script's first arguments; only entries with the same two may be in one script. */
+  readonly shared: (entry: Entry) => readonly [first?: number, second?: number]
+  readonly claimId?: (entry: Entry) => string
+  /** An argument of the entry's own; the script takes `nothing` for granted if no entry has another. */
+  readonly own?: { readonly of: (entry: Entry) => string; readonly nothing: string }
 }
 
 type Update<Op extends ClaimUpdate['op']> = Extract<ClaimUpdate, { op: Op }>
 
+const claimId = (entry: { readonly claimId: string }): string => entry.claimId
 const claim: Step<ClaimRequest> = {
   script: scripts.claim,
   shared: ({ leaseMs, retentionMs }) => [leaseMs, retentionMs],
-  own: ({ claimId, fingerprint = ABOUT_NONE, label }) =>
-    `${claimId}${fingerprint} ${label === undefined ? ABOUT_NONE : ABOUT_SOME + label}`,
+  claimId,
+  own: { of: aboutClaim, nothing: ABOUT_NOTHING },
 }
 const renew: Step<Update<'renew'>> = {
   script: scripts.renew,
   shared: ({ leaseMs, retentionMs }) => [leaseMs, retentionMs],
-  own: ({ claimId }) => claimId,
+  claimId,
 }
 const complete: Step<Update<'complete'>> = {
   script: scripts.complete,
   shared: ({ retentionMs }) => [retentionMs],
-  own: ({ claimId, result }) => (result === undefined ? claimId : claimId + RESULT_MARK + base64(result)),
+  claimId,
+  own: { of: ({ result }) => (result === undefined ? '' : RESULT_MARK + base64(result)), nothing: '' },
 }
 const release: Step<Update<'release'>> = {
   script: scripts.release,
   shared: ({ retentionMs, attempts }) => [retentionMs, attempts],
-  own: ({ claimId }) => claimId,
+  claimId,
 }
 const updates = { renew, complete, release } as Readonly<Record<ClaimUpdate['op'], Step<ClaimUpdate>>>
-const byIdAlone = { shared: () => [], own: () => undefined }
-const inspect: Step<string> = { script: scripts.inspect, ...byIdAlone }
-const forget: Step<string> = { script: scripts.forget, ...byIdAlone }
+const inspect: Step<string> = { script: scripts.inspect, shared: () => [] }
+const forget: Step<string> = { script: scripts.forget, shared: () => [] }
+
+function aboutClaim({ fingerprint, label }: ClaimRequest): string {
+  if (fingerprint === undefined && label === undefined) return ABOUT_NOTHING
+  return `${fingerprint ?? ABOUT_NONE} ${label === undefined ? ABOUT_NONE : ABOUT_SOME + label}`
+}
 
 /** Entries that one script handles, by their positions in the batch. */
 interface Part<Entry> {
   readonly step: Step<Entry>
-  readonly shared: readonly number[]
+  readonly shared: readonly [first?: number, second?: number]
+  readonly tag: number
   readonly positions: number[]
 }
 
 /** The protocol's steps, each in as few scripts as may be, all of them on their way at the same time. */
 export class Records {
   readonly #connection: Connection
-  readonly #prefix: string
+  readonly #keyOf: (id: string) => string
 
   constructor(connection: Connection, prefix: string) {
     this.#connection = connection
-    this.#prefix = prefix
+    this.#keyOf = keysWith(prefix)
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
@@ -135,12 +143,8 @@ export class Records {
     const parts = this.#partsOf(entries, ids, stepOf)
     await Promise.all(
       parts.map(async ({ step, shared, positions }) => {
-        const keys = positions.map((position) => keyOf(this.#prefix, ids[position] as string))
-        const args = shared.map(String)
-        for (const position of positions) {
-          const own = step.own(entries[position] as Entry)
-          if (own !== undefined) args.push(own)
-        }
+        const keys = positions.map((position) => this.#keyOf(ids[position] as string))
+        const args = argumentsOf(step, shared, entries, positions)
         const reply = await this.#connection.run(step.script, keys, args)
         read(Array.isArray(reply) ? reply : [], positions)
       }),
@@ -154,17 +158,37 @@ export class Records {
     stepOf: (entry: Entry) => Step<Entry>,
   ): readonly Part<Entry>[] {
     const { isCluster } = this.#connection.commands
-    const parts = new Map<string, Part<Entry>>()
+    const parts: Part<Entry>[] = []
+    let last: Part<Entry> | undefined
     entries.forEach((entry, position) => {
       const step = stepOf(entry)
-      const shared = step.shared(entry)
-      const name = `${step.script.sha1} ${shared.join()} ${isCluster ? tagOf(ids[position] as string) : ''}`
-      const part = parts.get(name)
-      if (part === undefined) parts.set(name, { step, shared, positions: [position] })
-      else part.positions.push(position)
+      const [first, second] = step.shared(entry)
+      const tag = isCluster ? tagOf(ids[position] as string) : 0
+      const fits = (part: Part<Entry>): boolean =>
+        part.step === step && part.tag === tag && part.shared[0] === first && part.shared[1] === second
+      if (last === undefined || !fits(last)) last = parts.find(fits)
+      if (last !== undefined) return void last.positions.push(position)
+      last = { step, shared: step.shared(entry), tag, positions: [position] }
+      parts.push(last)
     })
-    return [...parts.values()]
+    return parts
   }
+}
+
+/** A script's arguments besides its keys, as few as may be. */
+function argumentsOf<Entry>(
+  { claimId, own }: Step<Entry>,
+  shared: Part<Entry>['shared'],
+  entries: readonly Entry[],
+  positions: readonly number[],
+): string[] {
+  const args = shared.map(String)
+  if (claimId === undefined) return args
+  let claimIds = ''
+  for (const position of positions) claimIds += claimId(entries[position] as Entry)
+  args.push(claimIds)
+  const owned = own === undefined ? [] : positions.map((position) => own.of(entries[position] as Entry))
+  return owned.some((argument) => argument !== own?.nothing) ? [...args, ...owned] : args
 }
 
 function countOf(reply: unknown): number {
@@ -195,10 +219,8 @@ function claimAnswer(text: string): readonly [index: number, answer: ClaimAnswer
   ]
 }
 
-/** Reads '<ms until it expires> <record>'. */
 function storedRecord(text: string, nowMs: number): StoredRecord {
-  const space = text.indexOf(' ')
-  const parts = LAYOUT_PATTERN.exec(text.slice(space + 1))
+  const parts = LAYOUT_PATTERN.exec(text)
   if (parts === null) {
     throw new StoreError(
       'ONCEMQ_STORE_CORRUPT',
@@ -206,14 +228,15 @@ function storedRecord(text: string, nowMs: number): StoredRecord {
         'use the version of @oncemq/redis that wrote it',
     )
   }
-  const [, letter, until, epoch, attempts, , about] = parts
+  const [, letter, until, kept, epoch, attempts, , about] = parts
   const state = STATES[letter as keyof typeof STATES]
+  const isRunning = state === 'running'
   return {
     state,
     epoch: hex(epoch),
     attempts: hex(attempts),
-    leaseRemainingMs: state === 'running' ? hex(until) - nowMs : 0,
-    expiresInMs: Number(text.slice(0, space)),
+    leaseRemainingMs: isRunning ? hex(until) - nowMs : 0,
+    expiresInMs: hex(isRunning ? kept : until) - nowMs,
     ...aboutOf(about as string),
   }
 }

@@ -7,12 +7,13 @@
  */
 const TAGS = 'ma qp dj wz lg pv uh iy ly ph uv yc rz qn dt ha'.split(' ')
 
-/** The key of the record with this id. */
-export function keyOf(prefix: string, id: string): string {
-  return `${prefix}:{${tagOf(id)}}:${id}`
+/** How the keys of a store are made: what stands before the id, by the id's first digit. */
+export function keysWith(prefix: string): (id: string) => string {
+  const starts = TAGS.map((tag) => `${prefix}:{${tag}}:`)
+  return (id) => `${starts[tagOf(id)]}${id}`
 }
 
-/** The tag of the record with this id: records with one tag are in one slot. */
-export function tagOf(id: string): string {
-  return TAGS[Number.parseInt(id.charAt(0), 16)] as string
+/** Which tag the record with this id has: records with one tag are in one slot. */
+export function tagOf(id: string): number {
+  return Number.parseInt(id.charAt(0), 16)
 }

@@ -12,8 +12,8 @@ const BATCH = 512
 // The README's figures.
 describeService('redis-8', { own: true }, ({ url }) => {
   test.each([
-    ['without a label', {}, 225, 250],
-    ['with a label of 24 characters', { label: 'billing payment-00000001' }, 235, 260],
+    ['without a label', {}, 215, 245],
+    ['with a label of 24 characters', { label: 'billing payment-00000001' }, 245, 275],
   ])('a key that is done takes the bytes that are documented, %s', async (_what, given, min, max) => {
     const admin = ending(new Redis(url), (client) => client.disconnect())
     const used = async (): Promise<number> => Number(/used_memory:(\d+)/.exec(await admin.info())?.[1])

@@ -12,7 +12,7 @@ import { LIFE, lifeOf } from './life.ts'
 
 const USER = 'consumer'
 // The README's line.
-const GRANTS = '~oncemq:* +evalsha +eval +get +set +mget +pttl +unlink +time +info +config|get'
+const GRANTS = '~oncemq:* +evalsha +eval +get +set +setrange +mget +unlink +time +info +config|get'
 
 function told(findings: readonly Finding[]): string[] {
   return findings.map(({ severity, code }) => `${severity} ${code}`)
