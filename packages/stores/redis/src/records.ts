@@ -10,6 +10,8 @@ const FRESH: ClaimAnswer = Object.freeze({ status: 'granted', epoch: 1, attempt:
 const ABOUT_NONE = '-'
 const ABOUT_SOME = '+'
 const RESULT_MARK = '\0'
+const RESULT_SOME = '+'
+const TEXT_END = '\0'
 
 /** What entries of one script have in common, and what each has of its own. */
 interface Step<Entry> {
@@ -17,7 +19,7 @@ interface Step<Entry> {
   /** The script's first arguments; only entries with the same two may be in one script. */
   readonly shared: (entry: Entry) => readonly [first?: number, second?: number]
   readonly claimId?: (entry: Entry) => string
-  /** An argument of the entry's own; the script takes `nothing` for granted if no entry has another. */
+  /** A text of the entry's own, without NUL; the script takes `nothing` for granted if no entry has another. */
   readonly own?: { readonly of: (entry: Entry) => string; readonly nothing: string }
 }
 
@@ -39,7 +41,7 @@ const complete: Step<Update<'complete'>> = {
   script: scripts.complete,
   shared: ({ retentionMs }) => [retentionMs],
   claimId,
-  own: { of: ({ result }) => (result === undefined ? '' : RESULT_MARK + base64(result)), nothing: '' },
+  own: { of: ({ result }) => (result === undefined ? '' : RESULT_SOME + base64(result)), nothing: '' },
 }
 const release: Step<Update<'release'>> = {
   script: scripts.release,
@@ -187,8 +189,16 @@ function argumentsOf<Entry>(
   let claimIds = ''
   for (const position of positions) claimIds += claimId(entries[position] as Entry)
   args.push(claimIds)
-  const owned = own === undefined ? [] : positions.map((position) => own.of(entries[position] as Entry))
-  return owned.some((argument) => argument !== own?.nothing) ? [...args, ...owned] : args
+  if (own === undefined) return args
+  let texts = ''
+  let isAny = false
+  for (const position of positions) {
+    const text = own.of(entries[position] as Entry)
+    if (text !== own.nothing) isAny = true
+    texts += text + TEXT_END
+  }
+  if (isAny) args.push(texts)
+  return args
 }
 
 function countOf(reply: unknown): number {

@@ -29,9 +29,8 @@ export const STATES = Object.freeze({ f: 'free', r: 'running', d: 'done' } as co
  * What holds for all scripts:
  * - One script runs at a time and nothing between: each entry is one atomic step.
  * - Keys come by KEYS and everything else by ARGV; the text of a script never changes.
- * - The claim ids of all entries come as one argument, 32 characters each: each argument costs client and
- *   server time. What few messages have (an about, a result) is an argument for each key, or left out for
- *   all.
+ * - What entries have of their own comes as one argument for all, since each argument costs time: claim ids
+ *   of 32 characters each, and texts with a NUL after each. Texts are left out where no entry has one.
  * - Time is the server's own, and expiries are absolute: Redis would rewrite a relative one for its file.
  * - Numbers are written by string.format: `tostring` and `..` write 14 digits at most.
  */
@@ -45,11 +44,18 @@ export const LAYOUT_PATTERN = /^([frd])([\da-f]{11})([\da-f]{11})([\da-f]{8})([\
 export const ABOUT_NOTHING = '- -'
 
 const PRELUDE = `
-local call, sub, format = redis.call, string.sub, string.format
+local call, sub, find, format = redis.call, string.sub, string.find, string.format
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)`
 
-// KEYS: records. ARGV: lease and retention in ms, claim ids, then for each key its about, or nothing at all.
+// In a loop over the keys: the key's own text of all of them.
+const nextText = (texts: string, text: string): string => `
+  if ${texts} then
+    local nul = find(${texts}, '\\0', from, true)
+    ${text}, from = sub(${texts}, from, nul - 1), nul + 1
+  end`
+
+// KEYS: records. ARGV: lease and retention in ms, claim ids, abouts or nothing.
 // -> first how many were granted as new (epoch 1, attempt 1); then, for every other key, a string:
 //    '<position> g <epoch> <attempt>' granted, '<position> b <epoch> <ms left>' busy, '<position> d <about>'
 //    done.
@@ -58,9 +64,9 @@ const claim = `${PRELUDE}
 local ids, lease, last = ARGV[3], now + ARGV[1], now + ARGV[1] + ARGV[2]
 local running, kept = format('r%011x%011x', lease, last), format('%d', last)
 local fresh = running .. '0000000100000001'
-local answers, granted = {0}, 0
+local answers, granted, abouts, from = {0}, 0, ARGV[4], 1
 for i = 1, #KEYS do
-  local key, id, about = KEYS[i], sub(ids, 32 * i - 31, 32 * i), ARGV[i + 3] or '${ABOUT_NOTHING}'
+  local key, id, about = KEYS[i], sub(ids, 32 * i - 31, 32 * i), '${ABOUT_NOTHING}'${nextText('abouts', 'about')}
   if call('SET', key, fresh .. id .. about, 'NX', 'PXAT', kept) then
     granted = granted + 1
   else
@@ -88,19 +94,33 @@ end
 answers[1] = granted
 return answers`
 
-// The next three change records that run with the entry's claim id, read and written in one step. `prepare`
-// says what is the same for all entries. -> first how many were ok; then the positions of those that were
-// lost.
-const change = (claimIds: number, prepare: string, write: string, other = 'false'): string => `${PRELUDE}
+/** What the three scripts that change a record differ in. */
+interface Change {
+  /** Which argument has the claim ids. */
+  readonly claimIds: number
+  /** What is the same for all entries. */
+  readonly prepare: string
+  /** What comes before an entry is looked at. */
+  readonly next?: string
+  readonly write: string
+  /** Which other state is ok as it is. */
+  readonly already?: string
+}
+
+// Changes records that run with the entry's claim id, read and written in one step. -> first how many were ok;
+// then the positions of those that were lost.
+const change = ({ claimIds, prepare, next = '', write, already = 'r' }: Change): string => `${PRELUDE}
 local ids = ARGV[${claimIds}]
 ${prepare}
 local records = call('MGET', unpack(KEYS))
 local answers, changed = {0}, 0
 for i = 1, #KEYS do
-  local key, record = KEYS[i], records[i]
+  local key, record = KEYS[i], records[i]${next}
   local state = record and sub(record, 40, 71) == sub(ids, 32 * i - 31, 32 * i) and sub(record, 1, 1)
-  if state == 'r' then ${write} end
-  if state == 'r' or ${other} then
+  if state == 'r' then
+${write}
+  end
+  if state == 'r' or state == '${already}' then
     changed = changed + 1
   else
     answers[#answers + 1] = i
@@ -110,38 +130,43 @@ answers[1] = changed
 return answers`
 
 // KEYS: records. ARGV: lease and retention in ms, claim ids.
-const renew = change(
-  3,
-  `local kept = now + ARGV[1] + ARGV[2]
-local running = format('r%011x%011x', now + ARGV[1], kept)
-kept = format('%d', kept)`,
-  `call('SET', key, running .. sub(record, 24), 'PXAT', kept)`,
-)
+const renew = change({
+  claimIds: 3,
+  prepare: `
+local last = now + ARGV[1] + ARGV[2]
+local running, kept = format('r%011x%011x', now + ARGV[1], last), format('%d', last)`,
+  write: `
+    call('SET', key, running .. sub(record, 24), 'PXAT', kept)`,
+})
 
-// KEYS: records. ARGV: retention in ms, claim ids, then for each key what is appended for the result, or
-// nothing at all. Equal widths, so that moments compare as text.
-// What this claim id has completed already is ok and stays as it is.
-const complete = change(
-  2,
-  `local retained, kept = format('%011x', now + ARGV[1]), format('%d', now + ARGV[1])`,
-  `
-    local result = ARGV[i + 2] or ''
-    if result == '' and sub(record, 13, 23) >= retained then
-      call('SETRANGE', key, 0, 'd' .. retained)
+// KEYS: records. ARGV: retention in ms, claim ids, results (in base64 after '+', or empty) or nothing. What
+// this claim id has completed already is ok and stays as it is. Times compare as texts, being of equal width.
+const complete = change({
+  claimIds: 2,
+  prepare: `
+local results, result, from = ARGV[3], '', 1
+local retained, kept = format('%011x', now + ARGV[1]), format('%d', now + ARGV[1])`,
+  next: nextText('results', 'result'),
+  write: `
+    if result ~= '' then
+      call('SET', key, 'd' .. retained .. retained .. sub(record, 24) .. '\\0' .. sub(result, 2), 'PXAT', kept)
+    elseif sub(record, 13, 23) < retained then
+      call('SET', key, 'd' .. retained .. retained .. sub(record, 24), 'PXAT', kept)
     else
-      call('SET', key, 'd' .. retained .. retained .. sub(record, 24) .. result, 'PXAT', kept)
-    end
- `,
-  `state == 'd'`,
-)
+      call('SETRANGE', key, 0, 'd' .. retained)
+    end`,
+  already: 'd',
+})
 
 // KEYS: records. ARGV: retention in ms, attempts, claim ids.
-const release = change(
-  3,
-  `local free = format('f%011x%011x', now + ARGV[1], now + ARGV[1])
+const release = change({
+  claimIds: 3,
+  prepare: `
+local free = format('f%011x%011x', now + ARGV[1], now + ARGV[1])
 local attempts, kept = format('%08x', ARGV[2]), format('%d', now + ARGV[1])`,
-  `call('SET', key, free .. sub(record, 24, 31) .. attempts .. sub(record, 40), 'PXAT', kept)`,
-)
+  write: `
+    call('SET', key, free .. sub(record, 24, 31) .. attempts .. sub(record, 40), 'PXAT', kept)`,
+})
 
 // KEYS: records. -> first the time; then for each key false or the record. MGET would hide what is no string.
 const inspect = `${PRELUDE}
