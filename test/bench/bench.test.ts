@@ -1,11 +1,14 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describeService } from '@oncemq/test-services/vitest'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { median } from './measure.ts'
+import { median, timed } from './measure.ts'
+import { limitOf } from './report.ts'
 
 const run = promisify(execFile)
 const main = join(import.meta.dirname, 'main.ts')
@@ -42,7 +45,15 @@ test('a store alone: naive and batched at each number in flight, with ratios and
     'ratioToRaw',
     'ratioToEmpty',
     'clientCpuMicros',
+    'serverCpuMicros',
+    'brokerCpuMicros',
+    'p50Micros',
+    'p50RatioToNaive',
+    'limit',
   ])
+  expect(rows.map(({ p50Micros }) => Number(p50Micros) > 0)).toEqual(
+    rows.map(({ inFlight }) => inFlight === 1),
+  )
   expect(rows.every(({ perSecond }) => Number(perSecond) > 0)).toBe(true)
 })
 
@@ -70,6 +81,32 @@ test.each([
 
 test('the median of an even number of runs lies between the two in the middle', () => {
   expect([median([3, 1, 2]), median([4, 1, 2, 3])]).toEqual([2, 2.5])
+})
+
+test('the processor time of other processes is measured, with that of their children', async (context) => {
+  if (!existsSync('/proc/self/stat')) context.skip('needs /proc')
+  const busy = `const end = Date.now() + 300; while (Date.now() < end);`
+  const parent = `require('child_process').execFileSync(process.execPath, ['-e', ${JSON.stringify(busy)}])`
+  const child = spawn(process.execPath, ['-e', `${parent}; setInterval(() => console.log('done'), 20)`])
+  const handle = async () => {
+    await once(child.stdout, 'data')
+    return 1
+  }
+  const run = await timed(handle, { server: () => [child.pid as number] })
+  child.kill()
+  expect(run.serverCpuMicros).toBeGreaterThan(100_000)
+  expect(run.clientCpuMicros).toBeLessThan(100_000)
+  expect(run.brokerCpuMicros).toBe(null)
+})
+
+test.each([
+  ['client', 9, 9, null],
+  ['server', 2, 9, null],
+  ['broker', 2, 2, 9],
+  ['latency', 2, 2, 2],
+  ['latency', 8, null, null],
+] as const)('%s is what limits', (limit, clientCpuMicros, serverCpuMicros, brokerCpuMicros) => {
+  expect(limitOf(100_000, { clientCpuMicros, serverCpuMicros, brokerCpuMicros })).toBe(limit)
 })
 
 describeService('rabbitmq-4.0', () => {

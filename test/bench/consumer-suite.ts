@@ -5,7 +5,8 @@ import { service } from '@oncemq/test-services'
 import { connect } from 'amqplib'
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
 import { interleaved, timed } from './measure.ts'
-import type { Run, Variant } from './measure.ts'
+import type { Run, Variant, Watched } from './measure.ts'
+import { processesOf } from './processor-time.ts'
 import { reported } from './report.ts'
 import type { Row } from './report.ts'
 import type { Settings } from './settings.ts'
@@ -35,9 +36,11 @@ export async function benchConsumers(
     const opened = await store.open()
     const dedup = createDeduplicator({ store: opened.store, consumerGroup: 'bench', sweepEveryMs: 0 })
     await dedup.open()
+    const watched = { server: opened.processes, broker: processesOf(rabbit) }
     for (const inFlight of PREFETCH) {
       const consumers = { raw: bare(async () => {}), naive: naively(opened.naive), oncemq: guardedBy(dedup) }
-      const runs = await interleaved(variants(connection, inFlight, settings, consumers), settings.rounds)
+      const named = variants(connection, inFlight, settings, consumers, watched)
+      const runs = await interleaved(named, settings.rounds)
       rows.push(...reported({ suite: 'consumer', broker: 'rabbitmq', store: store.name, inFlight }, runs))
     }
     await dedup.close()
@@ -52,10 +55,11 @@ function variants(
   prefetch: number,
   { messages }: Settings,
   consumers: Readonly<Record<string, Consume>>,
+  watched: Watched,
 ): readonly Variant[] {
   return Object.entries(consumers).map(([name, consume]) => ({
     name,
-    run: () => consumed(connection, prefetch, messages, consume),
+    run: () => consumed(connection, prefetch, messages, consume, watched),
   }))
 }
 
@@ -90,6 +94,7 @@ async function consumed(
   prefetch: number,
   messages: number,
   consume: Consume,
+  watched: Watched,
 ): Promise<Run> {
   series += 1
   const queue = `oncemq-bench-${process.pid}-${series}`
@@ -106,7 +111,7 @@ async function consumed(
     await promise
     await close()
     return messages
-  })
+  }, watched)
   await assertEmpty(connection, queue)
   return run
 }

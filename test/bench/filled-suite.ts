@@ -1,5 +1,5 @@
 import { createDeduplicator, systemRandom } from '@oncemq/core'
-import type { Store } from '@oncemq/core'
+import type { ClaimUpdate, Store } from '@oncemq/core'
 import { forDuration, interleaved, timed } from './measure.ts'
 import type { Variant } from './measure.ts'
 import { reported } from './report.ts'
@@ -9,6 +9,8 @@ import type { BenchStore, OpenBenchStore } from './stores/bench-store.ts'
 
 const IN_FLIGHT = 256
 const DAY_MS = 86_400_000
+
+const random = systemRandom()
 
 /** Whether a store stays quick when it is full of keys: an empty one against one that holds many, in turn. */
 export async function benchFilled(subject: BenchStore, settings: Settings): Promise<readonly Row[]> {
@@ -23,7 +25,11 @@ export async function benchFilled(subject: BenchStore, settings: Settings): Prom
   return reported({ suite: 'filled', broker: null, store: subject.name, inFlight: IN_FLIGHT }, runs)
 }
 
-async function variant(name: string, { store }: OpenBenchStore, { durationMs }: Settings): Promise<Variant> {
+async function variant(
+  name: string,
+  { store, processes }: OpenBenchStore,
+  { durationMs }: Settings,
+): Promise<Variant> {
   const dedup = createDeduplicator({ store, consumerGroup: 'bench', sweepEveryMs: 0 })
   await dedup.open()
   let series = 0
@@ -31,32 +37,38 @@ async function variant(name: string, { store }: OpenBenchStore, { durationMs }: 
     series += 1
     const prefix = `${series}-`
     const handle = (number: number) => dedup.process({ key: prefix + number }, () => undefined)
-    return timed(() => forDuration(IN_FLIGHT, durationMs, handle))
+    return timed(() => forDuration(IN_FLIGHT, durationMs, handle), { server: processes })
   }
   return { name, run }
 }
 
-/** Puts done keys into a store, in its own largest batches. */
+/** Puts done keys into a store, in its own largest batches, as many at a time as it takes. */
 async function fill(store: Store, keys: number): Promise<void> {
-  const random = systemRandom()
-  for (let left = keys; left > 0; left -= store.batching.batchMax) {
-    const batch = Array.from({ length: Math.min(left, store.batching.batchMax) }, (_, number) => ({
-      id: random.claimId(),
-      claimId: random.claimId(),
-      leaseMs: DAY_MS,
-      retentionMs: DAY_MS,
-      fingerprint: undefined,
-      label: `bench/filled-${left - number}`,
-    }))
-    await store.claim(batch)
-    await store.update(
-      batch.map(({ id, claimId }) => ({
-        op: 'complete',
-        id,
-        claimId,
-        retentionMs: DAY_MS,
-        result: undefined,
-      })),
-    )
+  const { batchMax, batchesInFlightMax } = store.batching
+  let left = keys
+  const lane = async (): Promise<void> => {
+    while (left > 0) {
+      const count = Math.min(left, batchMax)
+      left -= count
+      await putDone(store, left, count)
+    }
   }
+  await Promise.all(Array.from({ length: batchesInFlightMax }, lane))
+}
+
+async function putDone(store: Store, first: number, count: number): Promise<void> {
+  const batch = Array.from({ length: count }, (_, number) => ({
+    id: random.claimId(),
+    claimId: random.claimId(),
+    leaseMs: DAY_MS,
+    retentionMs: DAY_MS,
+    fingerprint: undefined,
+    label: `bench/filled-${first + number}`,
+  }))
+  await store.claim(batch)
+  await store.update(batch.map(completionOf))
+}
+
+function completionOf({ id, claimId }: { id: string; claimId: string }): ClaimUpdate {
+  return { op: 'complete', id, claimId, retentionMs: DAY_MS, result: undefined }
 }

@@ -1,8 +1,21 @@
-/** What one run of one variant came to. */
+import { processorMicros } from './processor-time.ts'
+import type { Processes } from './processor-time.ts'
+
+/** What one run of one variant came to. Times are of processors, per message, in microseconds. */
 export interface Run {
   readonly perSecond: number
-  /** Processor time of this process per message, in microseconds; the server's is not in it. */
   readonly clientCpuMicros: number
+  /** Of the store's server, if it is a process of its own that can be seen. */
+  readonly serverCpuMicros: number | null
+  readonly brokerCpuMicros: number | null
+  /** How long half of the messages took at most, where they are handled one by one. */
+  readonly p50Micros: number | null
+}
+
+/** The processes whose time counts besides this one's. */
+export interface Watched {
+  readonly server?: Processes
+  readonly broker?: Processes
 }
 
 /** Something that can be run again and again; `process` handles one message. */
@@ -12,13 +25,46 @@ export interface Variant {
 }
 
 /** Times `work`, which answers how many messages it handled. */
-export async function timed(work: () => Promise<number>): Promise<Run> {
+export async function timed(work: () => Promise<number>, watched: Watched = {}): Promise<Run> {
+  const server = stopwatchOf(watched.server)
+  const broker = stopwatchOf(watched.broker)
   const cpu = process.cpuUsage()
   const startMs = performance.now()
   const messages = await work()
   const seconds = (performance.now() - startMs) / 1000
   const { user, system } = process.cpuUsage(cpu)
-  return { perSecond: messages / seconds, clientCpuMicros: (user + system) / messages }
+  return {
+    perSecond: messages / seconds,
+    clientCpuMicros: (user + system) / messages,
+    serverCpuMicros: server(messages),
+    brokerCpuMicros: broker(messages),
+    p50Micros: null,
+  }
+}
+
+/** Times messages that are handled one by one for `durationMs`, the whole and each. */
+export async function timedOneByOne(
+  durationMs: number,
+  handle: (number: number) => Promise<unknown>,
+  watched: Watched,
+): Promise<Run> {
+  const eachMs: number[] = []
+  const timedHandle = async (number: number): Promise<void> => {
+    const startMs = performance.now()
+    await handle(number)
+    eachMs.push(performance.now() - startMs)
+  }
+  const run = await timed(() => forDuration(1, durationMs, timedHandle), watched)
+  return { ...run, p50Micros: median(eachMs) * 1000 }
+}
+
+/** Answers how to stop it: with the processor time per message. */
+function stopwatchOf(processes: Processes = () => []): (messages: number) => number | null {
+  const before = processorMicros(processes)
+  return (messages) => {
+    const after = processorMicros(processes)
+    return before === undefined || after === undefined ? null : (after - before) / messages
+  }
 }
 
 /**

@@ -14,7 +14,15 @@ export interface Row {
   readonly ratioToRaw: number | null
   readonly ratioToEmpty: number | null
   readonly clientCpuMicros: number
+  readonly serverCpuMicros: number | null
+  readonly brokerCpuMicros: number | null
+  readonly p50Micros: number | null
+  readonly p50RatioToNaive: number | null
+  readonly limit: Limit
 }
+
+/** What is busy, or `latency` when nothing is: then the answers of a disk, a network, a timer are waited for. */
+export type Limit = 'client' | 'server' | 'broker' | 'latency'
 
 export interface Subject {
   readonly suite: Row['suite']
@@ -23,18 +31,25 @@ export interface Subject {
   readonly inFlight: number
 }
 
+/** A process that runs for this share of the time of one processor, or longer, is what limits. */
+const BUSY = 0.85
+
 /** Makes rows of the runs of one subject, prints them with the raw figures, and answers them. */
 export function reported(subject: Subject, runs: ReadonlyMap<string, readonly Run[]>): readonly Row[] {
-  const speedOf = (variant: string): number | undefined => {
-    const measured = runs.get(variant)
-    return measured && median(measured.map(({ perSecond }) => perSecond))
-  }
+  const naive = runs.get('naive')
+  const naiveP50 = naive && medianOf(naive, 'p50Micros')
   const ratio = (perSecond: number, to: string): number | null => {
-    const base = speedOf(to)
-    return base === undefined ? null : Number((perSecond / base).toFixed(3))
+    const base = runs.get(to)
+    return base === undefined ? null : rounded(perSecond / medianOf(base, 'perSecond'), 3)
   }
   return [...runs].map(([variant, measured]) => {
-    const perSecond = median(measured.map((run) => run.perSecond))
+    const perSecond = medianOf(measured, 'perSecond')
+    const p50 = medianOf(measured, 'p50Micros')
+    const cpu = {
+      clientCpuMicros: medianOf(measured, 'clientCpuMicros'),
+      serverCpuMicros: medianOf(measured, 'serverCpuMicros'),
+      brokerCpuMicros: medianOf(measured, 'brokerCpuMicros'),
+    }
     const row: Row = {
       ...subject,
       variant,
@@ -42,11 +57,40 @@ export function reported(subject: Subject, runs: ReadonlyMap<string, readonly Ru
       ratioToNaive: ratio(perSecond, 'naive'),
       ratioToRaw: ratio(perSecond, 'raw'),
       ratioToEmpty: ratio(perSecond, 'empty'),
-      clientCpuMicros: Number(median(measured.map((run) => run.clientCpuMicros)).toFixed(2)),
+      clientCpuMicros: rounded(cpu.clientCpuMicros, 2),
+      serverCpuMicros: cpu.serverCpuMicros && rounded(cpu.serverCpuMicros, 2),
+      brokerCpuMicros: cpu.brokerCpuMicros && rounded(cpu.brokerCpuMicros, 2),
+      p50Micros: p50 && rounded(p50, 1),
+      p50RatioToNaive: p50 && naiveP50 ? rounded(p50 / naiveP50, 3) : null,
+      limit: limitOf(perSecond, cpu),
     }
     console.log(lineOf(row, measured))
     return row
   })
+}
+
+type Figure = Exclude<keyof Run, 'perSecond' | 'clientCpuMicros'>
+
+function medianOf(runs: readonly Run[], figure: 'perSecond' | 'clientCpuMicros'): number
+function medianOf(runs: readonly Run[], figure: Figure): number | null
+function medianOf(runs: readonly Run[], figure: keyof Run): number | null {
+  const values = runs.map((run) => run[figure]).filter((value) => value !== null)
+  return values.length === 0 ? null : median(values)
+}
+
+function rounded(value: number, digits: number): number {
+  return Number(value.toFixed(digits))
+}
+
+/** The first of them that is busy: the client has one thread, the servers may have more. */
+export function limitOf(
+  perSecond: number,
+  cpu: Pick<Row, 'clientCpuMicros' | 'serverCpuMicros' | 'brokerCpuMicros'>,
+): Limit {
+  const isBusy = (micros: number | null): boolean => ((micros ?? 0) * perSecond) / 1_000_000 >= BUSY
+  if (isBusy(cpu.clientCpuMicros)) return 'client'
+  if (isBusy(cpu.serverCpuMicros)) return 'server'
+  return isBusy(cpu.brokerCpuMicros) ? 'broker' : 'latency'
 }
 
 export async function writeRows(file: string, rows: readonly Row[]): Promise<void> {
@@ -54,19 +98,23 @@ export async function writeRows(file: string, rows: readonly Row[]): Promise<voi
 }
 
 function lineOf(row: Row, runs: readonly Run[]): string {
-  const shown = (ratio: number | null): string => (ratio === null ? '     -' : ratio.toFixed(2).padStart(6))
+  const number = (value: number | null, width: number, digits: number): string =>
+    (value === null ? '-' : value.toFixed(digits)).padStart(width)
   const raw = runs.map(({ perSecond }) => Math.round(perSecond)).join(' ')
   return [
-    row.store.padEnd(12),
+    row.store.padEnd(13),
     row.variant.padEnd(7),
-    String(row.inFlight).padStart(6),
-    String(row.perSecond).padStart(9),
-    shown(row.ratioToNaive),
-    shown(row.ratioToRaw),
-    shown(row.ratioToEmpty),
-    row.clientCpuMicros.toFixed(1).padStart(8),
-    `  [${raw}]`,
+    number(row.inFlight, 6, 0),
+    number(row.perSecond, 9, 0),
+    ...[row.ratioToNaive, row.ratioToRaw, row.ratioToEmpty].map((ratio) => number(ratio, 6, 2)),
+    ...[row.clientCpuMicros, row.serverCpuMicros, row.brokerCpuMicros].map((micros) => number(micros, 7, 1)),
+    number(row.p50Micros, 8, 0),
+    number(row.p50RatioToNaive, 6, 2),
+    row.limit.padEnd(7),
+    `[${raw}]`,
   ].join(' ')
 }
 
-export const heading = 'store        variant inFlight perSecond xnaive   xraw xempty   cpu us   [each run]'
+export const heading =
+  'store         variant inFlight perSecond xnaive   xraw xempty  client  server  broker   p50 us xnaive limit' +
+  '   [each run]'

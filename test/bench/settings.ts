@@ -21,7 +21,12 @@ export const usage = `npm run bench -- [--suite store|consumer|filled] [--store 
   --duration-ms  length of each run of the store suite; 700 by default
   --messages     messages of each run of the consumer suite; 10000 by default
   --keys         keys that the filled store holds; 1000000 by default
-  --json         also writes the rows to FILE`
+  --json         also writes the rows to FILE
+
+Columns: client, server and broker are processor time per message in microseconds, of this process, of the store's
+server and of the broker; '-' where it cannot be seen. p50 is of a message that is alone. limit is the first of the
+three that runs for 85% of one processor's time or more, else latency: all wait for a disk,
+a network, each other, or what else this machine does.`
 
 /** @throws Error that says which argument is wrong. */
 export function settingsOf(args: readonly string[], storeNames: readonly string[]): Settings | 'help' {

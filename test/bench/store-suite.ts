@@ -1,5 +1,5 @@
 import { createDeduplicator } from '@oncemq/core'
-import { forDuration, interleaved, timed } from './measure.ts'
+import { forDuration, interleaved, timed, timedOneByOne } from './measure.ts'
 import type { Settings } from './settings.ts'
 import { reported } from './report.ts'
 import type { Row } from './report.ts'
@@ -14,13 +14,17 @@ export async function benchStore(
 ): Promise<readonly Row[]> {
   const opened = await subject.open()
   const { store, naive } = opened
+  const watched = { server: opened.processes }
   const dedup = createDeduplicator({ store, consumerGroup: 'bench', sweepEveryMs: 0 })
   await dedup.open()
   let series = 0
   const handledBy = (inFlight: number, handle: (key: string) => Promise<unknown>) => () => {
     series += 1
     const prefix = `${series}-`
-    return timed(() => forDuration(inFlight, durationMs, (number) => handle(prefix + number)))
+    const handleNext = (number: number) => handle(prefix + number)
+    return inFlight === 1
+      ? timedOneByOne(durationMs, handleNext, watched)
+      : timed(() => forDuration(inFlight, durationMs, handleNext), watched)
   }
   const rows: Row[] = []
   for (const inFlight of IN_FLIGHT) {

@@ -1,4 +1,5 @@
 import type { Store } from '@oncemq/core'
+import type { Processes } from '../processor-time.ts'
 
 /** How people do it without a library: one statement to claim, one to complete, a message at a time. */
 export interface Naive {
@@ -16,5 +17,7 @@ export interface BenchStore {
 export interface OpenBenchStore {
   readonly store: Store
   readonly naive: Naive
+  /** Of its server; none if it has none. */
+  readonly processes: Processes
   close(): Promise<void>
 }

@@ -14,6 +14,7 @@ export const memory: BenchStore = {
           done.set(key, true)
         },
       },
+      processes: () => [],
       async close() {
         done.clear()
       },

@@ -1,6 +1,7 @@
 import { MongoStore } from '@oncemq/mongodb'
 import { service } from '@oncemq/test-services'
 import { MongoClient } from 'mongodb'
+import { processesOf } from '../processor-time.ts'
 import type { BenchStore } from './bench-store.ts'
 
 /**
@@ -21,6 +22,7 @@ export const mongodb: BenchStore = {
           await messages.updateOne({ _id: key }, { $set: { done: true } })
         },
       },
+      processes: processesOf(server),
       async close() {
         await client.close()
         await server.close()

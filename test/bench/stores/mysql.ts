@@ -1,6 +1,7 @@
 import { MysqlStore } from '@oncemq/mysql'
 import { service } from '@oncemq/test-services'
 import mysql from 'mysql2/promise'
+import { processesOf } from '../processor-time.ts'
 import type { BenchStore } from './bench-store.ts'
 
 const CONNECTIONS = 12
@@ -26,6 +27,7 @@ function bench(name: string, server: 'mysql-8.0' | 'mariadb-11.8', args: readonl
             await pool.query('UPDATE messages SET done = TRUE WHERE id = ?', [key])
           },
         },
+        processes: processesOf(running),
         async close() {
           await pool.end()
           await running.close()

@@ -1,6 +1,7 @@
 import { PostgresStore } from '@oncemq/postgres'
 import { service } from '@oncemq/test-services'
 import pg from 'pg'
+import { processesOf } from '../processor-time.ts'
 import type { BenchStore } from './bench-store.ts'
 
 const CONNECTIONS = 12
@@ -20,6 +21,7 @@ export const postgres: BenchStore = {
           await pool.query('UPDATE messages SET done = true WHERE key = $1', [key])
         },
       },
+      processes: processesOf(server),
       async close() {
         await pool.end()
         await server.close()

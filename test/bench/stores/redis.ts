@@ -1,6 +1,8 @@
 import { RedisStore } from '@oncemq/redis'
 import { service } from '@oncemq/test-services'
+import type { Server } from '@oncemq/test-services'
 import { Cluster, Redis } from 'ioredis'
+import { processesOf } from '../processor-time.ts'
 import type { BenchStore } from './bench-store.ts'
 
 const LEASE_MS = 30_000
@@ -25,7 +27,7 @@ export const redisCluster: BenchStore = {
   },
 }
 
-function opened(server: { close(): Promise<void> }, connect: () => Redis | Cluster) {
+function opened(server: Server, connect: () => Redis | Cluster) {
   const [mine, theirs] = [connect(), connect()]
   return {
     store: new RedisStore({ client: mine }),
@@ -35,6 +37,7 @@ function opened(server: { close(): Promise<void> }, connect: () => Redis | Clust
         await theirs.set(key, 'done', 'PX', RETENTION_MS)
       },
     },
+    processes: processesOf(server),
     async close() {
       mine.disconnect()
       theirs.disconnect()

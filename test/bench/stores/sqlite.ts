@@ -23,6 +23,7 @@ export const sqlite: BenchStore = {
           complete.run(key)
         },
       },
+      processes: () => [],
       async close() {
         database.close()
         await rm(folder, { recursive: true })
