@@ -34,6 +34,8 @@ export function run(command: string, args: readonly string[], options: CommandOp
       if (error === null) resolve(stdout)
       else reject(explain(command, args, error, `${stdout}\n${stderr}`))
     })
+    // A program that ends early does not read it all; how it ended says why.
+    child.stdin?.on('error', () => {})
     child.stdin?.end(options.input)
   })
 }
