@@ -36,13 +36,16 @@ export async function mysqlPlan(program: MysqlProgram, { folder, settings, ports
   const port = await ports(1)
   const data = join(folder, 'data')
   const user = userInfo().uid === 0 ? ['--user=root'] : []
-  const base = ['--no-defaults', ...program.args, `--datadir=${data}`, ...user]
+  // A server that starts removes the temporary files of all others from a folder that they share.
+  const scratch = join(folder, 'tmp')
+  const base = ['--no-defaults', ...program.args, `--datadir=${data}`, `--tmpdir=${scratch}`, ...user]
   const files = [`--socket=${join(folder, 'socket')}`, `--pid-file=${join(folder, 'pid')}`]
   const network = [`--port=${port}`, '--bind-address=127.0.0.1', '--skip-name-resolve']
   return {
     url: mysqlUrl(port),
     async prepare() {
       await mkdir(data)
+      await mkdir(scratch)
       await program.initialize({ args: base, folder, data, statements: FIRST_STATEMENTS })
     },
     programs: [
