@@ -1,8 +1,13 @@
 import type { Store } from '@oncemq/core'
 import type { Server } from '@oncemq/test-services'
+import { fillDisk, whyNoDisk } from '@oncemq/test-services/disk'
 import { FaultProxy } from '@oncemq/test-services/proxy'
+import { describeService } from '@oncemq/test-services/vitest'
+import type { ServiceOptions } from '@oncemq/test-services'
 import { expect, onTestFinished, test } from 'vitest'
 import { BOUND, Load, NOTHING_WRONG } from './load.ts'
+
+const FULL_DISK_MS = 60_000
 
 /** Makes a store on the server at `url`, on records of its own. */
 type Open = (url: string, namespace: string) => Store | Promise<Store>
@@ -57,5 +62,31 @@ export function testCuts(
     }
     await load.progress()
     expect(await load.wrongs(await open(server.url, 'cut'))).toEqual(NOTHING_WRONG)
+  })
+}
+
+type Name = Parameters<typeof describeService>[0]
+
+const noDisk = await whyNoDisk()
+
+/** A server that has no room on its disk. Some end then, and are started again as a service manager does it. */
+export function testFullDisk(
+  name: Name,
+  settings: Pick<ServiceOptions, 'args'> & { readonly diskMb: number },
+  open: Open,
+): void {
+  const title = 'a full disk: all waits, nothing is lost, and all goes on when there is room'
+  if (noDisk !== undefined) return test(`${name}: ${title}`, ({ skip }) => skip(noDisk))
+  describeService(name, { own: true, ...settings }, (server) => {
+    test(title, { timeout: FULL_DISK_MS }, async () => {
+      const load = await Load.start(await open(server.url, 'full'))
+      await load.progress()
+      const makeRoom = await fillDisk(server)
+      await expect.poll(() => load.dedup.outage?.retryable, BOUND).toBe(true)
+      await makeRoom()
+      await server.start()
+      await load.progress()
+      expect(await load.wrongs(await open(server.url, 'full'))).toEqual(NOTHING_WRONG)
+    })
   })
 }

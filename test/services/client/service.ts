@@ -23,8 +23,8 @@ let connection: Promise<Connection> | undefined
  */
 export async function service(name: ServerName, options: ServiceOptions = {}): Promise<Server> {
   connection ??= connectToSupervisor()
-  const { own = false, args = [], env = {} } = options
-  const acquired = await (await connection).call('acquire', { name, own, settings: { args, env } })
+  const { own = false, args = [], env = {}, diskMb } = options
+  const acquired = await (await connection).call('acquire', { name, own, settings: { args, env, diskMb } })
   return new Server(name, await connection, acquired)
 }
 

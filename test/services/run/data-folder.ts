@@ -1,6 +1,7 @@
 import { chmod, lstat, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
+import { unmountDisks } from './disk.ts'
 import { startTime } from './processes.ts'
 
 /** What the name of such a folder begins with: of servers that end with a process, and of those that stay. */
@@ -49,6 +50,7 @@ export async function dataFolders(kind: keyof typeof PREFIXES): Promise<string[]
 }
 
 export async function removeFolder(folder: string): Promise<void> {
+  await unmountDisks(folder)
   // A server that was just killed may still have a child that writes.
   await rm(folder, { recursive: true, force: true, maxRetries: 5 })
 }

@@ -5,6 +5,8 @@ export interface Settings {
    */
   readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>>
+  /** Megabytes of a disk that it has for itself, so that a test can fill it. */
+  readonly diskMb?: number | undefined
 }
 
 /**

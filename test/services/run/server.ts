@@ -37,7 +37,7 @@ export interface Wanted {
 
 /** Whether it must be started with them, so that one that runs already will not do. */
 export function hasSettings({ settings }: Wanted): boolean {
-  return settings.args.length > 0 || Object.keys(settings.env).length > 0
+  return settings.args.length > 0 || Object.keys(settings.env).length > 0 || settings.diskMb !== undefined
 }
 
 /** Where an instance may be put: an empty folder that does not exist yet, and free ports. */

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { Unavailable } from '../install/command.ts'
 import { removeFolder } from './data-folder.ts'
+import { mountDisk } from './disk.ts'
 import { startContainer } from './docker.ts'
 import { urlFromEnvironment, variables } from './environment.ts'
 import { Instance } from './instance.ts'
@@ -46,6 +47,8 @@ async function startBinaries(
   const makePlan = await install(recipe)
   enter('starting')
   await mkdir(folder, { mode: 0o711 })
+  atEnd(() => removeFolder(folder))
+  if (settings.diskMb !== undefined) await mountDisk(folder, settings.diskMb)
   const instance = new Instance(
     await makePlan({ folder, settings, ports: (count) => ports.take(count) }),
     folder,

@@ -4,7 +4,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { MongoClient } from 'mongodb'
 import { afterEach, expect, test } from 'vitest'
 import { claimOf, claimsOf } from '@oncemq/test-stores'
-import { testFaults } from '@oncemq/test-stores/faults'
+import { testFaults, testFullDisk } from '@oncemq/test-stores/faults'
 import { BOUND } from '@oncemq/test-stores/load'
 
 /** One that the driver does not exchange for the members' own addresses. */
@@ -61,3 +61,9 @@ describeService('mongodb-6', { own: true }, (server) => {
       .toMatchObject([{ status: 'granted' }])
   })
 })
+
+testFullDisk(
+  'mongodb-6',
+  { diskMb: 300 },
+  (url, collection) => new MongoStore({ url, collection, timeoutMs: 500 }),
+)

@@ -44,11 +44,7 @@ const READ_ONLY: Explanation = [
   'the server is read-only: a replica, or set so',
   'connect to the primary, or unset read_only',
 ]
-const DISK_FULL: Explanation = [
-  'ONCEMQ_STORE_UNAVAILABLE',
-  'no space is left',
-  "make room on the server's disk",
-]
+const DISK_FULL: Explanation = ['ONCEMQ_STORE_FULL', 'no space is left', "make room on the server's disk"]
 const NO_CONNECTION_LEFT: Explanation = [
   'ONCEMQ_STORE_UNAVAILABLE',
   'the server has no connection left',

@@ -4,7 +4,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import mysql from 'mysql2/promise'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { claimOf, claimsOf, completionOf } from '@oncemq/test-stores'
-import { testFaults } from '@oncemq/test-stores/faults'
+import { testFaults, testFullDisk } from '@oncemq/test-stores/faults'
 import { BOUND } from '@oncemq/test-stores/load'
 
 describeService('mariadb-11.8', { own: true }, (server) => {
@@ -88,3 +88,6 @@ describeService('mariadb-11.8', { own: true }, (server) => {
 
   afterAll(() => server.close())
 })
+
+testFullDisk('mysql-8.0', { diskMb: 400 }, (url, table) => new MysqlStore({ url, table, timeoutMs: 500 }))
+testFullDisk('mariadb-11.8', { diskMb: 300 }, (url, table) => new MysqlStore({ url, table, timeoutMs: 500 }))

@@ -75,7 +75,7 @@ const explanations: Readonly<Record<string, Explanation>> = {
     'it does not exist',
     'create the tables by the SQL that schema() answers, or leave createSchema on',
   ],
-  [SQLSTATE.DISK_FULL]: ['ONCEMQ_STORE_UNAVAILABLE', 'no space is left', "make room on the server's disk"],
+  [SQLSTATE.DISK_FULL]: ['ONCEMQ_STORE_FULL', 'no space is left', "make room on the server's disk"],
   [SQLSTATE.CONNECTIONS_USED_UP]: [
     'ONCEMQ_STORE_UNAVAILABLE',
     'the server has no connection left',

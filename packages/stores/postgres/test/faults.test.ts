@@ -4,7 +4,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import pg from 'pg'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { claimOf, claimsOf, completionOf } from '@oncemq/test-stores'
-import { testFaults } from '@oncemq/test-stores/faults'
+import { testFaults, testFullDisk } from '@oncemq/test-stores/faults'
 import { BOUND } from '@oncemq/test-stores/load'
 
 describeService('postgres-18', { own: true }, (server) => {
@@ -78,3 +78,9 @@ describeService('postgres-18', { own: true }, (server) => {
 
   afterAll(() => server.close())
 })
+
+testFullDisk(
+  'postgres-18',
+  { diskMb: 160 },
+  (url, table) => new PostgresStore({ url, table, timeoutMs: 500 }),
+)

@@ -5,7 +5,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { drivers, ioredis6 } from './drivers.ts'
 import { claimOf, claimsOf, newHex } from '@oncemq/test-stores'
-import { testCuts, testKill, testPause } from '@oncemq/test-stores/faults'
+import { testCuts, testKill, testPause, testFullDisk } from '@oncemq/test-stores/faults'
 import { BOUND } from '@oncemq/test-stores/load'
 import { LIFE, lifeOf, statusesOf } from './life.ts'
 
@@ -85,3 +85,5 @@ describeService('redis-8', { own: true }, (server) => {
     await store.close()
   })
 })
+
+testFullDisk('redis-8', { diskMb: 64 }, (url, prefix) => new RedisStore({ url, prefix, callTimeoutMs: 500 }))
