@@ -81,6 +81,7 @@ const USES: Partial<Record<ServerName, Uses>> = {
   'redis-cluster': redisCluster,
   'postgres-18': postgres,
   'postgres-17': postgres,
+  pgbouncer: postgres,
   'mysql-8.0': mysql,
   'mariadb-11.8': mysql,
   'mariadb-10.11': mysql,

@@ -1,6 +1,7 @@
 import { mariadbServers } from './mariadb.ts'
 import { mongodbServers } from './mongodb.ts'
 import { mysqlServers } from './mysql.ts'
+import { pgbouncerServers } from './pgbouncer.ts'
 import { postgresServers } from './postgres.ts'
 import { rabbitmqServers } from './rabbitmq.ts'
 import { redisServers } from './redis.ts'
@@ -12,6 +13,7 @@ export const servers = [
   ...mongodbServers,
   ...redisServers,
   ...postgresServers,
+  ...pgbouncerServers,
   ...mysqlServers,
   ...mariadbServers,
   ...rocketmqServers,

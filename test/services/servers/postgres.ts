@@ -19,8 +19,8 @@ function postgres<const Name extends string>(name: Name, isDefault: boolean, tar
     isDefault,
     container: { port: 5432, url: postgresUrl },
     async install() {
-      const tree = await postgresTree(name, tarball)
-      return async (place) => plan(join(tree, 'native/bin'), await place.ports(1), place)
+      const programs = programsOf(await postgresTree(name, tarball))
+      return async (place) => postgresPlan(programs, await place.ports(1), place)
     },
   }
 }
@@ -39,12 +39,21 @@ export const postgresServers = [
   postgres('postgres-17', false, OLDER),
 ] as const
 
+/** The folder of the newest one's programs. */
+export async function postgresPrograms(): Promise<string> {
+  return programsOf(await postgresTree('postgres-18', NEWEST))
+}
+
+function programsOf(tree: string): string {
+  return join(tree, 'native/bin')
+}
+
 /** Answers where the OpenSSL 1.1 lies that PostgreSQL's package brings along; MongoDB needs it too. */
 export async function oldOpenSsl(): Promise<string> {
   return join(await postgresTree('postgres-18', NEWEST), 'native/lib')
 }
 
-function postgresUrl(port: number): string {
+export function postgresUrl(port: number): string {
   return `postgres://postgres@127.0.0.1:${port}/postgres`
 }
 
@@ -68,7 +77,8 @@ async function makeLinks(folder: string): Promise<void> {
   }
 }
 
-function plan(programs: string, port: number, { folder, settings }: Place): Plan {
+/** `programs` is the folder that has them. */
+export function postgresPlan(programs: string, port: number, { folder, settings }: Place): Plan {
   const data = join(folder, 'data')
   return {
     url: postgresUrl(port),
