@@ -5,6 +5,8 @@ export interface Settings {
   readonly suites: readonly string[]
   /** Names of stores; all of them when empty. */
   readonly stores: readonly string[]
+  /** Messages at a time in the store suite. */
+  readonly inFlight: readonly number[]
   readonly rounds: number
   readonly durationMs: number
   readonly messages: number
@@ -12,11 +14,12 @@ export interface Settings {
   readonly json: string | undefined
 }
 
-export const usage = `npm run bench -- [--suite store|consumer|filled] [--store NAME]... [--rounds N]
+export const usage = `npm run bench -- [--suite store|consumer|filled] [--store NAME]... [--in-flight N]... [--rounds N]
                 [--duration-ms N] [--messages N] [--keys N] [--json FILE]
 
   --suite        what is measured; may be given several times; store and consumer by default
   --store        only this store; may be given several times
+  --in-flight    messages at a time in the store suite; may be given several times; 1, 16, 64, 256, 1024 by default
   --rounds       counted runs of each variant, after one that warms up; 3 by default
   --duration-ms  length of each run of the store suite; 700 by default
   --messages     messages of each run of the consumer suite; 10000 by default
@@ -35,6 +38,7 @@ export function settingsOf(args: readonly string[], storeNames: readonly string[
     options: {
       suite: { type: 'string', multiple: true, default: ['store', 'consumer'] },
       store: { type: 'string', multiple: true, default: [] },
+      'in-flight': { type: 'string', multiple: true, default: ['1', '16', '64', '256', '1024'] },
       rounds: { type: 'string', default: '3' },
       'duration-ms': { type: 'string', default: '700' },
       messages: { type: 'string', default: '10000' },
@@ -47,6 +51,7 @@ export function settingsOf(args: readonly string[], storeNames: readonly string[
   return {
     suites: names('--suite', values.suite, ['store', 'filled', 'consumer']),
     stores: names('--store', values.store, storeNames),
+    inFlight: values['in-flight'].map((text) => count('--in-flight', text)),
     rounds: count('--rounds', values.rounds),
     durationMs: count('--duration-ms', values['duration-ms']),
     messages: count('--messages', values.messages),

@@ -5,12 +5,10 @@ import { reported } from './report.ts'
 import type { Row } from './report.ts'
 import type { BenchStore } from './stores/bench-store.ts'
 
-const IN_FLIGHT = [1, 16, 64, 256, 1024]
-
 /** Claims and completions of a store alone, batched by oncemq against naive ones. */
 export async function benchStore(
   subject: BenchStore,
-  { rounds, durationMs }: Settings,
+  { inFlight: numbers, rounds, durationMs }: Settings,
 ): Promise<readonly Row[]> {
   const opened = await subject.open()
   const { store, naive } = opened
@@ -27,7 +25,7 @@ export async function benchStore(
       : timed(() => forDuration(inFlight, durationMs, handleNext), watched)
   }
   const rows: Row[] = []
-  for (const inFlight of IN_FLIGHT) {
+  for (const inFlight of numbers) {
     const runs = await interleaved(
       [
         { name: 'naive', run: handledBy(inFlight, (key) => naive.handle(key)) },
