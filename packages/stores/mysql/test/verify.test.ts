@@ -117,6 +117,24 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
   })
 }
 
+describeService('mariadb-11.8', { args: ['--version=10.5.27-MariaDB'] }, (server) => {
+  test('a server that is too old is refused', async () => {
+    const store = new MysqlStore({ url: server.url })
+    expect(await store.open()).toMatchObject([
+      { severity: 'error', code: 'mysql-version', remedy: 'Use MariaDB 10.6.0 or newer.' },
+    ])
+    await store.close()
+  })
+})
+
+describeService('mariadb-11.8', { args: ['--wsrep-on=ON'] }, (server) => {
+  test('a node of a Galera cluster is reported', async () => {
+    const store = new MysqlStore({ url: server.url })
+    expect(await store.open()).toMatchObject([{ severity: 'warning', code: 'mysql-several-primaries' }])
+    await store.close()
+  })
+})
+
 for (const name of ['mysql-8.0', 'mariadb-11.8', 'mariadb-10.11'] as const) {
   describeService(name, (server) => {
     test('the defaults leave nothing to say, also with a pool of the store itself', async () => {

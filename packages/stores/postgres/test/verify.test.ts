@@ -43,6 +43,23 @@ describeService('postgres-18', off, (server) => {
     expect(await findings({ max: 10 })).toEqual(always)
   })
 
+  test('an old server is reported', async () => {
+    // No server that old can be had; so that one says of itself that it is.
+    const older = async (): Promise<pg.PoolClient> => {
+      const client = await pool.connect()
+      const query = client.query.bind(client) as (given: pg.QueryConfig) => Promise<pg.QueryResult>
+      const asked = ({ text, ...rest }: pg.QueryConfig) =>
+        query({ ...rest, text: text.replace(`current_setting('server_version_num')`, `'130022'`) })
+      return Object.assign(Object.create(client) as pg.PoolClient, { query: asked })
+    }
+    const store = new PostgresStore({
+      pool: Object.assign(Object.create(pool) as pg.Pool, { connect: older }),
+    })
+    const found = await store.open()
+    expect(found.map(({ code }) => code)).toContain('postgres-version')
+    await store.close()
+  })
+
   test('another encoding is refused, and what it cannot hold is a clear error', async () => {
     await pool.query(`CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0`)
     const connectionString = server.url.replace(/postgres$/, 'latin')
