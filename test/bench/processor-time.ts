@@ -6,7 +6,7 @@ const TICK_MICROS = 10_000
 // Fields of /proc/PID/stat after the program's name: its own time, and that of the children it waited for.
 const TIMES = [11, 12, 13, 14]
 
-/** Processes whose time is measured; none for a store that lives in this process, or on a server elsewhere. */
+/** Processes whose time is measured; none for a store in this process, or on a server elsewhere. */
 export type Processes = () => readonly number[]
 
 export function processesOf(...servers: readonly Server[]): Processes {

@@ -21,7 +21,7 @@ export interface Row {
   readonly limit: Limit
 }
 
-/** What is busy, or `latency` when nothing is: then the answers of a disk, a network, a timer are waited for. */
+/** What is busy, or `latency` when nothing is: then a disk, a network, a timer is waited for. */
 export type Limit = 'client' | 'server' | 'broker' | 'latency'
 
 export interface Subject {
@@ -116,5 +116,5 @@ function lineOf(row: Row, runs: readonly Run[]): string {
 }
 
 export const heading =
-  'store         variant inFlight perSecond xnaive   xraw xempty  client  server  broker   p50 us xnaive limit' +
-  '   [each run]'
+  'store         variant inFlight perSecond xnaive   xraw xempty  client  server  broker   p50 us ' +
+  'xnaive limit   [each run]'

@@ -14,22 +14,23 @@ export interface Settings {
   readonly json: string | undefined
 }
 
-export const usage = `npm run bench -- [--suite store|consumer|filled] [--store NAME]... [--in-flight N]... [--rounds N]
-                [--duration-ms N] [--messages N] [--keys N] [--json FILE]
+export const usage = `npm run bench -- [--suite store|consumer|filled] [--store NAME]...
+                [--in-flight N]... [--rounds N] [--duration-ms N] [--messages N] [--keys N] [--json FILE]
 
   --suite        what is measured; may be given several times; store and consumer by default
   --store        only this store; may be given several times
-  --in-flight    messages at a time in the store suite; may be given several times; 1, 16, 64, 256, 1024 by default
+  --in-flight    messages at a time in the store suite; may be given several times;
+                 1, 16, 64, 256 and 1024 by default
   --rounds       counted runs of each variant, after one that warms up; 3 by default
   --duration-ms  length of each run of the store suite; 700 by default
   --messages     messages of each run of the consumer suite; 10000 by default
   --keys         keys that the filled store holds; 1000000 by default
   --json         also writes the rows to FILE
 
-Columns: client, server and broker are processor time per message in microseconds, of this process, of the store's
-server and of the broker; '-' where it cannot be seen. p50 is of a message that is alone. limit is the first of the
-three that runs for 85% of one processor's time or more, else latency: all wait for a disk,
-a network, each other, or what else this machine does.`
+Columns: client, server and broker are processor time per message in microseconds, of this process, of
+the store's server and of the broker; '-' where it cannot be seen. p50 is of a message that is alone.
+limit is the first of the three that runs for 85% of one processor's time or more, else latency: all
+wait for a disk, a network, each other, or what else this machine does.`
 
 /** @throws Error that says which argument is wrong. */
 export function settingsOf(args: readonly string[], storeNames: readonly string[]): Settings | 'help' {

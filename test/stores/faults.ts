@@ -69,16 +69,19 @@ type Name = Parameters<typeof describeService>[0]
 
 const noDisk = await whyNoDisk()
 
-/** A server that has no room on its disk. Some end then, and are started again as a service manager does it. */
+/**
+ * A server that has no room on its disk. Some end then, and are started again as a service manager does it.
+ */
 export function testFullDisk(
   name: Name,
-  settings: Pick<ServiceOptions, 'args'> & { readonly diskMb: number },
+  { diskMb, args = [] }: Pick<ServiceOptions, 'args'> & { readonly diskMb: number },
   open: Open,
 ): void {
-  const title = 'a full disk: all waits, nothing is lost, and all goes on when there is room'
-  if (noDisk !== undefined) return test(`${name}: ${title}`, ({ skip }) => skip(noDisk))
-  describeService(name, { own: true, ...settings }, (server) => {
-    test(title, { timeout: FULL_DISK_MS }, async () => {
+  const options = noDisk === undefined ? { own: true, args, diskMb } : { own: true, args }
+  describeService(name, options, (server) => {
+    const title = 'a full disk: all waits, nothing is lost, and all goes on when there is room'
+    test(title, { timeout: FULL_DISK_MS }, async (context) => {
+      context.skip(noDisk !== undefined, noDisk)
       const load = await Load.start(await open(server.url, 'full'))
       await load.progress()
       const makeRoom = await fillDisk(server)

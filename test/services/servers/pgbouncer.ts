@@ -6,11 +6,10 @@ import type { Plan, Program, Recipe } from '../run/recipe.ts'
 import { postgresPrograms, postgresPlan, postgresUrl } from './postgres.ts'
 
 // Named one by one: by its dependencies it would bring a PostgreSQL and a Perl.
-const PACKAGES = [
-  ...['pgbouncer', 'libc6', 'libc-ares2', 'libevent-2.1-7', 'libssl3'],
-  ...['libpam0g', 'libaudit1', 'libcap-ng0'],
-  ...['libsystemd0', 'libcap2', 'libgcrypt20', 'libgpg-error0', 'liblz4-1', 'liblzma5', 'libzstd1'],
-]
+const PACKAGES = (
+  'pgbouncer libc6 libc-ares2 libevent-2.1-7 libssl3 libpam0g libaudit1 libcap-ng0 libsystemd0 libcap2 ' +
+  'libgcrypt20 libgpg-error0 liblz4-1 liblzma5 libzstd1'
+).split(' ')
 
 /**
  * PgBouncer in transaction mode in front of a PostgreSQL 18 of its own; this release of it knows no prepared

@@ -19,7 +19,7 @@ interface Step<Entry> {
   /** The script's first arguments; only entries with the same two may be in one script. */
   readonly shared: (entry: Entry) => readonly [first?: number, second?: number]
   readonly claimId?: (entry: Entry) => string
-  /** A text of the entry's own, without NUL; the script takes `nothing` for granted if no entry has another. */
+  /** A text of the entry's own, without NUL; it goes without saying if it is `nothing` for all entries. */
   readonly own?: { readonly of: (entry: Entry) => string; readonly nothing: string }
 }
 

@@ -66,7 +66,8 @@ local running, kept = format('r%011x%011x', lease, last), format('%d', last)
 local fresh = running .. '0000000100000001'
 local answers, granted, abouts, from = {0}, 0, ARGV[4], 1
 for i = 1, #KEYS do
-  local key, id, about = KEYS[i], sub(ids, 32 * i - 31, 32 * i), '${ABOUT_NOTHING}'${nextText('abouts', 'about')}
+  local key, id = KEYS[i], sub(ids, 32 * i - 31, 32 * i)
+  local about = '${ABOUT_NOTHING}'${nextText('abouts', 'about')}
   if call('SET', key, fresh .. id .. about, 'NX', 'PXAT', kept) then
     granted = granted + 1
   else
@@ -107,8 +108,8 @@ interface Change {
   readonly already?: string
 }
 
-// Changes records that run with the entry's claim id, read and written in one step. -> first how many were ok;
-// then the positions of those that were lost.
+// Changes records that run with the entry's claim id, read and written in one step.
+// -> first how many were ok; then the positions of those that were lost.
 const change = ({ claimIds, prepare, next = '', write, already = 'r' }: Change): string => `${PRELUDE}
 local ids = ARGV[${claimIds}]
 ${prepare}
@@ -148,12 +149,11 @@ local results, result, from = ARGV[3], '', 1
 local retained, kept = format('%011x', now + ARGV[1]), format('%d', now + ARGV[1])`,
   next: nextText('results', 'result'),
   write: `
-    if result ~= '' then
-      call('SET', key, 'd' .. retained .. retained .. sub(record, 24) .. '\\0' .. sub(result, 2), 'PXAT', kept)
-    elseif sub(record, 13, 23) < retained then
-      call('SET', key, 'd' .. retained .. retained .. sub(record, 24), 'PXAT', kept)
-    else
+    if result == '' and sub(record, 13, 23) >= retained then
       call('SETRANGE', key, 0, 'd' .. retained)
+    else
+      if result ~= '' then record = record .. '\\0' .. sub(result, 2) end
+      call('SET', key, 'd' .. retained .. retained .. sub(record, 24), 'PXAT', kept)
     end`,
   already: 'd',
 })
@@ -168,7 +168,8 @@ local attempts, kept = format('%08x', ARGV[2]), format('%d', now + ARGV[1])`,
     call('SET', key, free .. sub(record, 24, 31) .. attempts .. sub(record, 40), 'PXAT', kept)`,
 })
 
-// KEYS: records. -> first the time; then for each key false or the record. MGET would hide what is no string.
+// KEYS: records. -> first the time; then for each key false or the record. It is no
+// MGET, which would hide a key of another kind.
 const inspect = `${PRELUDE}
 local answers = {format('%d', now)}
 for i, key in ipairs(KEYS) do answers[i + 1] = call('GET', key) end
