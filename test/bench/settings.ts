@@ -14,6 +14,9 @@ export interface Settings {
   readonly json: string | undefined
 }
 
+// A million and some more: Redis doubles its table at 2^20 keys, which would fall into the runs.
+const KEYS = 1_200_000
+
 export const usage = `npm run bench -- [--suite store|consumer|filled] [--store NAME]...
                 [--in-flight N]... [--rounds N] [--duration-ms N] [--messages N] [--keys N] [--json FILE]
 
@@ -24,7 +27,7 @@ export const usage = `npm run bench -- [--suite store|consumer|filled] [--store 
   --rounds       counted runs of each variant, after one that warms up; 3 by default
   --duration-ms  length of each run of the store suite; 700 by default
   --messages     messages of each run of the consumer suite; 10000 by default
-  --keys         keys that the filled store holds; 1000000 by default
+  --keys         keys that the filled store holds; ${KEYS} by default
   --json         also writes the rows to FILE
 
 Columns: client, server and broker are processor time per message in microseconds, of this process, of
@@ -43,7 +46,7 @@ export function settingsOf(args: readonly string[], storeNames: readonly string[
       rounds: { type: 'string', default: '3' },
       'duration-ms': { type: 'string', default: '700' },
       messages: { type: 'string', default: '10000' },
-      keys: { type: 'string', default: '1000000' },
+      keys: { type: 'string', default: `${KEYS}` },
       json: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
