@@ -17,6 +17,7 @@ export class AmqpBroker implements DemoBroker {
   readonly name: string
   readonly description: string
   readonly crash: string
+  readonly dropIn = 'dedupChannel around the channel; the consumer stays as it was'
   readonly #parts: AmqpBrokerParts
   readonly #channel: ConfirmChannel
 

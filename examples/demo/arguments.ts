@@ -1,7 +1,10 @@
 import { parseArgs } from 'node:util'
 import { Failure } from './failure.ts'
 
-/** What the demo was asked for. `broker`: `embedded`, `real` (start one), or the URL of one that runs. */
+/**
+ * What the demo was asked for. `broker`: `embedded`, `rabbitmq` or `rocketmq` (start one), or the URL of one
+ * that runs.
+ */
 export interface Arguments {
   readonly broker: string
   readonly json: boolean
@@ -13,21 +16,24 @@ export const HELP = `npm start -- [options]
 A payment service through the three causes of duplicate messages, without and with oncemq.
 
   (no option)         a broker in this process and SQLite: nothing to install or to start
-  --real              starts a RabbitMQ of its own and runs the same on it
-  --broker <url>      runs the same on your RabbitMQ: amqp://user:password@host:5672
+  --real              starts a RabbitMQ of its own and runs the same on it, as --broker rabbitmq
+  --broker rocketmq   the same on a RocketMQ of its own; takes a minute, as RocketMQ redelivers after 10 s
+  --broker <url>      the same on yours: amqp://user:password@host:5672, or for RocketMQ
+                      rocketmq://proxy:8081/?broker=host:10911 (topics and groups are made at the broker)
   --json              prints the figures alone, as JSON
   --help              prints this
 
 Exit codes: 0 done, 1 the broker cannot be used, 2 a wrong option.`
 
 const USAGE_EXIT_CODE = 2
+const STARTED = ['rabbitmq', 'rocketmq']
 
 /** Reads the command line. @throws Failure with exit code 2 for what it does not know. */
 export function readArguments(args: readonly string[]): Arguments {
   const { broker, real = false, json = false, help = false } = parse(args)
   if (broker !== undefined && real) throw wrong('either --broker or --real', 'both')
-  if (broker !== undefined) requireUrl(broker)
-  return { broker: broker ?? (real ? 'real' : 'embedded'), json, help }
+  if (broker !== undefined) requireBroker(broker)
+  return { broker: broker ?? (real ? 'rabbitmq' : 'embedded'), json, help }
 }
 
 function parse(args: readonly string[]) {
@@ -46,11 +52,17 @@ function parse(args: readonly string[]) {
   }
 }
 
-function requireUrl(broker: string): void {
-  const protocol = URL.canParse(broker) ? new URL(broker).protocol : undefined
-  if (protocol === 'amqp:' || protocol === 'amqps:') return
-  const what = protocol === undefined ? 'no URL' : `a URL that begins with ${protocol}`
-  throw wrong('--broker amqp://host:port', what)
+function requireBroker(broker: string): void {
+  if (STARTED.includes(broker)) return
+  const url = URL.canParse(broker) ? new URL(broker) : undefined
+  if (url?.protocol === 'amqp:' || url?.protocol === 'amqps:') return
+  if (url?.protocol !== 'rocketmq:') {
+    const what = url === undefined ? 'no URL' : `a URL that begins with ${url.protocol}`
+    throw wrong(`--broker ${STARTED.join(', ')}, amqp://host:port or rocketmq://host:port`, what)
+  }
+  if (!url.searchParams.has('broker')) {
+    throw wrong('--broker rocketmq://host:port/?broker=host:port', 'a URL without ?broker=')
+  }
 }
 
 function wrong(expected: string, received: string): Failure {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { DemoBroker, ServicePlan } from './demo-broker.ts'
-import { LEASE_MS } from './payment-service.ts'
+import { LEASE_MS } from './demo-broker.ts'
 import type { Payment } from './payments.ts'
 
 /** How long the producer waits for a confirm before it gives up on it. */
@@ -13,14 +13,13 @@ export interface Cause {
   readonly fault: ServicePlan['fault']
   /** How oncemq is used against it. */
   readonly protection: 'lease' | 'transactional'
-  readonly means: string
+  means(broker: DemoBroker): string
   /** How often each payment is sent. */
   readonly copies: number
   story(broker: DemoBroker): string
   send(broker: DemoBroker, queue: string, payment: Payment): Promise<void>
 }
 
-const WRAPPED = 'dedupChannel around the channel; the consumer stays as it was'
 const LEASE = `${LEASE_MS / 1000} s`
 const TOGETHER = `strategy 'transactional': charge and record commit together, after a lease of ${LEASE}`
 
@@ -31,7 +30,7 @@ export const causes: readonly Cause[] = [
     title: 'The producer times out and sends again',
     fault: 'none',
     protection: 'lease',
-    means: WRAPPED,
+    means: ({ dropIn }) => dropIn,
     copies: 2,
     story: () =>
       'The broker has the messages, but its confirms are lost on the way: the producer sends each again.',
@@ -45,7 +44,7 @@ export const causes: readonly Cause[] = [
     title: 'The consumer crashes in mid-handler, and the broker delivers again',
     fault: 'crash',
     protection: 'transactional',
-    means: TOGETHER,
+    means: () => TOGETHER,
     copies: 1,
     story: ({ crash }) => `After the charges and before the acks: ${crash}.`,
     send: (broker, queue, payment) => broker.send(queue, payment),
@@ -55,7 +54,7 @@ export const causes: readonly Cause[] = [
     title: 'The ack is lost after success',
     fault: 'ack-lost',
     protection: 'lease',
-    means: WRAPPED,
+    means: ({ dropIn }) => dropIn,
     copies: 1,
     story: () => 'All handlers have succeeded; the connection breaks with their acks on the way.',
     send: (broker, queue, payment) => broker.send(queue, payment),

@@ -1,5 +1,9 @@
 import type { Payment } from './payments.ts'
 
+/** How long the keys of a dead worker wait. Real consumers leave the default of 30 s. */
+export const LEASE_MS = 2000
+export const CONSUMER_GROUP = 'billing'
+
 /** One run of the payment service: everything that a process needs to know at its start. */
 export interface ServicePlan {
   readonly queue: string
@@ -27,9 +31,11 @@ export interface DemoBroker {
   /** For people: what it is, and what stands for a crash there. */
   readonly description: string
   readonly crash: string
+  /** For people: what is wrapped there, so that a consumer stays as it was. */
+  readonly dropIn: string
   /** Makes an empty queue of that name. */
   declare(queue: string): Promise<void>
-  /** Sends a payment, with its id as message id; resolves when the broker has confirmed. */
+  /** Sends a payment, with its id as the message's key; resolves when the broker has confirmed. */
   send(queue: string, payment: Payment): Promise<void>
   startService(plan: ServicePlan): Promise<RunningService>
   remove(queue: string): Promise<void>

@@ -100,6 +100,41 @@ describeService('rabbitmq-4.0', (server) => {
   })
 })
 
+describeService('rocketmq-fast', (server) => {
+  test.concurrent(
+    'runs the same on a broker that is named',
+    async ({ expect }) => {
+      const { code, stdout, stderr } = await demo(['--broker', server.url, '--json'])
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+      expect(JSON.parse(stdout)).toEqual(figures('rocketmq'))
+    },
+    REAL_TIMEOUT_MS,
+  )
+
+  test.concurrent(
+    'starts a broker by itself, and says what is wrapped there',
+    async ({ expect }) => {
+      const { code, stdout, stderr } = await demo(['--broker', 'rocketmq'])
+      expect(stderr).toMatch(/^starting rocketmq-fast/)
+      expect(code).toBe(0)
+      expect(stdout).toContain('killed with -9')
+      expect(stdout).toContain('dedupSimpleConsumer around the consumer')
+      expect(stdout).not.toContain('dedupChannel')
+      expect(stdout.match(/10 -> 5 +195\.40 EUR -> 0\.00 EUR/g)).toHaveLength(3)
+    },
+    REAL_TIMEOUT_MS,
+  )
+})
+
+test('an unreachable RocketMQ ends it with 1 and a sentence', async () => {
+  const { code, stdout, stderr } = await demo(['--broker', 'rocketmq://127.0.0.1:1/?broker=127.0.0.1:1'])
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+  expect(stderr).toMatch(
+    /^--broker: expected a RocketMQ at 127\.0\.0\.1:1 .*, received ECONNREFUSED; see that/,
+  )
+  expect(stderr.trim().split('\n')).toHaveLength(1)
+})
+
 test('an unreachable broker ends it with 1 and a sentence', async () => {
   const { code, stdout, stderr } = await demo(['--broker', 'amqp://user:secret@127.0.0.1:1'])
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
@@ -116,6 +151,7 @@ test.each([
   [['--broker'], "option '--broker <value>' argument missing"],
   [['--broker', 'localhost'], 'received no URL'],
   [['--broker', 'http://127.0.0.1'], 'received a URL that begins with http:'],
+  [['--broker', 'rocketmq://127.0.0.1:8081'], 'received a URL without ?broker='],
   [['--real', '--broker', 'amqp://127.0.0.1'], 'expected either --broker or --real, received both'],
 ])('%j ends it with 2 and a sentence', async (args, sentence) => {
   const { code, stdout, stderr } = await demo(args)
@@ -128,5 +164,6 @@ test.each([
 test('--help tells every option', async () => {
   const { code, stdout } = await demo(['--help'])
   expect(code).toBe(0)
-  for (const option of ['--real', '--broker', '--json', '--help']) expect(stdout).toContain(option)
+  for (const option of ['--real', '--broker rocketmq', '--broker <url>', '--json', '--help'])
+    expect(stdout).toContain(option)
 })

@@ -2,10 +2,10 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { ChannelModel } from 'amqplib'
 import { connect } from '@onify/fake-amqplib'
 import { AmqpBroker } from './amqp-broker.ts'
+import type { Place } from './amqp-service.ts'
+import { startAmqpService } from './amqp-service.ts'
 import type { DemoBroker } from './demo-broker.ts'
 import { MortalClock } from './mortal-clock.ts'
-import type { Place } from './payment-service.ts'
-import { startPaymentService } from './payment-service.ts'
 
 const URL = 'amqp://embedded'
 
@@ -21,7 +21,7 @@ export async function openEmbedded(): Promise<DemoBroker> {
       description: 'a broker in this process (@onify/fake-amqplib)',
       crash: 'connection, database handle and timers go at once, which stands for kill -9 here',
       connection,
-      startService: (plan) => startPaymentService(plan, thisProcess()),
+      startService: (plan) => startAmqpService(plan, thisProcess()),
     },
     await connection.createConfirmChannel(),
   )

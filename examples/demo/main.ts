@@ -2,9 +2,10 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import type { Stage } from './act.ts'
+import type { Outcome, Stage } from './act.ts'
 import { play } from './act.ts'
 import { HELP, readArguments } from './arguments.ts'
+import type { Cause } from './causes.ts'
 import { causes } from './causes.ts'
 import { Failure } from './failure.ts'
 import { openBroker } from './open-broker.ts'
@@ -35,13 +36,19 @@ async function playAll(stage: Stage, screen: Screen): Promise<Scenario[]> {
   const scenarios: Scenario[] = []
   for (const [index, cause] of causes.entries()) {
     await screen.cause(index + 1, cause, stage.broker)
-    const without = await play(stage, cause, false)
+    const [without, protectedBy] = await playBoth(stage, cause)
     await screen.outcome('without oncemq', without)
-    const protectedBy = await play(stage, cause, true)
-    await screen.outcome('with oncemq', protectedBy, cause.means)
+    await screen.outcome('with oncemq', protectedBy, cause.means(stage.broker))
     scenarios.push({ cause, broker: stage.broker.name, without, with: protectedBy })
   }
   return scenarios
+}
+
+/** Side by side, as a broker may take its time to deliver again. If one fails, the other ends first. */
+async function playBoth(stage: Stage, cause: Cause): Promise<[without: Outcome, protectedBy: Outcome]> {
+  const acts = [play(stage, cause, false), play(stage, cause, true)] as const
+  await Promise.allSettled(acts)
+  return Promise.all(acts)
 }
 
 const interrupt = new AbortController()

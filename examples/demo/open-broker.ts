@@ -1,25 +1,57 @@
 import type { DemoBroker } from './demo-broker.ts'
 import { openEmbedded } from './embedded.ts'
 import { Failure } from './failure.ts'
-import { openRabbitmq } from './rabbitmq.ts'
 
-const REAL = 'rabbitmq-4.0'
+type Open = (url: string, closed?: () => Promise<void>) => Promise<DemoBroker>
+
+/** A broker that runs somewhere: one of ours, started under its name, or one of yours, named by its URL. */
+interface Kind {
+  readonly title: string
+  readonly server: 'rabbitmq-4.0' | 'rocketmq-fast'
+  readonly protocols: readonly string[]
+  /** Loaded where it is needed, with its client. */
+  readonly load: () => Promise<Open>
+}
+
+const kinds: Readonly<Record<string, Kind>> = {
+  rabbitmq: {
+    title: 'RabbitMQ',
+    server: 'rabbitmq-4.0',
+    protocols: ['amqp:', 'amqps:'],
+    load: async () => (await import('./rabbitmq.ts')).openRabbitmq,
+  },
+  rocketmq: {
+    title: 'RocketMQ',
+    server: 'rocketmq-fast',
+    protocols: ['rocketmq:'],
+    load: async () => (await import('./rocketmq.ts')).openRocketmq,
+  },
+}
 
 /** The broker that was asked for. @throws Failure when it cannot be had. */
 export async function openBroker(wanted: string, say: (message: string) => void): Promise<DemoBroker> {
   if (wanted === 'embedded') return openEmbedded()
-  if (wanted !== 'real') return openRabbitmq(wanted)
-  // Loaded where it is needed: it brings the recipes of all servers along.
+  const kind = kinds[wanted]
+  if (kind !== undefined) return startBroker(kind, say)
+  const { protocol } = new URL(wanted)
+  const named = Object.values(kinds).find(({ protocols }) => protocols.includes(protocol))
+  if (named === undefined) throw new Error(`no broker is reached by ${protocol}`)
+  return (await named.load())(wanted)
+}
+
+async function startBroker({ title, server: name, load }: Kind, say: (message: string) => void) {
+  const open = await load()
+  // It brings the recipes of all servers along.
   const { service, Unavailable } = await import('@oncemq/test-services')
-  say(`starting ${REAL}; the first time its packages are fetched`)
+  say(`starting ${name}; the first time its packages are fetched`)
   try {
-    const server = await service(REAL, { own: true })
-    return await openRabbitmq(server.url, () => server.close())
+    const server = await service(name, { own: true })
+    return await open(server.url, () => server.close())
   } catch (error) {
     if (!(error instanceof Unavailable)) throw error
     throw new Failure(
-      `--real: expected to start a RabbitMQ, received: ${error.message}; ` +
-        `start one yourself and name it by --broker amqp://host:port`,
+      `npm start: expected to start a ${title}, received: ${error.message}; ` +
+        `start one yourself and name it by --broker <url>, see npm start -- --help`,
       { cause: error },
     )
   }

@@ -3,10 +3,10 @@ import type { Socket } from 'node:net'
 import type { ChannelModel } from 'amqplib'
 import { connect } from 'amqplib'
 import { systemClock } from '@oncemq/core'
-import type { ServicePlan } from './demo-broker.ts'
+import type { Place } from './amqp-service.ts'
+import { startAmqpService } from './amqp-service.ts'
+import type { RunningService, ServicePlan } from './demo-broker.ts'
 import { reasonOf } from './failure.ts'
-import { startPaymentService } from './payment-service.ts'
-import type { Place } from './payment-service.ts'
 
 /** What the parent sends, once. */
 export interface Assignment {
@@ -31,8 +31,14 @@ function socketOf({ connection }: ChannelModel): Socket {
   return (connection as unknown as { stream: Socket }).stream
 }
 
+async function start({ url, plan }: Assignment): Promise<RunningService> {
+  if (new URL(url).protocol !== 'rocketmq:') return startAmqpService(plan, ownProcess(url))
+  const { startRocketmqService } = await import('./rocketmq-service.ts')
+  return startRocketmqService(plan, url)
+}
+
 async function run({ url, plan }: Assignment): Promise<void> {
-  const service = await startPaymentService(plan, ownProcess(url))
+  const service = await start({ url, plan })
   process.once('message', () => void service.stop().then(() => process.disconnect()))
   process.send?.('started')
   await service.ended

@@ -1,15 +1,10 @@
-import { fork } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { connect } from 'amqplib'
 import type { ChannelModel } from 'amqplib'
 import { AmqpBroker } from './amqp-broker.ts'
-import type { DemoBroker, RunningService, ServicePlan } from './demo-broker.ts'
+import type { DemoBroker } from './demo-broker.ts'
 import { Failure, reasonOf } from './failure.ts'
-import type { Assignment } from './payment-service-process.ts'
+import { startServiceProcess } from './service-process.ts'
 
-const SERVICE = fileURLToPath(new URL('payment-service-process.ts', import.meta.url))
 const CONNECT_TIMEOUT_MS = 5000
 
 /** A RabbitMQ at `url`. Each service is a process of its own. @throws Failure when it cannot be reached. */
@@ -22,7 +17,7 @@ export async function openRabbitmq(url: string, closed?: () => Promise<void>): P
       description: `RabbitMQ ${connection.connection.serverProperties.version} at ${new URL(url).host}`,
       crash: 'the process is killed with -9',
       connection,
-      startService: (plan) => startProcess({ url, plan }),
+      startService: (plan) => startServiceProcess({ url, plan }),
       ...(closed && { closed }),
     },
     await connection.createConfirmChannel(),
@@ -40,25 +35,4 @@ async function reach(url: string): Promise<ChannelModel> {
       { cause: error },
     )
   }
-}
-
-async function startProcess(assignment: Assignment & { plan: ServicePlan }): Promise<RunningService> {
-  const child = fork(SERVICE, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
-  const exited = once(child, 'exit').then(() => undefined)
-  child.send(assignment)
-  await Promise.race([once(child, 'message'), exited.then(() => Promise.reject(diedAtStart(child)))])
-  return {
-    ended: exited,
-    async stop() {
-      if (child.connected) child.send('stop')
-      await exited
-    },
-  }
-}
-
-function diedAtStart({ exitCode, signalCode }: ChildProcess): Failure {
-  const end = signalCode ?? `exit code ${exitCode}`
-  return new Failure(
-    `the payment service: expected it to start, received its end (${end}); what it printed says why`,
-  )
 }

@@ -26,6 +26,8 @@ export interface RocketmqDeclarations {
 // The protocol's codes.
 const UPDATE_TOPIC = 17
 const UPDATE_GROUP = 200
+const DELETE_GROUP = 207
+const DELETE_TOPIC = 215
 
 const QUEUES = 4
 const READ_AND_WRITE = 6
@@ -40,10 +42,25 @@ const RETRIES = 16
  * await declareRocketmq(server.url, { topics: [{ name: 'orders', type: 'FIFO' }], groups })
  */
 export async function declareRocketmq(url: string, declarations: RocketmqDeclarations): Promise<void> {
+  const { topics = [], groups = [] } = declarations
+  await order(url, [...topics.map(topicCommand), ...groups.map(groupCommand)])
+}
+
+/** Removes topics, with their messages, and consumer groups; what is not there is no error. */
+export async function removeRocketmq(
+  url: string,
+  { topics = [], groups = [] }: { readonly topics?: readonly string[]; readonly groups?: readonly string[] },
+): Promise<void> {
+  await order(url, [
+    ...topics.map((topic) => ({ code: DELETE_TOPIC, extFields: { topic } })),
+    ...groups.map((groupName) => ({ code: DELETE_GROUP, extFields: { groupName, cleanOffset: 'true' } })),
+  ])
+}
+
+async function order(url: string, commands: readonly Command[]): Promise<void> {
   const broker = new URL(url).searchParams.get('broker')
   if (broker === null) throw new Error('the RocketMQ URL names no broker: expected ?broker=host:port')
-  const { topics = [], groups = [] } = declarations
-  const answers = await askRocketmq(broker, [...topics.map(topicCommand), ...groups.map(groupCommand)])
+  const answers = await askRocketmq(broker, commands)
   for (const { code, remark } of answers) {
     if (code !== SUCCESS) throw new Error(`RocketMQ refused: code ${code}, ${remark}`)
   }

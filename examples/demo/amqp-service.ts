@@ -7,17 +7,15 @@ import { createDeduplicator } from '@oncemq/core'
 import { consume, dedupChannel } from '@oncemq/rabbitmq'
 import { SqliteStore } from '@oncemq/sqlite'
 import { charge, openBooks } from './books.ts'
+import { countdown } from './countdown.ts'
 import type { RunningService, ServicePlan } from './demo-broker.ts'
+import { CONSUMER_GROUP, LEASE_MS } from './demo-broker.ts'
 import { Journal } from './journal.ts'
 import type { Payment } from './payments.ts'
 import { payments } from './payments.ts'
 import { watch } from './watched-channel.ts'
 
-/** How long the keys of a dead worker wait. Real consumers leave the default of 30 s. */
-export const LEASE_MS = 2000
-
 const PREFETCH = 20
-const CONSUMER_GROUP = 'billing'
 
 /** What differs between a service in a process of its own and one beside others in this process. */
 export interface Place {
@@ -39,7 +37,7 @@ interface Setting {
 }
 
 /** Starts a payment service. Its code is that of any consumer; the faults of the plan stand around it. */
-export async function startPaymentService(plan: ServicePlan, place: Place): Promise<RunningService> {
+export async function startAmqpService(plan: ServicePlan, place: Place): Promise<RunningService> {
   const connection = await place.connect()
   const ended = new Promise<void>((resolve) => connection.once('close', () => resolve()))
   connection.on('error', () => undefined)
@@ -63,7 +61,9 @@ export async function startPaymentService(plan: ServicePlan, place: Place): Prom
   return {
     ended,
     async stop() {
-      await stopConsuming()
+      // A crash that comes first leaves nothing to be stopped.
+      const isAlive = await Promise.race([stopConsuming().then(() => true), ended.then(() => false)])
+      if (!isAlive) return
       await connection.close()
       books.close()
     },
@@ -126,16 +126,4 @@ async function consumeTransactionally(setting: Setting): Promise<() => Promise<v
 
 function paymentOf(message: { content: Buffer }): Payment {
   return JSON.parse(message.content.toString()) as Payment
-}
-
-function countdown(from: number): { down: () => void; reached: Promise<void> } {
-  let left = from
-  const { promise: reached, resolve } = Promise.withResolvers<void>()
-  return {
-    reached,
-    down() {
-      left -= 1
-      if (left === 0) resolve()
-    },
-  }
 }

@@ -1,0 +1,31 @@
+import { fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { RunningService } from './demo-broker.ts'
+import { Failure } from './failure.ts'
+import type { Assignment } from './payment-service-process.ts'
+
+const SERVICE = fileURLToPath(new URL('payment-service-process.ts', import.meta.url))
+
+/** Starts a payment service as a process of its own, which a plan may kill with -9. */
+export async function startServiceProcess(assignment: Assignment): Promise<RunningService> {
+  const child = fork(SERVICE, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  const exited = once(child, 'exit').then(() => undefined)
+  child.send(assignment)
+  await Promise.race([once(child, 'message'), exited.then(() => Promise.reject(diedAtStart(child)))])
+  return {
+    ended: exited,
+    async stop() {
+      if (child.connected) child.send('stop')
+      await exited
+    },
+  }
+}
+
+function diedAtStart({ exitCode, signalCode }: ChildProcess): Failure {
+  const end = signalCode ?? `exit code ${exitCode}`
+  return new Failure(
+    `the payment service: expected it to start, received its end (${end}); what it printed says why`,
+  )
+}
