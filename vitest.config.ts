@@ -7,6 +7,8 @@ export default defineConfig({
     // Bounds, not expectations: real servers start within them on a busy machine with two cores.
     testTimeout: 30_000,
     hookTimeout: 120_000,
+    // Of the few tests that run side by side, as they mostly wait for a broker.
+    maxConcurrency: 12,
     // One supervisor owns the real servers that the test files share.
     globalSetup: ['test/services/client/setup.ts'],
     // A file that breaks its process leaves its neighbours alone.

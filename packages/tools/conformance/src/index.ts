@@ -1,6 +1,7 @@
 export type { BrokerContext } from './broker/context.ts'
 export type {
   BrokerBench,
+  BrokerNeed,
   BrokerOpenContext,
   BrokerSuiteOptions,
   ConsumeRequest,

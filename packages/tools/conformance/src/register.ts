@@ -3,13 +3,17 @@ import type { Property, PropertyCase } from './property.ts'
 
 const CASE_TIMEOUT_MS = 60_000
 
-/** Makes one vitest test of each case. `runCase` answers why the case was skipped, or undefined. */
+/**
+ * Makes one vitest test of each case. `runCase` answers why the case was skipped, or undefined. Cases that are
+ * `concurrent` run side by side, as many as vitest's `maxConcurrency` says.
+ */
 export function registerProperties<Context, Need extends string>(
   title: string,
   properties: readonly Property<Context, Need>[],
   runCase: (testCase: PropertyCase<Context, Need>) => Promise<string | undefined>,
+  { concurrent = false }: { readonly concurrent?: boolean | undefined } = {},
 ): void {
-  describe(title, () => {
+  describe(title, { concurrent }, () => {
     for (const { name, cases } of properties) {
       describe(name, () => {
         for (const testCase of cases) {

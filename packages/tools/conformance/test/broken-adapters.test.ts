@@ -5,7 +5,7 @@ import { openToyBench, ToyAdapter } from './toy-broker.ts'
 
 const WAITS = { waitMs: 5000, quietMs: 100 }
 
-testBroker('in memory', { open: async () => openToyBench(ToyAdapter), ...WAITS })
+testBroker('in memory', { open: async () => openToyBench(ToyAdapter), ...WAITS, concurrent: true })
 
 describe('broken adapters', () => {
   const cases = brokerProperties.flatMap(({ name, cases: its }) =>
@@ -33,6 +33,16 @@ describe('broken adapters', () => {
   test.each(cases)('one fails: $property: $testCase.name', ({ testCase }) => {
     expect([...failed.values()].some((found) => found.has(testCase))).toBe(true)
   })
+})
+
+test('what a client lacks is skipped with its reason, and nothing else is', async () => {
+  const reason = 'this client cannot'
+  const lacks = { 'handing back': reason }
+  const options = { open: async () => openToyBench(ToyAdapter), ...WAITS, lacks }
+  const closing = brokerProperties.find(({ name }) => name === 'closing')?.cases ?? []
+  const answers = await Promise.all(closing.map((testCase) => runBrokerCase(options, testCase)))
+  expect(answers).toEqual(closing.map(({ needs }) => (needs === 'handing back' ? reason : undefined)))
+  expect(answers).toContain(reason)
 })
 
 async function fails(Adapter: typeof ToyAdapter, testCase: BrokerCase): Promise<boolean> {

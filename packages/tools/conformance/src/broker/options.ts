@@ -1,5 +1,13 @@
 import type { Deduplicator } from '@oncemq/core'
 
+/**
+ * What a case may need of a client, beside what each has:
+ *
+ * - `dead-lettering`: the user's code can dead-letter a message by itself;
+ * - `handing back`: the client can close without handling all that it was handed.
+ */
+export type BrokerNeed = 'dead-lettering' | 'handing back'
+
 /** What {@link testBroker} needs to know about an adapter: how to open a bench for it. */
 export interface BrokerSuiteOptions {
   /** Makes what one case works with: a queue or topic of its own that is empty. The suite closes it. */
@@ -14,6 +22,17 @@ export interface BrokerSuiteOptions {
    * @default 300
    */
   readonly quietMs?: number
+  /**
+   * What the client cannot do by its nature, each with the reason, in a sentence. The cases that need it are
+   * skipped and say so. Nothing by default.
+   */
+  readonly lacks?: Readonly<Partial<Record<BrokerNeed, string>>>
+  /**
+   * Whether cases run side by side: for brokers whose cases are mostly waiting. Vitest's `maxConcurrency`
+   * bounds how many.
+   * @default false
+   */
+  readonly concurrent?: boolean
 }
 
 export interface BrokerOpenContext {

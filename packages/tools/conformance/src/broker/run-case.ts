@@ -12,8 +12,13 @@ const QUIET_MS = 300
 /** Retries soon, waits for busy keys soon: so that cases are quick. */
 const QUICK = { leaseMs: 5000, outageHoldMs: 200, busyWaitMs: 5000, sweepEveryMs: 0 }
 
-/** Runs one case on a bench of its own, and closes what it opened. Never skips. */
-export async function runBrokerCase(options: BrokerSuiteOptions, testCase: BrokerCase): Promise<undefined> {
+/** Runs one case on a bench of its own, and closes what it opened. Answers why it was skipped, or undefined. */
+export async function runBrokerCase(
+  options: BrokerSuiteOptions,
+  testCase: BrokerCase,
+): Promise<string | undefined> {
+  const missing = testCase.needs && options.lacks?.[testCase.needs]
+  if (missing !== undefined) return missing
   const { waitMs = WAIT_MS, quietMs = QUIET_MS } = options
   const bench = await options.open({ namespace: newNamespace(testCase.name) })
   const [dedups, consumers, seen]: [Deduplicator[], SuiteConsumer[], SuiteDelivery[]] = [[], [], []]

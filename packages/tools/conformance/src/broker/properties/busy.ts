@@ -9,7 +9,8 @@ export const busy: BrokerProperty = {
       async run({ bench, seen, send, consume, deduplicator, until, quiet }) {
         const elsewhere = await deduplicator().claim({ key: 'a' })
         assert.equal(elsewhere.status, 'granted')
-        const consumer = await consume({})
+        const dedup = deduplicator()
+        const consumer = await consume({ dedup })
         await send('a', 'b')
         await until('b is handled', () => seen.length === 1)
         await quiet()
@@ -21,6 +22,7 @@ export const busy: BrokerProperty = {
         await quiet()
         await send('c')
         await until('c is handled', () => seen.length === 2)
+        await until('a is known to be done', () => dedup.counts().duplicate >= 1)
         await quiet()
         await consumer.close()
         assert.deepEqual(

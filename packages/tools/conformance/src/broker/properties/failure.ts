@@ -7,9 +7,11 @@ export const failure: BrokerProperty = {
   cases: [
     {
       name: 'a handler that throws is started again, counts its attempts, and is acked when it succeeds',
-      async run({ bench, consume, send, until, quiet }) {
+      async run({ bench, consume, send, deduplicator, until, quiet }) {
         const attempts: number[] = []
+        const dedup = deduplicator()
         const consumer = await consume({
+          dedup,
           async handler({ attempt }) {
             attempts.push(attempt)
             if (attempt < 3) throw new Error('not yet')
@@ -18,6 +20,7 @@ export const failure: BrokerProperty = {
         await send('a')
         await until('three attempts', () => attempts.length === 3)
         await send('a')
+        await until('the copy is known', () => dedup.counts().duplicate >= 1)
         await quiet()
         await consumer.close()
         assert.deepEqual(attempts, [1, 2, 3])
@@ -27,6 +30,7 @@ export const failure: BrokerProperty = {
     },
     {
       name: 'a PermanentError dead-letters the message at once and frees its key for a replay',
+      needs: 'dead-lettering',
       async run({ bench, consume, send, until, quiet }) {
         const bodies: string[] = []
         const consumer = await consume({

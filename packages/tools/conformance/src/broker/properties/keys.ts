@@ -40,9 +40,11 @@ export const keys: BrokerProperty = {
     {
       name: "with missingKey 'hash' the same payload is handled once",
       async run({ bench, seen, consume, deduplicator, until, quiet }) {
-        const consumer = await consume({ dedup: deduplicator({ missingKey: 'hash' }) })
+        const dedup = deduplicator({ missingKey: 'hash' })
+        const consumer = await consume({ dedup })
         for (const body of ['x', 'x', 'y']) await bench.send({ key: undefined, body })
         await until('both are handled', () => seen.length === 2)
+        await until('the copy is known', () => dedup.counts().duplicate >= 1)
         await quiet()
         await consumer.close()
         assert.deepEqual(
