@@ -24,6 +24,8 @@ const TOPIC_NOT_FOUND = 40_402
 
 interface Stream {
   once(event: 'error', listener: (error: { code?: number; message?: string }) => void): unknown
+  on(event: 'error', listener: () => void): unknown
+  removeAllListeners(): unknown
 }
 
 /** The parts of the client that tell why it does not come up, and that let it go when it is of no use. */
@@ -31,6 +33,7 @@ interface Insides {
   createTelemetryStream?(...args: unknown[]): Stream
   onSettingsCommand?(...args: unknown[]): void
   getRpcClientManager?(): { close(): void }
+  getConsumeService?(): { readonly logger?: { close?(): void } } | undefined
 }
 
 /**
@@ -57,7 +60,6 @@ export async function checkedStartup(client: RocketmqClient, options: CheckedOpt
     throw error instanceof OncemqError ? error : translated(error)
   } finally {
     repeating.stop()
-    if (!retired.has(insides)) delete insides.createTelemetryStream
   }
 }
 
@@ -77,25 +79,46 @@ export async function checkedShutdown(client: RocketmqClient, options: CheckedOp
       rejectAfter(clock, timeoutMs, () => noAnswer(`to shut down within ${timeoutMs} ms, and it did not`)),
     ])
   } catch (error) {
+    await shutdownAnyway(client, clock)
     throw error instanceof OncemqError ? error : translated(error)
   } finally {
     retire(client as unknown as Insides)
   }
 }
 
-const retired = new WeakSet<object>()
+const SHUTDOWN_ANYWAY_MS = 3000
+
+/**
+ * A PushConsumer does nothing of a shutdown before its last handler has ended: it goes on telling the server
+ * that it is there, which keeps its messages for it. This is the part that each client has: its timers end,
+ * the server is told, and what it had is handed to others.
+ */
+async function shutdownAnyway(client: RocketmqClient, clock: Clock): Promise<void> {
+  // Whoever waits for the handlers looks again after each sleep.
+  Object.assign(client, { sleep: () => new Promise(() => undefined) })
+  let base: RocketmqClient = client
+  for (let each: unknown = client; each !== null; each = Object.getPrototypeOf(each)) {
+    if (Object.hasOwn(each as object, 'shutdown')) base = each as RocketmqClient
+  }
+  const ended = base.shutdown.call(client).catch(() => undefined)
+  await Promise.race([ended, after(clock, SHUTDOWN_ANYWAY_MS)])
+}
 
 /** Lets go of all connections of a client that is not to be used any more. */
 function retire(insides: Insides): void {
-  retired.add(insides)
   if (typeof insides.createTelemetryStream !== 'function') return
   // Its timer that opens the stream again cannot be stopped; it gets one that does nothing.
   insides.createTelemetryStream = () =>
     Object.assign(new EventEmitter(), { write: () => true, end: () => undefined })
   insides.getRpcClientManager?.().close()
+  // A PushConsumer's log in the home folder; in a FIFO topic the client keeps it to itself.
+  insides.getConsumeService?.()?.logger?.close?.()
 }
 
-/** Rejects when the server says that it will not have this client. */
+/**
+ * Rejects when the server says that it will not have this client. The client's streams stay watched, as it
+ * stops listening to one that it has done with, and an error that comes late would end the process.
+ */
 function refusalOf(insides: Insides): Promise<never> {
   return new Promise((_, reject) => {
     const open = insides.createTelemetryStream?.bind(insides)
@@ -105,6 +128,11 @@ function refusalOf(insides: Insides): Promise<never> {
       stream.once('error', (error) => {
         if (error.code !== UNAVAILABLE) reject(translated(error))
       })
+      const removeAllListeners = stream.removeAllListeners.bind(stream)
+      stream.removeAllListeners = () => {
+        removeAllListeners()
+        return stream.on('error', () => undefined)
+      }
       return stream
     }
   })
@@ -137,6 +165,12 @@ function repeatSettings(insides: Insides, clock: Clock): { stop(): void } {
       delete insides.onSettingsCommand
     },
   }
+}
+
+function after(clock: Clock, delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    clock.after(delayMs, resolve, 'background')
+  })
 }
 
 function rejectAfter(clock: Clock, delayMs: number, error: () => OncemqError): Promise<never> {

@@ -1,10 +1,13 @@
 // A worker that tests kill and stop: a managed consumer, or a deduplicated PushConsumer, with a SQLite store.
+// Told to end by SIGTERM, it closes what it has and does not exit by force.
 import { createDeduplicator } from '@oncemq/core'
 import { SqliteStore } from '@oncemq/sqlite'
 import rocketmq from 'rocketmq-client-nodejs'
-import { checkedStartup, consume, dedupListener } from '../src/index.ts'
+import { checkedShutdown, checkedStartup, consume, dedupListener } from '../src/index.ts'
 
 const { ConsumeResult, PushConsumer, SimpleConsumer } = rocketmq
+/** Longer than the client's long poll. */
+const CLOSE_MS = 6000
 const environment = (name: string): string => process.env[name] ?? ''
 const silent = { info() {}, warn() {}, error() {}, debug() {}, close() {} }
 
@@ -40,8 +43,20 @@ if (environment('FORM') === 'push') {
   const consumer = new PushConsumer({ ...base, messageListener: dedupListener(listener, dedup) })
   await checkedStartup(consumer)
   // #endregion
+  closeAtTerm(() => checkedShutdown(consumer, { timeoutMs: CLOSE_MS }))
 } else {
-  const consumer = new SimpleConsumer(base)
-  await consume({ consumer, dedup, invisibleMs: 10_000, retry: { firstMs: 100 }, handler: handle })
+  const raw = new SimpleConsumer(base)
+  const options = { invisibleMs: 10_000, retry: { firstMs: 100 } }
+  const consumer = await consume({ consumer: raw, dedup, ...options, handler: handle })
+  closeAtTerm(() => consumer.close({ timeoutMs: CLOSE_MS }))
 }
 console.log('up')
+
+function closeAtTerm(close: () => Promise<void>): void {
+  process.once('SIGTERM', () => {
+    void close()
+      .catch((error: unknown) => console.log((error as { code?: string }).code))
+      .then(() => dedup.close({ timeoutMs: CLOSE_MS }))
+      .then(() => console.log('closed'))
+  })
+}
