@@ -1,56 +1,61 @@
-import type { BrokerBench, ConsumeRequest, SuiteConsumer } from '@oncemq/conformance'
+import type { BrokerBench } from '@oncemq/conformance'
 import { declareRocketmq } from '@oncemq/test-services/rocketmq'
 import rocketmq from 'rocketmq-client-nodejs'
-import { checkedShutdown, checkedStartup, consume, messageKeys } from '../src/index.ts'
+import { checkedShutdown, checkedStartup } from '../src/index.ts'
+import { type Around, consumers, type Form } from './bench-consumers.ts'
+import { Ledger } from './ledger.ts'
 import { silent } from './set-up.ts'
+import { type Client, wire, type Wired } from './wire.ts'
 
 const { Producer, SimpleConsumer } = rocketmq
 const POLL_MS = 500
-const INVISIBLE_MS = 10_000
-/** The bodies of the suite have no topic in their keys. */
-const key = messageKeys({ topic: false, without: 'none' })
+/** Longer than a look takes, so that no message is counted twice in it. */
+const LOOK_HIDDEN_MS = 60_000
+const PARKED_HIDDEN_MS = 10_000
+/** Longer than the broker hides a message from others, and takes to notice that a consumer is gone. */
+const HIDDEN_MAX_MS = 30_000
 
 /** What the conformance suite works with: a topic of one queue, since only a queue has an order. */
-export async function openBench(url: string, topic: string): Promise<BrokerBench> {
+export async function openBench(url: string, topic: string, form: Form): Promise<BrokerBench> {
   const parking = `${topic}_parked`
-  const base = { endpoints: new URL(url).host, namespace: '', logger: silent }
+  const base = { namespace: '', logger: silent }
+  const { host: endpoints } = new URL(url)
   await declareRocketmq(url, {
     topics: [topic, parking].map((name) => ({ name, type: 'NORMAL' as const, queues: 1 })),
     groups: [{ name: topic }, { name: parking }],
   })
-  const simple = (name: string, awaitDuration = POLL_MS) =>
-    new SimpleConsumer({ ...base, consumerGroup: name, subscriptions: new Map([[name, '*']]), awaitDuration })
-  const producer = new Producer({ ...base, topics: [topic, parking] })
-  const parked = simple(parking)
+  const optionsOf = (name: string) => ({
+    ...base,
+    consumerGroup: name,
+    subscriptions: new Map([[name, '*']]),
+    awaitDuration: POLL_MS,
+  })
+  const producer = new Producer({ ...base, endpoints, topics: [topic, parking] })
+  const parked = new SimpleConsumer({ ...optionsOf(parking), endpoints })
   const bodies: string[] = []
-  await Promise.all([checkedStartup(producer), checkedStartup(parked)])
-  const shared = { key: (message: Parameters<typeof key>[0]) => key(message)?.slice(1), producer }
-
-  async function managed({ dedup, handler, concurrency }: ConsumeRequest): Promise<SuiteConsumer> {
-    const { raw, cut } = cuttable(simple(topic))
-    const consumer = await consume({
-      ...shared,
-      consumer: raw,
-      dedup,
-      concurrency,
-      invisibleMs: INVISIBLE_MS,
-      retry: { firstMs: 50, factor: 1 },
-      handler: ({ body }, context) => handler({ body: body.toString(), ...pick(context) }),
-    })
-    return {
-      close: () => consumer.close(),
-      cut,
-    }
-  }
-
-  return {
-    async send({ key: id, body }) {
-      await producer.send({ topic, body: Buffer.from(body), ...(id === undefined ? {} : { keys: [id] }) })
+  const ledger = new Ledger()
+  const opened: Wired<Client>[] = []
+  const around: Around = {
+    options: optionsOf(topic),
+    producer,
+    async wire(make) {
+      const wired = await wire(url, make)
+      ledger.watch(wired)
+      opened.push(wired)
+      return wired
     },
-    consume: managed,
-    remaining: () => countIn(simple(topic)),
+  }
+  await Promise.all([checkedStartup(producer), checkedStartup(parked)])
+  return {
+    async send({ key, body }) {
+      const keys = key === undefined ? {} : { keys: [key] }
+      const { messageId } = await producer.send({ topic, body: Buffer.from(body), ...keys })
+      ledger.sent(messageId)
+    },
+    consume: (request) => consumers[form](around, request),
+    remaining: () => countIn(new SimpleConsumer({ ...optionsOf(topic), endpoints }), ledger.left),
     async deadLettered() {
-      for (const message of await parked.receive(32, INVISIBLE_MS)) {
+      for (const message of await parked.receive(32, PARKED_HIDDEN_MS)) {
         bodies.push(message.body.toString())
         await parked.ack(message)
       }
@@ -58,43 +63,28 @@ export async function openBench(url: string, topic: string): Promise<BrokerBench
     },
     async close() {
       await Promise.allSettled([checkedShutdown(producer), checkedShutdown(parked)])
+      await Promise.all(opened.map((wired) => wired.close()))
     },
   }
 }
 
-/** How many messages are there to be received; they are given back. */
-async function countIn(consumer: Raw): Promise<number> {
+/**
+ * How many messages there are to be received; they are given back. A message that nobody acked may be hidden
+ * still, so as many as `expected` are waited for.
+ */
+async function countIn(consumer: InstanceType<typeof SimpleConsumer>, expected: number): Promise<number> {
   await checkedStartup(consumer)
-  const left = []
-  for (let got; got === undefined || got.length > 0;) {
-    got = await consumer.receive(32, INVISIBLE_MS)
-    left.push(...got)
+  const endMs = performance.now() + HIDDEN_MAX_MS
+  const found = []
+  for (let got; got === undefined || got.length > 0 || found.length < expected;) {
+    got = await consumer.receive(32, LOOK_HIDDEN_MS)
+    found.push(...got)
+    if (performance.now() > endMs) break
   }
-  for (const message of left) await consumer.changeInvisibleDuration(message, 1)
+  for (const message of found) await consumer.changeInvisibleDuration(message, 1)
   await checkedShutdown(consumer)
-  return left.length
-}
-
-type Raw = InstanceType<typeof SimpleConsumer>
-
-/** Calls fail once the network is cut, and what is on its way then is lost on its way. */
-function cuttable(raw: Raw): { raw: Raw; cut: () => Promise<void> } {
-  const receive = raw.receive.bind(raw)
-  const unreachable = (): Promise<never> => Promise.reject(new Error('the network is cut'))
-  let isCut = false
-  raw.receive = async (...args) => {
-    const messages = await receive(...args)
-    return isCut ? unreachable() : messages
+  if (found.length < expected) {
+    throw new Error(`expected ${expected} messages that were not acked, received ${found.length} of them`)
   }
-  return {
-    raw,
-    async cut() {
-      isCut = true
-      Object.assign(raw, { receive: unreachable, ack: unreachable, changeInvisibleDuration: unreachable })
-    },
-  }
-}
-
-function pick({ key: id, epoch, attempt, signal }: Omit<Parameters<ConsumeRequest['handler']>[0], 'body'>) {
-  return { key: id, epoch, attempt, signal }
+  return found.length
 }
