@@ -24,20 +24,25 @@ interface Consumer {
   readonly halted: Promise<void>
 }
 
+/** What a program of a consumer is given as JSON, in its first argument. */
+type AnyAssignment = Pick<Assignment, 'historyFile'>
+
 /** The consumer processes of one test, one in each place. */
-export class Crew {
-  readonly #assignment: Assignment
+export class Crew<Given extends AnyAssignment = Assignment> {
+  readonly #assignment: Given
+  readonly #program: string
   readonly #history: History
   #places: Consumer[] = []
 
-  constructor(assignment: Assignment) {
+  constructor(assignment: Given, program = CONSUMER) {
     this.#assignment = assignment
+    this.#program = program
     this.#history = new History(assignment.historyFile)
   }
 
   /** Resolves when that many consume. */
   async start(count: number): Promise<void> {
-    this.#places = Array.from({ length: count }, () => hire(this.#assignment))
+    this.#places = Array.from({ length: count }, () => this.#hire())
     await Promise.all(this.#places.map(({ ready }) => ready))
   }
 
@@ -46,10 +51,16 @@ export class Crew {
     const consumer = this.#at(place)
     consumer.process.send({ type: 'halt', runs } satisfies Order)
     await consumer.halted
-    this.#history.append({ type: 'kill', pid: consumer.process.pid ?? 0 })
-    consumer.process.kill('SIGKILL')
-    await once(consumer.process, 'exit')
-    const next = hire(this.#assignment)
+    await this.kill(place)
+  }
+
+  /** Kills the consumer in a place, whatever it is at, and puts another there. */
+  async kill(place: number): Promise<void> {
+    const { process } = this.#at(place)
+    this.#history.append({ type: 'kill', pid: process.pid ?? 0 })
+    process.kill('SIGKILL')
+    await once(process, 'exit')
+    const next = this.#hire()
     this.#places[place] = next
     await next.ready
   }
@@ -67,6 +78,10 @@ export class Crew {
     for (const { process } of this.#places) process.kill('SIGKILL')
   }
 
+  #hire(): Consumer {
+    return hire(this.#program, this.#assignment)
+  }
+
   #at(place: number): Consumer {
     const consumer = this.#places[place]
     if (consumer === undefined) throw new Error(`no consumer in place ${place}`)
@@ -74,9 +89,9 @@ export class Crew {
   }
 }
 
-function hire(assignment: Assignment): Consumer {
+function hire(program: string, assignment: AnyAssignment): Consumer {
   const execArgv = ['--conditions=@oncemq/source', '--no-warnings']
-  const process = fork(CONSUMER, [JSON.stringify(assignment)], { execArgv })
+  const process = fork(program, [JSON.stringify(assignment)], { execArgv })
   const [ready, halted] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   process.on('message', (what) => (what === 'ready' ? ready : halted).resolve())
   process.on('exit', (code) => {

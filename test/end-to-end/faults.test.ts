@@ -4,7 +4,6 @@ import { randomInt } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { recordId } from '@oncemq/core'
 import { describeService } from '@oncemq/test-services/vitest'
 import { expect, onTestFinished, test } from 'vitest'
@@ -16,7 +15,9 @@ import type { Outage } from './outages.ts'
 import { heldLock, serverKill } from './outages.ts'
 import { Queue } from './queue.ts'
 import type { StoreName } from './stores.ts'
+import { randomOf, seedOf } from './random.ts'
 import { stores } from './stores.ts'
+import { until } from './until.ts'
 
 const IS_SOAK = process.env['ONCEMQ_SOAK'] === '1'
 const ROUNDS = IS_SOAK ? 25 : 1
@@ -26,7 +27,6 @@ const HALF = 50
 /** A consumer is handed at least that many of a half before the other has taken them. */
 const HALT_WITHIN = 3
 const DOWN_WITHIN = 15
-const WAIT_MS = 40_000
 const TEST_MS = IS_SOAK ? 900_000 : 90_000
 
 const SERVERS = [
@@ -42,14 +42,6 @@ interface Place {
   readonly storeUrl: string
   readonly url: string
   readonly outage: Outage
-}
-
-async function until(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
-  const endMs = performance.now() + WAIT_MS
-  while (!(await look())) {
-    if (performance.now() > endMs) throw new Error(`waited ${WAIT_MS} ms for: ${what}`)
-    await delay(20)
-  }
 }
 
 /** One test's consumers, queue and history. */
@@ -115,14 +107,6 @@ function keyDoneBy(event: Event): string | undefined {
   return event.type === 'done' || event.type === 'known' ? event.key : undefined
 }
 
-function randomOf(seed: number): (bound: number) => number {
-  let state = seed >>> 0
-  return (bound) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return Math.floor((state / 2 ** 32) * bound)
-  }
-}
-
 async function openScene(place: Place, seed: number): Promise<Scene> {
   const folder = mkdtempSync(join(tmpdir(), 'oncemq-faults-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))
@@ -146,7 +130,7 @@ async function notDone(
 }
 
 async function expectNothingLost(place: Place): Promise<void> {
-  const seed = Number(process.env['ONCEMQ_SEED'] ?? randomInt(2 ** 31))
+  const seed = seedOf()
   const hint = `ONCEMQ_SEED=${seed}`
   const scene = await openScene(place, seed)
   const { crew, queue, history } = scene

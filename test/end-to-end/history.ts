@@ -12,8 +12,8 @@ export type Event =
   | { readonly type: 'done' | 'known'; readonly pid: number; readonly key: string }
   /** The broker has confirmed a copy that is to be delivered later. */
   | { readonly type: 'copy'; readonly pid: number; readonly key: string }
-  /** A delivery is about to be acked. */
-  | { readonly type: 'ack'; readonly pid: number; readonly key: string }
+  /** A delivery is about to be acked; `message` is the broker's id, where it has one. */
+  | { readonly type: 'ack'; readonly pid: number; readonly key: string; readonly message?: string }
   /** What a consumer sees of its store. */
   | { readonly type: 'outage' | 'recovered'; readonly pid: number }
   /** What the test does. */
