@@ -68,6 +68,7 @@ test('a full store stands against an empty one', async () => {
 test.each([
   ['--rounds', 'many', "--rounds: expected a whole number above 0, received 'many'"],
   ['--store', 'oracle', "received 'oracle'"],
+  ['--broker', 'kafka', "--broker: expected one of rabbitmq, rocketmq, received 'kafka'"],
   ['--suite', 'all', "--suite: expected one of store, filled, consumer, received 'all'"],
 ])('a wrong argument is told, without a stack trace: %s %s', async (option, value, message) => {
   const failure = await bench(option, value).then(
@@ -113,5 +114,25 @@ describeService('rabbitmq-4.0', () => {
   test('the whole consumer leaves nothing in its queue, in each variant', async () => {
     const rows = await rowsOf('--suite', 'consumer', '--store', 'memory', '--messages', '200')
     expect(rows.map(({ variant }) => variant)).toEqual(Array(3).fill(['raw', 'naive', 'oncemq']).flat())
+  })
+})
+
+describeService('rocketmq-fast', () => {
+  const timeout = 180_000
+
+  test('the whole consumer on RocketMQ in both forms, each with its ratio to raw', { timeout }, async () => {
+    const size = ['--store', 'memory', '--messages', '200']
+    const rows = await rowsOf('--suite', 'consumer', '--broker', 'rocketmq', ...size)
+    expect(rows.map(({ broker, inFlight, variant }) => [broker, inFlight, variant])).toEqual(
+      [
+        ['rocketmq-simple', 128],
+        ['rocketmq-simple', 512],
+        ['rocketmq-push', 1024],
+      ].flatMap((form) => [
+        [...form, 'raw'],
+        [...form, 'oncemq'],
+      ]),
+    )
+    expect(rows.every(({ ratioToRaw }) => Number(ratioToRaw) > 0)).toBe(true)
   })
 })

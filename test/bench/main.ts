@@ -15,7 +15,7 @@ import { benchStores } from './stores/index.ts'
 async function main(): Promise<void> {
   const settings = readSettings()
   if (settings === undefined) return
-  const { stores, suites, json } = settings
+  const { stores, suites, brokers, json } = settings
   const chosen = benchStores.filter(({ name }) => stores.length === 0 || stores.includes(name))
   console.log(`Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? 'unknown processor'}`)
   const rows: Row[] = []
@@ -27,11 +27,22 @@ async function main(): Promise<void> {
     console.log(`\nA store that holds ${settings.keys} keys against an empty one\n${heading}`)
     for (const store of chosen) rows.push(...(await benchFilled(store, settings)))
   }
-  if (suites.includes('consumer')) {
+  if (suites.includes('consumer') && brokers.includes('rabbitmq')) {
     console.log(`\nThe whole consumer on RabbitMQ, with a handler that does nothing\n${heading}`)
     rows.push(...(await benchConsumers(chosen, settings)))
   }
+  if (suites.includes('consumer') && brokers.includes('rocketmq')) {
+    console.log(`\nThe whole consumer on RocketMQ, with a handler that does nothing\n${heading}`)
+    // Loaded where it is needed: each PushConsumer of its client opens a log in the home folder.
+    const { benchRocketmq } = await import('./rocketmq-suite.ts')
+    rows.push(...(await benchRocketmq(chosen.filter(isOnRocketmq), settings)))
+  }
   if (json !== undefined) await writeRows(json, rows)
+}
+
+/** One in the process and one that many machines share: the adapter costs the same on any other. */
+function isOnRocketmq({ name }: { readonly name: string }): boolean {
+  return name === 'memory' || name === 'mongodb'
 }
 
 function readSettings(): Settings | undefined {

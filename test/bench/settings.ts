@@ -7,6 +7,8 @@ export interface Settings {
   readonly stores: readonly string[]
   /** Messages at a time in the store suite. */
   readonly inFlight: readonly number[]
+  /** Those on which the whole consumer is measured. */
+  readonly brokers: readonly string[]
   readonly rounds: number
   readonly durationMs: number
   readonly messages: number
@@ -17,11 +19,13 @@ export interface Settings {
 // A million and some more: Redis doubles its table at 2^20 keys, which would fall into the runs.
 const KEYS = 1_200_000
 
-export const usage = `npm run bench -- [--suite store|consumer|filled] [--store NAME]...
+export const usage = `npm run bench -- [--suite store|consumer|filled] [--store NAME]... [--broker NAME]...
                 [--in-flight N]... [--rounds N] [--duration-ms N] [--messages N] [--keys N] [--json FILE]
 
   --suite        what is measured; may be given several times; store and consumer by default
   --store        only this store; may be given several times
+  --broker       where the consumer suite runs: rabbitmq by default, or rocketmq (of quick ends, on the memory
+                 and mongodb stores); may be given several times
   --in-flight    messages at a time in the store suite; may be given several times;
                  1, 16, 64, 256 and 1024 by default
   --rounds       counted runs of each variant, after one that warms up; 3 by default
@@ -43,6 +47,7 @@ export function settingsOf(args: readonly string[], storeNames: readonly string[
       suite: { type: 'string', multiple: true, default: ['store', 'consumer'] },
       store: { type: 'string', multiple: true, default: [] },
       'in-flight': { type: 'string', multiple: true, default: ['1', '16', '64', '256', '1024'] },
+      broker: { type: 'string', multiple: true, default: ['rabbitmq'] },
       rounds: { type: 'string', default: '3' },
       'duration-ms': { type: 'string', default: '700' },
       messages: { type: 'string', default: '10000' },
@@ -56,6 +61,7 @@ export function settingsOf(args: readonly string[], storeNames: readonly string[
     suites: names('--suite', values.suite, ['store', 'filled', 'consumer']),
     stores: names('--store', values.store, storeNames),
     inFlight: values['in-flight'].map((text) => count('--in-flight', text)),
+    brokers: names('--broker', values.broker, ['rabbitmq', 'rocketmq']),
     rounds: count('--rounds', values.rounds),
     durationMs: count('--duration-ms', values['duration-ms']),
     messages: count('--messages', values.messages),
