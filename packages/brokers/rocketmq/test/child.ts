@@ -33,7 +33,6 @@ async function handle({ body }: { body: Buffer }, { signal }: { signal: AbortSig
 }
 
 if (environment('FORM') === 'push') {
-  // #region push
   const listener = {
     async consume(message: { body: Buffer }, context: { signal: AbortSignal }) {
       await handle(message, context)
@@ -42,7 +41,6 @@ if (environment('FORM') === 'push') {
   }
   const consumer = new PushConsumer({ ...base, messageListener: dedupListener(listener, dedup) })
   await checkedStartup(consumer)
-  // #endregion
   closeAtTerm(() => checkedShutdown(consumer, { timeoutMs: CLOSE_MS }))
 } else {
   const raw = new SimpleConsumer(base)
