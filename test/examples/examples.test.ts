@@ -6,7 +6,11 @@ import { declareRocketmq } from '../services/servers/rocketmq/declare.ts'
 import { EXAMPLES, runExample } from './run-example.ts'
 
 const ON_RABBITMQ = ['rabbitmq-drop-in', 'rabbitmq-managed-sqlite-transactional']
-const ON_ROCKETMQ = { 'rocketmq-simple': 'NORMAL', 'rocketmq-transactions': 'TRANSACTION' } as const
+const ON_ROCKETMQ = {
+  'rocketmq-push': 'NORMAL',
+  'rocketmq-simple': 'NORMAL',
+  'rocketmq-transactions': 'TRANSACTION',
+} as const
 const ALONE = ['webhook-run']
 // They have tests of their own.
 const ELSEWHERE = ['demo', 'money-transfers', 'order-service']
