@@ -1,5 +1,5 @@
-// A PushConsumer whose listener stays as it was: it is wrapped. Three payments are sent twice and charged once.
-// Needs the topic and the consumer group that ONCEMQ_TOPIC and ONCEMQ_GROUP name.
+// A PushConsumer whose listener stays as it was: it is wrapped. Three payments are sent twice and charged
+// once. Needs the topic and the consumer group that ONCEMQ_TOPIC and ONCEMQ_GROUP name.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -46,8 +46,8 @@ const forms: readonly Form[] = [
 ]
 
 /**
- * The whole consumer on a real RocketMQ, in the profile of quick ends: the client alone, which does not deduplicate, and the
- * same code with oncemq's drop-in around its consumer or listener. Each run has a topic of its own.
+ * The whole consumer on a real RocketMQ, set up to end quickly: the client alone, which does not deduplicate,
+ * and the same code with oncemq's drop-in around its consumer or listener. Each run has a topic of its own.
  */
 export async function benchRocketmq(
   stores: readonly BenchStore[],
@@ -92,7 +92,7 @@ function variant(name: string, url: string, { messages }: Settings, consume: Con
   }
 }
 
-/** Times from the first message that is settled to the last: a PushConsumer looks for its queues for a second. */
+/** Times from the first settled message to the last, as a PushConsumer begins after a second of its own. */
 async function emptied(place: Place, messages: number, consume: Consume): Promise<Run> {
   const [first, last] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   let count = 0

@@ -24,8 +24,8 @@ export const usage = `npm run bench -- [--suite store|consumer|filled] [--store 
 
   --suite        what is measured; may be given several times; store and consumer by default
   --store        only this store; may be given several times
-  --broker       where the consumer suite runs: rabbitmq by default, or rocketmq (of quick ends, on the memory
-                 and mongodb stores); may be given several times
+  --broker       where the consumer suite runs: rabbitmq by default, or rocketmq (set up to end quickly, with
+                 the memory and mongodb stores); may be given several times
   --in-flight    messages at a time in the store suite; may be given several times;
                  1, 16, 64, 256 and 1024 by default
   --rounds       counted runs of each variant, after one that warms up; 3 by default

@@ -1,5 +1,5 @@
-// Messages that are sent twice with the same keys, to two processes on RocketMQ. One of them is killed with -9
-// again and again, and started again. A history outside of all of them is judged. ONCEMQ_SOAK=1: 1000 messages.
+// 200 messages that are sent twice with the same keys, to two processes on RocketMQ. One of them is killed with
+// -9 again and again, and started again. A history outside of them is judged. ONCEMQ_SOAK=1: 1000 messages.
 import { randomInt } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -40,7 +40,7 @@ const groups = Array.from({ length: GROUPS }, (_, group) =>
   keys.filter((key) => groupOf(key) === `g${group}`),
 )
 
-// The transaction of a process that was killed stays open on the server, and its key busy, until this ends it.
+// A process that was killed leaves its transaction open on the server, and its key busy, until this ends it.
 const args = ['--setParameter', 'transactionLifetimeLimitSeconds=5']
 
 describeService('mongodb-6', { args }, (mongodb) => {

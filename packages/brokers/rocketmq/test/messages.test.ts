@@ -29,7 +29,7 @@ describeService('rocketmq-fast', ({ url }) => {
     expect(comings[0]).toBeGreaterThan(dueMs - EARLY_MS)
   })
 
-  test('two sends with the same keys are two messages, each with an id that stays when it comes again', async () => {
+  test('two sends with the same keys are two messages, whose ids stay when they come again', async () => {
     const at = await place(url)
     const [one, other] = [await at.send('a'), await at.send('a')]
     expect(one.messageId).toMatch(/^[0-9A-F]{34}$/)

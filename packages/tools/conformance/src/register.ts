@@ -4,8 +4,8 @@ import type { Property, PropertyCase } from './property.ts'
 const CASE_TIMEOUT_MS = 60_000
 
 /**
- * Makes one vitest test of each case. `runCase` answers why the case was skipped, or undefined. Cases that are
- * `concurrent` run side by side, as many as vitest's `maxConcurrency` says.
+ * Makes one vitest test of each case. `runCase` answers why the case was skipped, or undefined. Cases
+ * that are `concurrent` run side by side, as many as vitest's `maxConcurrency` says.
  */
 export function registerProperties<Context, Need extends string>(
   title: string,

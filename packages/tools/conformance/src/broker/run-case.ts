@@ -12,7 +12,7 @@ const QUIET_MS = 300
 /** Retries soon, waits for busy keys soon: so that cases are quick. */
 const QUICK = { leaseMs: 5000, outageHoldMs: 200, busyWaitMs: 5000, sweepEveryMs: 0 }
 
-/** Runs one case on a bench of its own, and closes what it opened. Answers why it was skipped, or undefined. */
+/** Runs one case on a bench of its own, and closes what it opened. Answers why it was skipped, if it was. */
 export async function runBrokerCase(
   options: BrokerSuiteOptions,
   testCase: BrokerCase,
