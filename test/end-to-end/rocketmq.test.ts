@@ -1,5 +1,5 @@
-// 200 messages that are sent twice with the same keys, to two processes on RocketMQ. One of them is killed with
-// -9 again and again, and started again. A history outside of them is judged. ONCEMQ_SOAK=1: 1000 messages.
+// 200 messages that are sent twice with the same keys, to two processes on RocketMQ. One of them is killed
+// with -9 again and again, and started again. A history outside of them is judged. ONCEMQ_SOAK=1: 1000.
 import { randomInt } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
