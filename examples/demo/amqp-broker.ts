@@ -18,6 +18,7 @@ export class AmqpBroker implements DemoBroker {
   readonly description: string
   readonly crash: string
   readonly dropIn = 'dedupChannel around the channel; the consumer stays as it was'
+  readonly patienceMs = 20
   readonly #parts: AmqpBrokerParts
   readonly #channel: ConfirmChannel
 

@@ -3,9 +3,6 @@ import type { DemoBroker, ServicePlan } from './demo-broker.ts'
 import { LEASE_MS } from './demo-broker.ts'
 import type { Payment } from './payments.ts'
 
-/** How long the producer waits for a confirm before it gives up on it. */
-const PATIENCE_MS = 20
-
 export interface Cause {
   /** As the JSON names it. */
   readonly name: string
@@ -35,7 +32,7 @@ export const causes: readonly Cause[] = [
     story: () =>
       'The broker has the messages, but its confirms are lost on the way: the producer sends each again.',
     async send(broker, queue, payment) {
-      const arrived = await answered(broker.send(queue, payment))
+      const arrived = await answered(broker.send(queue, payment), broker.patienceMs)
       if (!arrived) await broker.send(queue, payment)
     },
   },
@@ -62,8 +59,8 @@ export const causes: readonly Cause[] = [
 ]
 
 /** A confirm whose way back is cut: the broker gives it, and the producer's patience ends without it. */
-async function answered(confirm: Promise<void>): Promise<boolean> {
+async function answered(confirm: Promise<void>, patienceMs: number): Promise<boolean> {
   await confirm
   const lost = new Promise<void>(() => undefined)
-  return Promise.race([lost.then(() => true), delay(PATIENCE_MS, false)])
+  return Promise.race([lost.then(() => true), delay(patienceMs, false)])
 }

@@ -33,6 +33,8 @@ export interface DemoBroker {
   readonly crash: string
   /** For people: what is wrapped there, so that a consumer stays as it was. */
   readonly dropIn: string
+  /** How long the producer waits for a confirm before it gives up on it, and sends again. */
+  readonly patienceMs: number
   /** Makes an empty queue of that name. */
   declare(queue: string): Promise<void>
   /** Sends a payment, with its id as the message's key; resolves when the broker has confirmed. */

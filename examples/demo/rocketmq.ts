@@ -43,6 +43,8 @@ class RocketmqBroker implements DemoBroker {
   readonly description: string
   readonly crash = 'the process is killed with -9'
   readonly dropIn = 'dedupSimpleConsumer around the consumer; the loop stays as it was'
+  /** Long, as a copy that comes while its key is at work is put off by ten seconds, and delivered again. */
+  readonly patienceMs = 2000
   readonly #parts: Parts
 
   constructor(parts: Parts) {

@@ -72,7 +72,7 @@ describeService('rocketmq-fast', ({ url }) => {
     expect(dedup.counts()).toMatchObject({ granted: 2, failed: 1, warning: 1 })
   })
 
-  test('a FIFO message that failed for good is retried in the process unseen, then dead-lettered', async () => {
+  test('a FIFO message that failed for good is retried unseen, then dead-lettered', async () => {
     const at = await place(url, 'FIFO', {
       retryMaxTimes: 3,
       retryPolicy: {
