@@ -3,8 +3,8 @@ import { ABSENT, FREE, MemorySegment, RUNNING } from '../src/memory-segment.ts'
 import { MemoryTable, readHex } from '../src/memory-table.ts'
 
 const KEYS = 300_000
-// What one call may touch: a segment of some 4096 keys at its lowest load, with room for chance.
-const WORK_MAX = 10_000
+// What one call may touch: a segment of some 16384 keys at its lowest load, with room for chance.
+const WORK_MAX = 40_000
 
 describe('MemoryTable', () => {
   const table = new MemoryTable(KEYS)

@@ -7,7 +7,7 @@ export const memory: BenchStore = {
   async open() {
     const done = new Map<string, boolean>()
     return {
-      store: new MemoryStore({ keysMax: 20_000_000 }),
+      store: new MemoryStore({ keysMax: 4_000_000 }),
       naive: {
         async handle(key) {
           done.set(key, false)
