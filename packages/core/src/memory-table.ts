@@ -1,7 +1,8 @@
 import { MemorySegment } from './memory-segment.ts'
 
-// A segment of about this many records grows or is swept in one to two milliseconds. Few of them, as what is known
-// of each stays in the processor's cache then: with four times as many a claim was measured to cost a third more.
+// A segment of about this many records grows or is swept in one to two milliseconds. There are few of them,
+// so that what is known of each stays in the processor's cache: with four times as many, a claim was measured
+// to cost a third more.
 const SEGMENT_KEYS = 16_384
 // The first bits of an id choose its segment: there is one bit at least.
 const SEGMENTS_MIN = 2
