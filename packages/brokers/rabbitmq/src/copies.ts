@@ -14,7 +14,7 @@ export const COPY_HEADER = 'x-oncemq-copy'
  */
 export class Copies {
   readonly #open: OpenConfirmChannel
-  readonly #declared = new Set<string>()
+  readonly #declared = new Map<string, Promise<void>>()
   readonly #returned = new Set<string>()
   #channel: Promise<ConfirmChannel> | undefined
   #opened: ConfirmChannel | undefined
@@ -26,17 +26,24 @@ export class Copies {
 
   /**
    * Declares a queue once per channel. One that exists with other arguments, or that we may not declare, is
-   * taken as it is: whether it takes the copy shows when it is sent.
+   * taken as it is: whether it takes the copy shows when it is sent. The broker answers such a declaration by
+   * closing the channel, which would fail a second one on its way; so those who ask meanwhile wait for the first.
    */
   async declare(queue: string, options: object): Promise<void> {
     const { channel } = await this.#ready()
-    if (this.#declared.has(queue)) return
+    const declared = this.#declared.get(queue) ?? this.#declare(channel, queue, options)
+    this.#declared.set(queue, declared)
+    await declared
+  }
+
+  async #declare(channel: RawChannel, queue: string, options: object): Promise<void> {
     try {
       await answerOf((done) => channel.assertQueue(queue, options, done))
     } catch (error) {
+      this.forget(queue)
       if (!TAKEN_AS_IT_IS.has((error as { code?: unknown }).code)) throw error
+      this.#declared.set(queue, Promise.resolve())
     }
-    this.#declared.add(queue)
   }
 
   /** Declares it again before the next copy: an unused queue of limited life must not end under a copy. */

@@ -206,20 +206,37 @@ describeService('rabbitmq-4.0', ({ url }) => {
     const parking = `${queue}.parked`
     const full = { 'x-max-length': 1, 'x-overflow': 'reject-publish' }
     await other.assertQueue(parking, { durable: true, arguments: full })
+    await new Promise((resolve) => other.sendToQueue(parking, Buffer.from('in the way'), {}, resolve))
     const dedup = deduplicator({ missingKey: 'reject' })
     const warnings: string[] = []
     dedup.on('warning', ({ message }) => warnings.push(message))
     const channel = dedupChannel(await connection.createChannel(), dedup)
     await channel.prefetch(10)
     await channel.consume(queue, () => expect.unreachable('the callback ran'))
-    for (const body of ['first', 'second']) await send(undefined, body)
-    await until('a copy is refused', () => warnings.some((each) => each.startsWith('parking')))
+    await send(undefined, 'parked')
+    await until('its copy is refused', () => warnings.some((each) => each.startsWith('parking')))
     await other.deleteQueue(parking)
-    await until('the other one is parked', async () => (await readyIn(connection, parking)) === 1)
+    await until('it is parked', async () => (await readyIn(connection, parking)) === 1)
     await channel.close()
     expect(await readyIn(connection, queue)).toBe(0)
     const left = await (await connection.createChannel()).get(parking)
-    expect(left && left.content.toString()).toBe('second')
+    expect(left && left.content.toString()).toBe('parked')
+  })
+
+  test('messages are parked side by side in a queue that exists with other arguments', async () => {
+    const connection = await connected(url)
+    const { queue, send, channel: other } = await newQueue(connection)
+    const parking = `${queue}.parked`
+    await other.assertQueue(parking, { durable: true, arguments: { 'x-max-length': 100 } })
+    const dedup = deduplicator({ missingKey: 'reject' })
+    const warnings: string[] = []
+    dedup.on('warning', ({ message }) => warnings.push(message))
+    const channel = dedupChannel(await connection.createChannel(), dedup)
+    await channel.prefetch(10)
+    await Promise.all(['a', 'b', 'c'].map((body) => send(undefined, body)))
+    await channel.consume(queue, () => expect.unreachable('the callback ran'))
+    await until('all are parked', async () => (await readyIn(connection, parking)) === 3)
+    expect(warnings.filter((each) => each.startsWith('parking'))).toEqual([])
   })
 
   test('a consumer without acks, a transactional one, and a stream are refused', async () => {
