@@ -26,8 +26,8 @@ export class Copies {
 
   /**
    * Declares a queue once per channel. One that exists with other arguments, or that we may not declare, is
-   * taken as it is: whether it takes the copy shows when it is sent. The broker answers such a declaration by
-   * closing the channel, which would fail a second one on its way; so those who ask meanwhile wait for the first.
+   * taken as it is: whether it takes the copy shows when it is sent. The broker answers that declaration by
+   * closing the channel, which would fail a second one on its way; so those who ask meanwhile wait for it.
    */
   async declare(queue: string, options: object): Promise<void> {
     const { channel } = await this.#ready()

@@ -1,15 +1,17 @@
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { createDeduplicator, type Deduplicator, type DeduplicatorOptions, MemoryStore } from '@oncemq/core'
 import { declareRocketmq, type RocketmqTopicType } from '@oncemq/test-services/rocketmq'
 import { type MessageView, Producer, PushConsumer, SimpleConsumer } from 'rocketmq-client-nodejs'
-import { onTestFinished } from 'vitest'
+import { afterAll, onTestFinished } from 'vitest'
 import { checkedShutdown, checkedStartup } from '../src/index.ts'
 
 // The client writes a log below the home folder even where it is given a logger.
-process.env['HOME'] = mkdtempSync(join(tmpdir(), 'oncemq-rocketmq-'))
+const home = mkdtempSync(join(tmpdir(), 'oncemq-rocketmq-'))
+process.env['HOME'] = home
+afterAll(() => rmSync(home, { recursive: true, force: true }))
 
 const WAIT_MS = 20_000
 const LOOK_EVERY_MS = 20

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -25,13 +25,14 @@ export interface WorkerSettings {
 
 /** Starts workers that share a topic, a consumer group and a store. */
 export function workersAt(at: Place, settings: WorkerSettings) {
-  const store = join(mkdtempSync(join(tmpdir(), 'oncemq-workers-')), 'oncemq.db')
+  const folder = mkdtempSync(join(tmpdir(), 'oncemq-workers-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   const env = {
     ...process.env,
     ROCKETMQ_URL: at.url,
     TOPIC: at.topic,
     GROUP: at.group,
-    STORE: store,
+    STORE: join(folder, 'oncemq.db'),
     FORM: settings.form ?? 'simple',
     HANDLER_MS: `${settings.handlerMs}`,
     POLL_MS: `${settings.pollMs ?? 1000}`,
