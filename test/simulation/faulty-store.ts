@@ -62,7 +62,7 @@ export class FaultyStore implements TransactionalStore<Writes> {
   readonly #process: ProcessClock
 
   constructor(world: StoreWorld, process: ProcessClock) {
-    const { batchMax, batchesInFlightMax } = world.plan
+    const { batchMax, batchesInFlightMax, batchMin } = world.plan
     this.#world = world
     this.#process = process
     this.guarantees = {
@@ -71,7 +71,7 @@ export class FaultyStore implements TransactionalStore<Writes> {
       renewsInTransaction: true,
       sharedBy: 'network' as const,
     }
-    this.batching = { batchMax, batchesInFlightMax }
+    this.batching = { batchMax, batchesInFlightMax, batchMin: Math.min(batchMin, batchMax) }
   }
 
   async open() {

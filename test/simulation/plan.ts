@@ -11,6 +11,7 @@ export interface Plan {
   readonly prefetch: number
   readonly batchMax: number
   readonly batchesInFlightMax: number
+  readonly batchMin: number
   readonly leaseMs: number
   readonly storeTimeoutMs: number
   readonly busyWaitMs: number
@@ -81,5 +82,6 @@ export function planOf(seed: number): Plan {
       cut: some(0.5),
       twice: some(0.3),
     },
+    batchMin: dice.pick([1, 2, 64]),
   }
 }

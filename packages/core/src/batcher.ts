@@ -11,16 +11,25 @@ interface Batch<Request, Answer> {
   readonly askers: readonly Asker<Answer>[]
 }
 
+/** How many batches all batchers of one store have under way together. */
+export interface StoreLoad {
+  underWay: number
+}
+
 /**
  * Group commit: while one batch is on its way, the next gathers. A lone request leaves at the end of the
  * current turn of the event loop's microtasks, never by a timer, so all messages of one read of the socket
- * share a batch. A further batch leaves beside those under way only when it is full. Answers are given out in
- * the order in which the requests came, also when a later batch is answered first.
+ * share a batch. A further batch leaves beside those under way only when it has `batchMin` requests. A burst
+ * that finds the store idle leaves in two: else the store rests while this process works on its answers, and
+ * this process while the store works. Answers are given out in the order in which the requests came, also
+ * when a later batch is answered first.
  */
 export class Batcher<Request, Answer> {
   readonly #send: (batch: readonly Request[]) => Promise<readonly Answer[]>
   readonly #limits: StoreBatching
   readonly #divisible: (error: unknown) => boolean
+  readonly #load: StoreLoad
+  readonly #batchMin: number
   #requests: Request[] = []
   #askers: Asker<Answer>[] = []
   #underWay = 0
@@ -35,10 +44,13 @@ export class Batcher<Request, Answer> {
     send: (batch: readonly Request[]) => Promise<readonly Answer[]>,
     limits: StoreBatching,
     divisible: (error: unknown) => boolean,
+    load: StoreLoad = { underWay: 0 },
   ) {
     this.#send = send
     this.#limits = limits
     this.#divisible = divisible
+    this.#load = load
+    this.#batchMin = limits.batchMin ?? limits.batchMax
   }
 
   /** For what happens with each message: no promise is made for it. */
@@ -63,14 +75,14 @@ export class Batcher<Request, Answer> {
   }
 
   #mayLeave(): boolean {
-    const { batchMax, batchesInFlightMax } = this.#limits
     if (this.#underWay === 0) return this.#requests.length > 0
-    return this.#underWay < batchesInFlightMax && this.#requests.length >= batchMax
+    return this.#underWay < this.#limits.batchesInFlightMax && this.#requests.length >= this.#batchMin
   }
 
   #leave(): void {
     const batch = this.#cut()
     this.#underWay += 1
+    this.#load.underWay += 1
     const before = this.#previous
     const mine = this.#deliver(batch, before).finally(() => {
       if (this.#previous === mine) this.#previous = undefined
@@ -79,9 +91,11 @@ export class Batcher<Request, Answer> {
   }
 
   #cut(): Batch<Request, Answer> {
-    const { batchMax } = this.#limits
-    if (this.#requests.length > batchMax)
-      return { requests: this.#requests.splice(0, batchMax), askers: this.#askers.splice(0, batchMax) }
+    const { length } = this.#requests
+    const isBurst = this.#load.underWay === 0 && length >= 2 * this.#batchMin
+    const count = Math.min(this.#limits.batchMax, isBurst ? Math.ceil(length / 2) : length)
+    if (count < length)
+      return { requests: this.#requests.splice(0, count), askers: this.#askers.splice(0, count) }
     const whole = { requests: this.#requests, askers: this.#askers }
     this.#requests = []
     this.#askers = []
@@ -91,6 +105,7 @@ export class Batcher<Request, Answer> {
   async #deliver(batch: Batch<Request, Answer>, before: Promise<void> | undefined): Promise<void> {
     const tell = await this.#tellingOf(batch)
     this.#underWay -= 1
+    this.#load.underWay -= 1
     if (!this.#scheduled) this.#schedule()
     if (before !== undefined) await before
     tell()

@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events'
 import { Asking } from './asking.ts'
 import type { AskingHome } from './asking.ts'
 import { Batcher } from './batcher.ts'
+import type { StoreLoad } from './batcher.ts'
 import { BusyWait } from './busy-wait.ts'
 import { isOncemqError } from './errors.ts'
 import type { EventHub } from './events.ts'
@@ -31,6 +32,7 @@ export class Claims<Tx> {
     const { clock, random, recentMax, recentMs, retentionMs, store } = settings
     this.#recent = new Recent({ keysMax: recentMax, ttlMs: Math.min(recentMs, retentionMs) }, clock)
     this.#keeper = keeperOf(settings, calls, events)
+    const load = { underWay: 0 }
     this.#home = {
       settings: settings as Settings<unknown>,
       retentionMs,
@@ -42,8 +44,8 @@ export class Claims<Tx> {
       inFlight: this.#inFlight,
       recent: this.#recent,
       busyWait: new BusyWait(settings, clock, random),
-      lane: laneTo<Lease, ClaimAnswer>(settings, (batch) => this.#sendClaims(calls, batch)),
-      updates: laneTo<ClaimUpdate, UpdateAnswer>(settings, (batch) => calls.update(batch)),
+      lane: laneTo<Lease, ClaimAnswer>(settings, (batch) => this.#sendClaims(calls, batch), load),
+      updates: laneTo<ClaimUpdate, UpdateAnswer>(settings, (batch) => calls.update(batch), load),
       closing: this.#closing.signal,
       stopSignal: (signal) => this.#stopSignal(signal),
       ended: (id, done) => this.#ended(id, done),
@@ -107,8 +109,9 @@ function keeperOf(settings: Settings<never>, calls: StoreCalls, events: EventHub
 function laneTo<Request, Answer>(
   { store }: Pick<Settings<never>, 'store'>,
   send: (batch: readonly Request[]) => Promise<readonly Answer[]>,
+  load?: StoreLoad,
 ): Batcher<Request, Answer> {
-  return new Batcher(send, store.batching, isOneEntrysFault)
+  return new Batcher(send, store.batching, isOneEntrysFault, load)
 }
 
 function isOneEntrysFault(error: unknown): boolean {

@@ -113,8 +113,14 @@ export interface StoreGuarantees {
 export interface StoreBatching {
   /** Most entries of one call. */
   readonly batchMax: number
-  /** Most calls of one kind under way at a time. A further call leaves only when it is full. */
+  /** Most calls of one kind under way at a time. */
   readonly batchesInFlightMax: number
+  /**
+   * With how many entries a further call leaves beside one under way. A burst of twice as many or more that
+   * finds the store idle leaves in two calls, so that this process and the store work at the same time, not in
+   * turns. By default `batchMax`: a further call leaves only when it is full.
+   */
+  readonly batchMin?: number
 }
 
 /** Something about a store's set-up that its user should know. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
-import { Batcher } from '../src/batcher.ts'
+import { Batcher, type StoreLoad } from '../src/batcher.ts'
 import { settle } from './elapse.ts'
 
 interface Sent {
@@ -12,14 +12,15 @@ interface Sent {
 const isFault = (error: unknown): boolean => error instanceof RangeError
 
 /** A batcher whose batches wait for the test to answer them; each request is answered by ten times itself. */
-function heldBatcher(batchMax: number, batchesInFlightMax: number) {
+function heldBatcher(batchMax: number, batchesInFlightMax: number, batchMin?: number, load?: StoreLoad) {
   const sent: Sent[] = []
   const send = (batch: readonly number[]): Promise<readonly number[]> => {
     const { promise, resolve, reject } = Promise.withResolvers<readonly number[]>()
     sent.push({ batch, answer: () => resolve(batch.map((each) => each * 10)), fail: reject })
     return promise
   }
-  const batcher = new Batcher(send, { batchMax, batchesInFlightMax }, isFault)
+  const limits = { batchMax, batchesInFlightMax, ...(batchMin && { batchMin }) }
+  const batcher = new Batcher(send, limits, isFault, load)
   const ended: string[] = []
   const submit = (...requests: number[]): void => {
     for (const request of requests) {
@@ -58,6 +59,52 @@ describe('gathering', () => {
     await settle()
     expect(batches()).toEqual([[1]])
     sent[0]?.answer()
+    await settle()
+    expect(batches()).toEqual([[1], [2, 3]])
+  })
+
+  test('a burst that finds the store idle leaves in two halves', async () => {
+    const { submit, batches } = heldBatcher(8, 2, 2)
+    submit(1, 2, 3, 4, 5)
+    await settle()
+    expect(batches()).toEqual([
+      [1, 2, 3],
+      [4, 5],
+    ])
+  })
+
+  test('a burst leaves whole while the store works for another batcher, and a small one too', async () => {
+    const busy = heldBatcher(8, 2, 2, { underWay: 1 })
+    busy.submit(1, 2, 3, 4, 5)
+    const small = heldBatcher(8, 2, 3)
+    small.submit(1, 2, 3, 4, 5)
+    await settle()
+    expect(busy.batches()).toEqual([[1, 2, 3, 4, 5]])
+    expect(small.batches()).toEqual([[1, 2, 3, 4, 5]])
+  })
+
+  test('the store is idle again when all its batches are answered, or have failed', async () => {
+    const load = { underWay: 0 }
+    const { submit, sent } = heldBatcher(8, 2, 1, load)
+    submit(1, 2)
+    await settle()
+    expect(load.underWay).toBe(2)
+    sent[0]?.answer()
+    sent[1]?.fail(new Error('down'))
+    await settle()
+    expect(load.underWay).toBe(0)
+  })
+
+  test('a further batch leaves with batchMin requests, up to the limit', async () => {
+    const { submit, batches } = heldBatcher(8, 2, 2)
+    submit(1)
+    await settle()
+    submit(2)
+    await settle()
+    expect(batches()).toEqual([[1]])
+    submit(3)
+    await settle()
+    submit(4, 5)
     await settle()
     expect(batches()).toEqual([[1], [2, 3]])
   })

@@ -143,6 +143,11 @@ describe('store', () => {
       'received 0',
     ],
     [
+      'one whose further batches would be more than full',
+      without({ batching: { batchMax: 2, batchesInFlightMax: 1, batchMin: 3 } }),
+      'store.batching.batchMin: expected an integer (1 to 2), received 3',
+    ],
+    [
       'one without guarantees',
       without({ guarantees: undefined }),
       'store.guarantees.transactional: expected one of',

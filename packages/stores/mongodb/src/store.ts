@@ -56,7 +56,7 @@ export class MongoStore<Session extends MongoSession = MongoSession> implements 
     renewsInTransaction: false,
     expiryGranularityMs: 1,
   } as const)
-  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 1 })
+  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
   readonly #settings: Settings<Session>
   readonly #transactions = new Set<Promise<unknown>>()
   #opening: Promise<Opened<Session>> | undefined

@@ -53,7 +53,7 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
     renewsInTransaction: true,
     expiryGranularityMs: 1,
   })
-  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2 })
+  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
   readonly #settings: Settings<Connection>
   #opening: Promise<Session<Connection>> | undefined
   #session: Session<Connection> | undefined

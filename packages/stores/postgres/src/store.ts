@@ -44,7 +44,7 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient>
 {
   readonly name = 'postgres'
   readonly guarantees: StoreGuarantees
-  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2 })
+  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
   readonly #settings: Settings<Client>
   #opening: Promise<Session<Client>> | undefined
   #session: Session<Client> | undefined

@@ -18,8 +18,9 @@ export const guarantees: StoreProperty = {
         assert.ok(transactional || !renewsInTransaction, 'renewsInTransaction: false without transactions')
         assert.ok(Number.isInteger(expiryGranularityMs) && expiryGranularityMs >= 1, 'expiryGranularityMs')
         assert.ok(Number.isInteger(store.batching.batchMax) && store.batching.batchMax >= 1, 'batchMax')
-        const { batchesInFlightMax } = store.batching
+        const { batchMax, batchesInFlightMax, batchMin = batchMax } = store.batching
         assert.ok(Number.isInteger(batchesInFlightMax) && batchesInFlightMax >= 1, 'batchesInFlightMax')
+        assert.ok(Number.isInteger(batchMin) && batchMin >= 1 && batchMin <= batchMax, 'batchMin')
       },
     },
     {
