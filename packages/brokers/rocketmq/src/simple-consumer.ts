@@ -16,6 +16,8 @@ const INVISIBLE_MS = 15_000
 /** A busy message comes again not before this: each time costs one of the group's attempts. */
 const BUSY_MIN_MS = 10_000
 const HANDED_BACK_MS = 1000
+/** One for all messages: a signal of its own for each costs more than the claim. */
+const NOT_WAITING = AbortSignal.abort()
 
 /**
  * Wraps a SimpleConsumer, so that it receives each message once. It has every method of the consumer, and
@@ -107,7 +109,7 @@ class WrappedConsumer {
   async #ask(delivery: Delivery, key: string | undefined): Promise<ClaimOutcome> {
     const { body } = delivery.message
     for (;;) {
-      const outcome = await this.#dedup.claim({ key, body, signal: AbortSignal.abort() })
+      const outcome = await this.#dedup.claim({ key, body, signal: NOT_WAITING })
       if (outcome.status !== 'unavailable' || outcome.error.code === 'ONCEMQ_CLOSED') return outcome
       if (this.#closing.signal.aborted || this.#dedup.outage === undefined) return outcome
       await this.#dedup.available(this.#closing.signal)
