@@ -117,8 +117,8 @@ export interface StoreBatching {
   readonly batchesInFlightMax: number
   /**
    * With how many entries a further call leaves beside one under way. A burst of twice as many or more that
-   * finds the store idle leaves in two calls, so that this process and the store work at the same time, not in
-   * turns. By default `batchMax`: a further call leaves only when it is full.
+   * finds the store idle leaves in two calls, so that this process and the store work at the same time. By
+   * default `batchMax`: a further call leaves only when it is full.
    */
   readonly batchMin?: number
 }
