@@ -11,7 +11,7 @@ interface Batch<Request, Answer> {
   readonly askers: readonly Asker<Answer>[]
 }
 
-/** How many batches all batchers of one store have under way together. */
+/** How many batches the batchers of one deduplicator have under way at its store, together. */
 export interface StoreLoad {
   underWay: number
 }
@@ -44,7 +44,7 @@ export class Batcher<Request, Answer> {
     send: (batch: readonly Request[]) => Promise<readonly Answer[]>,
     limits: StoreBatching,
     divisible: (error: unknown) => boolean,
-    load: StoreLoad = { underWay: 0 },
+    load: StoreLoad,
   ) {
     this.#send = send
     this.#limits = limits

@@ -31,8 +31,8 @@ export class Claims<Tx> {
   constructor(settings: Settings<Tx>, calls: StoreCalls, outage: Outage, events: EventHub) {
     const { clock, random, recentMax, recentMs, retentionMs, store } = settings
     this.#recent = new Recent({ keysMax: recentMax, ttlMs: Math.min(recentMs, retentionMs) }, clock)
-    this.#keeper = keeperOf(settings, calls, events)
-    const load = { underWay: 0 }
+    const load: StoreLoad = { underWay: 0 }
+    this.#keeper = keeperOf(settings, calls, events, load)
     this.#home = {
       settings: settings as Settings<unknown>,
       retentionMs,
@@ -99,8 +99,13 @@ export class Claims<Tx> {
 }
 
 /** Renewals have a lane of their own: the completion of a key must not meet its renewal in one batch. */
-function keeperOf(settings: Settings<never>, calls: StoreCalls, events: EventHub): LeaseKeeper {
-  const lane = laneTo<RenewUpdate, UpdateAnswer>(settings, (batch) => calls.update(batch))
+function keeperOf(
+  settings: Settings<never>,
+  calls: StoreCalls,
+  events: EventHub,
+  load: StoreLoad,
+): LeaseKeeper {
+  const lane = laneTo<RenewUpdate, UpdateAnswer>(settings, (batch) => calls.update(batch), load)
   const tellLost = ({ id, leaseMs }: Lease): void =>
     events.emit('warning', () => ({ message: `a lease of ${leaseMs} ms was lost by ${id}` }))
   return new LeaseKeeper(settings, settings.clock, (update) => lane.ask(update), tellLost)
@@ -109,7 +114,7 @@ function keeperOf(settings: Settings<never>, calls: StoreCalls, events: EventHub
 function laneTo<Request, Answer>(
   { store }: Pick<Settings<never>, 'store'>,
   send: (batch: readonly Request[]) => Promise<readonly Answer[]>,
-  load?: StoreLoad,
+  load: StoreLoad,
 ): Batcher<Request, Answer> {
   return new Batcher(send, store.batching, isOneEntrysFault, load)
 }

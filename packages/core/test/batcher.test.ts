@@ -9,10 +9,11 @@ interface Sent {
   readonly fail: (error: unknown) => void
 }
 
+const idle = (): StoreLoad => ({ underWay: 0 })
 const isFault = (error: unknown): boolean => error instanceof RangeError
 
 /** A batcher whose batches wait for the test to answer them; each request is answered by ten times itself. */
-function heldBatcher(batchMax: number, batchesInFlightMax: number, batchMin?: number, load?: StoreLoad) {
+function heldBatcher(batchMax: number, batchesInFlightMax: number, batchMin?: number, load = idle()) {
   const sent: Sent[] = []
   const send = (batch: readonly number[]): Promise<readonly number[]> => {
     const { promise, resolve, reject } = Promise.withResolvers<readonly number[]>()
@@ -84,7 +85,7 @@ describe('gathering', () => {
   })
 
   test('the store is idle again when all its batches are answered, or have failed', async () => {
-    const load = { underWay: 0 }
+    const load = idle()
     const { submit, sent } = heldBatcher(8, 2, 1, load)
     submit(1, 2)
     await settle()
@@ -187,7 +188,8 @@ describe('the fault of one entry', () => {
       if (batch.some((each) => bad.has(each))) return Promise.reject(new RangeError('fault'))
       return Promise.resolve(batch.map((each) => each * 10))
     }
-    return { batcher: new Batcher(send, { batchMax, batchesInFlightMax: 1 }, isFault), calls: () => calls }
+    const batcher = new Batcher(send, { batchMax, batchesInFlightMax: 1 }, isFault, idle())
+    return { batcher, calls: () => calls }
   }
 
   test.each([[[0]], [[63]], [[31, 32]], [[0, 1, 2, 3, 62, 63]]])(

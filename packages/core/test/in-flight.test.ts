@@ -144,6 +144,23 @@ describe('a duplicate in another process', () => {
   })
 })
 
+test('a burst of claims leaves in two halves, and what ends meanwhile in one call', async () => {
+  const { dedup, store } = await setUp({ batching: { batchMax: 64, batchesInFlightMax: 2, batchMin: 2 } })
+  const second = Promise.withResolvers<void>()
+  store.around = async (call, apply) => {
+    if (call === store.callsOf('claim')[1]) await second.promise
+    return apply()
+  }
+  store.calls.length = 0
+  const sizesOf = (operation: 'claim' | 'update') => store.callsOf(operation).map(({ batch }) => batch.length)
+  const outcomes = Array.from({ length: 8 }, (_, key) => dedup.process({ key: String(key) }, () => undefined))
+  await settle()
+  expect(sizesOf('claim')).toEqual([4, 4])
+  expect(sizesOf('update')).toEqual([4])
+  second.resolve()
+  await Promise.all(outcomes)
+})
+
 describe('order', () => {
   test('handlers start in the order of delivery, in one batch and over many', async () => {
     const { dedup } = await setUp({ batching: { batchMax: 3, batchesInFlightMax: 2 } })

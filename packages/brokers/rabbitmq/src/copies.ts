@@ -40,8 +40,11 @@ export class Copies {
     try {
       await answerOf((done) => channel.assertQueue(queue, options, done))
     } catch (error) {
-      this.forget(queue)
-      if (!TAKEN_AS_IT_IS.has((error as { code?: unknown }).code)) throw error
+      if (!TAKEN_AS_IT_IS.has((error as { code?: unknown }).code)) {
+        this.forget(queue)
+        throw error
+      }
+      // The end of the channel has forgotten it.
       this.#declared.set(queue, Promise.resolve())
     }
   }

@@ -206,7 +206,8 @@ describeService('rabbitmq-4.0', ({ url }) => {
     const parking = `${queue}.parked`
     const full = { 'x-max-length': 1, 'x-overflow': 'reject-publish' }
     await other.assertQueue(parking, { durable: true, arguments: full })
-    await new Promise((resolve) => other.sendToQueue(parking, Buffer.from('in the way'), {}, resolve))
+    other.sendToQueue(parking, Buffer.from('in the way'))
+    await other.waitForConfirms()
     const dedup = deduplicator({ missingKey: 'reject' })
     const warnings: string[] = []
     dedup.on('warning', ({ message }) => warnings.push(message))

