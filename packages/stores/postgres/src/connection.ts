@@ -3,7 +3,7 @@ import { StoreError } from '@oncemq/core'
 import type { PostgresClient, PostgresPool, PostgresQuery, PostgresResult } from './client.ts'
 import { isConflict, isUnprepared } from './errors.ts'
 import type { Settings } from './options.ts'
-import type { NamedStatement } from './statements.ts'
+import type { Statement } from './statements.ts'
 
 /** How often a statement is run that the server asks to run again. */
 const CONFLICTS_MAX = 10
@@ -43,17 +43,14 @@ export class Connections<Client extends PostgresClient = PostgresClient> {
   }
 
   /** Runs a statement. Answers its rows' column `answer`. */
-  async run(text: string, values: unknown[] = []): Promise<readonly string[]> {
-    const { rows } = await this.#again(text, values)
+  async run(statement: Statement, values: unknown[] = []): Promise<readonly string[]> {
+    const { rows } = await this.#again(statement, values)
     return (rows as readonly { readonly answer: string }[]).map(({ answer }) => answer)
   }
 
-  /**
-   * Runs a short statement that answers no rows, prepared under its name, since it takes longer to plan than
-   * to run. Answers how many rows it changed.
-   */
-  async change({ name, text }: NamedStatement, values: unknown[]): Promise<number> {
-    return (await this.#again(text, values, name)).rowCount ?? 0
+  /** Runs a statement that answers no rows. Answers how many it changed. */
+  async change(statement: Statement, values: unknown[]): Promise<number> {
+    return (await this.#again(statement, values)).rowCount ?? 0
   }
 
   /** Runs several statements as one transaction. */
@@ -104,7 +101,8 @@ export class Connections<Client extends PostgresClient = PostgresClient> {
   }
 
   /** Runs a statement, and runs it again on a conflict, or if it is not prepared where it should be. */
-  async #again(text: string, values: unknown[], name?: string): Promise<PostgresResult> {
+  async #again(statement: Statement, values: unknown[]): Promise<PostgresResult> {
+    const { text, name } = typeof statement === 'string' ? { text: statement, name: undefined } : statement
     for (let count = 1; ; count += 1) {
       try {
         return await this.#once(text, values, this.#prepares ? name : undefined)

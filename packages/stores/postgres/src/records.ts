@@ -59,19 +59,14 @@ export class Records {
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    if (batch.length === 1 && (await this.#insert(batch[0] as ClaimRequest))) return [NEW]
-    return resolved(batch, NEW, async (entries) => {
+    return resolved(batch, NEW, await this.#insert(batch), async (entries) => {
       const found = (await this.#rows(this.#statements.claim, claimValues(entries))) as ClaimRow[]
       return found.map((row) => ({ at: row.at, isFinal: row.status !== 'again', answer: claimAnswer(row) }))
     })
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
-    const [first] = batch
-    if (batch.length === 1 && first?.op === 'complete') {
-      if (await this.#complete(first)) return ['ok']
-    }
-    return resolved(batch, 'ok', async (entries) => {
+    return resolved(batch, 'ok', await this.#complete(batch), async (entries) => {
       const found = (await this.#rows(this.#statements.update, updateValues(entries))) as UpdateRow[]
       return found.map(({ at, status }) => ({
         at,
@@ -104,14 +99,28 @@ export class Records {
     return removed
   }
 
-  async #insert({ id, claimId, leaseMs, retentionMs, fingerprint, label }: ClaimRequest): Promise<boolean> {
-    const values = [id, claimId, interval(leaseMs), interval(leaseMs + retentionMs), fingerprint, label]
-    return (await this.#connections.change(this.#statements.insert, values)) === 1
+  /** Claims what is new. Answers the positions of all other entries. */
+  async #insert(batch: readonly ClaimRequest[]): Promise<readonly number[]> {
+    if (batch.length === 1) {
+      const values = insertValues(batch[0] as ClaimRequest)
+      return (await this.#connections.change(this.#statements.insert, values)) === 1 ? [] : [0]
+    }
+    const found = await this.#connections.run(this.#statements.insertMany, claimValues(batch))
+    return found.map((at) => Number(at) - 1)
   }
 
-  async #complete({ id, claimId, retentionMs, result }: CompleteUpdate): Promise<boolean> {
-    const values = [id, claimId, interval(retentionMs), result]
-    return (await this.#connections.change(this.#statements.complete, values)) === 1
+  /** Completes a batch of nothing else. Answers the positions of all entries unless each was completed. */
+  async #complete(batch: readonly ClaimUpdate[]): Promise<readonly number[]> {
+    const positions = [...batch.keys()]
+    if (!batch.every((update) => update.op === 'complete')) return positions
+    return (await this.#completed(batch)) === batch.length ? [] : positions
+  }
+
+  async #completed(batch: readonly CompleteUpdate[]): Promise<number> {
+    const { complete, completeMany } = this.#statements
+    return batch.length === 1
+      ? this.#connections.change(complete, completeValues(batch[0] as CompleteUpdate))
+      : this.#connections.change(completeMany, completeManyValues(batch))
   }
 
   async #rows(statement: string, values: unknown[]): Promise<unknown[]> {
@@ -132,24 +141,30 @@ interface Exception<Answer> {
 }
 
 /**
- * Asks for a batch, of which only the entries are answered that are not `usual`, and again for those that are
- * not final. An answer that is not final after all rounds is given as it is: it is the careful one.
+ * The answers to a batch, `usual` but for those at `positions`. Asks for these, of which only the entries
+ * are answered that are not `usual` either, and again for those that are not final. An answer that is not
+ * final after all rounds is given as it is: it is the careful one.
  */
 async function resolved<Entry, Answer>(
   batch: readonly Entry[],
   usual: Answer,
+  positions: readonly number[],
   ask: (entries: readonly Entry[]) => Promise<readonly Exception<Answer>[]>,
 ): Promise<readonly Answer[]> {
   const answers = batch.map(() => usual)
-  let positions = [...batch.keys()]
-  for (let round = 1; round <= ROUNDS_MAX && positions.length > 0; round += 1) {
-    const asked = positions
+  let open = positions
+  for (let round = 1; round <= ROUNDS_MAX && open.length > 0; round += 1) {
+    const asked = open
     const exceptions = await ask(asked.map((position) => batch[position] as Entry))
     for (const position of asked) answers[position] = usual
     for (const { at, answer } of exceptions) answers[asked[at - 1] as number] = answer
-    positions = exceptions.filter(({ isFinal }) => !isFinal).map(({ at }) => asked[at - 1] as number)
+    open = exceptions.filter(({ isFinal }) => !isFinal).map(({ at }) => asked[at - 1] as number)
   }
   return answers
+}
+
+function insertValues({ id, claimId, leaseMs, retentionMs, fingerprint, label }: ClaimRequest): unknown[] {
+  return [id, claimId, interval(leaseMs), interval(leaseMs + retentionMs), fingerprint, label]
 }
 
 function claimValues(batch: readonly ClaimRequest[]): unknown[] {
@@ -160,6 +175,19 @@ function claimValues(batch: readonly ClaimRequest[]): unknown[] {
     literal(batch.map(({ retentionMs }) => retentionMs)),
     literal(batch.map(({ fingerprint = 'NULL' }) => fingerprint)),
     batch.map(({ label = null }) => label),
+  ]
+}
+
+function completeValues({ id, claimId, retentionMs, result }: CompleteUpdate): unknown[] {
+  return [id, claimId, interval(retentionMs), result]
+}
+
+function completeManyValues(batch: readonly CompleteUpdate[]): unknown[] {
+  return [
+    literal(batch.map(({ id }) => id)),
+    literal(batch.map(({ claimId }) => claimId)),
+    literal(batch.map(({ retentionMs }) => retentionMs)),
+    batch.map(({ result = null }) => result),
   ]
 }
 
