@@ -197,12 +197,14 @@ function completeSql(records: string): string {
  */
 function completeManySql(records: string): string {
   return `
+    WITH entry AS MATERIALIZED (
+      SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::float8[], $4::bytea[])
+        AS entry (id, claim_id, retention_ms, result) ORDER BY id
+    )
     UPDATE ${records} AS record
     SET state = ${DONE}, lease_until = NULL, expires_at = ${after('entry.retention_ms')},
       result = entry.result
-    FROM (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::float8[], $4::bytea[])
-      AS entry (id, claim_id, retention_ms, result) ORDER BY id) AS entry
-    WHERE record.id = ANY (ARRAY[entry.id])
+    FROM entry WHERE record.id = ANY (ARRAY[entry.id])
       AND CASE record.state WHEN ${RUNNING} THEN record.claim_id = entry.claim_id ELSE false END`
 }
 

@@ -9,6 +9,8 @@ const BATCH = 256
 
 interface Plan {
   readonly 'Node Type': string
+  readonly 'Parent Relationship'?: string
+  readonly 'Relation Name'?: string
   readonly Operation?: string
   readonly Plans?: readonly Plan[]
 }
@@ -29,9 +31,9 @@ describeService('postgres-18', (server) => {
     return nodesOf(rows[0]?.['QUERY PLAN'][0].Plan as Plan)
   }
 
-  /** The plans of a batch of claims and of one of updates. */
-  async function plans(table: string): Promise<Plan[][]> {
-    const { claim, update } = statementsOf(tablesOf(table))
+  /** The plans of a batch of new claims, and of those that change records. */
+  async function plans(table: string): Promise<{ insert: Plan[]; changes: Plan[][] }> {
+    const { insertMany, claim, completeMany, update } = statementsOf(tablesOf(table))
     const array = (value: () => unknown) => `{${Array.from({ length: BATCH }, value).join(',')}}`
     const [ids, claimIds, times, none] = [
       array(newHex),
@@ -39,10 +41,15 @@ describeService('postgres-18', (server) => {
       array(() => 1000),
       array(() => 'NULL'),
     ]
-    return [
-      await explain(claim, [ids, claimIds, times, times, none, none]),
-      await explain(update, [ids, claimIds, array(() => 2), times, times, none, none]),
-    ]
+    const claims = [ids, claimIds, times, times, none, none]
+    return {
+      insert: await explain(insertMany.text, claims),
+      changes: [
+        await explain(claim, claims),
+        await explain(completeMany, [ids, claimIds, times, none]),
+        await explain(update, [ids, claimIds, array(() => 2), times, times, none, none]),
+      ],
+    }
   }
 
   // An empty table may be planned otherwise: there is nothing to lock in any order.
@@ -55,17 +62,46 @@ describeService('postgres-18', (server) => {
         FROM generate_series(1, ${rows})`)
       for (const statistics of ['', `VACUUM ANALYZE ${table}`]) {
         await pool.query(statistics)
-        for (const nodes of await plans(table)) {
-          const [join] = nodes.find(({ Operation }) => Operation === 'Update')?.Plans ?? []
+        const { insert, changes } = await plans(table)
+        // Nothing reads the table, so that it may stay prepared however the table grows.
+        expect(insert.filter((node) => node['Relation Name'] === table)).toMatchObject([
+          { 'Node Type': 'ModifyTable' },
+        ])
+        for (const nodes of changes) {
+          const { Plans: parts } = nodes.find(({ Operation }) => Operation === 'Update') as Plan
+          const join = parts?.find((part) => part['Parent Relationship'] === 'Outer')
           expect(join?.['Node Type']).toBe('Nested Loop')
           expect(join?.Plans?.[0]?.['Node Type']).toBe('CTE Scan')
           const names = nodes.map((node) => node['Node Type'])
+          expect(names).toContain('Sort')
           // A table of a page or two is read as a whole, which is cheap, and for each entry in turn.
           expect(rows > 1000 && names.includes('Seq Scan')).toBe(false)
         }
       }
     },
   )
+
+  test('a batch takes one statement, and another one if not all of it is as usual', async () => {
+    const store = new PostgresStore({ pool, table: 'counted' })
+    await store.open()
+    let statements = 0
+    const counted = () => void (statements += 1)
+    pool.on('acquire', counted)
+    const statementsOfCall = async (call: () => Promise<unknown>) => {
+      const before = statements
+      await call()
+      return statements - before
+    }
+    const claims = claimsOf(BATCH)
+    const completions = claims.map(completionOf)
+    const later = [...claimsOf(BATCH), { ...(claims[0] as (typeof claims)[0]), claimId: newHex() }]
+    expect(await statementsOfCall(() => store.claim(claims))).toBe(1)
+    expect(await statementsOfCall(() => store.update(completions))).toBe(1)
+    expect(await statementsOfCall(() => store.claim(later))).toBe(2)
+    expect(await statementsOfCall(() => store.update(completions))).toBe(2)
+    pool.off('acquire', counted)
+    await store.close()
+  })
 
   test('completions touch no index: all updates are HOT', async () => {
     const store = new PostgresStore({ pool, table: 'hot' })
