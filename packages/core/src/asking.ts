@@ -4,11 +4,10 @@ import type { ClaimHome } from './claim.ts'
 import { Claim } from './claim.ts'
 import { OncemqError } from './errors.ts'
 import type { Identity } from './identity.ts'
-import type { InFlight, InFlightKey } from './in-flight.ts'
+import type { KnownKey, RecentlyDone } from './known-keys.ts'
 import { Lease } from './lease-keeper.ts'
 import type { Settings } from './options.ts'
 import type { ClaimOutcome, NotGranted } from './outcome.ts'
-import type { Recent, RecentlyDone } from './recent.ts'
 import type { ClaimAnswer } from './store.ts'
 
 const LATE_ANSWERS_MAX = 3
@@ -17,8 +16,6 @@ const RETRY_AFTER_MS = 1000
 /** What the deliveries of a deduplicator share on their way to a claim. */
 export interface AskingHome extends ClaimHome {
   readonly settings: Settings<unknown>
-  readonly inFlight: InFlight
-  readonly recent: Recent
   readonly busyWait: BusyWait
   readonly lane: Batcher<Lease, ClaimAnswer>
   readonly closing: AbortSignal
@@ -44,6 +41,7 @@ export class Asking implements Asker<ClaimAnswer> {
   readonly #signal: AbortSignal | undefined
   readonly #end: (outcome: ClaimOutcome) => void
   readonly #lease: Lease
+  #known: KnownKey | undefined
   #wait: DeliveryWait | undefined
   #holdUntilMs: number | undefined
   #lateAnswers = 0
@@ -63,14 +61,13 @@ export class Asking implements Asker<ClaimAnswer> {
   }
 
   begin(): void {
-    const { closing, inFlight, recent } = this.#home
+    const { closing, keys } = this.#home
     const { id } = this.#identity
     if (closing.aborted) return this.#end(closed())
-    const running = inFlight.get(id)
-    if (running !== undefined) return void this.#waitHere(running)
-    const done = recent.get(id)
-    if (done !== undefined) return this.#end(this.#done(done, 'memory'))
-    inFlight.enter(id)
+    const known = keys.get(id)
+    if (known?.isInFlight === true) return void this.#waitHere(known)
+    if (known?.done !== undefined) return this.#end(this.#done(known.done, 'memory'))
+    this.#known = keys.enter(id)
     this.#ask()
   }
 
@@ -79,8 +76,7 @@ export class Asking implements Asker<ClaimAnswer> {
       case 'granted':
         return this.#granted(answer)
       case 'done':
-        this.#home.recent.add(this.#identity.id, answer)
-        return this.#leave(this.#done(answer, 'store'))
+        return this.#leave(this.#done(answer, 'store'), answer)
       case 'busy':
         return void this.#waitForLease(answer.leaseRemainingMs)
     }
@@ -111,7 +107,7 @@ export class Asking implements Asker<ClaimAnswer> {
   }
 
   /** Of those that wait for the same key, the first goes on, and the others wait for it. */
-  async #waitHere(running: InFlightKey): Promise<void> {
+  async #waitHere(running: KnownKey): Promise<void> {
     this.#wait ??= this.#home.busyWait.begin(this.#stopSignal)
     if (await this.#wait.forLocal(running.ended)) this.begin()
     else this.#end(this.#busy(RETRY_AFTER_MS))
@@ -128,7 +124,7 @@ export class Asking implements Asker<ClaimAnswer> {
     const isLate = clock.monotonicMs() >= this.#lease.deadlineMs
     // The answer came when its lease was as good as over. Asking again with the same claim id starts it anew.
     if (isLate && ++this.#lateAnswers < LATE_ANSWERS_MAX) return this.#ask()
-    const claim = new Claim(this.#home, this.#identity, this.#lease, grant)
+    const claim = new Claim(this.#home, this.#identity, this.#entered, this.#lease, grant)
     if (isLate) return void this.#giveBack(claim, unavailable(lateAnswers()))
     if (closing.aborted) return void this.#giveBack(claim, closed())
     if (claim.attempt > settings.attemptsMax) return void this.#exhausted(claim)
@@ -149,8 +145,8 @@ export class Asking implements Asker<ClaimAnswer> {
   }
 
   /** Ends without a claim: others that wait for the key go on. */
-  #leave(outcome: ClaimOutcome): void {
-    this.#home.inFlight.leave(this.#identity.id)
+  #leave(outcome: ClaimOutcome, done?: RecentlyDone): void {
+    this.#home.keys.leave(this.#entered, done)
     this.#end(outcome)
   }
 
@@ -172,6 +168,11 @@ export class Asking implements Asker<ClaimAnswer> {
     const { key } = this.#identity
     this.#home.events.emit('busy', () => ({ key, retryAfterMs }))
     return { status: 'busy', retryAfterMs }
+  }
+
+  /** The key, which is in flight since it was asked for. */
+  get #entered(): KnownKey {
+    return this.#known as KnownKey
   }
 
   get #stopSignal(): AbortSignal {

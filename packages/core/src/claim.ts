@@ -4,9 +4,9 @@ import { received } from './errors.ts'
 import type { OncemqError } from './errors.ts'
 import type { EventHub } from './events.ts'
 import type { Identity } from './identity.ts'
+import type { KnownKey, KnownKeys } from './known-keys.ts'
 import type { Lease, LeaseKeeper } from './lease-keeper.ts'
 import type { Outage } from './outage.ts'
-import type { RecentlyDone } from './recent.ts'
 import type { ClaimUpdate, CompleteUpdate, UpdateAnswer } from './store.ts'
 
 /**
@@ -31,8 +31,8 @@ export interface ClaimHome {
   readonly outage: Outage
   readonly events: EventHub
   readonly updates: Batcher<ClaimUpdate, UpdateAnswer>
-  /** The claim is over: deliveries that wait for its key go on. */
-  ended(id: string, done: RecentlyDone | undefined): void
+  /** Deliveries that wait for a key go on when its claim is over. */
+  readonly keys: KnownKeys
 }
 
 const RESULT_BYTES_MAX = 1_048_576
@@ -50,15 +50,23 @@ const BACKGROUND_MAX_MS = 3_600_000
 export class Claim {
   readonly #home: ClaimHome
   readonly #identity: Identity
+  readonly #known: KnownKey
   readonly #lease: Lease
   readonly epoch: number
   readonly attempt: number
   #end: Promise<Completion> | undefined
   #takenOver = false
 
-  constructor(home: ClaimHome, identity: Identity, lease: Lease, grant: { epoch: number; attempt: number }) {
+  constructor(
+    home: ClaimHome,
+    identity: Identity,
+    known: KnownKey,
+    lease: Lease,
+    grant: { epoch: number; attempt: number },
+  ) {
     this.#home = home
     this.#identity = identity
+    this.#known = known
     this.#lease = lease
     this.epoch = grant.epoch
     this.attempt = grant.attempt
@@ -174,10 +182,7 @@ export class Claim {
     const done = answer === 'ok'
     this.#takenOver = !done
     this.#home.events.emit(done ? 'completed' : 'lost', () => ({ key, epoch }))
-    this.#home.ended(
-      this.#identity.id,
-      done ? { fingerprint: this.#identity.fingerprint, result } : undefined,
-    )
+    this.#home.keys.leave(this.#known, done ? { fingerprint: this.#identity.fingerprint, result } : undefined)
     return done ? 'completed' : 'lost'
   }
 
@@ -197,7 +202,7 @@ export class Claim {
     const { key, epoch } = this
     this.#takenOver = answer === 'lost'
     if (this.#takenOver) this.#home.events.emit('lost', () => ({ key, epoch }))
-    this.#home.ended(this.#identity.id, undefined)
+    this.#home.keys.leave(this.#known)
     return 'lost'
   }
 

@@ -8,29 +8,26 @@ import { BusyWait } from './busy-wait.ts'
 import { isOncemqError } from './errors.ts'
 import type { EventHub } from './events.ts'
 import type { Identity } from './identity.ts'
-import { InFlight } from './in-flight.ts'
+import { KnownKeys } from './known-keys.ts'
 import type { Lease } from './lease-keeper.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import type { Settings } from './options.ts'
 import type { Outage } from './outage.ts'
 import type { ClaimOutcome } from './outcome.ts'
-import { Recent } from './recent.ts'
-import type { RecentlyDone } from './recent.ts'
 import type { StoreCalls } from './store-calls.ts'
 import type { ClaimAnswer, ClaimUpdate, RenewUpdate, UpdateAnswer } from './store.ts'
 
 /** All claims of a deduplicator, with what they share: see {@link Asking} for the way of one. */
 export class Claims<Tx> {
   readonly #home: AskingHome
-  readonly #inFlight = new InFlight()
-  readonly #recent: Recent
+  readonly #keys: KnownKeys
   readonly #keeper: LeaseKeeper
   readonly #closing = new AbortController()
   readonly #stopSignals = new WeakMap<AbortSignal, AbortSignal>()
 
   constructor(settings: Settings<Tx>, calls: StoreCalls, outage: Outage, events: EventHub) {
     const { clock, random, recentMax, recentMs, retentionMs, store } = settings
-    this.#recent = new Recent({ keysMax: recentMax, ttlMs: Math.min(recentMs, retentionMs) }, clock)
+    this.#keys = new KnownKeys({ keysMax: recentMax, ttlMs: Math.min(recentMs, retentionMs) }, clock)
     const load: StoreLoad = { underWay: 0 }
     this.#keeper = keeperOf(settings, calls, events, load)
     this.#home = {
@@ -41,14 +38,12 @@ export class Claims<Tx> {
       outage,
       events,
       keeper: this.#keeper,
-      inFlight: this.#inFlight,
-      recent: this.#recent,
+      keys: this.#keys,
       busyWait: new BusyWait(settings, clock, random),
       lane: laneTo<Lease, ClaimAnswer>(settings, (batch) => this.#sendClaims(calls, batch), load),
       updates: laneTo<ClaimUpdate, UpdateAnswer>(settings, (batch) => calls.update(batch), load),
       closing: this.#closing.signal,
       stopSignal: (signal) => this.#stopSignal(signal),
-      ended: (id, done) => this.#ended(id, done),
     }
     setMaxListeners(0, this.#closing.signal)
   }
@@ -60,20 +55,15 @@ export class Claims<Tx> {
 
   /** Removes what is remembered of a key here. */
   forget(id: string): void {
-    this.#recent.delete(id)
+    this.#keys.forget(id)
   }
 
   /** Lets no further delivery in, and waits until those inside have ended. Answers whether all did. */
   async drain(timeoutMs: number): Promise<boolean> {
     this.#closing.abort()
-    if (this.#inFlight.size > 0) await this.#inFlight.idle.wait(this.#home.clock, timeoutMs)
+    if (this.#keys.inFlight > 0) await this.#keys.idle.wait(this.#home.clock, timeoutMs)
     this.#keeper.close()
-    return this.#inFlight.size === 0
-  }
-
-  #ended(id: string, done: RecentlyDone | undefined): void {
-    if (done !== undefined) this.#recent.add(id, done)
-    this.#inFlight.leave(id)
+    return this.#keys.inFlight === 0
   }
 
   /**

@@ -23,13 +23,37 @@ export function contextOf<Tx>(claim: Claim | undefined, tx: Tx): HandlerContext<
     // A signal of its own: one for all would gather what handlers leave on it.
     return { key: undefined, epoch: 0, attempt: 1, signal: new AbortController().signal, tx }
   }
-  return {
-    key: claim.key,
-    epoch: claim.epoch,
-    attempt: claim.attempt,
-    get signal() {
-      return claim.signal
+  return new ClaimContext(claim, tx)
+}
+
+const CLAIM = Symbol('claim')
+
+/**
+ * The claim is seen neither by a copy nor by what prints a context, and is found through a proxy too. One
+ * getter for all: with a closure for each, in an object literal, each context had a hidden class of its own,
+ * which kept its claim in memory until the whole heap was collected.
+ */
+class ClaimContext<Tx> implements HandlerContext<Tx> {
+  static readonly #signal = {
+    get(this: ClaimContext<unknown>) {
+      return this[CLAIM].signal
     },
-    tx,
+    enumerable: true,
+  }
+
+  readonly key: string
+  readonly epoch: number
+  readonly attempt: number
+  readonly tx: Tx
+  declare readonly signal: AbortSignal
+  declare readonly [CLAIM]: Claim
+
+  constructor(claim: Claim, tx: Tx) {
+    this.key = claim.key
+    this.epoch = claim.epoch
+    this.attempt = claim.attempt
+    this.tx = tx
+    Object.defineProperty(this, CLAIM, { value: claim })
+    Object.defineProperty(this, 'signal', ClaimContext.#signal)
   }
 }

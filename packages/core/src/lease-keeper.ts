@@ -1,3 +1,5 @@
+import type { Baggable } from './bag.ts'
+import { Bag } from './bag.ts'
 import type { Clock, Timer } from './clock.ts'
 import type { Identity } from './identity.ts'
 import type { ClaimRequest, RenewUpdate, UpdateAnswer } from './store.ts'
@@ -11,7 +13,7 @@ export interface LeaseTimes {
  * A lease as this process asks for it and then sees it: from the sending of the claim (never later than the
  * store's own start of it) until a margin before its end, by the monotonic clock.
  */
-export class Lease implements ClaimRequest {
+export class Lease implements ClaimRequest, Baggable {
   readonly id: string
   readonly claimId: string
   readonly leaseMs: number
@@ -21,6 +23,7 @@ export class Lease implements ClaimRequest {
   /** When this process stops trusting the lease, in monotonic milliseconds. */
   deadlineMs = 0
   renewAtMs = 0
+  bagPosition = -1
   #lost = false
   #controller: AbortController | undefined
 
@@ -69,7 +72,7 @@ export class LeaseKeeper {
   readonly #clock: Clock
   readonly #renew: (update: RenewUpdate) => Promise<UpdateAnswer>
   readonly #onLost: (lease: Lease) => void
-  readonly #leases = new Set<Lease>()
+  readonly #leases = new Bag<Lease>()
   #timer: Timer | undefined
 
   constructor(
@@ -109,7 +112,7 @@ export class LeaseKeeper {
   close(): void {
     this.#timer?.cancel()
     this.#timer = undefined
-    for (const lease of this.#leases) this.#lose(lease)
+    for (const lease of this.#leases.items()) this.#lose(lease)
   }
 
   #schedule(): void {
@@ -120,7 +123,7 @@ export class LeaseKeeper {
     this.#timer = undefined
     if (this.#leases.size === 0) return
     const nowMs = this.#clock.monotonicMs()
-    for (const lease of this.#leases) {
+    for (const lease of this.#leases.items()) {
       if (nowMs >= lease.deadlineMs) this.#lose(lease)
       else if (nowMs >= lease.renewAtMs) void this.#renewOne(lease)
     }

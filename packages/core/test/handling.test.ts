@@ -24,6 +24,21 @@ describe('a handler', () => {
     expect({ ...context }.signal).toBe(context?.signal)
   })
 
+  test('may copy its context, inherit from it or hide it behind a proxy', async () => {
+    const { dedup } = await setUp()
+    const contexts: HandlerContext[] = []
+    await dedup.process({ key: 'a' }, (given) => void contexts.push(given))
+    const [context = expect.fail()] = contexts
+    const { signal } = context
+    const inherited = Object.create(context) as HandlerContext
+    expect([{ ...context }, inherited, new Proxy(context, {})].map((each) => each.signal)).toEqual([
+      signal,
+      signal,
+      signal,
+    ])
+    expect(context).toEqual({ key: 'a', epoch: 1, attempt: 1, signal, tx: undefined })
+  })
+
   test('that answers bytes gives them to duplicates, from memory and from the store', async () => {
     const all = await setUp()
     const other = await setUp({ beside: all })

@@ -1,0 +1,114 @@
+import type { Clock } from './clock.ts'
+import { Gate } from './gate.ts'
+
+/** What is remembered of a key that was done a moment ago. */
+export interface RecentlyDone {
+  readonly fingerprint: string | undefined
+  readonly result: Uint8Array | undefined
+}
+
+/** A key as this process knows it: in flight, and when that has ended done a moment ago, or nothing. */
+export class KnownKey {
+  isInFlight = true
+  done: RecentlyDone | undefined
+  doneUntilMs = 0
+  #ended: Gate | undefined
+
+  /** Opens when the key's delivery ends. Most are gone before anyone waits for them. */
+  get ended(): Gate {
+    return (this.#ended ??= new Gate())
+  }
+
+  end(): void {
+    this.isInFlight = false
+    this.#ended?.open()
+  }
+}
+
+const RESULT_BYTES_MAX = 4096
+const GENERATION_MIN = 64
+
+/**
+ * The keys that this process is claiming or processing, each with the deliveries that wait for its end, and
+ * the keys done a moment ago, answered without asking the store.
+ *
+ * Two generations: when the young one is full it becomes the old one, and the old one goes, but for its keys
+ * in flight. So a key stays where it is when it ends, at a constant cost. Were it deleted then, the Map would
+ * be built anew for every few hundred keys, and all that stands in it at such a moment stays in memory until
+ * the whole heap is collected: measured to cost a delivery as much as all else that is done for it here.
+ */
+export class KnownKeys {
+  /** Opens when nothing is in flight any more. */
+  readonly idle = new Gate()
+  readonly #generationMin: number
+  readonly #ttlMs: number
+  readonly #clock: Clock
+  #young = new Map<string, KnownKey>()
+  #old = new Map<string, KnownKey>()
+  #youngMax: number
+  #inFlight = 0
+
+  /** Remembers about `keysMax` keys done, for `ttlMs`. */
+  constructor({ keysMax, ttlMs }: { keysMax: number; ttlMs: number }, clock: Clock) {
+    this.#generationMin = Math.max(GENERATION_MIN, Math.ceil(keysMax / 2))
+    this.#youngMax = this.#generationMin
+    this.#ttlMs = keysMax === 0 ? 0 : ttlMs
+    this.#clock = clock
+  }
+
+  /** How many are in flight. */
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  /** A key that is in flight or was done a moment ago. */
+  get(id: string): KnownKey | undefined {
+    const known = this.#young.get(id) ?? this.#old.get(id)
+    if (known === undefined || known.isInFlight) return known
+    return known.done !== undefined && this.#clock.monotonicMs() < known.doneUntilMs ? known : undefined
+  }
+
+  /** Adds a key in flight, which must not be known. */
+  enter(id: string): KnownKey {
+    if (this.#young.size >= this.#youngMax) this.#turn()
+    const known = new KnownKey()
+    this.#young.set(id, known)
+    this.#inFlight += 1
+    return known
+  }
+
+  /**
+   * Ends a key in flight. One that is done is remembered, but no large result: the store has it. A copy,
+   * since the bytes may be cut from a large buffer.
+   */
+  leave(known: KnownKey, done?: RecentlyDone): void {
+    if (!known.isInFlight) return
+    if (done !== undefined && this.#ttlMs > 0) this.#remember(known, done)
+    this.#inFlight -= 1
+    known.end()
+    if (this.#inFlight === 0) this.idle.open()
+  }
+
+  /** Removes what is remembered of a key. */
+  forget(id: string): void {
+    for (const generation of [this.#young, this.#old]) {
+      const known = generation.get(id)
+      if (known !== undefined) known.done = undefined
+    }
+  }
+
+  #remember(known: KnownKey, { fingerprint, result }: RecentlyDone): void {
+    if (result !== undefined && result.byteLength > RESULT_BYTES_MAX) return
+    known.done = { fingerprint, result: result && new Uint8Array(result) }
+    known.doneUntilMs = this.#clock.monotonicMs() + this.#ttlMs
+  }
+
+  #turn(): void {
+    const gone = this.#old
+    this.#old = this.#young
+    this.#young = new Map()
+    for (const [id, known] of gone) if (known.isInFlight) this.#young.set(id, known)
+    // Else many keys in flight would fill each young generation at once.
+    this.#youngMax = Math.max(this.#generationMin, 2 * this.#young.size)
+  }
+}
