@@ -1,5 +1,6 @@
 import type { RawChannel } from './amqp.ts'
 import type { Acks, Delivery } from './delivery.ts'
+import { Unsettled } from './unsettled.ts'
 
 /**
  * The unsettled deliveries of one raw channel. Each is settled once, on this channel, or never: when the
@@ -11,7 +12,7 @@ import type { Acks, Delivery } from './delivery.ts'
  */
 export class ChannelAcks implements Acks {
   readonly #channel: RawChannel
-  readonly #unsettled = new Map<number, Delivery>()
+  readonly #unsettled = new Unsettled<Delivery>()
   #acking: Delivery[] = []
   #lastTag = 0
   #seenAll: boolean
@@ -31,16 +32,17 @@ export class ChannelAcks implements Acks {
   arrived(delivery: Delivery): void {
     if (delivery.tag !== this.#lastTag + 1) this.#seenAll = false
     this.#lastTag = delivery.tag
-    this.#unsettled.set(delivery.tag, delivery)
+    this.#unsettled.add(delivery)
   }
 
   get(tag: number): Delivery | undefined {
-    return this.#unsettled.get(tag)
+    for (const delivery of this.#unsettled) if (delivery.tag === tag) return delivery
+    return undefined
   }
 
   /** What the user was given and has not settled, up to a tag, in the order of arrival. */
   given(upToTag = Number.POSITIVE_INFINITY): Delivery[] {
-    return [...this.#unsettled.values()].filter(({ state, tag }) => state === 'given' && tag <= upToTag)
+    return [...this.#unsettled].filter(({ state, tag }) => state === 'given' && tag <= upToTag)
   }
 
   /** Acks at the end of this turn. Does nothing for what is settled. */
@@ -81,10 +83,9 @@ export class ChannelAcks implements Acks {
   #ackFirst(): void {
     let last: Delivery | undefined
     let count = 0
-    for (const delivery of this.#unsettled.values()) {
-      if (delivery.state !== 'acking') break
-      this.#settled(delivery)
-      last = delivery
+    for (let next = this.#unsettled.first; next?.state === 'acking'; next = this.#unsettled.first) {
+      this.#settled(next)
+      last = next
       count += 1
     }
     if (last === undefined) return
@@ -94,7 +95,7 @@ export class ChannelAcks implements Acks {
 
   #settled(delivery: Delivery): void {
     delivery.state = 'settled'
-    this.#unsettled.delete(delivery.tag)
+    this.#unsettled.delete(delivery)
   }
 
   /** A channel that closes at this moment throws; the message is delivered again. */

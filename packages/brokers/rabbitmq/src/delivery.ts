@@ -1,6 +1,7 @@
 import type { Claim, HandlerContext } from '@oncemq/core'
 import { contextOf as claimContext } from '@oncemq/core'
 import type { AmqpMessage } from './amqp.ts'
+import type { Listed } from './unsettled.ts'
 
 /**
  * Where a delivery stands. `held`: its key is asked for. `given`: the user has it. `ending`: its end is being
@@ -18,7 +19,7 @@ export interface Acks {
 }
 
 /** One message, pinned to the raw channel that delivered it: a tag means nothing on any other. */
-export class Delivery {
+export class Delivery implements Listed {
   readonly message: AmqpMessage
   readonly tag: number
   readonly queue: string
@@ -31,6 +32,8 @@ export class Delivery {
   heldSinceMs: number | undefined
   /** What is to be sent to the message's `replyTo` before it is acked. */
   reply: Uint8Array | undefined
+  earlier: this | undefined
+  later: this | undefined
 
   constructor(message: AmqpMessage, queue: string, acks: Acks) {
     this.message = message
