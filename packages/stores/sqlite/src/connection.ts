@@ -5,11 +5,13 @@ import type { Settings } from './options.ts'
 import { ensureSchema } from './schema.ts'
 
 /**
- * Ids are random, so each claim changes an index page of its own. With room for those pages, and checkpoints
- * four times as rare as by default, 100,000 messages were measured to take 10,000 reads instead of 35,000,
- * and a tenth fewer writes. The WAL takes up to 16 MB.
+ * Ids are random, so each claim changes an index page of its own. With room for those pages, 100,000 messages
+ * were measured to take 10,000 reads instead of 35,000. Checkpoints are sixteen times as rare as by default:
+ * each copies every page once that changed since the last one, and most of them change often. A sixth more
+ * messages than with four times as rare, one commit in a hundred over 5 ms instead of 17, the longest 27 ms
+ * instead of 20. The WAL takes up to 64 MB, and to open such a one after a crash takes some 40 ms.
  */
-const ROOM = 'PRAGMA cache_size = -16000; PRAGMA wal_autocheckpoint = 4000'
+const ROOM = 'PRAGMA cache_size = -16000; PRAGMA wal_autocheckpoint = 16000'
 
 /** Names the database in errors. */
 export function nameOf({ source }: Settings): string {
