@@ -45,7 +45,7 @@ export class Transactions {
   readonly #patience: Patience
   readonly #lock: () => void
   readonly #commit: StatementSync
-  readonly #writes = new Set<Write>()
+  #writes: Write[] = []
   readonly #handlers: (() => Promise<void>)[] = []
   #loop: Promise<void> | undefined
   #handling = false
@@ -69,7 +69,7 @@ export class Transactions {
         failed: (error) => reject(storeError(error, this.#where)),
       }
       if (this.#handling) this.#boundWait(write)
-      this.#writes.add(write)
+      this.#writes.push(write)
       this.#start()
     })
   }
@@ -96,8 +96,8 @@ export class Transactions {
   async #run(): Promise<void> {
     // A microtask later, so that whatever is asked for at the same moment shares the first commit.
     await Promise.resolve()
-    while (this.#writes.size > 0 || this.#handlers.length > 0) {
-      if (this.#writes.size > 0) await this.#write()
+    while (this.#writes.length > 0 || this.#handlers.length > 0) {
+      if (this.#writes.length > 0) await this.#write()
       await this.#handlers.shift()?.()
     }
     this.#loop = undefined
@@ -132,9 +132,9 @@ export class Transactions {
   }
 
   #takeWrites(): readonly Write[] {
-    const writes = [...this.#writes]
+    const writes = this.#writes
+    this.#writes = []
     for (const { timer } of writes) timer?.cancel()
-    this.#writes.clear()
     return writes
   }
 
@@ -210,7 +210,7 @@ export class Transactions {
   #boundWait(write: Write): void {
     const { clock, busyTimeoutMs } = this.#patience
     write.timer = clock.after(busyTimeoutMs, () => {
-      this.#writes.delete(write)
+      this.#writes = this.#writes.filter((each) => each !== write)
       write.failed(heldByHandler(busyTimeoutMs))
     })
   }
