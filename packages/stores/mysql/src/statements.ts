@@ -1,5 +1,7 @@
 import type { ClaimRequest, ClaimUpdate, CompleteUpdate } from '@oncemq/core'
 import type { Dialect } from './dialect.ts'
+import type { Entries } from './entries.ts'
+import { entriesOf } from './entries.ts'
 import { bytes, hex, hexOrNull, integer, text } from './literals.ts'
 
 /** The states as they are stored. */
@@ -100,6 +102,8 @@ export function statementsOf({ records, meta }: Tables, dialect: Dialect) {
   }
 }
 
+type ClaimColumn = 'claim_id' | 'lease_ms' | 'expiry_ms' | 'fingerprint' | 'label'
+
 const CLAIM_COLUMNS = 'id, state, claim_id, epoch, attempts, lease_until, expires_at, fingerprint, label'
 
 function insertSql(records: string, request: ClaimRequest): string {
@@ -122,17 +126,21 @@ function insertSql(records: string, request: ClaimRequest): string {
 }
 
 /** The times are computed from a table of the entries: written into each row, they took longer to parse. */
-function claimSql(records: string, { rowsAs }: Dialect, batch: readonly ClaimRequest[]): string {
-  const rows = batch.map(({ id, claimId, leaseMs, retentionMs, fingerprint, label }) => {
-    const expiryMs = leaseMs + retentionMs
-    const times = `${integer(leaseMs)},${integer(expiryMs)}`
-    return `${hex(id)},${hex(claimId)},${times},${hexOrNull(fingerprint)},${text(label)}`
-  })
-  const columns = 'id, claim_id, lease_ms, expiry_ms, fingerprint, label'
+function claimSql(records: string, dialect: Dialect, batch: readonly ClaimRequest[]): string {
+  const columns = {
+    id: ({ id }: ClaimRequest) => hex(id),
+    claim_id: ({ claimId }: ClaimRequest) => hex(claimId),
+    lease_ms: ({ leaseMs }: ClaimRequest) => integer(leaseMs),
+    expiry_ms: ({ leaseMs, retentionMs }: ClaimRequest) => integer(leaseMs + retentionMs),
+    fingerprint: ({ fingerprint }: ClaimRequest) => hexOrNull(fingerprint),
+    label: ({ label }: ClaimRequest) => text(label),
+  }
+  const { table, value } = entriesOf(batch, columns, dialect)
   return (
     `INSERT INTO ${records} (${CLAIM_COLUMNS}) ` +
-    `SELECT id, ${RUNNING}, claim_id, 1, 1, ${NOW_MS} + lease_ms, ${NOW_MS} + expiry_ms, ` +
-    `fingerprint, label FROM ${rowsAs(rows, 'entry', columns)} ON DUPLICATE KEY UPDATE ${takeSql(records)}`
+    `SELECT ${value.id}, ${RUNNING}, ${value.claim_id}, 1, 1, ${NOW_MS} + ${value.lease_ms}, ` +
+    `${NOW_MS} + ${value.expiry_ms}, ${value.fingerprint}, ${value.label} FROM ${table} ` +
+    `ON DUPLICATE KEY UPDATE ${takeSql(records, value)}`
   )
 }
 
@@ -142,9 +150,9 @@ function claimSql(records: string, { rowsAs }: Dialect, batch: readonly ClaimReq
  * was assigned before it: what depends on the old state comes first, and `isTakeable` stays true through the
  * rest, since once the claim id and then the state are assigned it is the claim's own.
  */
-function takeSql(records: string): string {
+function takeSql(records: string, entry: Entries<ClaimColumn>['value']): string {
   const old = (column: string): string => `${records}.${column}`
-  const isOwner = `${old('claim_id')} = entry.claim_id`
+  const isOwner = `${old('claim_id')} = ${entry.claim_id}`
   const isOwn = `${old('state')} = ${RUNNING} AND ${isOwner}`
   const isTakeable =
     `CASE ${old('state')} WHEN ${FREE} THEN 1 ` +
@@ -159,13 +167,13 @@ function takeSql(records: string): string {
     // LAST_INSERT_ID(1) is 1, and tells the client that there was a record.
     `${old('epoch')} = ${old('epoch')} + IF(${isTakeable}, IF(${isOwn}, 0, 1), 0) + LAST_INSERT_ID(1) - 1`,
     taken('attempts', attempts),
-    taken('fingerprint', `IF(${isOwn}, ${old('fingerprint')}, entry.fingerprint)`),
-    taken('label', `IF(${isOwn}, ${old('label')}, entry.label)`),
+    taken('fingerprint', `IF(${isOwn}, ${old('fingerprint')}, ${entry.fingerprint})`),
+    taken('label', `IF(${isOwn}, ${old('label')}, ${entry.label})`),
     taken('result', 'NULL'),
-    taken('claim_id', 'entry.claim_id'),
+    taken('claim_id', entry.claim_id),
     taken('state', `${RUNNING}`),
-    taken('lease_until', `${NOW_MS} + entry.lease_ms`),
-    taken('expires_at', `${NOW_MS} + entry.expiry_ms`),
+    taken('lease_until', `${NOW_MS} + ${entry.lease_ms}`),
+    taken('expires_at', `${NOW_MS} + ${entry.expiry_ms}`),
   ].join(', ')
 }
 
@@ -188,37 +196,27 @@ function changeSql(records: string, update: ClaimUpdate, token: string): string 
 }
 
 /** The join reads the entries in their order and finds each record by its primary key, never by a scan. */
-function updateSql(
-  records: string,
-  { rowsAs }: Dialect,
-  batch: readonly ClaimUpdate[],
-  token: string,
-): string {
-  // A column that may hold a blob makes the server's table of the entries slower, so it is there if needed.
-  const hasResults = batch.some((update) => update.op === 'complete' && update.result !== undefined)
-  const rows = batch.map((update) => {
-    const { op, id, claimId, retentionMs } = update
-    const leaseMs = op === 'renew' ? update.leaseMs : 0
-    const row = [
-      hex(id),
-      hex(claimId),
-      STATE_AFTER[op],
-      ownerAfter(update, token),
-      integer(leaseMs),
-      integer(leaseMs + retentionMs),
-      op === 'release' ? integer(update.attempts) : 'NULL',
-    ]
-    return [...row, ...(hasResults ? [bytes(op === 'complete' ? update.result : undefined)] : [])].join(',')
-  })
-  const columns = 'id, claim_id, state, owner, lease_ms, expiry_ms, attempts'
+function updateSql(records: string, dialect: Dialect, batch: readonly ClaimUpdate[], token: string): string {
+  const leaseMs = (update: ClaimUpdate): number => (update.op === 'renew' ? update.leaseMs : 0)
+  const releases = batch.some(({ op }) => op === 'release')
+  const columns = {
+    id: ({ id }: ClaimUpdate) => hex(id),
+    claim_id: ({ claimId }: ClaimUpdate) => hex(claimId),
+    owner: (update: ClaimUpdate) => (releases ? ownerAfter(update, token) : 'NULL'),
+    state: ({ op }: ClaimUpdate) => integer(STATE_AFTER[op]),
+    lease_ms: (update: ClaimUpdate) => integer(leaseMs(update)),
+    expiry_ms: (update: ClaimUpdate) => integer(leaseMs(update) + update.retentionMs),
+    attempts: (update: ClaimUpdate) => (update.op === 'release' ? integer(update.attempts) : 'NULL'),
+    result: (update: ClaimUpdate) => bytes(update.op === 'complete' ? update.result : undefined),
+  }
+  const { table, value } = entriesOf(batch, columns, dialect)
   return (
-    `UPDATE ${rowsAs(rows, 'entry', hasResults ? `${columns}, result` : columns)} ` +
-    `STRAIGHT_JOIN ${records} AS record FORCE INDEX FOR JOIN (PRIMARY) ON record.id = entry.id ` +
-    `SET record.lease_until = IF(entry.state = ${RUNNING}, ${NOW_MS} + entry.lease_ms, 0), ` +
-    `record.expires_at = ${NOW_MS} + entry.expiry_ms, ` +
-    'record.attempts = IFNULL(entry.attempts, record.attempts), ' +
-    `record.result = ${hasResults ? 'entry.result' : 'NULL'}, ` +
-    'record.claim_id = entry.owner, record.state = entry.state ' +
-    `WHERE record.state = ${RUNNING} AND record.claim_id = entry.claim_id`
+    `UPDATE ${table} ` +
+    `STRAIGHT_JOIN ${records} AS record FORCE INDEX FOR JOIN (PRIMARY) ON record.id = ${value.id} ` +
+    `SET record.lease_until = IF(${value.state} = ${RUNNING}, ${NOW_MS} + ${value.lease_ms}, 0), ` +
+    `record.expires_at = ${NOW_MS} + ${value.expiry_ms}, ` +
+    `record.attempts = IFNULL(${value.attempts}, record.attempts), record.result = ${value.result}, ` +
+    `record.claim_id = ${releases ? value.owner : value.claim_id}, record.state = ${value.state} ` +
+    `WHERE record.state = ${RUNNING} AND record.claim_id = ${value.claim_id}`
   )
 }
