@@ -173,8 +173,8 @@ function claimValues(batch: readonly ClaimRequest[]): unknown[] {
     literal(batch.map(({ claimId }) => claimId)),
     literal(batch.map(({ leaseMs }) => leaseMs)),
     literal(batch.map(({ retentionMs }) => retentionMs)),
-    literal(batch.map(({ fingerprint = 'NULL' }) => fingerprint)),
-    batch.map(({ label = null }) => label),
+    literal(orNone(batch.map(({ fingerprint = null }) => fingerprint))),
+    orNone(batch.map(({ label = null }) => label)),
   ]
 }
 
@@ -187,7 +187,7 @@ function completeManyValues(batch: readonly CompleteUpdate[]): unknown[] {
     literal(batch.map(({ id }) => id)),
     literal(batch.map(({ claimId }) => claimId)),
     literal(batch.map(({ retentionMs }) => retentionMs)),
-    batch.map(({ result = null }) => result),
+    orNone(batch.map(({ result = null }) => result)),
   ]
 }
 
@@ -198,8 +198,8 @@ function updateValues(batch: readonly ClaimUpdate[]): unknown[] {
     literal(batch.map(({ op }) => STATE_AFTER[op])),
     literal(batch.map((update) => (update.op === 'renew' ? update.leaseMs : 0))),
     literal(batch.map(({ retentionMs }) => retentionMs)),
-    literal(batch.map((update) => (update.op === 'release' ? update.attempts : 'NULL'))),
-    batch.map((update) => (update.op === 'complete' ? (update.result ?? null) : null)),
+    literal(orNone(batch.map((update) => (update.op === 'release' ? update.attempts : null)))),
+    orNone(batch.map((update) => (update.op === 'complete' ? (update.result ?? null) : null))),
   ]
 }
 
@@ -207,9 +207,14 @@ function interval(milliseconds: number): string {
   return `${milliseconds} ms`
 }
 
-/** An array of numbers, NULLs and hexadecimal digits as PostgreSQL writes it; nothing in it needs quotes. */
-function literal(values: readonly (string | number)[]): string {
-  return `{${values.join(',')}}`
+/** An array of numbers and hexadecimal digits as PostgreSQL writes it; nothing in it needs quotes. */
+function literal(values: readonly (string | number | null)[] | null): string | null {
+  return values && `{${values.map((value) => value ?? 'NULL').join(',')}}`
+}
+
+/** A column of NULLs as no array at all, which unnest() fills up with NULLs and nobody has to read. */
+function orNone<Value>(values: (Value | null)[]): (Value | null)[] | null {
+  return values.every((value) => value === null) ? null : values
 }
 
 /** Before it is final, a claim is answered as busy for a moment: the core asks again. */
