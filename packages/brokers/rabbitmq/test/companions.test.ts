@@ -16,6 +16,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     const { queue, send } = await newQueue(direct)
     const dedup = deduplicator()
     const seen: string[] = []
+    let running = 0
     const manager = connectManaged([proxy.url], { reconnectTimeInSeconds: 0.1 })
     onTestFinished(() => manager.close())
     const wrapper = manager.createChannel({
@@ -26,7 +27,9 @@ describeService('rabbitmq-4.0', ({ url }) => {
         await channel.consume(queue, async (message) => {
           if (message === null) return
           seen.push(message.content.toString())
+          running += 1
           await quiet(20)
+          running -= 1
           channel.ack(message)
         })
       },
@@ -40,6 +43,8 @@ describeService('rabbitmq-4.0', ({ url }) => {
     proxy.cut()
     await until('all', () => new Set(seen).size === 30)
     await until('an empty queue', async () => (await readyIn(direct, queue)) === 0)
+    // An ack on the channel that is then closed would throw.
+    await until('no handler', () => running === 0)
     expect(seen.toSorted()).toEqual(ids.toSorted())
   })
 
