@@ -45,13 +45,11 @@ export class KnownKeys {
   readonly #clock: Clock
   #young = new Map<string, KnownKey>()
   #old = new Map<string, KnownKey>()
-  #youngMax: number
   #inFlight = 0
 
   /** Remembers about `keysMax` keys done, for `ttlMs`. */
   constructor({ keysMax, ttlMs }: { keysMax: number; ttlMs: number }, clock: Clock) {
     this.#generationMin = Math.max(GENERATION_MIN, Math.ceil(keysMax / 2))
-    this.#youngMax = this.#generationMin
     this.#ttlMs = keysMax === 0 ? 0 : ttlMs
     this.#clock = clock
   }
@@ -70,7 +68,8 @@ export class KnownKeys {
 
   /** Adds a key in flight, which must not be known. */
   enter(id: string): KnownKey {
-    if (this.#young.size >= this.#youngMax) this.#turn()
+    // At least twice what is in flight: else that alone would fill each young generation at once.
+    if (this.#young.size >= Math.max(this.#generationMin, 2 * this.#inFlight)) this.#turn()
     const known = new KnownKey()
     this.#young.set(id, known)
     this.#inFlight += 1
@@ -108,7 +107,5 @@ export class KnownKeys {
     this.#old = this.#young
     this.#young = new Map()
     for (const [id, known] of gone) if (known.isInFlight) this.#young.set(id, known)
-    // Else many keys in flight would fill each young generation at once.
-    this.#youngMax = Math.max(this.#generationMin, 2 * this.#young.size)
   }
 }

@@ -1,7 +1,7 @@
-import type { Baggable } from './bag.ts'
-import { Bag } from './bag.ts'
 import type { Clock, Timer } from './clock.ts'
 import type { Identity } from './identity.ts'
+import type { Linked } from './linked-list.ts'
+import { LinkedList } from './linked-list.ts'
 import type { ClaimRequest, RenewUpdate, UpdateAnswer } from './store.ts'
 
 export interface LeaseTimes {
@@ -13,7 +13,7 @@ export interface LeaseTimes {
  * A lease as this process asks for it and then sees it: from the sending of the claim (never later than the
  * store's own start of it) until a margin before its end, by the monotonic clock.
  */
-export class Lease implements ClaimRequest, Baggable {
+export class Lease implements ClaimRequest, Linked {
   readonly id: string
   readonly claimId: string
   readonly leaseMs: number
@@ -23,7 +23,8 @@ export class Lease implements ClaimRequest, Baggable {
   /** When this process stops trusting the lease, in monotonic milliseconds. */
   deadlineMs = 0
   renewAtMs = 0
-  bagPosition = -1
+  earlier: this | undefined
+  later: this | undefined
   #lost = false
   #controller: AbortController | undefined
 
@@ -72,7 +73,7 @@ export class LeaseKeeper {
   readonly #clock: Clock
   readonly #renew: (update: RenewUpdate) => Promise<UpdateAnswer>
   readonly #onLost: (lease: Lease) => void
-  readonly #leases = new Bag<Lease>()
+  readonly #leases = new LinkedList<Lease>()
   #timer: Timer | undefined
 
   constructor(
@@ -112,7 +113,7 @@ export class LeaseKeeper {
   close(): void {
     this.#timer?.cancel()
     this.#timer = undefined
-    for (const lease of this.#leases.items()) this.#lose(lease)
+    for (const lease of Array.from(this.#leases)) this.#lose(lease)
   }
 
   #schedule(): void {
@@ -121,9 +122,9 @@ export class LeaseKeeper {
 
   #tick(): void {
     this.#timer = undefined
-    if (this.#leases.size === 0) return
+    if (this.#leases.first === undefined) return
     const nowMs = this.#clock.monotonicMs()
-    for (const lease of this.#leases.items()) {
+    for (const lease of Array.from(this.#leases)) {
       if (nowMs >= lease.deadlineMs) this.#lose(lease)
       else if (nowMs >= lease.renewAtMs) void this.#renewOne(lease)
     }

@@ -35,6 +35,13 @@ describe('keys done a moment ago', () => {
     }
   })
 
+  test('the last half of the bound is there also with many more keys in flight', () => {
+    const { keys, end } = knownKeys(200)
+    for (const id of numbers(1000)) keys.enter(`running ${id}`)
+    for (const id of numbers(5000)) end(id)
+    expect(numbers(5000).filter((id) => keys.get(id)).length).toBeGreaterThanOrEqual(100)
+  })
+
   test.each([
     ['keys', 0, 5000],
     ['time', 10, 0],

@@ -1,6 +1,6 @@
+import { LinkedList } from '@oncemq/core'
 import type { RawChannel } from './amqp.ts'
 import type { Acks, Delivery } from './delivery.ts'
-import { Unsettled } from './unsettled.ts'
 
 /**
  * The unsettled deliveries of one raw channel. Each is settled once, on this channel, or never: when the
@@ -12,7 +12,7 @@ import { Unsettled } from './unsettled.ts'
  */
 export class ChannelAcks implements Acks {
   readonly #channel: RawChannel
-  readonly #unsettled = new Unsettled<Delivery>()
+  readonly #unsettled = new LinkedList<Delivery>()
   #acking: Delivery[] = []
   #lastTag = 0
   #seenAll: boolean

@@ -1,7 +1,6 @@
-import type { Claim, HandlerContext } from '@oncemq/core'
+import type { Claim, HandlerContext, Linked } from '@oncemq/core'
 import { contextOf as claimContext } from '@oncemq/core'
 import type { AmqpMessage } from './amqp.ts'
-import type { Listed } from './unsettled.ts'
 
 /**
  * Where a delivery stands. `held`: its key is asked for. `given`: the user has it. `ending`: its end is being
@@ -19,7 +18,7 @@ export interface Acks {
 }
 
 /** One message, pinned to the raw channel that delivered it: a tag means nothing on any other. */
-export class Delivery implements Listed {
+export class Delivery implements Linked {
   readonly message: AmqpMessage
   readonly tag: number
   readonly queue: string

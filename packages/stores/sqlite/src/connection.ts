@@ -7,7 +7,7 @@ import { ensureSchema } from './schema.ts'
 /**
  * Ids are random, so each claim changes an index page of its own. With room for those pages, 100,000 messages
  * were measured to take 10,000 reads instead of 35,000. Checkpoints are sixteen times as rare as by default:
- * each copies every page once that changed since the last one, and most of them change often. A sixth more
+ * each copies every page once that changed since the last one, and most of them change often. An eighth more
  * messages than with four times as rare, one commit in a hundred over 5 ms instead of 17, the longest 27 ms
  * instead of 20. The WAL takes up to 64 MB, and to open such a one after a crash takes some 40 ms.
  */

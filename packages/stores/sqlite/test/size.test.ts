@@ -6,6 +6,8 @@ import { claimsOf, completionOf } from '@oncemq/test-stores'
 
 const KEYS = 50_000
 const BATCH = 1000
+// Each writes about as many pages as it has keys: three times what the log holds in all.
+const SMALL_BATCH = 50
 
 // The README's figures. The bounds leave room for the random ids, which fill the index by two thirds.
 test.each([
@@ -24,4 +26,15 @@ test.each([
   const bytes = statSync(path).size / KEYS
   expect(bytes).toBeGreaterThan(min)
   expect(bytes).toBeLessThan(max)
+})
+
+test('the log beside the file takes the bytes that are documented', async () => {
+  const path = fileOf('log')
+  const store = new SqliteStore({ path })
+  await store.open()
+  for (let keys = 0; keys < KEYS; keys += SMALL_BATCH) await store.claim(claimsOf(SMALL_BATCH))
+  const megabytes = statSync(`${path}-wal`).size / 1_000_000
+  await store.close()
+  expect(megabytes).toBeGreaterThan(60)
+  expect(megabytes).toBeLessThan(70)
 })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { Unsettled } from '../src/unsettled.ts'
+import { LinkedList } from '../src/index.ts'
 
 class Item {
   earlier: this | undefined
@@ -19,12 +19,12 @@ function sequences(length: number): readonly (readonly number[])[] {
 test('a list holds what a set would, in the same order, in whatever order three items come and go', () => {
   for (const sequence of sequences(7)) {
     const items = Array.from({ length: ITEMS }, () => new Item())
-    const list = new Unsettled<Item>()
+    const list = new LinkedList<Item>()
     const set = new Set<Item>()
     for (const item of sequence.map((number) => items[number] as Item)) {
-      if (set.delete(item)) {
-        list.delete(item)
-      } else {
+      const went = set.delete(item)
+      expect(list.delete(item)).toBe(went)
+      if (!went) {
         set.add(item)
         list.add(item)
       }
