@@ -35,12 +35,9 @@ describeService('postgres-18', (server) => {
   async function plans(table: string): Promise<{ insert: Plan[]; changes: Plan[][] }> {
     const { insertMany, claim, completeMany, update } = statementsOf(tablesOf(table))
     const array = (value: () => unknown) => `{${Array.from({ length: BATCH }, value).join(',')}}`
-    const [ids, claimIds, times, none] = [
-      array(newHex),
-      array(newHex),
-      array(() => 1000),
-      array(() => 'NULL'),
-    ]
+    const [ids, claimIds, times] = [array(newHex), array(newHex), array(() => 1000)]
+    // As the store gives a column of NULLs.
+    const none = null
     const claims = [ids, claimIds, times, times, none, none]
     return {
       insert: await explain(insertMany.text, claims),
