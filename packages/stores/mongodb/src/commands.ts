@@ -1,7 +1,7 @@
 import { StoreError } from '@oncemq/core'
 import type { Clock } from '@oncemq/core'
 import type { MongoCollection, MongoSession } from './client.ts'
-import { SERVER, WriteFailure, storeError } from './errors.ts'
+import { SERVER, WriteFailure, isDuplicateKey, storeError } from './errors.ts'
 
 /** What the store reads of a command's answer. */
 export interface Reply {
@@ -61,6 +61,17 @@ export class Commands<Session extends MongoSession = MongoSession> {
     const failure = reply.writeErrors?.find(({ code }) => code !== SERVER.DuplicateKey)
     if (failure !== undefined) throw new WriteFailure(failure)
     return reply
+  }
+
+  /** Runs a command that creates records, and answers whether none of them was there already. */
+  async create(command: object): Promise<boolean> {
+    try {
+      await this.run(command)
+      return true
+    } catch (error) {
+      if (isDuplicateKey(error)) return false
+      throw error
+    }
   }
 
   /**

@@ -184,6 +184,11 @@ export function storeError(error: unknown, where: string): StoreError {
   )
 }
 
+/** Whether a record was there already that the command was to create. */
+export function isDuplicateKey(error: unknown): boolean {
+  return asDriverError(error).code === SERVER.DuplicateKey
+}
+
 /**
  * Whether the server has given up the command itself, as it was told to by `maxTimeMS`; not the waiting for a
  * majority that follows the writes.

@@ -38,6 +38,10 @@ describeService('mongodb-6', (server) => {
     return (await store.inspect(ids)).map((record) => record?.label)
   }
 
+  async function remainingOf(id: string): Promise<number | undefined> {
+    return (await store.inspect([id]))[0]?.leaseRemainingMs
+  }
+
   test('a label that looks like an expression stays a text, for new and for old records', async () => {
     const claims = EXPRESSIONS.map((label) => claimOf({ label }))
     const ids = claims.map(({ id }) => id)
@@ -50,24 +54,59 @@ describeService('mongodb-6', (server) => {
     expect(await labelsOf(ids)).toEqual(EXPRESSIONS.toReversed())
   })
 
-  test("an upsert that fails as a rival's came first finds the rival's record", async () => {
-    const [claim, rival] = [claimOf(), claimOf()]
-    const real = collection(name)
-    let meets = true
-    const command = async (document: object, options?: object): Promise<object> => {
-      if (!('update' in document) || !meets) return real.db.command(document, options)
-      meets = false
-      await store.claim([{ ...rival, id: claim.id }])
-      return { ok: 1, n: 0, writeErrors: [{ index: 0, code: 11_000, errmsg: 'E11000 duplicate key' }] }
-    }
-    const { collectionName, db } = real
+  /** Another store on the same records, to whose commands something happens before they run. */
+  async function interrupted(before: (command: object) => Promise<object | undefined>): Promise<MongoStore> {
+    const { collectionName, db } = collection(name)
     const { databaseName, client } = db
-    const find = (filter: object, options?: object) => real.find(filter, options)
+    const command = async (document: object, options?: object): Promise<object> =>
+      (await before(document)) ?? db.command(document, options)
+    const find = (filter: object, options?: object) => collection(name).find(filter, options)
     const other = new MongoStore({
       collection: { collectionName, find, db: { databaseName, client, command } },
     })
     await other.open()
-    expect((await other.claim([claim]))[0]).toMatchObject({ status: 'busy', epoch: 1 })
+    return other
+  }
+
+  test('a new key among known ones is granted by the command that creates it', async () => {
+    const [known, done] = [claimOf(), claimOf()]
+    await store.claim([known, done])
+    await store.update([completionOf(done)])
+    const commands: string[] = []
+    const other = await interrupted(async (command) => {
+      commands.push(...Object.keys(command).slice(0, 1))
+      return undefined
+    })
+    commands.length = 0
+    const claims = [claimOf(), claimOf({ id: known.id }), claimOf(), claimOf({ id: done.id }), claimOf()]
+    const statuses = (await other.claim(claims)).map(({ status }) => status)
+    expect(statuses).toEqual(['granted', 'busy', 'granted', 'done', 'granted'])
+    expect(commands).toEqual(['aggregate'])
+  })
+
+  test('a claim whose answer was lost has its lease renewed, also among new ones', async () => {
+    const claim = claimOf({ leaseMs: 5000 })
+    await store.claim([claim])
+    await expect.poll(async () => remainingOf(claim.id)).toBeLessThan(4900)
+    expect(await store.claim([claimOf(), claim])).toEqual([
+      { status: 'granted', epoch: 1, attempt: 1 },
+      { status: 'granted', epoch: 1, attempt: 1 },
+    ])
+    expect(await remainingOf(claim.id)).toBeGreaterThan(4900)
+  })
+
+  test("an upsert that fails as a rival's came first finds the rival's record", async () => {
+    const [claim, rival] = [claimOf(), claimOf()]
+    await store.claim([{ ...claim, leaseMs: 1 }])
+    let meets = true
+    const other = await interrupted(async (document) => {
+      if (!('update' in document) || !meets) return undefined
+      meets = false
+      await store.claim([{ ...rival, id: claim.id }])
+      return { ok: 1, n: 0, writeErrors: [{ index: 0, code: 11_000, errmsg: 'E11000 duplicate key' }] }
+    })
+    await expect.poll(async () => remainingOf(claim.id)).toBeLessThan(0)
+    expect((await other.claim([claimOf({ id: claim.id })]))[0]).toMatchObject({ status: 'busy', epoch: 2 })
     expect(meets).toBe(false)
   })
 
