@@ -11,7 +11,7 @@ export interface Entries<Column extends string> {
 /**
  * Writes a batch as a table. The first column tells the entries apart; of the others, what all entries have
  * in common is written once, where it is used: most of what a server does with a long statement is to read
- * its values.
+ * its values. Of a batch of one that is all, and its table says nothing.
  */
 export function entriesOf<Entry, Column extends string>(
   batch: readonly Entry[],
@@ -20,8 +20,9 @@ export function entriesOf<Entry, Column extends string>(
 ): Entries<Column> {
   const all = Object.entries<(entry: Entry) => string>(columns).map(([name, literalOf], position) => {
     const literals = batch.map(literalOf)
-    const [first = 'NULL'] = literals
-    return { name, literals, first, isOwn: position === 0 || literals.some((literal) => literal !== first) }
+    const [first = 'NULL', second] = literals
+    const isOwn = second !== undefined && (position === 0 || literals.some((literal) => literal !== first))
+    return { name, literals, first, isOwn }
   })
   const own = all.filter(({ isOwn }) => isOwn)
   const rows = batch.map((_, entry) => own.map(({ literals }) => literals[entry]).join(','))

@@ -1,7 +1,7 @@
 import type { ClaimAnswer, ClaimRequest, ClaimUpdate, Random, StoredRecord, UpdateAnswer } from '@oncemq/core'
 import type { MysqlHeader, MysqlRow } from './client.ts'
 import type { Connections } from './connection.ts'
-import { DONE, FREE, RUNNING } from './statements.ts'
+import { DONE, FREE, RUNNING, areAlike } from './statements.ts'
 import type { Statements } from './statements.ts'
 
 const STATE_NAMES = Object.freeze({ [FREE]: 'free', [RUNNING]: 'running', [DONE]: 'done' } as const)
@@ -20,6 +20,8 @@ const DIGITS = 2
 /** The most that a label takes: 256 characters of at most four bytes. */
 const LABEL_BYTES = 1024
 
+const FRESH = 0.99
+
 /** A record, as of the moment at which it was read. */
 interface Found {
   readonly state: typeof FREE | typeof RUNNING | typeof DONE
@@ -36,7 +38,7 @@ interface Found {
 
 /**
  * The protocol's steps on the table. A batch is one statement, and a second one that reads only if not all
- * went as usual: MySQL answers a statement that writes by numbers alone, and does not say what it did to
+ * went as usual; what is there and free to take is claimed by a third. MySQL answers a statement that writes by numbers alone, and does not say what it did to
  * which row.
  */
 export class Records {
@@ -51,12 +53,10 @@ export class Records {
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    const [lone] = batch as [ClaimRequest]
-    if (batch.length === 1 && isNew(await this.#connections.write(this.#statements.insert(lone))))
-      return [NEW]
-    let answers = await this.#claim(batch)
+    let answers = await this.#claim(batch, this.#statements.insert, insertAnswer)
     for (let round = 1; round < ROUNDS_MAX && answers.includes(undefined); round += 1) {
-      const again = (await this.#claim(batch.filter((_, at) => answers[at] === undefined))).values()
+      const open = batch.filter((_, at) => answers[at] === undefined)
+      const again = (await this.#claim(open, this.#statements.claim, claimAnswer)).values()
       answers = answers.map((answer) => answer ?? again.next().value)
     }
     return answers.map((answer) => answer ?? CHANGING)
@@ -84,22 +84,26 @@ export class Records {
     await this.#connections.write(this.#statements.forget(ids.toSorted()), { ofManyRows: true })
   }
 
-  /** Answers undefined for a record that changed between the two statements. */
-  async #claim(batch: readonly ClaimRequest[]): Promise<readonly (ClaimAnswer | undefined)[]> {
+  /** Answers undefined for a record that is to be claimed once more. */
+  async #claim(
+    batch: readonly ClaimRequest[],
+    sqlOf: (requests: readonly ClaimRequest[]) => string,
+    answerOf: typeof claimAnswer,
+  ): Promise<readonly (ClaimAnswer | undefined)[]> {
     return inParts(batch, claimBytes, async (part) => {
-      const { header, rows } = await this.#connections.writeAndRead(
-        this.#statements.claim(part.toSorted(byId)),
-        { ofManyRows: part.length > 1, next: (answer) => (isNew(answer) ? undefined : this.#findSql(part)) },
-      )
+      const { header, rows } = await this.#connections.writeAndRead(sqlOf(part.toSorted(byId)), {
+        ofManyRows: part.length > 1,
+        next: (answer) => (isNew(answer) ? undefined : this.#findSql(part)),
+      })
       if (isNew(header)) return part.map(() => NEW)
       const found = recordsOf(rows)
-      return part.map((request) => claimAnswer(request, found.get(request.id)))
+      return part.map((request) => answerOf(request, found.get(request.id)))
     })
   }
 
   #updateSql(part: readonly ClaimUpdate[], token: string): string {
-    if (part.length === 1) return this.#statements.change(part[0] as ClaimUpdate, token)
-    return this.#statements.update(part.toSorted(byId), token)
+    const sqlOf = areAlike(part) ? this.#statements.change : this.#statements.update
+    return sqlOf(part.toSorted(byId), token)
   }
 
   #findSql(part: readonly { readonly id: string }[]): string {
@@ -169,6 +173,25 @@ function foundOf(row: MysqlRow): Found {
     result: result ?? undefined,
     label: label?.toString('utf8'),
   }
+}
+
+/**
+ * After the insert, which leaves alone what is there. A record with this very claim may be of an earlier run,
+ * whose answer was lost, and then its lease is to be renewed.
+ */
+function insertAnswer(request: ClaimRequest, found: Found | undefined): ClaimAnswer | undefined {
+  const answer = claimAnswer(request, found)
+  return answer?.status === 'granted' && !isFresh(request, found) ? undefined : answer
+}
+
+/**
+ * Whether so little of the request's lease is over as if it had just begun: a tenth of the margin by which its
+ * owner stops before its end.
+ */
+function isFresh({ leaseMs }: ClaimRequest, found: Found | undefined): boolean {
+  if (found === undefined) return false
+  const remainingMs = found.leaseUntilMs - found.nowMs
+  return remainingMs <= leaseMs && remainingMs >= leaseMs * FRESH
 }
 
 /**

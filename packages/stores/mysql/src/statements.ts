@@ -50,17 +50,18 @@ export type Statements = ReturnType<typeof statementsOf>
  */
 export function statementsOf({ records, meta }: Tables, dialect: Dialect) {
   return {
-    // -> insertId 0 if the id was absent; else 1, and nothing has changed. A lone claim: the batch's
-    // statement takes half as long again.
-    insert: (request: ClaimRequest) => insertSql(records, request),
+    // -> insertId 0 if all ids were absent: each is granted. Else 1: those that were there are as they were,
+    // and `find` tells who has what. The server takes half as long for it as for `claim`.
+    insert: (batch: readonly ClaimRequest[]) => insertSql(records, dialect, batch),
 
-    // -> insertId 0 if all ids were absent: each is granted. Else 1, and `find` tells who has what.
+    // -> the same, for records in whatever state.
     claim: (batch: readonly ClaimRequest[]) => claimSql(records, dialect, batch),
 
-    // -> 1 affected row if the record ran with this claim id, else none. A lone update.
-    change: (update: ClaimUpdate, token: string) => changeSql(records, update, token),
+    // -> as many affected rows as entries if all records ran with their claim ids; else `find` tells. For
+    // updates that are alike: the server takes half as long for it as for `update`.
+    change: (batch: readonly ClaimUpdate[], token: string) => changeSql(records, batch, token),
 
-    // -> as many affected rows as entries if all records ran with their claim ids; else `find` tells.
+    // -> the same, for updates of any kind.
     update: (batch: readonly ClaimUpdate[], token: string) => updateSql(records, dialect, batch, token),
 
     // -> the records there are, in any order.
@@ -102,46 +103,42 @@ export function statementsOf({ records, meta }: Tables, dialect: Dialect) {
   }
 }
 
-type ClaimColumn = 'claim_id' | 'lease_ms' | 'expiry_ms' | 'fingerprint' | 'label'
+type ClaimColumn = keyof typeof claimColumns
 
 const CLAIM_COLUMNS = 'id, state, claim_id, epoch, attempts, lease_until, expires_at, fingerprint, label'
 
-function insertSql(records: string, request: ClaimRequest): string {
-  const { id, claimId, leaseMs, retentionMs, fingerprint, label } = request
-  const row = [
-    hex(id),
-    RUNNING,
-    hex(claimId),
-    1,
-    1,
-    `${NOW_MS} + ${integer(leaseMs)}`,
-    `${NOW_MS} + ${integer(leaseMs + retentionMs)}`,
-    hexOrNull(fingerprint),
-    text(label),
-  ]
+function insertSql(records: string, dialect: Dialect, batch: readonly ClaimRequest[]): string {
   return (
-    `INSERT INTO ${records} (${CLAIM_COLUMNS}) VALUES (${row.join(',')}) ` +
-    'ON DUPLICATE KEY UPDATE epoch = epoch + LAST_INSERT_ID(1) - 1'
+    `${rowsSql(records, batch, entriesOf(batch, claimColumns, dialect))} ` +
+    `ON DUPLICATE KEY UPDATE ${records}.epoch = ${records}.epoch + LAST_INSERT_ID(1) - 1`
   )
 }
 
-/** The times are computed from a table of the entries: written into each row, they took longer to parse. */
 function claimSql(records: string, dialect: Dialect, batch: readonly ClaimRequest[]): string {
-  const columns = {
-    id: ({ id }: ClaimRequest) => hex(id),
-    claim_id: ({ claimId }: ClaimRequest) => hex(claimId),
-    lease_ms: ({ leaseMs }: ClaimRequest) => integer(leaseMs),
-    expiry_ms: ({ leaseMs, retentionMs }: ClaimRequest) => integer(leaseMs + retentionMs),
-    fingerprint: ({ fingerprint }: ClaimRequest) => hexOrNull(fingerprint),
-    label: ({ label }: ClaimRequest) => text(label),
-  }
-  const { table, value } = entriesOf(batch, columns, dialect)
-  return (
-    `INSERT INTO ${records} (${CLAIM_COLUMNS}) ` +
-    `SELECT ${value.id}, ${RUNNING}, ${value.claim_id}, 1, 1, ${NOW_MS} + ${value.lease_ms}, ` +
-    `${NOW_MS} + ${value.expiry_ms}, ${value.fingerprint}, ${value.label} FROM ${table} ` +
-    `ON DUPLICATE KEY UPDATE ${takeSql(records, value)}`
-  )
+  const entries = entriesOf(batch, claimColumns, dialect)
+  return `${rowsSql(records, batch, entries)} ON DUPLICATE KEY UPDATE ${takeSql(records, entries.value)}`
+}
+
+const claimColumns = {
+  id: ({ id }: ClaimRequest) => hex(id),
+  claim_id: ({ claimId }: ClaimRequest) => hex(claimId),
+  lease_ms: ({ leaseMs }: ClaimRequest) => integer(leaseMs),
+  expiry_ms: ({ leaseMs, retentionMs }: ClaimRequest) => integer(leaseMs + retentionMs),
+  fingerprint: ({ fingerprint }: ClaimRequest) => hexOrNull(fingerprint),
+  label: ({ label }: ClaimRequest) => text(label),
+}
+
+/** Of many, times are computed from a table of the entries: written into each row, they took longer to parse. */
+function rowsSql(
+  records: string,
+  batch: readonly ClaimRequest[],
+  { table, value }: Entries<ClaimColumn>,
+): string {
+  const row =
+    `${value.id}, ${RUNNING}, ${value.claim_id}, 1, 1, ${NOW_MS} + ${value.lease_ms}, ` +
+    `${NOW_MS} + ${value.expiry_ms}, ${value.fingerprint}, ${value.label}`
+  const rows = batch.length === 1 ? `VALUES (${row})` : `SELECT ${row} FROM ${table}`
+  return `INSERT INTO ${records} (${CLAIM_COLUMNS}) ${rows}`
 }
 
 /**
@@ -182,32 +179,67 @@ function ownerAfter(update: ClaimUpdate, token: string): string {
   return hex(update.op === 'release' ? token : update.claimId)
 }
 
-function changeSql(records: string, update: ClaimUpdate, token: string): string {
-  const { op, id, claimId, retentionMs } = update
-  const leaseMs = op === 'renew' ? update.leaseMs : 0
+function leaseMsOf(update: ClaimUpdate): number {
+  return update.op === 'renew' ? update.leaseMs : 0
+}
+
+function attemptsOf(update: ClaimUpdate): string {
+  return update.op === 'release' ? integer(update.attempts) : 'NULL'
+}
+
+function resultOf(update: ClaimUpdate): Uint8Array | undefined {
+  return update.op === 'complete' ? update.result : undefined
+}
+
+/** Whether the updates change their records in the same way, so that `change` takes them. */
+export function areAlike(batch: readonly ClaimUpdate[]): boolean {
+  const [first] = batch as [ClaimUpdate]
+  return batch.every(
+    (update) =>
+      update.op === first.op &&
+      update.retentionMs === first.retentionMs &&
+      leaseMsOf(update) === leaseMsOf(first) &&
+      attemptsOf(update) === attemptsOf(first) &&
+      resultOf(update) === resultOf(first),
+  )
+}
+
+/**
+ * An id is not held together with its claim id, but with the claim ids of all: a claim id is random and of one
+ * record alone, so that no other entry's can be on it. The index finds each record by itself, in the order
+ * of the ids, never by a scan.
+ */
+function changeSql(records: string, batch: readonly ClaimUpdate[], token: string): string {
+  const [first] = batch as [ClaimUpdate]
+  const { op, retentionMs } = first
+  const leaseMs = leaseMsOf(first)
+  const changes = [
+    `state = ${STATE_AFTER[op]}`,
+    `lease_until = ${op === 'renew' ? `${NOW_MS} + ${integer(leaseMs)}` : 0}`,
+    `expires_at = ${NOW_MS} + ${integer(leaseMs + retentionMs)}`,
+    ...(op === 'release' ? [`claim_id = ${hex(token)}`, `attempts = ${attemptsOf(first)}`] : []),
+    ...(op === 'complete' ? [`result = ${bytes(first.result)}`] : []),
+  ]
+  const ids = batch.map(({ id }) => hex(id))
+  const claimIds = batch.map(({ claimId }) => hex(claimId))
   return (
-    `UPDATE ${records} SET state = ${STATE_AFTER[op]}, claim_id = ${ownerAfter(update, token)}, ` +
-    `lease_until = ${op === 'renew' ? `${NOW_MS} + ${integer(leaseMs)}` : 0}, ` +
-    `expires_at = ${NOW_MS} + ${integer(leaseMs + retentionMs)}` +
-    `${op === 'release' ? `, attempts = ${integer(update.attempts)}` : ''}` +
-    `${op === 'complete' ? `, result = ${bytes(update.result)}` : ''} ` +
-    `WHERE id = ${hex(id)} AND claim_id = ${hex(claimId)} AND state = ${RUNNING}`
+    `UPDATE ${records} FORCE INDEX (PRIMARY) SET ${changes.join(', ')} ` +
+    `WHERE id IN (${ids.join(',')}) AND claim_id IN (${claimIds.join(',')}) AND state = ${RUNNING}`
   )
 }
 
 /** The join reads the entries in their order and finds each record by its primary key, never by a scan. */
 function updateSql(records: string, dialect: Dialect, batch: readonly ClaimUpdate[], token: string): string {
-  const leaseMs = (update: ClaimUpdate): number => (update.op === 'renew' ? update.leaseMs : 0)
   const releases = batch.some(({ op }) => op === 'release')
   const columns = {
     id: ({ id }: ClaimUpdate) => hex(id),
     claim_id: ({ claimId }: ClaimUpdate) => hex(claimId),
     owner: (update: ClaimUpdate) => (releases ? ownerAfter(update, token) : 'NULL'),
     state: ({ op }: ClaimUpdate) => integer(STATE_AFTER[op]),
-    lease_ms: (update: ClaimUpdate) => integer(leaseMs(update)),
-    expiry_ms: (update: ClaimUpdate) => integer(leaseMs(update) + update.retentionMs),
-    attempts: (update: ClaimUpdate) => (update.op === 'release' ? integer(update.attempts) : 'NULL'),
-    result: (update: ClaimUpdate) => bytes(update.op === 'complete' ? update.result : undefined),
+    lease_ms: (update: ClaimUpdate) => integer(leaseMsOf(update)),
+    expiry_ms: (update: ClaimUpdate) => integer(leaseMsOf(update) + update.retentionMs),
+    attempts: attemptsOf,
+    result: (update: ClaimUpdate) => bytes(resultOf(update)),
   }
   const { table, value } = entriesOf(batch, columns, dialect)
   return (

@@ -114,7 +114,7 @@ class Transaction<Connection extends MysqlConnection> {
   ): Promise<{ answer: UpdateAnswer; commit: boolean }> {
     await this.#requireSameTransaction()
     const { affectedRows } = (await this.#query(
-      statements.change(completion, completion.claimId),
+      statements.change([completion], completion.claimId),
     )) as MysqlHeader
     if (Number(affectedRows) === 1) return { answer: 'ok', commit: true }
     // The repetition of a transaction whose commit was not known: the first run's writes are there, so that

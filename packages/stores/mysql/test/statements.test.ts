@@ -1,3 +1,4 @@
+import type { ClaimAnswer } from '@oncemq/core'
 import { MysqlStore } from '@oncemq/mysql'
 import { describeService } from '@oncemq/test-services/vitest'
 import type { RowDataPacket } from 'mysql2/promise'
@@ -48,6 +49,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8', 'mariadb-10.11'] as const) {
     })
 
     test('a batch finds its records one by one by the primary key, however many there are', async () => {
+      const result = Buffer.from('receipt')
       for (const stored of [0, STORED]) {
         const batch = claimsOf(200)
         const table = `planned_${stored}`
@@ -55,14 +57,53 @@ for (const name of ['mysql-8.0', 'mariadb-11.8', 'mariadb-10.11'] as const) {
           for (let keys = 0; keys < stored; keys += 500) await store.claim(claimsOf(500))
           await store.claim(batch)
           await store.update(batch.map(completionOf))
+          await store.update(
+            batch.map((claim, at) => ({ ...completionOf(claim), ...(at % 2 && { result }) })),
+          )
         })
-        const update = statements.find((statement) => statement.startsWith('UPDATE'))
-        const [plan] = await pool.query<RowDataPacket[]>(`EXPLAIN ${update}`)
-        expect(plan.find((row) => row['table'] === 'record')).toMatchObject({
-          type: 'eq_ref',
+        const [alike, mixed] = statements.filter((statement) => statement.startsWith('UPDATE'))
+        expect(await planOf(alike, table)).toMatchObject({
+          type: 'range',
           key: 'PRIMARY',
         })
+        expect(await planOf(mixed, 'record')).toMatchObject({ type: 'eq_ref', key: 'PRIMARY' })
       }
+    })
+
+    async function planOf(statement: string | undefined, table: string): Promise<RowDataPacket | undefined> {
+      const [plan] = await pool.query<RowDataPacket[]>(`EXPLAIN ${statement}`)
+      return plan.find((row) => row['table'] === table)
+    }
+
+    test('a new key among known ones is granted by the statement that creates it', async () => {
+      const [known, done] = [claimOf(), claimOf()]
+      const fresh = claimsOf(3)
+      const claims = [fresh[0], claimOf({ id: known.id }), fresh[1], claimOf({ id: done.id }), fresh[2]]
+      let answers: readonly ClaimAnswer[] = []
+      const statements = await statementsOf('among', async (store) => {
+        await store.claim([known, done])
+        await store.update([completionOf(done)])
+        answers = await store.claim(claims.filter((claim) => claim !== undefined))
+      })
+      expect(answers.map(({ status }) => status)).toEqual(['granted', 'busy', 'granted', 'done', 'granted'])
+      expect(statements.slice(-3).map((statement) => statement.split(' ')[0])).toEqual([
+        'SET',
+        'INSERT',
+        'SELECT',
+      ])
+    })
+
+    test('a claim whose answer was lost has its lease renewed, also among new ones', async () => {
+      const store = new MysqlStore({ pool, table: 'renewed' })
+      await store.open()
+      const claim = claimOf({ leaseMs: 5000 })
+      const remaining = async () => (await store.inspect([claim.id]))[0]?.leaseRemainingMs
+      await store.claim([claim])
+      await expect.poll(remaining).toBeLessThan(4900)
+      const granted = { status: 'granted', epoch: 1, attempt: 1 }
+      expect(await store.claim([claimOf(), claim])).toEqual([granted, granted])
+      expect(await remaining()).toBeGreaterThan(4900)
+      await store.close()
     })
 
     test('what changes between a batch and its look at it is asked for again', async () => {
