@@ -4,8 +4,7 @@ import { MongoClient } from 'mongodb'
 import { processesOf } from '../processor-time.ts'
 import type { BenchStore } from './bench-store.ts'
 
-// What a small server has of its own accord: the tests' servers do with less memory, and look for expired
-// records each second.
+// The tests' servers do with less memory and a shorter oplog, and look for expired records each second.
 const MONGODB = [
   ['--wiredTigerCacheSizeGB', '1'],
   ['--oplogSize', '990'],

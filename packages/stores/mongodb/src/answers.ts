@@ -29,8 +29,8 @@ export function isOwn({ claimId }: ClaimRequest, record: RecordDocument): boolea
 }
 
 /**
- * Whether so little of the request's lease is over as if it had just begun: a tenth of the margin by which its
- * owner stops before its end.
+ * Whether so little of the request's lease is over as if it had just begun: a tenth of the margin by which
+ * its owner stops before its end.
  */
 export function isFresh({ leaseMs }: ClaimRequest, { leaseRemainingMs }: RecordDocument): boolean {
   return leaseRemainingMs <= leaseMs && leaseRemainingMs >= leaseMs * FRESH

@@ -38,8 +38,8 @@ interface Found {
 
 /**
  * The protocol's steps on the table. A batch is one statement, and a second one that reads only if not all
- * went as usual; what is there and free to take is claimed by a third. MySQL answers a statement that writes by numbers alone, and does not say what it did to
- * which row.
+ * went as usual; what is there and may be taken over is claimed by a third. MySQL answers a statement that
+ * writes by numbers alone, and does not say what it did to which row.
  */
 export class Records {
   readonly #connections: Connections
@@ -185,8 +185,8 @@ function insertAnswer(request: ClaimRequest, found: Found | undefined): ClaimAns
 }
 
 /**
- * Whether so little of the request's lease is over as if it had just begun: a tenth of the margin by which its
- * owner stops before its end.
+ * Whether so little of the request's lease is over as if it had just begun: a tenth of the margin by which
+ * its owner stops before its end.
  */
 function isFresh({ leaseMs }: ClaimRequest, found: Found | undefined): boolean {
   if (found === undefined) return false

@@ -128,7 +128,7 @@ const claimColumns = {
   label: ({ label }: ClaimRequest) => text(label),
 }
 
-/** Of many, times are computed from a table of the entries: written into each row, they took longer to parse. */
+/** Of many, times are computed from a table of the entries: written into each row, they parse slower. */
 function rowsSql(
   records: string,
   batch: readonly ClaimRequest[],
@@ -205,9 +205,9 @@ export function areAlike(batch: readonly ClaimUpdate[]): boolean {
 }
 
 /**
- * An id is not held together with its claim id, but with the claim ids of all: a claim id is random and of one
- * record alone, so that no other entry's can be on it. The index finds each record by itself, in the order
- * of the ids, never by a scan.
+ * An id is not held together with its claim id, but with the claim ids of all: a claim id is random and of
+ * one record alone, so that no other entry's can be on it. The index finds each record by itself, in the
+ * order of the ids, never by a scan.
  */
 function changeSql(records: string, batch: readonly ClaimUpdate[], token: string): string {
   const [first] = batch as [ClaimUpdate]
