@@ -101,18 +101,25 @@ export class Records {
 
   /** Claims what is new. Answers the positions of all other entries. */
   async #insert(batch: readonly ClaimRequest[]): Promise<readonly number[]> {
-    if (batch.length === 1) {
-      const values = insertValues(batch[0] as ClaimRequest)
-      return (await this.#connections.change(this.#statements.insert, values)) === 1 ? [] : [0]
-    }
-    const found = await this.#connections.run(this.#statements.insertMany, claimValues(batch))
-    return found.map((at) => Number(at) - 1)
+    const [first] = batch as [ClaimRequest]
+    const { insert, insertMany } = this.#statements
+    if (batch.length === 1)
+      return (await this.#connections.change(insert, insertValues(first))) === 1 ? [] : [0]
+    const { leaseMs, retentionMs } = first
+    if (!batch.every((request) => request.leaseMs === leaseMs && request.retentionMs === retentionMs))
+      return [...batch.keys()]
+    const sorted = batch.toSorted(byId)
+    const found = await this.#connections.run(insertMany, insertManyValues(sorted))
+    return found.map((at) => batch.indexOf(sorted[Number(at) - 1] as ClaimRequest))
   }
 
   /** Completes a batch of nothing else. Answers the positions of all entries unless each was completed. */
   async #complete(batch: readonly ClaimUpdate[]): Promise<readonly number[]> {
     const positions = [...batch.keys()]
-    if (!batch.every((update) => update.op === 'complete')) return positions
+    const [{ retentionMs }] = batch as [ClaimUpdate]
+    const isAlike = (update: ClaimUpdate): update is CompleteUpdate =>
+      update.op === 'complete' && update.retentionMs === retentionMs
+    if (!batch.every(isAlike)) return positions
     return (await this.#completed(batch)) === batch.length ? [] : positions
   }
 
@@ -120,7 +127,7 @@ export class Records {
     const { complete, completeMany } = this.#statements
     return batch.length === 1
       ? this.#connections.change(complete, completeValues(batch[0] as CompleteUpdate))
-      : this.#connections.change(completeMany, completeManyValues(batch))
+      : this.#connections.change(completeMany, completeManyValues(batch.toSorted(byId)))
   }
 
   async #rows(statement: string, values: unknown[]): Promise<unknown[]> {
@@ -163,8 +170,24 @@ async function resolved<Entry, Answer>(
   return answers
 }
 
+function byId(a: { readonly id: string }, b: { readonly id: string }): number {
+  return a.id < b.id ? -1 : 1
+}
+
 function insertValues({ id, claimId, leaseMs, retentionMs, fingerprint, label }: ClaimRequest): unknown[] {
   return [id, claimId, interval(leaseMs), interval(leaseMs + retentionMs), fingerprint, label]
+}
+
+function insertManyValues(batch: readonly ClaimRequest[]): unknown[] {
+  const [{ leaseMs, retentionMs }] = batch as [ClaimRequest]
+  return [
+    literal(batch.map(({ id }) => id)),
+    literal(batch.map(({ claimId }) => claimId)),
+    interval(leaseMs),
+    interval(leaseMs + retentionMs),
+    literal(orNone(batch.map(({ fingerprint = null }) => fingerprint))),
+    orNone(batch.map(({ label = null }) => label)),
+  ]
 }
 
 function claimValues(batch: readonly ClaimRequest[]): unknown[] {
@@ -183,10 +206,11 @@ function completeValues({ id, claimId, retentionMs, result }: CompleteUpdate): u
 }
 
 function completeManyValues(batch: readonly CompleteUpdate[]): unknown[] {
+  const [{ retentionMs }] = batch as [CompleteUpdate]
   return [
     literal(batch.map(({ id }) => id)),
     literal(batch.map(({ claimId }) => claimId)),
-    literal(batch.map(({ retentionMs }) => retentionMs)),
+    interval(retentionMs),
     orNone(batch.map(({ result = null }) => result)),
   ]
 }

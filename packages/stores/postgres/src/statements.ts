@@ -46,8 +46,9 @@ export function tablesOf(table: string): Tables {
  * gives, and needs nothing that it left there: no setting, no lock, and a prepared statement only for as long
  * as there turns out to be one.
  *
- * Batches come as one array a column. Rows are locked in the order of their ids, so that workers wait for
- * each other in one direction and never in a circle. A record is found by `id = ANY (ARRAY[...])`, and all
+ * Batches come as one array a column; what all entries have in common comes once, and such batches are sorted
+ * by id already. Rows are locked in the order of their ids, so that workers wait for each other in one
+ * direction and never in a circle. A record is found by `id = ANY (ARRAY[...])`, and all
  * other conditions stand inside of CASE, because that leaves the planner nothing but one probe of the primary
  * key for each entry in turn: with plain equations it was seen to read all of a table of 20,000 rows, and to
  * lock in physical order.
@@ -94,17 +95,6 @@ const joinSeen = (records: string): string => `LEFT JOIN LATERAL
 
 const columns = '(id, state, claim_id, epoch, attempts, lease_until, expires_at, fingerprint, label)'
 
-/** The entries of a batch of claims. */
-const claimEntries = `SELECT * FROM
-        unnest($1::uuid[], $2::uuid[], $3::float8[], $4::float8[], $5::uuid[], $6::text[])
-        WITH ORDINALITY AS entry (id, claim_id, lease_ms, retention_ms, fingerprint, label, at) ORDER BY id`
-
-/** Inserts those whose id is absent. */
-const insertEntries = (records: string): string => `INSERT INTO ${records} ${columns}
-      SELECT id, ${RUNNING}, claim_id, 1, 1, ${after('lease_ms')}, ${after('(lease_ms + retention_ms)')},
-        fingerprint, label FROM entry
-      ON CONFLICT (id) DO NOTHING RETURNING id`
-
 /**
  * id, claim id, lease, lease + retention, fingerprint, label -> 1 row changed if the id was absent, else 0.
  * For a lone claim: to plan the batch's statement takes longer than to run this one. Its times come as
@@ -119,17 +109,21 @@ function insertSql(records: string): string {
 }
 
 /**
- * Arrays of id, claim id, lease, retention, fingerprint, label -> the position, from 1, of each entry that is
- * not new. Nearly all batches need no more, and to plan the next statement takes as long as 80 entries take
- * to run. It may be prepared: an insert finds its conflicts by the primary key in every plan, and the rest
- * reads nothing but the batch.
+ * Arrays of id and claim id, lease, lease + retention, arrays of fingerprint and label -> the position, from
+ * 1, of each entry that is not new. Nearly all batches need no more, and to plan the next statement takes as
+ * long as 80 entries take to run. It may be prepared: an insert finds its conflicts by the primary key in
+ * every plan, and the rest reads nothing but the batch.
  */
 function insertManySql(records: string): string {
   return `
     WITH entry AS MATERIALIZED (
-      ${claimEntries}
+      SELECT * FROM unnest($1::uuid[], $2::uuid[], $5::uuid[], $6::text[])
+        WITH ORDINALITY AS entry (id, claim_id, fingerprint, label, at)
     ), inserted AS (
-      ${insertEntries(records)}
+      INSERT INTO ${records} ${columns}
+      SELECT id, ${RUNNING}, claim_id, 1, 1, clock_timestamp() + $3::interval,
+        clock_timestamp() + $4::interval, fingerprint, label FROM entry
+      ON CONFLICT (id) DO NOTHING RETURNING id
     )
     SELECT at::text AS answer FROM entry WHERE id NOT IN (SELECT id FROM inserted)`
 }
@@ -146,9 +140,14 @@ function claimSql(records: string): string {
   const repeated = `record.state = ${RUNNING} AND record.claim_id = other.claim_id`
   return `
     WITH entry AS MATERIALIZED (
-      ${claimEntries}
+      SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::float8[], $4::float8[], $5::uuid[], $6::text[])
+        WITH ORDINALITY AS entry (id, claim_id, lease_ms, retention_ms, fingerprint, label, at)
+      ORDER BY id
     ), inserted AS (
-      ${insertEntries(records)}
+      INSERT INTO ${records} ${columns}
+      SELECT id, ${RUNNING}, claim_id, 1, 1, ${after('lease_ms')}, ${after('(lease_ms + retention_ms)')},
+        fingerprint, label FROM entry
+      ON CONFLICT (id) DO NOTHING RETURNING id
     ), other AS MATERIALIZED (
       SELECT entry.*, seen.state, seen.epoch, seen.lease_until,
         seen.fingerprint AS kept_fingerprint, seen.result AS kept_result,
@@ -192,19 +191,16 @@ function completeSql(records: string): string {
 }
 
 /**
- * Arrays of id, claim id, retention, result -> as many rows changed as records ran with these claim ids.
- * Planned each time: prepared while the table is small, it might read all of it for each entry.
+ * Arrays of id and claim id, retention, array of results -> as many rows changed as records ran with these
+ * claim ids. Planned each time: prepared while the table is small, it might read all of it for each entry.
  */
 function completeManySql(records: string): string {
   return `
-    WITH entry AS MATERIALIZED (
-      SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::float8[], $4::bytea[])
-        AS entry (id, claim_id, retention_ms, result) ORDER BY id
-    )
     UPDATE ${records} AS record
-    SET state = ${DONE}, lease_until = NULL, expires_at = ${after('entry.retention_ms')},
+    SET state = ${DONE}, lease_until = NULL, expires_at = clock_timestamp() + $3::interval,
       result = entry.result
-    FROM entry WHERE record.id = ANY (ARRAY[entry.id])
+    FROM unnest($1::uuid[], $2::uuid[], $4::bytea[]) AS entry (id, claim_id, result)
+    WHERE record.id = ANY (ARRAY[entry.id])
       AND CASE record.state WHEN ${RUNNING} THEN record.claim_id = entry.claim_id ELSE false END`
 }
 

@@ -1,9 +1,21 @@
 import assert from 'node:assert/strict'
-import type { ClaimRequest, ClaimUpdate, Store } from '@oncemq/core'
+import type { ClaimRequest, ClaimUpdate, Store, StoredRecord } from '@oncemq/core'
 import { assertBusy, assertDone, assertGranted, assertRecord } from '../answers.ts'
 import type { StoreProperty } from '../property.ts'
 import { newClaim, newClaims, newHex, rivalOf } from '../requests.ts'
 import { LONG_MS, type StoreWorker } from '../worker.ts'
+
+type Difference = (owner: { id: string; claimId: string }, number: number) => ClaimUpdate
+
+/** Updates that depend on the number in one thing. */
+const differing: readonly Difference[] = [
+  (owner, number) => ({ op: 'renew', ...owner, leaseMs: number * LONG_MS, retentionMs: LONG_MS }),
+  (owner, number) => ({ op: 'renew', ...owner, leaseMs: LONG_MS, retentionMs: number * LONG_MS }),
+  (owner, number) => ({ op: 'complete', ...owner, retentionMs: number * LONG_MS, result: undefined }),
+  (owner, number) => ({ op: 'complete', ...owner, retentionMs: LONG_MS, result: Buffer.from(`${number}`) }),
+  (owner, number) => ({ op: 'release', ...owner, retentionMs: number * LONG_MS, attempts: 1 }),
+  (owner, number) => ({ op: 'release', ...owner, retentionMs: LONG_MS, attempts: number }),
+]
 
 export const batches: StoreProperty = {
   name: 'batches',
@@ -72,12 +84,20 @@ export const batches: StoreProperty = {
               state: 'done',
               result: at === 3 ? undefined : Buffer.from(`result ${at}`),
             })
-          const expiresInMs = record?.expiresInMs ?? 0
-          const mostMs = at % 2 === 0 ? LONG_MS : (at + 1) * LONG_MS
-          assert.ok(
-            expiresInMs > mostMs - LONG_MS / 2 && expiresInMs <= mostMs,
-            `entry ${at}: ${expiresInMs} ms`,
-          )
+          assertRemaining(record?.expiresInMs, at % 2 === 0 ? LONG_MS : (at + 1) * LONG_MS)
+        }
+      },
+    },
+    {
+      name: 'updates of one batch that differ in one thing alone keep it',
+      async run({ worker: { store } }) {
+        for (const changeOf of differing) {
+          const claims = newClaims(3)
+          await store.claim(claims)
+          const updates = claims.map(({ id, claimId }, at) => changeOf({ id, claimId }, at + 1))
+          assert.deepEqual([...(await store.update(updates))], ['ok', 'ok', 'ok'])
+          const records = await store.inspect(claims.map(({ id }) => id))
+          for (const [at, update] of updates.entries()) assertUpdated(records[at], update)
         }
       },
     },
@@ -94,11 +114,7 @@ export const batches: StoreProperty = {
         for (const [at, record] of (await store.inspect(claims.map(({ id }) => id))).entries()) {
           const { fingerprint, label, leaseMs } = claims[at] as ClaimRequest
           assertRecord(record, { fingerprint, label })
-          const leaseRemainingMs = record?.leaseRemainingMs ?? 0
-          assert.ok(
-            leaseRemainingMs > leaseMs - LONG_MS / 2 && leaseRemainingMs <= leaseMs,
-            `lease ${leaseRemainingMs}`,
-          )
+          assertRemaining(record?.leaseRemainingMs, leaseMs)
         }
       },
     },
@@ -180,6 +196,21 @@ async function mixedRecords(worker: StoreWorker): Promise<MixedEntry[]> {
     )
   }
   return entries
+}
+
+/** Whether the record is as the update leaves it. */
+function assertUpdated(record: StoredRecord | undefined, update: ClaimUpdate): void {
+  const leaseMs = update.op === 'renew' ? update.leaseMs : 0
+  assertRecord(record, {
+    result: update.op === 'complete' ? update.result : undefined,
+    ...(update.op === 'release' ? { attempts: update.attempts } : {}),
+  })
+  assertRemaining(record?.leaseRemainingMs, leaseMs)
+  assertRemaining(record?.expiresInMs, leaseMs + update.retentionMs)
+}
+
+function assertRemaining(ms: number | undefined, ofMs: number): void {
+  assert.ok(ms !== undefined && ms <= ofMs && ms > ofMs - LONG_MS / 2, `${ms} of ${ofMs} ms remain`)
 }
 
 /** In threes: renew, complete, release; the third of each by a foreign claim. */
