@@ -6,6 +6,7 @@ export interface MysqlQuery {
   sql: string
   /** `mysql2`'s own bound for the answer, in milliseconds. */
   timeout: number
+  values: null
   rowsAsArray: true
   typeCast: false
   nestTables: false

@@ -108,7 +108,8 @@ export class Connections<Connection extends MysqlConnection = MysqlConnection> {
   /** Runs a statement on a connection that was acquired, within the time limit. */
   async query(connection: Connection, sql: string): Promise<unknown> {
     requireFit(sql, this.packetMaxBytes)
-    const how = { rowsAsArray: true, typeCast: false, nestTables: false } as const
+    // No values: else the driver would look for placeholders in all of the statement.
+    const how = { values: null, rowsAsArray: true, typeCast: false, nestTables: false } as const
     try {
       const [answer] = await connection.query({ sql, timeout: this.#timeoutMs, ...how })
       return answer

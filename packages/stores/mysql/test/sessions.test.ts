@@ -83,6 +83,10 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
         { dateStrings: true, decimalNumbers: true, timezone: '+09:00' },
       ],
       ['placeholders by name', { namedPlaceholders: true, stringifyObjects: true }],
+      [
+        'a format of its own',
+        { queryFormat: (sql, values) => (values ? callbacks.format(sql, values as string[]) : sql) },
+      ],
       ['tables nested', { nestTables: true }],
       ['a cast of its own', { typeCast: () => 'cast' }],
       ['no cast', { typeCast: false }],
