@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
-import { StoreError, VirtualClock } from '../src/index.ts'
+import { StoreError, VirtualClock, isFreshLease } from '../src/index.ts'
 import type { RenewUpdate, UpdateAnswer } from '../src/index.ts'
 import { Lease, LeaseKeeper } from '../src/lease-keeper.ts'
 import { elapse, settle } from './elapse.ts'
@@ -32,6 +32,11 @@ function keep(renew: (update: RenewUpdate) => Promise<UpdateAnswer>) {
 const ok = async (): Promise<UpdateAnswer> => 'ok'
 const down = (): Promise<UpdateAnswer> => Promise.reject(new Error('down'))
 const silent = (): Promise<UpdateAnswer> => new Promise(() => {})
+
+test('a lease is fresh while a hundredth of it is over, and not if it is longer than asked for', () => {
+  const of100Ms = [98, 99, 100, 101].map((remainingMs) => isFreshLease(100, remainingMs))
+  expect(of100Ms).toEqual([false, true, true, false])
+})
 
 describe('renewing', () => {
   test('happens at each third of the lease, and nothing is lost', async () => {

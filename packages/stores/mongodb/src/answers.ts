@@ -2,8 +2,6 @@ import type { ClaimAnswer, ClaimRequest, ClaimUpdate, StoredRecord, UpdateAnswer
 import type { RecordDocument } from './statements.ts'
 import { DONE, FREE, RUNNING } from './statements.ts'
 
-const FRESH = 0.99
-
 const STATE_NAMES = Object.freeze({ [FREE]: 'free', [RUNNING]: 'running', [DONE]: 'done' } as const)
 
 /**
@@ -26,14 +24,6 @@ export function claimAnswer({
 /** Whether the record runs with this request's claim. */
 export function isOwn({ claimId }: ClaimRequest, record: RecordDocument): boolean {
   return record.state === RUNNING && hexOf(record.claimId) === claimId
-}
-
-/**
- * Whether so little of the request's lease is over as if it had just begun: a tenth of the margin by which
- * its owner stops before its end.
- */
-export function isFresh({ leaseMs }: ClaimRequest, { leaseRemainingMs }: RecordDocument): boolean {
-  return leaseRemainingMs <= leaseMs && leaseRemainingMs >= leaseMs * FRESH
 }
 
 /**

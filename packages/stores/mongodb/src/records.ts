@@ -7,8 +7,8 @@ import type {
   StoredRecord,
   UpdateAnswer,
 } from '@oncemq/core'
-import { StoreError } from '@oncemq/core'
-import { claimAnswer, hexOf, isFresh, isOwn, shown, updateAnswer } from './answers.ts'
+import { StoreError, isFreshLease } from '@oncemq/core'
+import { claimAnswer, hexOf, isOwn, shown, updateAnswer } from './answers.ts'
 import type { MongoSession } from './client.ts'
 import type { Commands } from './commands.ts'
 import { isOutOfTime } from './errors.ts'
@@ -127,8 +127,8 @@ export class Records {
       const record = records.get(request.id)
       if (record === undefined) return undefined
       if (!isOwn(request, record)) return claimAnswer(record)
-      // The lease of an earlier run of this very claim, whose answer was lost, is renewed in the next round.
-      return isFresh(request, record) ? granted(record.epoch, record.attempts) : undefined
+      const { epoch, attempts, leaseRemainingMs } = record
+      return isFreshLease(request.leaseMs, leaseRemainingMs) ? granted(epoch, attempts) : undefined
     })
   }
 

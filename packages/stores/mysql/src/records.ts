@@ -1,4 +1,5 @@
 import type { ClaimAnswer, ClaimRequest, ClaimUpdate, Random, StoredRecord, UpdateAnswer } from '@oncemq/core'
+import { isFreshLease } from '@oncemq/core'
 import type { MysqlHeader, MysqlRow } from './client.ts'
 import type { Connections } from './connection.ts'
 import { DONE, FREE, RUNNING, areAlike } from './statements.ts'
@@ -19,8 +20,6 @@ const ENTRY_BYTES = 300
 const DIGITS = 2
 /** The most that a label takes: 256 characters of at most four bytes. */
 const LABEL_BYTES = 1024
-
-const FRESH = 0.99
 
 /** A record, as of the moment at which it was read. */
 interface Found {
@@ -175,23 +174,11 @@ function foundOf(row: MysqlRow): Found {
   }
 }
 
-/**
- * After the insert, which leaves alone what is there. A record with this very claim may be of an earlier run,
- * whose answer was lost, and then its lease is to be renewed.
- */
+/** After the insert, which leaves alone what is there. */
 function insertAnswer(request: ClaimRequest, found: Found | undefined): ClaimAnswer | undefined {
   const answer = claimAnswer(request, found)
-  return answer?.status === 'granted' && !isFresh(request, found) ? undefined : answer
-}
-
-/**
- * Whether so little of the request's lease is over as if it had just begun: a tenth of the margin by which
- * its owner stops before its end.
- */
-function isFresh({ leaseMs }: ClaimRequest, found: Found | undefined): boolean {
-  if (found === undefined) return false
-  const remainingMs = found.leaseUntilMs - found.nowMs
-  return remainingMs <= leaseMs && remainingMs >= leaseMs * FRESH
+  if (found === undefined || answer?.status !== 'granted') return answer
+  return isFreshLease(request.leaseMs, found.leaseUntilMs - found.nowMs) ? answer : undefined
 }
 
 /**
