@@ -1,3 +1,4 @@
+import { isFreshLease } from '@oncemq/core'
 import type { ClaimAnswer, ClaimRequest, ClaimUpdate, StoredRecord, UpdateAnswer } from '@oncemq/core'
 import type { RecordDocument } from './statements.ts'
 import { DONE, FREE, RUNNING } from './statements.ts'
@@ -24,6 +25,14 @@ export function claimAnswer({
 /** Whether the record runs with this request's claim. */
 export function isOwn({ claimId }: ClaimRequest, record: RecordDocument): boolean {
   return record.state === RUNNING && hexOf(record.claimId) === claimId
+}
+
+/** What a running record with the request's claim says; `undefined` when its lease is to be renewed. */
+export function ownAnswer(
+  { leaseMs }: ClaimRequest,
+  { epoch, attempts, leaseRemainingMs }: RecordDocument,
+): ClaimAnswer | undefined {
+  return isFreshLease(leaseMs, leaseRemainingMs) ? { status: 'granted', epoch, attempt: attempts } : undefined
 }
 
 /**

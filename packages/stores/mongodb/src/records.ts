@@ -7,8 +7,8 @@ import type {
   StoredRecord,
   UpdateAnswer,
 } from '@oncemq/core'
-import { StoreError, isFreshLease } from '@oncemq/core'
-import { claimAnswer, hexOf, isOwn, shown, updateAnswer } from './answers.ts'
+import { StoreError } from '@oncemq/core'
+import { claimAnswer, hexOf, isOwn, ownAnswer, shown, updateAnswer } from './answers.ts'
 import type { MongoSession } from './client.ts'
 import type { Commands } from './commands.ts'
 import { isOutOfTime } from './errors.ts'
@@ -54,6 +54,8 @@ export interface WriteConcernDocument {
 export class Records {
   readonly #writeConcern: WriteConcernDocument
   readonly #random: Random
+  /** Whether the last batch met a known key, which makes the server create each of its records once more. */
+  #looksFirst = false
 
   constructor(writeConcern: WriteConcernDocument, random: Random) {
     this.#writeConcern = writeConcern
@@ -61,10 +63,13 @@ export class Records {
   }
 
   async claim(commands: Commands, batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
+    // Most keys are new, and to create a record takes half of the server's time.
+    const create = (requests: readonly ClaimRequest[]) => this.#create(commands, requests)
+    const look = (requests: readonly ClaimRequest[]) => this.#look(commands, requests)
+    const first = this.#looksFirst && batch.length > 1 ? [look, create] : [create]
     return inRounds(commands, batch, async (requests, round) => {
-      // Most keys are new, and to create a record takes half of the server's time.
-      if (round === 0) return this.#create(commands, requests)
-      return this.#take(commands, requests)
+      const step = first[round]
+      return step === undefined ? this.#take(commands, requests) : step(requests)
     })
   }
 
@@ -122,13 +127,19 @@ export class Records {
     const writeConcern = this.#writeConcern
     const command = createCommand(requests, commands.collection.collectionName)
     if (await commands.create({ ...command, writeConcern })) return requests.map(() => granted(1, 1))
+    return this.#look(commands, requests)
+  }
+
+  /** Answers what can be told without a write. */
+  async #look(commands: Commands, requests: readonly ClaimRequest[]): Promise<ClaimRound> {
     const records = await this.#find(commands, idsOf(requests))
+    this.#looksFirst = false
     return requests.map((request) => {
       const record = records.get(request.id)
       if (record === undefined) return undefined
-      if (!isOwn(request, record)) return claimAnswer(record)
-      const { epoch, attempts, leaseRemainingMs } = record
-      return isFreshLease(request.leaseMs, leaseRemainingMs) ? granted(epoch, attempts) : undefined
+      if (isOwn(request, record)) return ownAnswer(request, record)
+      this.#looksFirst = true
+      return claimAnswer(record)
     })
   }
 

@@ -1,4 +1,4 @@
-import type { Store } from '@oncemq/core'
+import type { ClaimRequest, Store } from '@oncemq/core'
 import { systemClock } from '@oncemq/core'
 import { MongoStore } from '@oncemq/mongodb'
 import { describeService } from '@oncemq/test-services/vitest'
@@ -54,13 +54,16 @@ describeService('mongodb-6', (server) => {
     expect(await labelsOf(ids)).toEqual(EXPRESSIONS.toReversed())
   })
 
-  /** Another store on the same records, to whose commands something happens before they run. */
+  /** Another store on the same records, to whose commands something happens before; a find goes on. */
   async function interrupted(before: (command: object) => Promise<object | undefined>): Promise<MongoStore> {
     const { collectionName, db } = collection(name)
     const { databaseName, client } = db
     const command = async (document: object, options?: object): Promise<object> =>
       (await before(document)) ?? db.command(document, options)
-    const find = (filter: object, options?: object) => collection(name).find(filter, options)
+    const find = (filter: object, options?: object) => {
+      void before({ find: filter })
+      return collection(name).find(filter, options)
+    }
     const other = new MongoStore({
       collection: { collectionName, find, db: { databaseName, client, command } },
     })
@@ -68,20 +71,28 @@ describeService('mongodb-6', (server) => {
     return other
   }
 
-  test('a new key among known ones is granted by the command that creates it', async () => {
-    const [known, done] = [claimOf(), claimOf()]
-    await store.claim([known, done])
-    await store.update([completionOf(done)])
+  test('new keys are created at once, and known ones are looked at first where there were some', async () => {
     const commands: string[] = []
     const other = await interrupted(async (command) => {
       commands.push(...Object.keys(command).slice(0, 1))
       return undefined
     })
-    commands.length = 0
-    const claims = [claimOf(), claimOf({ id: known.id }), claimOf(), claimOf({ id: done.id }), claimOf()]
-    const statuses = (await other.claim(claims)).map(({ status }) => status)
-    expect(statuses).toEqual(['granted', 'busy', 'granted', 'done', 'granted'])
-    expect(commands).toEqual(['aggregate'])
+    const claimed = async (claims: readonly ClaimRequest[]): Promise<[string, string]> => {
+      commands.length = 0
+      const statuses = (await other.claim(claims)).map(({ status }) => status)
+      return [statuses.join(' '), commands.join(' ')]
+    }
+    const [busy, done] = [claimOf(), claimOf()]
+    await store.claim([busy, done])
+    await store.update([completionOf(done)])
+    const known = () => [busy, done].map(({ id }) => claimOf({ id }))
+    expect(await claimed(claimsOf(2))).toEqual(['granted granted', 'aggregate'])
+    expect(await claimed([claimOf(), ...known()])).toEqual(['granted busy done', 'aggregate find'])
+    expect(await claimed(known())).toEqual(['busy done', 'find'])
+    expect(await claimed([claimOf()])).toEqual(['granted', 'aggregate'])
+    expect(await claimed([...known(), claimOf()])).toEqual(['busy done granted', 'find aggregate'])
+    expect(await claimed(claimsOf(2))).toEqual(['granted granted', 'find aggregate'])
+    expect(await claimed(claimsOf(2))).toEqual(['granted granted', 'aggregate'])
   })
 
   test('a claim whose answer was lost has its lease renewed, also among new ones', async () => {
