@@ -5,9 +5,9 @@ import { processesOf } from '../processor-time.ts'
 import type { BenchStore } from './bench-store.ts'
 
 const CONNECTIONS = 12
-// The tests' servers do with less memory, and without the binary log that MySQL has by default.
-const MARIADB = ['--innodb-buffer-pool-size=1G']
-const MYSQL = ['--log-bin=bin', '--server-id=1', ...MARIADB]
+// The tests' servers do with less, and without the binary log that MySQL has by default.
+const MEMORY = '--innodb-buffer-pool-size=1G'
+const BINARY_LOG = ['--log-bin=bin', '--server-id=1']
 
 /** Both on one pool: an answer follows only what is on the server's disk. */
 function bench(name: string, server: 'mysql-8.0' | 'mariadb-11.8', args: readonly string[]): BenchStore {
@@ -37,5 +37,5 @@ function bench(name: string, server: 'mysql-8.0' | 'mariadb-11.8', args: readonl
   }
 }
 
-export const mysql8 = bench('mysql', 'mysql-8.0', MYSQL)
-export const mariadb = bench('mariadb', 'mariadb-11.8', MARIADB)
+export const mysql8 = bench('mysql', 'mysql-8.0', [MEMORY, ...BINARY_LOG])
+export const mariadb = bench('mariadb', 'mariadb-11.8', [MEMORY])

@@ -51,14 +51,14 @@ export type Statements = ReturnType<typeof statementsOf>
 export function statementsOf({ records, meta }: Tables, dialect: Dialect) {
   return {
     // -> insertId 0 if all ids were absent: each is granted. Else 1: those that were there are as they were,
-    // and `find` tells who has what. The server takes half as long for it as for `claim`.
+    // and `find` tells who has what. A small batch takes MariaDB half as long as with `claim`.
     insert: (batch: readonly ClaimRequest[]) => insertSql(records, dialect, batch),
 
     // -> the same, for records in whatever state.
     claim: (batch: readonly ClaimRequest[]) => claimSql(records, dialect, batch),
 
     // -> as many affected rows as entries if all records ran with their claim ids; else `find` tells. For
-    // updates that are alike: the server takes half as long for it as for `update`.
+    // updates that are alike: it takes MariaDB half as long as with `update`, and MySQL four fifths.
     change: (batch: readonly ClaimUpdate[], token: string) => changeSql(records, batch, token),
 
     // -> the same, for updates of any kind.

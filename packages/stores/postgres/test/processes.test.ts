@@ -4,12 +4,13 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { afterAll, expect, test } from 'vitest'
 import { startChild } from './children.ts'
 import { databaseOf } from './database.ts'
-import { claimOf, newHex } from '@oncemq/test-stores'
+import { claimOf, completionOf, newHex } from '@oncemq/test-stores'
 
 const PROCESSES = 4
 const HOUR_MS = 3_600_000
 
-describeService('postgres-18', (server) => {
+// A server of its own, as it counts the deadlocks of all: another test makes some.
+describeService('postgres-18', { own: true }, (server) => {
   const { pool, effects, end } = databaseOf(server)
   afterAll(end)
 
@@ -51,6 +52,26 @@ describeService('postgres-18', (server) => {
       expect(new Set(granted.flat()).size).toBe(ids.length)
     }
     expect(await deadlocks()).toBe(before)
+  })
+
+  test('completions that come late and those who take over do not deadlock', async () => {
+    const before = await deadlocks()
+    const store = new PostgresStore({ pool, table: 'late' })
+    await store.open()
+    const ids = Array.from({ length: 300 }, newHex)
+    const work = async (order: readonly string[]): Promise<void> => {
+      for (let round = 0; round < 20; round += 1) {
+        const claims = order.map((id) => claimOf({ id, leaseMs: 1 }))
+        const answers = await store.claim(claims)
+        const granted = claims.filter((_, at) => answers[at]?.status === 'granted')
+        // Over at once, so that there is something to claim again.
+        const completions = granted.map((claim) => ({ ...completionOf(claim), retentionMs: 1 }))
+        if (completions.length > 0) await store.update(completions)
+      }
+    }
+    await Promise.all([ids, ids.toReversed(), ids, ids.toReversed()].map(work))
+    expect(await deadlocks()).toBe(before)
+    await store.close()
   })
 
   test('kill -9 inside of a handler takes its writes back, and keeps its key for the lease', async () => {
