@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Channel, ChannelModel } from 'amqplib'
-import type { Clock } from '@oncemq/core'
+import type { Clock } from '@oncemq/core/store'
 import { createDeduplicator } from '@oncemq/core'
 import { consume, dedupChannel } from '@oncemq/rabbitmq'
 import { SqliteStore } from '@oncemq/sqlite'

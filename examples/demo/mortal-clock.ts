@@ -1,5 +1,5 @@
-import type { Clock, Timer } from '@oncemq/core'
-import { systemClock } from '@oncemq/core'
+import type { Clock, Timer } from '@oncemq/core/store'
+import { systemClock } from '@oncemq/core/store'
 
 /** The system's time for a service that shares its process with others: its timers end when it dies. */
 export class MortalClock implements Clock {

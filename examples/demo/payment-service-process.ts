@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net'
 import type { ChannelModel } from 'amqplib'
 import { connect } from 'amqplib'
-import { systemClock } from '@oncemq/core'
+import { systemClock } from '@oncemq/core/store'
 import type { Place } from './amqp-service.ts'
 import { startAmqpService } from './amqp-service.ts'
 import type { RunningService, ServicePlan } from './demo-broker.ts'

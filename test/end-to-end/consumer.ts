@@ -31,7 +31,7 @@ async function run({ store, storeUrl, url, queue, historyFile }: Assignment): Pr
     leaseMs: LEASE_MS,
     storeTimeoutMs: STORE_TIMEOUT_MS,
     // Not the default, so that nothing is acked that is not done.
-    onCompleteFailure: 'requeue',
+    onUnconfirmed: 'retry',
   })
   dedup.on('completed', ({ key }) => history.append({ type: 'done', pid, key }))
   dedup.on('duplicate', ({ key }) => history.append({ type: 'known', pid, key }))

@@ -41,7 +41,7 @@ async function run({ mode, storeUrl, url, topic, historyFile }: RocketmqAssignme
     leaseMs: LEASE_MS,
     storeTimeoutMs: STORE_TIMEOUT_MS,
     // Not the default, so that nothing is acked that is not done.
-    onCompleteFailure: 'requeue',
+    onUnconfirmed: 'retry',
   } as const
 
   async function handle(_: object, { key = '', epoch, tx }: HandlerContext<ClientSession | undefined>) {

@@ -1,4 +1,5 @@
-import type { Settlement, VirtualClock } from '@oncemq/core'
+import type { Settlement } from '@oncemq/core/broker'
+import type { VirtualClock } from '@oncemq/core/testing'
 import type { Dice } from './dice.ts'
 
 /** One handing-out of a message. It is settled once, on the channel that it came by. */

@@ -1,4 +1,4 @@
-import type { Random } from '@oncemq/core'
+import type { Random } from '@oncemq/core/store'
 
 /** All chance of one run, from its seed: mulberry32, whose 32 bits of state are enough for a schedule. */
 export class Dice implements Random {

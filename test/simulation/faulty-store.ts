@@ -1,15 +1,14 @@
-import { StoreError } from '@oncemq/core'
+import { StoreError } from '@oncemq/core/store'
 import type {
   ClaimAnswer,
   ClaimRequest,
   ClaimUpdate,
   CompleteUpdate,
-  MemoryStore,
   StoredRecord,
-  TransactionalStore,
   UpdateAnswer,
-  VirtualClock,
-} from '@oncemq/core'
+} from '@oncemq/core/store'
+import type { MemoryStore, TransactionalStore } from '@oncemq/core'
+import type { VirtualClock } from '@oncemq/core/testing'
 import type { Dice } from './dice.ts'
 import type { Oracle } from './oracle.ts'
 import type { Plan } from './plan.ts'

@@ -1,4 +1,5 @@
-import type { Deduplicator, HandlerContext, MemoryStore, ProcessOutcome, Settlement } from '@oncemq/core'
+import type { Deduplicator, HandlerContext, MemoryStore, ProcessOutcome } from '@oncemq/core'
+import type { Settlement } from '@oncemq/core/broker'
 import { soundServer } from './faulty-store.ts'
 import type { Server, Writes } from './faulty-store.ts'
 import type { Mutation } from './run.ts'

@@ -1,4 +1,4 @@
-import type { ClaimAnswer, ClaimRequest, ClaimUpdate, UpdateAnswer } from '@oncemq/core'
+import type { ClaimAnswer, ClaimRequest, ClaimUpdate, UpdateAnswer } from '@oncemq/core/store'
 
 /** A start of a handler, as far as it has come. */
 export interface Execution {

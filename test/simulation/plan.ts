@@ -14,10 +14,10 @@ export interface Plan {
   readonly batchMin: number
   readonly leaseMs: number
   readonly storeTimeoutMs: number
-  readonly busyWaitMs: number
-  readonly busyWaitersMax: number
+  readonly busyTimeoutMs: number
+  readonly waitersMax: number
   readonly outageHoldMs: number
-  readonly recentMax: number
+  readonly doneCacheMax: number
   readonly attemptsMax: number
   /** After this nothing fails any more, and everything must come to its end. */
   readonly faultsEndMs: number
@@ -58,10 +58,10 @@ export function planOf(seed: number): Plan {
     batchesInFlightMax: dice.pick([1, 2, 4]),
     leaseMs,
     storeTimeoutMs,
-    busyWaitMs: dice.pick([0, 100, leaseMs]),
-    busyWaitersMax: dice.pick([0, 2, 1000]),
+    busyTimeoutMs: dice.pick([0, 100, leaseMs]),
+    waitersMax: dice.pick([0, 2, 1000]),
     outageHoldMs: dice.pick([0, 200, 5000]),
-    recentMax: dice.pick([0, 2, 1000]),
+    doneCacheMax: dice.pick([0, 2, 1000]),
     attemptsMax: dice.chance(0.2) ? dice.integer(1, 3) : 30_000,
     faultsEndMs: 10 * leaseMs,
     handlerMsMax: dice.pick([0, 20, leaseMs, 3 * leaseMs]),

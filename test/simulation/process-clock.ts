@@ -1,4 +1,5 @@
-import type { Clock, Timer, VirtualClock } from '@oncemq/core'
+import type { Clock, Timer } from '@oncemq/core/broker'
+import type { VirtualClock } from '@oncemq/core/testing'
 
 type State = 'running' | 'paused' | 'dead'
 

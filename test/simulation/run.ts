@@ -1,4 +1,6 @@
-import { MemoryStore, recordId, VirtualClock } from '@oncemq/core'
+import { MemoryStore } from '@oncemq/core'
+import { recordId } from '@oncemq/core/store'
+import { VirtualClock } from '@oncemq/core/testing'
 import { Broker } from './broker.ts'
 import { Dice } from './dice.ts'
 import { soundServer } from './faulty-store.ts'

@@ -1,5 +1,8 @@
-import { Deduplicator, PermanentError, recordId, retryDefaults, settlementOf } from '@oncemq/core'
-import type { HandlerContext, ProcessOutcome, Settlement } from '@oncemq/core'
+import { Deduplicator, PermanentError } from '@oncemq/core'
+import { recordId } from '@oncemq/core/store'
+import { retryDefaults, settlementOf } from '@oncemq/core/broker'
+import type { HandlerContext, ProcessOutcome } from '@oncemq/core'
+import type { Settlement } from '@oncemq/core/broker'
 import type { Broker, Channel, Handed } from './broker.ts'
 import type { Execution } from './oracle.ts'
 import { FaultyStore } from './faulty-store.ts'
@@ -18,7 +21,7 @@ export type Consume = (
 /** As the design's table has it. */
 export const soundConsume: Consume = async (dedup, key, handler) => {
   const outcome = await dedup.process({ key }, handler)
-  const settlement = settlementOf(outcome, { retry: retryDefaults, onCompleteFailure: 'ack' })
+  const settlement = settlementOf(outcome, { retry: retryDefaults, onUnconfirmed: 'ack' })
   return { settlement, outcome }
 }
 
@@ -47,10 +50,10 @@ export class Worker {
       strategy: plan.strategy,
       leaseMs: plan.leaseMs,
       storeTimeoutMs: plan.storeTimeoutMs,
-      busyWaitMs: plan.busyWaitMs,
-      busyWaitersMax: plan.busyWaitersMax,
+      busyTimeoutMs: plan.busyTimeoutMs,
+      waitersMax: plan.waitersMax,
       outageHoldMs: plan.outageHoldMs,
-      recentMax: plan.recentMax,
+      doneCacheMax: plan.doneCacheMax,
       attemptsMax: plan.attemptsMax,
     })
     this.connect()

@@ -1,4 +1,5 @@
-import { createDeduplicator, recordId } from '@oncemq/core'
+import { createDeduplicator } from '@oncemq/core'
+import { recordId } from '@oncemq/core/store'
 import type { Deduplicator, Store } from '@oncemq/core'
 import { afterEach, vi } from 'vitest'
 

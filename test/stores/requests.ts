@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { ClaimRequest, CompleteUpdate } from '@oncemq/core'
+import type { ClaimRequest, CompleteUpdate } from '@oncemq/core/store'
 
 const LEASE_MS = 60_000
 const RETENTION_MS = 600_000

@@ -5,7 +5,7 @@ import { dottedName, lineCounter, visit } from './syntax.ts'
 
 // The two places where the outside world enters; everything else is handed a clock and an id source, which is
 // what lets the simulation run the production code in virtual time.
-const ENTRANCES = new Set(['packages/core/src/clock.ts', 'packages/core/src/random.ts'])
+const ENTRANCES = new Set(['packages/core/src/time/clock.ts', 'packages/core/src/time/random.ts'])
 // The published suites judge from outside and wait for real servers.
 const GOVERNED = /^packages\/(?!tools\/).*\bsrc\//
 const TEST_FILE = /\.test\.ts$/

@@ -1,25 +1,25 @@
-import { Claims } from './claims.ts'
+import { ClaimManager } from './claims/claim-manager.ts'
 import { OncemqError, received } from './errors.ts'
-import type { EventName, Events } from './events.ts'
-import { EventHub } from './events.ts'
-import type { Handler, HandlingSettings } from './handling.ts'
-import { handle } from './handling.ts'
-import { identify, unkeyed } from './arrival.ts'
-import { recordId, requireKey } from './identity.ts'
-import type { Identity } from './identity.ts'
-import { closeStore, openStore } from './opening.ts'
+import type { EventName, Events } from './observe/events.ts'
+import { EventHub } from './observe/events.ts'
+import type { Handler, HandlingSettings } from './delivery/handle.ts'
+import { handle } from './delivery/handle.ts'
+import { identify, unkeyed } from './delivery/identify.ts'
+import { recordId, requireKey } from './delivery/identity.ts'
+import type { Identity } from './delivery/identity.ts'
+import { closeStore, openStore } from './store/open-store.ts'
 import type { DeduplicatorOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
-import { Outage } from './outage.ts'
-import type { ClaimOutcome, Delivery, ProcessOutcome } from './outcome.ts'
+import { Outage } from './store/outage.ts'
+import type { ClaimOutcome, Delivery, ProcessOutcome } from './delivery/outcome.ts'
 import type { RunOptions, RunOutcome, Work } from './run.ts'
 import { runWork } from './run.ts'
-import { selfTest } from './self-test.ts'
-import type { Complete } from './self-test.ts'
-import { StoreCalls } from './store-calls.ts'
-import type { Store, StoredRecord, SweepingStore, TransactionalStore } from './store.ts'
-import { Sweeper } from './sweeper.ts'
-import { commitTogether } from './transactional.ts'
+import { selfTest } from './store/self-test.ts'
+import type { Complete } from './store/self-test.ts'
+import { GuardedStore } from './store/guarded-store.ts'
+import type { Store, StoredRecord, SweepingStore, TransactionalStore } from './store/contract.ts'
+import { Sweeper } from './store/sweeper.ts'
+import { commitTogether } from './strategies/transactional.ts'
 import { requireInteger } from './validate.ts'
 
 const OPEN_TIMEOUT_MS = 30_000
@@ -35,9 +35,9 @@ export class Deduplicator<Tx = undefined> {
   /** The options as they are in force. */
   readonly settings: Settings<Tx>
   readonly #events: EventHub
-  readonly #calls: StoreCalls
+  readonly #calls: GuardedStore
   readonly #outage: Outage
-  readonly #claims: Claims<Tx>
+  readonly #claims: ClaimManager<Tx>
   readonly #sweeper: Sweeper
   readonly #handling: HandlingSettings<Tx>
   /** Whether a delivery whose key was asked for may run without a claim. */
@@ -52,11 +52,11 @@ export class Deduplicator<Tx = undefined> {
     const { store, clock, random, storeTimeoutMs, sweepEveryMs, attemptsMax } = settings
     this.settings = settings
     this.#events = new EventHub(settings.consumerGroup)
-    this.#calls = new StoreCalls(store, storeTimeoutMs, clock, this.#events)
+    this.#calls = new GuardedStore(store, storeTimeoutMs, clock, this.#events)
     this.#outage = new Outage(() => this.#probe(), clock, random, this.#events)
-    this.#claims = new Claims(settings, this.#calls, this.#outage, this.#events)
+    this.#claims = new ClaimManager(settings, this.#calls, this.#outage, this.#events)
     this.#sweeper = new Sweeper(this.#sweepStep(), sweepEveryMs, clock, random)
-    this.#mayPass = settings.storeDown === 'process' || settings.conflict === 'process'
+    this.#mayPass = settings.onStoreDown === 'process' || settings.onConflict === 'process'
     this.#handling = {
       attemptsMax,
       events: this.#events,
@@ -89,7 +89,7 @@ export class Deduplicator<Tx = undefined> {
     return this.#mayPass ? asked.then((outcome) => this.#admit(delivery, outcome)) : asked
   }
 
-  /** Claims a delivery's key, runs the handler if it is granted, and records the end. Never rejects. */
+  /** ClaimManager a delivery's key, runs the handler if it is granted, and records the end. Never rejects. */
   process(delivery: Delivery, handler: Handler<Tx>): Promise<ProcessOutcome> {
     return this.claim(delivery).then((outcome) => handle(outcome, handler, this.#handling))
   }
@@ -115,7 +115,7 @@ export class Deduplicator<Tx = undefined> {
   }
 
   /**
-   * Forgets a key, so that its next message runs again. Other processes may answer from memory for `recentMs`
+   * Forgets a key, so that its next message runs again. Other processes may answer from memory for `doneCacheMs`
    * more.
    * @throws OncemqError for a key that cannot be used or a store that is down.
    */
@@ -196,7 +196,7 @@ export class Deduplicator<Tx = undefined> {
 
   /** Whether a delivery runs although the store is down. */
   #passes({ status }: ClaimOutcome): boolean {
-    return status === 'unavailable' && this.settings.storeDown === 'process' && this.#closing === undefined
+    return status === 'unavailable' && this.settings.onStoreDown === 'process' && this.#closing === undefined
   }
 
   async #open(): Promise<void> {

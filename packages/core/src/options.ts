@@ -1,9 +1,9 @@
-import type { Clock } from './clock.ts'
-import { systemClock } from './clock.ts'
+import type { Clock } from './time/clock.ts'
+import { systemClock } from './time/clock.ts'
 import { OptionError, received } from './errors.ts'
-import type { Random } from './random.ts'
-import { systemRandom } from './random.ts'
-import type { Store, TransactionalStore } from './store.ts'
+import type { Random } from './time/random.ts'
+import { systemRandom } from './time/random.ts'
+import type { Store, TransactionalStore } from './store/contract.ts'
 import { givenOptions, requireInteger, requireOneOf } from './validate.ts'
 
 /** How the handler's effect and the record of it are kept together. */
@@ -46,12 +46,12 @@ export interface DeduplicatorOptions<Tx = undefined> {
    * 86400000.
    * @default 30000
    */
-  busyWaitMs?: number
+  busyTimeoutMs?: number
   /**
    * How many deliveries may wait for busy keys at a time; further ones are given back at once. 0 to 1000000.
    * @default 1000
    */
-  busyWaitersMax?: number
+  waitersMax?: number
   /**
    * How long a delivery waits for a store that is down before it is given back and the consumer pauses. 0 to
    * 86400000.
@@ -67,13 +67,13 @@ export interface DeduplicatorOptions<Tx = undefined> {
    * What happens while the store is down: `hold` (nothing is processed) or `process` (without protection).
    * @default 'hold'
    */
-  storeDown?: 'hold' | 'process'
+  onStoreDown?: 'hold' | 'process'
   /**
    * What happens to a message without a key: `process` it without protection, `reject` it, or `hash` its
    * payload.
    * @default 'process'
    */
-  missingKey?: 'process' | 'reject' | 'hash'
+  onMissingKey?: 'process' | 'reject' | 'hash'
   /**
    * Whether a hash of the payload is kept, so that a key that comes again with another payload is noticed.
    * @default false
@@ -84,25 +84,25 @@ export interface DeduplicatorOptions<Tx = undefined> {
    * or `ack`.
    * @default 'dead-letter'
    */
-  conflict?: 'dead-letter' | 'process' | 'ack'
+  onConflict?: 'dead-letter' | 'process' | 'ack'
   /**
    * What happens when the handler succeeded and the store stayed out of reach until the lease ended: `ack`
    * the message (its effect is there) or `requeue` it (it may run again).
    * @default 'ack'
    */
-  onCompleteFailure?: 'ack' | 'requeue'
+  onUnconfirmed?: 'ack' | 'retry'
   /**
    * How many keys done a moment ago are answered from memory; 0 turns it off, as it is when left out with a
    * store that this process alone sees. 0 to 10000000.
    * @default 10000
    */
-  recentMax?: number
+  doneCacheMax?: number
   /**
    * For how long they are: as long, a key forgotten by another process may still be taken for done. 0 to
    * 60000.
    * @default 5000
    */
-  recentMs?: number
+  doneCacheMs?: number
   /**
    * Whether the readable key stands beside its hash in the store. Turn it off where keys are personal data.
    * Left out, it does not in a store that this process alone sees.
@@ -131,17 +131,17 @@ export const deduplicatorDefaults = Object.freeze({
   leaseMs: 30_000,
   retentionMs: 86_400_000,
   attemptsMax: 16,
-  busyWaitMs: 30_000,
-  busyWaitersMax: 1000,
+  busyTimeoutMs: 30_000,
+  waitersMax: 1000,
   outageHoldMs: 10_000,
   storeTimeoutMs: 5000,
-  storeDown: 'hold' as 'hold' | 'process',
-  missingKey: 'process' as 'process' | 'reject' | 'hash',
+  onStoreDown: 'hold' as 'hold' | 'process',
+  onMissingKey: 'process' as 'process' | 'reject' | 'hash',
   fingerprint: false,
-  conflict: 'dead-letter' as 'dead-letter' | 'process' | 'ack',
-  onCompleteFailure: 'ack' as 'ack' | 'requeue',
-  recentMax: 10_000,
-  recentMs: 5000,
+  onConflict: 'dead-letter' as 'dead-letter' | 'process' | 'ack',
+  onUnconfirmed: 'ack' as 'ack' | 'retry',
+  doneCacheMax: 10_000,
+  doneCacheMs: 5000,
   storeReadableKey: true,
   sweepEveryMs: 60_000,
   acceptFindings: Object.freeze([]) as readonly string[],
@@ -157,21 +157,21 @@ const integers = {
   leaseMs: [100, DAY_MS],
   retentionMs: [100, DAY_MS * 36_500],
   attemptsMax: [1, 30_000],
-  busyWaitMs: [0, DAY_MS],
-  busyWaitersMax: [0, 1_000_000],
+  busyTimeoutMs: [0, DAY_MS],
+  waitersMax: [0, 1_000_000],
   outageHoldMs: [0, DAY_MS],
   storeTimeoutMs: [1, DAY_MS],
-  recentMax: [0, 10_000_000],
-  recentMs: [0, 60_000],
+  doneCacheMax: [0, 10_000_000],
+  doneCacheMs: [0, 60_000],
   sweepEveryMs: [0, DAY_MS],
 } as const
 
 const choices = {
   strategy: ['lease', 'transactional'],
-  storeDown: ['hold', 'process'],
-  missingKey: ['process', 'reject', 'hash'],
-  conflict: ['dead-letter', 'process', 'ack'],
-  onCompleteFailure: ['ack', 'requeue'],
+  onStoreDown: ['hold', 'process'],
+  onMissingKey: ['process', 'reject', 'hash'],
+  onConflict: ['dead-letter', 'process', 'ack'],
+  onUnconfirmed: ['ack', 'retry'],
   fingerprint: [true, false],
   storeReadableKey: [true, false],
 } as const
@@ -209,9 +209,9 @@ export function settingsOf<Tx>(options: DeduplicatorOptions<Tx>): Settings<Tx> {
 }
 
 /** What a store in this process does without: it is as near as memory, and no person looks into it. */
-function ownStoreDefaults(given: Pick<DeduplicatorOptions, 'recentMax' | 'storeReadableKey'>) {
-  const { recentMax = 0, storeReadableKey = false } = given
-  return { recentMax, storeReadableKey }
+function ownStoreDefaults(given: Pick<DeduplicatorOptions, 'doneCacheMax' | 'storeReadableKey'>) {
+  const { doneCacheMax = 0, storeReadableKey = false } = given
+  return { doneCacheMax, storeReadableKey }
 }
 
 const STORE_METHODS = ['open', 'claim', 'update', 'inspect', 'forget', 'close']
@@ -286,9 +286,9 @@ function requireCombinations<Tx>(settings: Settings<Tx>): void {
         `use strategy 'lease', or a store that has them`,
     )
   }
-  if (settings.storeDown === 'process') {
+  if (settings.onStoreDown === 'process') {
     throw new OptionError(
-      `storeDown: expected 'hold' with strategy 'transactional', received 'process'; ` +
+      `onStoreDown: expected 'hold' with strategy 'transactional', received 'process'; ` +
         `without its store there is no transaction to give to the handler`,
     )
   }

@@ -1,7 +1,7 @@
 import { OncemqError } from './errors.ts'
-import type { HandlerContext } from './context.ts'
-import type { Handler } from './handling.ts'
-import type { ProcessOutcome } from './outcome.ts'
+import type { HandlerContext } from './delivery/context.ts'
+import type { Handler } from './delivery/handle.ts'
+import type { ProcessOutcome } from './delivery/outcome.ts'
 
 /** How a value is kept with its key, so that a duplicate gets it too. */
 export interface ResultCodec<Value> {

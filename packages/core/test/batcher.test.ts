@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
-import { Batcher, type StoreLoad } from '../src/batcher.ts'
+import { Batcher, type StoreLoad } from '../src/claims/batcher.ts'
 import { settle } from './elapse.ts'
 
 interface Sent {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 
-import { OncemqError, StoreError } from '../src/index.ts'
-import type { Claim } from '../src/index.ts'
+import { OncemqError } from '../src/index.ts'
+import { StoreError } from '../src/store/index.ts'
+import type { Claim } from '../src/broker/index.ts'
 import { elapse, settle } from './elapse.ts'
 import { setUp } from './set-up.ts'
 
@@ -10,12 +11,12 @@ const down = new StoreError('ONCEMQ_STORE_UNAVAILABLE', 'down')
 const refused = new StoreError('ONCEMQ_STORE_REFUSED', 'no')
 
 async function claimed(options: Parameters<typeof setUp>[0] = {}) {
-  const all = await setUp({ leaseMs: LEASE_MS, recentMax: 0, ...options })
+  const all = await setUp({ leaseMs: LEASE_MS, doneCacheMax: 0, ...options })
   const outcome = await all.dedup.claim({ key: 'a' })
   if (outcome.status !== 'granted') throw new Error(`expected a grant, received ${outcome.status}`)
   all.told.length = 0
   /** A worker of its own on the same store, whose clock is the same. */
-  const other = await setUp({ beside: all, leaseMs: LEASE_MS, recentMax: 0, busyWaitMs: 0 })
+  const other = await setUp({ beside: all, leaseMs: LEASE_MS, doneCacheMax: 0, busyTimeoutMs: 0 })
   all.store.calls.length = 0
   return { ...all, claim: outcome.claim, other: other.dedup }
 }
@@ -116,7 +117,7 @@ describe('complete while the store is down', () => {
   })
 
   test('while it is unconfirmed, a duplicate in the same process does not run', async () => {
-    const all = await claimed({ busyWaitMs: 20_000 })
+    const all = await claimed({ busyTimeoutMs: 20_000 })
     all.store.around = () => Promise.reject(down)
     void all.claim.complete()
     await elapse(all.clock, LEASE_MS)

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
-import { StoreError } from '../src/index.ts'
+import { StoreError } from '../src/store/index.ts'
 import { elapse, settle } from './elapse.ts'
 import { heldHandler, setUp } from './set-up.ts'
 
@@ -172,7 +172,7 @@ describe('after close', () => {
   })
 
   test('nothing runs without protection either', async () => {
-    const { dedup } = await setUp({ storeDown: 'process' })
+    const { dedup } = await setUp({ onStoreDown: 'process' })
     await dedup.close()
     expect((await dedup.process({ key: 'a' }, () => expect.unreachable())).status).toBe('unavailable')
   })

@@ -1,4 +1,4 @@
-import type { VirtualClock } from '../src/index.ts'
+import type { VirtualClock } from '../src/testing/index.ts'
 
 /** Lets everything that needs no time run to where it waits for time, for a store or for a handler. */
 export async function settle(): Promise<void> {

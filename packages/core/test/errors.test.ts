@@ -1,15 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 
-import {
-  errorTable,
-  isOncemqError,
-  OncemqError,
-  OptionError,
-  PermanentError,
-  received,
-  StoreError,
-} from '../src/index.ts'
+import { errorTable, isOncemqError, OncemqError, OptionError, PermanentError } from '../src/index.ts'
+import { received, StoreError } from '../src/store/index.ts'
 import type { ErrorCode } from '../src/index.ts'
 
 const page = readFileSync(new URL('../../../docs/errors.md', import.meta.url), 'utf8')

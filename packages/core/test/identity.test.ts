@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 
-import { isOncemqError, recordId } from '../src/index.ts'
-import { payloadHash, readableLabel, requireKey } from '../src/identity.ts'
+import { isOncemqError } from '../src/index.ts'
+import { recordId } from '../src/store/index.ts'
+import { payloadHash, readableLabel, requireKey } from '../src/delivery/identity.ts'
 
 const MEGABYTE = 2 ** 20
 

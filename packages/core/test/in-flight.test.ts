@@ -20,7 +20,7 @@ describe('a duplicate in the same process', () => {
   })
 
   test('waits for its store too where nothing is remembered', async () => {
-    const { dedup, store } = await setUp({ recentMax: 0 })
+    const { dedup, store } = await setUp({ doneCacheMax: 0 })
     const outcomes = await Promise.all([1, 2, 3].map(() => dedup.process({ key: 'a' }, () => {})))
     expect(outcomes.map(({ status }) => status)).toEqual(['completed', 'duplicate', 'duplicate'])
     expect(store.callsOf('claim')).toHaveLength(3)
@@ -43,7 +43,7 @@ describe('a duplicate in the same process', () => {
   })
 
   test('is given back when it has waited long enough', async () => {
-    const { clock, dedup, told } = await setUp({ busyWaitMs: 5000 })
+    const { clock, dedup, told } = await setUp({ busyTimeoutMs: 5000 })
     const { handler } = heldHandler()
     void dedup.process({ key: 'a' }, handler('first'))
     const second = dedup.process({ key: 'a' }, handler('second'))
@@ -133,7 +133,7 @@ describe('a duplicate in another process', () => {
 
   test('is given back past its bound, to come again when the lease may be over', async () => {
     const all = await setUp({ leaseMs: 60_000 })
-    const other = await setUp({ beside: all, leaseMs: 60_000, busyWaitMs: 1000 })
+    const other = await setUp({ beside: all, leaseMs: 60_000, busyTimeoutMs: 1000 })
     const { handler } = heldHandler()
     void all.dedup.process({ key: 'a' }, handler('first'))
     const second = other.dedup.process({ key: 'a' }, handler('second'))
@@ -195,7 +195,7 @@ describe('order', () => {
 })
 
 test('nothing stays behind of ten thousand keys, however they ended', async () => {
-  const { clock, dedup } = await setUp({ recentMax: 0, attemptsMax: 3 })
+  const { clock, dedup } = await setUp({ doneCacheMax: 0, attemptsMax: 3 })
   const outcomes = Array.from({ length: 10_000 }, (_, count) =>
     dedup.process({ key: String(count % 4000) }, () => {
       if (count % 3 === 0) throw new Error('no')

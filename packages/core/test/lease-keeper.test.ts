@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
 
-import { StoreError, VirtualClock, isFreshLease } from '../src/index.ts'
-import type { RenewUpdate, UpdateAnswer } from '../src/index.ts'
-import { Lease, LeaseKeeper } from '../src/lease-keeper.ts'
+import { StoreError, isFreshLease } from '../src/store/index.ts'
+import { VirtualClock } from '../src/testing/index.ts'
+import type { RenewUpdate, UpdateAnswer } from '../src/store/index.ts'
+import { Lease, LeaseKeeper } from '../src/claims/lease-keeper.ts'
 import { elapse, settle } from './elapse.ts'
 import { heldHandler, setUp } from './set-up.ts'
 

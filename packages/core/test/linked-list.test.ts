@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { LinkedList } from '../src/index.ts'
+import { LinkedList } from '../src/broker/index.ts'
 
 class Item {
   earlier: this | undefined

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import type { Clock } from '../src/clock.ts'
+import type { Clock } from '../src/time/clock.ts'
 import { OptionError } from '../src/errors.ts'
-import { MemoryStore } from '../src/memory-store.ts'
-import type { ClaimRequest } from '../src/store.ts'
+import { MemoryStore } from '../src/memory/memory-store.ts'
+import type { ClaimRequest } from '../src/store/contract.ts'
 
 const HOUR_MS = 3_600_000
 const CLAIM_ID = 'c'.repeat(32)

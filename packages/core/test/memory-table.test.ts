@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { ABSENT, FREE, MemorySegment, RUNNING } from '../src/memory-segment.ts'
-import { MemoryTable, readHex } from '../src/memory-table.ts'
+import { ABSENT, FREE, MemorySegment, RUNNING } from '../src/memory/memory-segment.ts'
+import { MemoryTable, readHex } from '../src/memory/memory-table.ts'
 
 const KEYS = 300_000
 // What one call may touch: a segment of some 16384 keys at its lowest load, with room for chance.

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { compose } from '../src/index.ts'
+import { compose } from '../src/broker/index.ts'
 import type { Middleware } from '../src/index.ts'
 
 type Step = Middleware<string, string>

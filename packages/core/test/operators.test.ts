@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
-import { StoreError } from '../src/index.ts'
+import { StoreError } from '../src/store/index.ts'
 import { elapse, settle } from './elapse.ts'
 import { heldHandler, setUp } from './set-up.ts'
 
@@ -17,7 +17,7 @@ describe('forget', () => {
 
   test('is seen by another process once what it remembers is old', async () => {
     const all = await setUp()
-    const other = await setUp({ beside: all, recentMs: 5000 })
+    const other = await setUp({ beside: all, doneCacheMs: 5000 })
     await all.dedup.process({ key: 'a' }, () => {})
     await other.dedup.process({ key: 'a' }, () => {})
     await all.dedup.forget('a')

@@ -34,22 +34,22 @@ const integers = {
   leaseMs: [100, DAY_MS],
   retentionMs: [30_000, 36_500 * DAY_MS],
   attemptsMax: [1, 30_000],
-  busyWaitMs: [0, DAY_MS],
-  busyWaitersMax: [0, 1_000_000],
+  busyTimeoutMs: [0, DAY_MS],
+  waitersMax: [0, 1_000_000],
   outageHoldMs: [0, DAY_MS],
   storeTimeoutMs: [1, 30_000],
-  recentMax: [0, 10_000_000],
-  recentMs: [0, 60_000],
+  doneCacheMax: [0, 10_000_000],
+  doneCacheMs: [0, 60_000],
   sweepEveryMs: [0, DAY_MS],
 } as const
 
 const choices = {
   strategy: ['lease'],
-  storeDown: ['hold', 'process'],
-  missingKey: ['process', 'reject', 'hash'],
+  onStoreDown: ['hold', 'process'],
+  onMissingKey: ['process', 'reject', 'hash'],
   fingerprint: [true, false],
-  conflict: ['dead-letter', 'process', 'ack'],
-  onCompleteFailure: ['ack', 'requeue'],
+  onConflict: ['dead-letter', 'process', 'ack'],
+  onUnconfirmed: ['ack', 'retry'],
   storeReadableKey: [true, false],
 } as const
 
@@ -89,11 +89,11 @@ describe('a store that this process alone sees', () => {
   const settings = (options: object) => settingsOf({ ...valid, store: own, ...options })
 
   test('has nothing beside it that it need not have', () => {
-    expect(settings({})).toMatchObject({ recentMax: 0, storeReadableKey: false })
+    expect(settings({})).toMatchObject({ doneCacheMax: 0, storeReadableKey: false })
   })
 
   test('has it where it is asked for', () => {
-    const asked = { recentMax: 10, storeReadableKey: true }
+    const asked = { doneCacheMax: 10, storeReadableKey: true }
     expect(settings(asked)).toMatchObject(asked)
   })
 })
@@ -217,7 +217,7 @@ describe('together', () => {
     })
     const options = { store: transactional, strategy: 'transactional' }
     expect(refusal(options)).toBe('accepted')
-    expect(refusal({ ...options, storeDown: 'process' })).toContain("storeDown: expected 'hold'")
+    expect(refusal({ ...options, onStoreDown: 'process' })).toContain("onStoreDown: expected 'hold'")
     expect(refusal({ ...options, store: Object.assign(transactional, { transaction: 1 }) })).toContain(
       'without; use strategy',
     )

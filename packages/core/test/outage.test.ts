@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
 
-import { StoreError, VirtualClock } from '../src/index.ts'
-import { EventHub } from '../src/events.ts'
-import { Outage } from '../src/outage.ts'
+import { StoreError } from '../src/store/index.ts'
+import { VirtualClock } from '../src/testing/index.ts'
+import { EventHub } from '../src/observe/events.ts'
+import { Outage } from '../src/store/outage.ts'
 import { elapse, settle } from './elapse.ts'
 import { countedRandom, setUp } from './set-up.ts'
 
@@ -136,7 +137,7 @@ describe('a delivery while the store is down', () => {
   })
 
   test('runs without protection where that is asked for, at once, and is counted', async () => {
-    const { store, dedup, names } = await setUp({ storeDown: 'process' })
+    const { store, dedup, names } = await setUp({ onStoreDown: 'process' })
     store.around = fails
     const outcome = await dedup.process({ key: 'a' }, () => Buffer.from('x'))
     expect(outcome).toMatchObject({ status: 'completed', protected: false })

@@ -26,7 +26,7 @@ describe('a message without a key', () => {
   })
 
   test('is rejected where that is asked for', async () => {
-    const { dedup, told } = await setUp({ missingKey: 'reject' })
+    const { dedup, told } = await setUp({ onMissingKey: 'reject' })
     const counted = counter()
     expect(await dedup.process({ key: undefined, body: body('x') }, counted.handler)).toMatchObject({
       status: 'rejected',
@@ -37,7 +37,7 @@ describe('a message without a key', () => {
   })
 
   test('is rejected where its payload is to be hashed and is not bytes', async () => {
-    const { dedup } = await setUp({ missingKey: 'hash' })
+    const { dedup } = await setUp({ onMissingKey: 'hash' })
     const counted = counter()
     const parsed = { amount: 100 } as unknown as Uint8Array
     expect(await dedup.process({ key: undefined, body: parsed }, counted.handler)).toMatchObject({
@@ -49,7 +49,7 @@ describe('a message without a key', () => {
   })
 
   test('is known by its payload where that is asked for', async () => {
-    const { dedup } = await setUp({ missingKey: 'hash' })
+    const { dedup } = await setUp({ onMissingKey: 'hash' })
     const counted = counter()
     const deliver = (text: string) => dedup.process({ key: undefined, body: body(text) }, counted.handler)
     const statuses = [await deliver('x'), await deliver('x'), await deliver('x '), await deliver('')]
@@ -58,12 +58,12 @@ describe('a message without a key', () => {
   })
 
   test('and without a payload is processed without protection all the same', async () => {
-    const { dedup } = await setUp({ missingKey: 'hash' })
+    const { dedup } = await setUp({ onMissingKey: 'hash' })
     expect(await dedup.process({ key: undefined }, () => {})).toMatchObject({ protected: false })
   })
 
   test('null counts as none, as some clients have it', async () => {
-    const { dedup } = await setUp({ missingKey: 'reject' })
+    const { dedup } = await setUp({ onMissingKey: 'reject' })
     const delivery = { key: null as unknown as undefined }
     expect(await dedup.process(delivery, () => {})).toMatchObject({ reason: 'missing-key' })
   })
@@ -93,8 +93,11 @@ describe('a key that cannot be one', () => {
 })
 
 describe('a key that comes again with another payload', () => {
-  async function twice(conflict: 'dead-letter' | 'process' | 'ack', options: { recentMax?: number } = {}) {
-    const all = await setUp({ fingerprint: true, conflict, ...options })
+  async function twice(
+    onConflict: 'dead-letter' | 'process' | 'ack',
+    options: { doneCacheMax?: number } = {},
+  ) {
+    const all = await setUp({ fingerprint: true, onConflict, ...options })
     const counted = counter()
     await all.dedup.process({ key: 'a', body: body('100') }, counted.handler)
     all.told.length = 0
@@ -104,7 +107,7 @@ describe('a key that comes again with another payload', () => {
 
   test.each([
     ['memory', {}],
-    ['the store', { recentMax: 0 }],
+    ['the store', { doneCacheMax: 0 }],
   ])('is dead-lettered by default, as told by %s', async (_, options) => {
     const { outcome, counted, names } = await twice('dead-letter', options)
     expect(outcome).toMatchObject({
@@ -178,7 +181,7 @@ describe('where keys are personal data', () => {
 })
 
 test('a record is done for its retention, and not longer from memory', async () => {
-  const { clock, dedup } = await setUp({ leaseMs: 1000, retentionMs: 2000, recentMs: 60_000 })
+  const { clock, dedup } = await setUp({ leaseMs: 1000, retentionMs: 2000, doneCacheMs: 60_000 })
   await dedup.process({ key: 'a' }, () => {})
   clock.advance(1999)
   expect((await dedup.process({ key: 'a' }, () => {})).status).toBe('duplicate')

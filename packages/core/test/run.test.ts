@@ -40,7 +40,7 @@ describe('run', () => {
 
   test('says when someone else is at it', async () => {
     const all = await setUp()
-    const other = await setUp({ beside: all, busyWaitMs: 0 })
+    const other = await setUp({ beside: all, busyTimeoutMs: 0 })
     void all.dedup.run('a', () => new Promise(() => {}))
     await settle()
     expect(await other.dedup.run('a', () => 1)).toMatchObject({ status: 'busy' })

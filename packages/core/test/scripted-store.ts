@@ -4,11 +4,11 @@ import type {
   ClaimRequest,
   ClaimUpdate,
   Clock,
-  Store,
   StoreBatching,
   StoreGuarantees,
   UpdateAnswer,
-} from '../src/index.ts'
+} from '../src/store/index.ts'
+import type { Store } from '../src/index.ts'
 
 /** One call of the store, before it is made: `apply` makes it. */
 export interface Call {

@@ -1,6 +1,8 @@
-import { Deduplicator, VirtualClock } from '../src/index.ts'
-import type { DeduplicatorOptions, EventName, Events, Random, StoreBatching } from '../src/index.ts'
-import { recordId } from '../src/identity.ts'
+import { Deduplicator } from '../src/index.ts'
+import { VirtualClock } from '../src/testing/index.ts'
+import type { DeduplicatorOptions, EventName, Events } from '../src/index.ts'
+import type { Random, StoreBatching } from '../src/store/index.ts'
+import { recordId } from '../src/delivery/identity.ts'
 import { ScriptedStore } from './scripted-store.ts'
 
 export const GROUP = 'billing'

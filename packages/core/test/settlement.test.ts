@@ -1,11 +1,13 @@
 import { expect, test } from 'vitest'
 
-import { OncemqError, settlementOf } from '../src/index.ts'
-import type { ProcessOutcome, Settlement } from '../src/index.ts'
+import { OncemqError } from '../src/index.ts'
+import { settlementOf } from '../src/broker/index.ts'
+import type { ProcessOutcome } from '../src/index.ts'
+import type { Settlement } from '../src/broker/index.ts'
 
 const error = new OncemqError('ONCEMQ_STORE_UNAVAILABLE', 'down')
 const retry = { firstMs: 1000, factor: 2, maxMs: 5000 }
-const policy = { retry, onCompleteFailure: 'ack' } as const
+const policy = { retry, onUnconfirmed: 'ack' } as const
 
 // The table of what happens to a delivery. A row that is missing here has no settlement at all.
 const table: readonly (readonly [ProcessOutcome, Settlement])[] = [
@@ -57,7 +59,7 @@ test.each(table)('%j', (outcome, settlement) => {
 
 test('an unconfirmed completion is requeued where that is asked for', () => {
   const outcome = { status: 'unconfirmed', result: undefined } as const
-  const settlement = settlementOf(outcome, { retry, onCompleteFailure: 'requeue' })
+  const settlement = settlementOf(outcome, { retry, onUnconfirmed: 'retry' })
   expect(settlement).toEqual({ action: 'retry', delayMs: 1000, reason: 'unconfirmed' })
 })
 

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 
-import { Deduplicator, VirtualClock } from '../src/index.ts'
-import { Sweeper } from '../src/sweeper.ts'
+import { Deduplicator } from '../src/index.ts'
+import { VirtualClock } from '../src/testing/index.ts'
+import { Sweeper } from '../src/store/sweeper.ts'
 import { elapse } from './elapse.ts'
 import { ScriptedStore } from './scripted-store.ts'
 import { countedRandom, GROUP } from './set-up.ts'

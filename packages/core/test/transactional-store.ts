@@ -1,10 +1,5 @@
-import type {
-  Clock,
-  CompleteUpdate,
-  StoreGuarantees,
-  TransactionalStore,
-  UpdateAnswer,
-} from '../src/index.ts'
+import type { Clock, CompleteUpdate, StoreGuarantees, UpdateAnswer } from '../src/store/index.ts'
+import type { TransactionalStore } from '../src/index.ts'
 import { ScriptedStore } from './scripted-store.ts'
 
 /** What a handler writes with: words, which are there once the transaction has committed. */

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
 
-import { createDeduplicator, PermanentError, StoreError, VirtualClock } from '../src/index.ts'
+import { createDeduplicator, PermanentError } from '../src/index.ts'
+import { StoreError } from '../src/store/index.ts'
+import { VirtualClock } from '../src/testing/index.ts'
 import type { EventName, HandlerContext } from '../src/index.ts'
 import { elapse, settle } from './elapse.ts'
 import { countedRandom, GROUP } from './set-up.ts'
@@ -13,9 +15,9 @@ const conflict = new StoreError('ONCEMQ_TRANSACTION_CONFLICT', 'deadlock')
 const unknown = new StoreError('ONCEMQ_COMMIT_UNKNOWN', 'cut')
 
 interface Given {
-  missingKey?: 'process'
+  onMissingKey?: 'process'
   fingerprint?: boolean
-  conflict?: 'process'
+  onConflict?: 'process'
   renewsInTransaction?: boolean
 }
 
@@ -30,10 +32,10 @@ async function setUp({ renewsInTransaction, ...options }: Given = {}) {
       strategy: 'transactional',
       clock,
       random,
-      recentMax: 0,
+      doneCacheMax: 0,
       leaseMs: LEASE_MS,
       storeTimeoutMs: TIMEOUT_MS,
-      busyWaitMs: 0,
+      busyTimeoutMs: 0,
       ...options,
     })
   const dedup = another()
@@ -86,7 +88,7 @@ describe('the handler', () => {
     ['without a key', {}, { key: undefined }],
     [
       'with the key of another payload',
-      { fingerprint: true, conflict: 'process' },
+      { fingerprint: true, onConflict: 'process' },
       { key: 'a', body: Buffer.from('2') },
     ],
   ] as const)('%s gets a transaction too', async (_, options, delivery) => {

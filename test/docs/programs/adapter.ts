@@ -1,6 +1,8 @@
 // A whole broker adapter, for a queue in memory that delivers again what was not acked.
-import type { Deduplicator, Handler, SettlementPolicy } from '@oncemq/core'
-import { createDeduplicator, MemoryStore, retryDefaults, settlementOf } from '@oncemq/core'
+import type { Deduplicator, Handler } from '@oncemq/core'
+import type { SettlementPolicy } from '@oncemq/core/broker'
+import { createDeduplicator, MemoryStore } from '@oncemq/core'
+import { retryDefaults, settlementOf } from '@oncemq/core/broker'
 
 interface Message {
   readonly id: string
@@ -14,7 +16,7 @@ interface Queue {
 }
 
 // #region adapter
-const policy: SettlementPolicy = { retry: { ...retryDefaults, firstMs: 10 }, onCompleteFailure: 'ack' }
+const policy: SettlementPolicy = { retry: { ...retryDefaults, firstMs: 10 }, onUnconfirmed: 'ack' }
 
 /** One delivery: read the key once, let the core decide, and tell the broker. */
 async function onDelivery(queue: Queue, message: Message, dedup: Deduplicator, handler: Handler) {

@@ -1,4 +1,4 @@
-import { LinkedList } from '@oncemq/core'
+import { LinkedList } from '@oncemq/core/broker'
 import type { RawChannel } from './amqp.ts'
 import type { Acks, Delivery } from './delivery.ts'
 

@@ -1,4 +1,4 @@
-import type { Clock } from '@oncemq/core'
+import type { Clock } from '@oncemq/core/broker'
 import type { RawChannel } from './amqp.ts'
 
 const INTERNAL_ERROR = 541

@@ -1,5 +1,6 @@
 import type { Deduplicator, HandlerContext, OncemqError, ProcessOutcome } from '@oncemq/core'
-import { backoffMs, compose, Gate, isOncemqError, requireInteger, settlementOf } from '@oncemq/core'
+import { backoffMs, compose, Condition, requireInteger, settlementOf } from '@oncemq/core/broker'
+import { isOncemqError } from '@oncemq/core'
 import type { AmqpMessage } from './amqp.ts'
 import { confirmChannelBeside } from './confirm-channel.ts'
 import type { Delivery } from './delivery.ts'
@@ -28,7 +29,7 @@ export class Consumer<Tx = undefined> {
     key: string | undefined,
     signal: AbortSignal,
   ) => Promise<ProcessOutcome>
-  readonly #idle = new Gate()
+  readonly #idle = new Condition()
   readonly #closed = new AbortController()
   #session: Session | undefined
   #running = 0
@@ -116,7 +117,7 @@ export class Consumer<Tx = undefined> {
         if (isOncemqError(error) && error.code === 'ONCEMQ_BROKER_UNAVAILABLE') return this.#end(error)
         this.#dedup.warn(`consume: no channel (${nameOf(error)}); trying again`)
         const delayMs = backoffMs(REOPEN_BACKOFF, failures++)
-        await new Gate().wait(this.#dedup.settings.clock, delayMs, signal)
+        await new Condition().wait(this.#dedup.settings.clock, delayMs, signal)
         if (signal.aborted) return
       }
     }
@@ -201,8 +202,8 @@ export class Consumer<Tx = undefined> {
       await session.pause(() => this.#dedup.available(session.signal))
       return delivery.acks.nack(delivery, true)
     }
-    const { onCompleteFailure } = this.#dedup.settings
-    await settler.settle(delivery, settlementOf(outcome, { retry, onCompleteFailure }))
+    const { onUnconfirmed } = this.#dedup.settings
+    await settler.settle(delivery, settlementOf(outcome, { retry, onUnconfirmed }))
   }
 
   async #close(timeoutMs: number): Promise<void> {

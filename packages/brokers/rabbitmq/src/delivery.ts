@@ -1,5 +1,6 @@
-import type { Claim, HandlerContext, Linked } from '@oncemq/core'
-import { contextOf as claimContext } from '@oncemq/core'
+import type { Claim, Linked } from '@oncemq/core/broker'
+import type { HandlerContext } from '@oncemq/core'
+import { contextOf as claimContext } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
 
 /**

@@ -1,5 +1,6 @@
-import type { ClaimOutcome, Deduplicator } from '@oncemq/core'
-import { settlementOf } from '@oncemq/core'
+import type { ClaimOutcome } from '@oncemq/core/broker'
+import type { Deduplicator } from '@oncemq/core'
+import { settlementOf } from '@oncemq/core/broker'
 import type { AmqpMessage, OnMessage, RawChannel } from './amqp.ts'
 import { isThenable } from './amqp.ts'
 import { raise } from './callback-errors.ts'

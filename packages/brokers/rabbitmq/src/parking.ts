@@ -1,4 +1,4 @@
-import type { DeadLetterReason } from '@oncemq/core'
+import type { DeadLetterReason } from '@oncemq/core/broker'
 import type { Copies } from './copies.ts'
 import type { Delivery } from './delivery.ts'
 

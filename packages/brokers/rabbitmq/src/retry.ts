@@ -1,4 +1,4 @@
-import type { Clock, RetryReason } from '@oncemq/core'
+import type { Clock, RetryReason } from '@oncemq/core/broker'
 import type { Copies } from './copies.ts'
 import type { Delivery } from './delivery.ts'
 import { EXCHANGE_HEADER, ROUTING_KEY_HEADER } from './parking.ts'

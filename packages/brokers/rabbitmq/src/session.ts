@@ -1,5 +1,6 @@
-import { Gate } from '@oncemq/core'
-import type { Clock, OncemqError } from '@oncemq/core'
+import { Condition } from '@oncemq/core/broker'
+import type { Clock } from '@oncemq/core/broker'
+import type { OncemqError } from '@oncemq/core'
 import type { AmqpMessage, Consuming, RawChannel } from './amqp.ts'
 import { answerOf } from './amqp.ts'
 import { Delivery } from './delivery.ts'
@@ -29,7 +30,7 @@ export class Session {
   readonly #options: SessionOptions
   readonly #onDelivery: (session: Session, delivery: Delivery) => void
   readonly #stopping = new AbortController()
-  readonly #ended = new Gate()
+  readonly #ended = new Condition()
   #consumerTag: string | undefined
   #pausing: Promise<void> | undefined
 

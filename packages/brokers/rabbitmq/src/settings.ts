@@ -1,13 +1,6 @@
 import type { Backoff, Deduplicator } from '@oncemq/core'
-import {
-  givenOptions,
-  OncemqError,
-  OptionError,
-  received,
-  requireInteger,
-  requireOneOf,
-  retryDefaults,
-} from '@oncemq/core'
+import { givenOptions, received, requireInteger, requireOneOf, retryDefaults } from '@oncemq/core/broker'
+import { OncemqError, OptionError } from '@oncemq/core'
 import type { AmqpConnection } from './amqp.ts'
 import type { KeyOf } from './message.ts'
 import { messageId } from './message.ts'

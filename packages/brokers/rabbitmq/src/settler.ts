@@ -1,12 +1,6 @@
-import type {
-  Clock,
-  DeadLetterReason,
-  Deduplicator,
-  RetryReason,
-  Settlement,
-  SettlementPolicy,
-} from '@oncemq/core'
-import { retryDefaults } from '@oncemq/core'
+import type { Clock, DeadLetterReason, RetryReason, Settlement, SettlementPolicy } from '@oncemq/core/broker'
+import type { Deduplicator } from '@oncemq/core'
+import { retryDefaults } from '@oncemq/core/broker'
 import { ChannelAcks } from './acks.ts'
 import type { AmqpMessage, RawChannel } from './amqp.ts'
 import type { OpenConfirmChannel } from './confirm-channel.ts'
@@ -30,7 +24,7 @@ export interface SettlerSettings extends SharedSettings {
 
 /** What the deduplicator's options say about settling. */
 export function settlementPolicy(dedup: Deduplicator, retry = retryDefaults): SettlementPolicy {
-  return { retry, onCompleteFailure: dedup.settings.onCompleteFailure }
+  return { retry, onUnconfirmed: dedup.settings.onUnconfirmed }
 }
 
 /** Before a message whose copy could not be sent is given back: the broker would deliver it again at once. */

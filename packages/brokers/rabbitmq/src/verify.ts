@@ -9,10 +9,10 @@ const ACK_TIMEOUT_MS = 1_800_000
  * handler runs.
  */
 export function verify(dedup: Pick<Deduplicator, 'settings' | 'warn'>): void {
-  const heldMs = dedup.settings.busyWaitMs + dedup.settings.outageHoldMs
+  const heldMs = dedup.settings.busyTimeoutMs + dedup.settings.outageHoldMs
   if (heldMs < ACK_TIMEOUT_MS) return
   dedup.warn(
-    `busyWaitMs + outageHoldMs: expected less than RabbitMQ's timeout for acks (${ACK_TIMEOUT_MS}), ` +
+    `busyTimeoutMs + outageHoldMs: expected less than RabbitMQ's timeout for acks (${ACK_TIMEOUT_MS}), ` +
       `received ${heldMs}; lower them, or raise consumer_timeout on the broker`,
   )
 }

@@ -1,5 +1,6 @@
-import type { Completion, Deduplicator, Settlement } from '@oncemq/core'
-import { Gate, settlementOf } from '@oncemq/core'
+import type { Completion, Settlement } from '@oncemq/core/broker'
+import type { Deduplicator } from '@oncemq/core'
+import { Condition, settlementOf } from '@oncemq/core/broker'
 import type { ChannelAcks } from './acks.ts'
 import type { AmqpMessage, Consuming, Done, OnMessage, RawChannel } from './amqp.ts'
 import { answerOf } from './amqp.ts'
@@ -20,7 +21,7 @@ export class WrappedChannel {
   readonly #raw: RawChannel
   readonly #home: Home
   readonly #intakes = new Map<string, Intake>()
-  readonly #idle = new Gate()
+  readonly #idle = new Condition()
   /** The callback API's methods answer their channel. */
   readonly #answersItself: boolean
   #isBounded = false

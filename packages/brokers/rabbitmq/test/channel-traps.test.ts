@@ -1,5 +1,6 @@
 // What goes wrong with channels in production, each on a real server; see also the differential test.
-import { type ClaimOutcome, MemoryStore } from '@oncemq/core'
+import { type ClaimOutcome } from '@oncemq/core/broker'
+import { MemoryStore } from '@oncemq/core'
 import { describeService } from '@oncemq/test-services/vitest'
 import type { Channel, ConsumeMessage, Message } from 'amqplib'
 import { describe, expect, test } from 'vitest'
@@ -145,7 +146,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     const store = new MemoryStore()
     const elsewhere = deduplicator({ store, leaseMs: 1000 })
     const held = await elsewhere.claim({ key: 'a' })
-    const dedup = deduplicator({ store, busyWaitMs: 50 })
+    const dedup = deduplicator({ store, busyTimeoutMs: 50 })
     const channel = dedupChannel(await connection.createChannel(), dedup, { waitQueueType: 'classic' })
     const messages = await collecting(channel, queue)
     await send('a')
@@ -208,7 +209,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     await other.assertQueue(parking, { durable: true, arguments: full })
     other.sendToQueue(parking, Buffer.from('in the way'))
     await other.waitForConfirms()
-    const dedup = deduplicator({ missingKey: 'reject' })
+    const dedup = deduplicator({ onMissingKey: 'reject' })
     const warnings: string[] = []
     dedup.on('warning', ({ message }) => warnings.push(message))
     const channel = dedupChannel(await connection.createChannel(), dedup)
@@ -229,7 +230,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     const { queue, send, channel: other } = await newQueue(connection)
     const parking = `${queue}.parked`
     await other.assertQueue(parking, { durable: true, arguments: { 'x-max-length': 100 } })
-    const dedup = deduplicator({ missingKey: 'reject' })
+    const dedup = deduplicator({ onMissingKey: 'reject' })
     const warnings: string[] = []
     dedup.on('warning', ({ message }) => warnings.push(message))
     const channel = dedupChannel(await connection.createChannel(), dedup)

@@ -1,10 +1,5 @@
-import {
-  type ClaimAnswer,
-  type ClaimRequest,
-  type ClaimUpdate,
-  MemoryStore,
-  type UpdateAnswer,
-} from '@oncemq/core'
+import { type ClaimAnswer, type ClaimRequest, type ClaimUpdate, type UpdateAnswer } from '@oncemq/core/store'
+import { MemoryStore } from '@oncemq/core'
 
 /** A store that can be made to fail. */
 export class FlakyStore extends MemoryStore {

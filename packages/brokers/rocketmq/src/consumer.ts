@@ -1,5 +1,6 @@
 import type { Deduplicator, ProcessOutcome } from '@oncemq/core'
-import { backoffMs, compose, Gate, isOncemqError, requireInteger, settlementOf } from '@oncemq/core'
+import { backoffMs, compose, Condition, requireInteger, settlementOf } from '@oncemq/core/broker'
+import { isOncemqError } from '@oncemq/core'
 import type { RawConsumer, RocketmqMessage } from './client.ts'
 import { messageGroupOf } from './client.ts'
 import { Delivery } from './delivery.ts'
@@ -34,7 +35,7 @@ export class Consumer<Tx = undefined> {
   readonly #groups = new MessageGroups()
   readonly #stopping = new AbortController()
   /** Opens whenever a message is settled. */
-  readonly #settled = new Gate()
+  readonly #settled = new Condition()
   #running = 0
   #isOwned = false
   #polling: Promise<void> | undefined
@@ -157,8 +158,8 @@ export class Consumer<Tx = undefined> {
   async #settle(delivery: Delivery, outcome: ProcessOutcome): Promise<number | undefined> {
     if (outcome.status === 'unavailable' && (await this.#isBack(outcome.error))) return 0
     const { retry } = this.#settings
-    const { onCompleteFailure } = this.#dedup.settings
-    const settlement = settlementOf(outcome, { retry, onCompleteFailure })
+    const { onUnconfirmed } = this.#dedup.settings
+    const settlement = settlementOf(outcome, { retry, onUnconfirmed })
     switch (settlement.action) {
       case 'ack':
         await delivery.ack()
@@ -192,14 +193,14 @@ export class Consumer<Tx = undefined> {
     while (this.#running > 0 && clock.monotonicMs() < endMs) {
       await this.#settled.wait(clock, endMs - clock.monotonicMs())
     }
-    const polled = new Gate()
+    const polled = new Condition()
     void this.#polling?.then(() => polled.open())
     await polled.wait(clock, Math.min(POLL_END_MS, timeoutMs))
     if (this.#isOwned) await checkedShutdown(this.#raw)
   }
 
   async #pause(delayMs: number): Promise<void> {
-    await new Gate().wait(this.#dedup.settings.clock, delayMs, this.#stopping.signal)
+    await new Condition().wait(this.#dedup.settings.clock, delayMs, this.#stopping.signal)
   }
 }
 

@@ -1,5 +1,6 @@
-import type { Claim, Clock, HandlerContext, Timer } from '@oncemq/core'
-import { contextOf as claimContext } from '@oncemq/core'
+import type { Claim, Clock, Timer } from '@oncemq/core/broker'
+import type { HandlerContext } from '@oncemq/core'
+import { contextOf as claimContext } from '@oncemq/core/broker'
 import type { RawConsumer, RocketmqMessage } from './client.ts'
 
 const ACKS_MAX = 3

@@ -1,5 +1,6 @@
-import type { DeadLetterReason, Deduplicator, HandlerContext, ProcessOutcome } from '@oncemq/core'
-import { settlementOf } from '@oncemq/core'
+import type { DeadLetterReason } from '@oncemq/core/broker'
+import type { Deduplicator, HandlerContext, ProcessOutcome } from '@oncemq/core'
+import { settlementOf } from '@oncemq/core/broker'
 import type { ConsumeResults, RocketmqMessage } from './client.ts'
 import { messageGroupOf } from './client.ts'
 import { hostResults } from './host.ts'
@@ -125,8 +126,8 @@ class DeduplicatedListener<Tx> {
   /** True for SUCCESS, false for FAILURE, a number for how long to wait here. */
   async #answer(message: RocketmqMessage, outcome: ProcessOutcome): Promise<boolean | number> {
     const { retry } = this.#settings
-    const { onCompleteFailure } = this.#dedup.settings
-    const settlement = settlementOf(outcome, { retry, onCompleteFailure })
+    const { onUnconfirmed } = this.#dedup.settings
+    const settlement = settlementOf(outcome, { retry, onUnconfirmed })
     if (settlement.action === 'ack') return true
     if (settlement.action === 'dead-letter') return this.#deadLetter(message, settlement.reason)
     const isOrdered = messageGroupOf(message) !== undefined

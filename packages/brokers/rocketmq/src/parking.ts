@@ -1,4 +1,5 @@
-import type { DeadLetterReason, Deduplicator } from '@oncemq/core'
+import type { DeadLetterReason } from '@oncemq/core/broker'
+import type { Deduplicator } from '@oncemq/core'
 import type { RawConsumer, RocketmqMessage } from './client.ts'
 import type { Delivery } from './delivery.ts'
 import { forwardToDeadLetterQueue } from './host.ts'

@@ -1,5 +1,6 @@
 import type { Backoff, Deduplicator } from '@oncemq/core'
-import { givenOptions, OncemqError, OptionError, received, requireInteger, retryDefaults } from '@oncemq/core'
+import { givenOptions, received, requireInteger, retryDefaults } from '@oncemq/core/broker'
+import { OncemqError, OptionError } from '@oncemq/core'
 import type { ConsumeResults, RocketmqProducer } from './client.ts'
 import type { KeyOf } from './message.ts'
 import { messageKeys } from './message.ts'

@@ -1,5 +1,6 @@
-import type { ClaimOutcome, Deduplicator } from '@oncemq/core'
-import { retryDefaults, settlementOf } from '@oncemq/core'
+import type { ClaimOutcome } from '@oncemq/core/broker'
+import type { Deduplicator } from '@oncemq/core'
+import { retryDefaults, settlementOf } from '@oncemq/core/broker'
 import type { RawConsumer, RocketmqMessage, RocketmqSimpleConsumer } from './client.ts'
 import { messageGroupOf } from './client.ts'
 import { Delivery, deliveryOf, remember } from './delivery.ts'
@@ -139,7 +140,7 @@ class WrappedConsumer {
     delivery: Delivery,
     outcome: Exclude<ClaimOutcome, { status: 'granted' | 'unprotected' }>,
   ): Promise<number | undefined> {
-    const settlement = settlementOf(outcome, { retry: retryDefaults, onCompleteFailure: 'ack' })
+    const settlement = settlementOf(outcome, { retry: retryDefaults, onUnconfirmed: 'ack' })
     if (settlement.action === 'ack') await delivery.ack()
     if (settlement.action === 'dead-letter') await this.#parking.end(delivery, this.#raw, settlement.reason)
     if (settlement.action !== 'retry') return undefined
@@ -153,8 +154,8 @@ class WrappedConsumer {
     const delivery = deliveryOf(message)
     if (delivery === undefined) return this.#raw.ack(message)
     const completion = (await delivery.claim?.complete()) ?? 'completed'
-    const { onCompleteFailure } = this.#dedup.settings
-    const isDone = completion === 'completed' || (completion === 'unconfirmed' && onCompleteFailure === 'ack')
+    const { onUnconfirmed } = this.#dedup.settings
+    const isDone = completion === 'completed' || (completion === 'unconfirmed' && onUnconfirmed === 'ack')
     if (isDone) return delivery.last(() => this.#raw.ack(message))
     delivery.drop()
     this.#dedup.warn(

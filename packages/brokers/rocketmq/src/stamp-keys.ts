@@ -1,4 +1,5 @@
-import { OptionError, received } from '@oncemq/core'
+import { OptionError } from '@oncemq/core'
+import { received } from '@oncemq/core/broker'
 
 /**
  * For producers: the message with these keys, so that a consumer knows a message that is sent again. Take the

@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events'
 
-import type { Clock, Timer } from '@oncemq/core'
-import { givenOptions, OncemqError, requireInteger, systemClock } from '@oncemq/core'
+import type { Clock, Timer } from '@oncemq/core/broker'
+import { givenOptions, requireInteger, systemClock } from '@oncemq/core/broker'
+import { OncemqError } from '@oncemq/core'
 import type { RocketmqClient } from './client.ts'
 
 export interface CheckedOptions {

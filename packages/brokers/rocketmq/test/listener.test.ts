@@ -59,7 +59,7 @@ describeService('rocketmq-fast', ({ url }) => {
 
   test('waits for a key that is busy elsewhere, without using up an attempt', async () => {
     const at = await place(url)
-    const dedup = deduplicator({ busyWaitMs: 50 })
+    const dedup = deduplicator({ busyTimeoutMs: 50 })
     const other = deduplicator({ store: dedup.settings.store })
     const held = await other.claim({ key: `${at.topic}/a` })
     if (held.status !== 'granted') throw new Error('not granted')

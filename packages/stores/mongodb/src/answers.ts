@@ -1,5 +1,5 @@
-import { isFreshLease } from '@oncemq/core'
-import type { ClaimAnswer, ClaimRequest, ClaimUpdate, StoredRecord, UpdateAnswer } from '@oncemq/core'
+import { isFreshLease } from '@oncemq/core/store'
+import type { ClaimAnswer, ClaimRequest, ClaimUpdate, StoredRecord, UpdateAnswer } from '@oncemq/core/store'
 import type { RecordDocument } from './statements.ts'
 import { DONE, FREE, RUNNING } from './statements.ts'
 

@@ -1,5 +1,5 @@
-import { StoreError } from '@oncemq/core'
-import type { Clock } from '@oncemq/core'
+import { StoreError } from '@oncemq/core/store'
+import type { Clock } from '@oncemq/core/store'
 import type { MongoCollection, MongoSession } from './client.ts'
 import { SERVER, WriteFailure, isDuplicateKey, storeError } from './errors.ts'
 

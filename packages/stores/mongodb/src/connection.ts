@@ -1,4 +1,4 @@
-import { StoreError } from '@oncemq/core'
+import { StoreError } from '@oncemq/core/store'
 import type * as Driver from 'mongodb'
 import type { MongoCollection, MongoSession } from './client.ts'
 import type { Settings } from './options.ts'

@@ -1,4 +1,5 @@
-import { StoreError, isOncemqError } from '@oncemq/core'
+import { StoreError } from '@oncemq/core/store'
+import { isOncemqError } from '@oncemq/core'
 import type { ErrorCode } from '@oncemq/core'
 
 /**

@@ -1,13 +1,13 @@
-import type { Clock, Random } from '@oncemq/core'
+import type { Clock, Random } from '@oncemq/core/store'
+import { OptionError } from '@oncemq/core'
 import {
-  OptionError,
   givenOptions,
   received,
   requireInteger,
   requireOneOf,
   systemClock,
   systemRandom,
-} from '@oncemq/core'
+} from '@oncemq/core/store'
 import type { MongoCollection, MongoSession } from './client.ts'
 
 /** Options of {@link MongoStore}: a collection of yours, or `url`, and what has a default. */

@@ -6,8 +6,8 @@ import type {
   Random,
   StoredRecord,
   UpdateAnswer,
-} from '@oncemq/core'
-import { StoreError } from '@oncemq/core'
+} from '@oncemq/core/store'
+import { StoreError } from '@oncemq/core/store'
 import { claimAnswer, hexOf, isOwn, ownAnswer, shown, updateAnswer } from './answers.ts'
 import type { MongoSession } from './client.ts'
 import type { Commands } from './commands.ts'

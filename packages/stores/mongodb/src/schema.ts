@@ -1,4 +1,4 @@
-import { StoreError } from '@oncemq/core'
+import { StoreError } from '@oncemq/core/store'
 import type { Commands } from './commands.ts'
 
 const SCHEMA_VERSION = 1

@@ -1,4 +1,4 @@
-import type { ClaimRequest, ClaimUpdate } from '@oncemq/core'
+import type { ClaimRequest, ClaimUpdate } from '@oncemq/core/store'
 
 /** The states as they are stored. */
 export const FREE = 0

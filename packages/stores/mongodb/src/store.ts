@@ -5,10 +5,10 @@ import type {
   CompleteUpdate,
   Finding,
   StoredRecord,
-  TransactionalStore,
   UpdateAnswer,
-} from '@oncemq/core'
-import { StoreError } from '@oncemq/core'
+} from '@oncemq/core/store'
+import type { TransactionalStore } from '@oncemq/core'
+import { StoreError } from '@oncemq/core/store'
 import type { MongoCollection, MongoSession } from './client.ts'
 import type { Commands } from './commands.ts'
 import { nameOf, withCommands } from './commands.ts'

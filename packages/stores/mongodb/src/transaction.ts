@@ -1,5 +1,5 @@
-import type { Clock, CompleteUpdate, Random, UpdateAnswer } from '@oncemq/core'
-import { StoreError, backoffMs, jittered } from '@oncemq/core'
+import type { Clock, CompleteUpdate, Random, UpdateAnswer } from '@oncemq/core/store'
+import { StoreError, backoffMs, jittered } from '@oncemq/core/store'
 import type { MongoCollection, MongoSession } from './client.ts'
 import { nameOf, withCommands } from './commands.ts'
 import { commitError, conflictError, isConflict, isUnknownCommit } from './errors.ts'

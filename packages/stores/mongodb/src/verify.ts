@@ -1,4 +1,4 @@
-import type { Finding } from '@oncemq/core'
+import type { Finding } from '@oncemq/core/store'
 import type { MongoWriteConcern } from './client.ts'
 import type { Index } from './schema.ts'
 

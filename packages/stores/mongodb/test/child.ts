@@ -2,7 +2,7 @@
  * One process of several on a collection, for the tests: `child.ts <role> <url> <collection>`. It speaks by
  * messages: each that it gets starts its role's next step, each that it sends is an observation.
  */
-import type { ClaimRequest } from '@oncemq/core'
+import type { ClaimRequest } from '@oncemq/core/store'
 import { MongoStore } from '@oncemq/mongodb'
 import type { ClientSession } from 'mongodb'
 import { MongoClient } from 'mongodb'

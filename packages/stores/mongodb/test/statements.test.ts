@@ -1,5 +1,6 @@
-import type { ClaimRequest, Store } from '@oncemq/core'
-import { systemClock } from '@oncemq/core'
+import type { ClaimRequest } from '@oncemq/core/store'
+import type { Store } from '@oncemq/core'
+import { systemClock } from '@oncemq/core/store'
 import { MongoStore } from '@oncemq/mongodb'
 import { describeService } from '@oncemq/test-services/vitest'
 import { beforeEach, describe, expect, test } from 'vitest'

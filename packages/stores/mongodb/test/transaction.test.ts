@@ -1,4 +1,4 @@
-import type { ClaimRequest } from '@oncemq/core'
+import type { ClaimRequest } from '@oncemq/core/store'
 import { createDeduplicator } from '@oncemq/core'
 import { MongoStore } from '@oncemq/mongodb'
 import { describeService } from '@oncemq/test-services/vitest'

@@ -1,5 +1,5 @@
-import type { Clock } from '@oncemq/core'
-import { StoreError } from '@oncemq/core'
+import type { Clock } from '@oncemq/core/store'
+import { StoreError } from '@oncemq/core/store'
 import type { MysqlConnection, MysqlHeader, MysqlPool, MysqlRow } from './client.ts'
 import { MYSQL, isConflict } from './errors.ts'
 import type { Settings } from './options.ts'

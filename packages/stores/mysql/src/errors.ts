@@ -1,4 +1,5 @@
-import { StoreError, isOncemqError } from '@oncemq/core'
+import { StoreError } from '@oncemq/core/store'
+import { isOncemqError } from '@oncemq/core'
 import type { ErrorCode } from '@oncemq/core'
 
 /** The error numbers that the store tells apart: MySQL's, which MariaDB shares but for those that name it. */

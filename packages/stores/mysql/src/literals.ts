@@ -1,4 +1,4 @@
-import { StoreError } from '@oncemq/core'
+import { StoreError } from '@oncemq/core/store'
 
 const HEX = /^[0-9a-f]{32}$/
 

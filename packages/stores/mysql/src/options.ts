@@ -1,13 +1,13 @@
-import type { Clock, Random } from '@oncemq/core'
+import type { Clock, Random } from '@oncemq/core/store'
+import { OptionError } from '@oncemq/core'
 import {
-  OptionError,
   givenOptions,
   received,
   requireInteger,
   requireOneOf,
   systemClock,
   systemRandom,
-} from '@oncemq/core'
+} from '@oncemq/core/store'
 import type { MysqlCallbackPool, MysqlConnection, MysqlPool } from './client.ts'
 
 /** How far transactions are kept apart, by SQL's own names. */

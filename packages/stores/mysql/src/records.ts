@@ -1,5 +1,12 @@
-import type { ClaimAnswer, ClaimRequest, ClaimUpdate, Random, StoredRecord, UpdateAnswer } from '@oncemq/core'
-import { isFreshLease } from '@oncemq/core'
+import type {
+  ClaimAnswer,
+  ClaimRequest,
+  ClaimUpdate,
+  Random,
+  StoredRecord,
+  UpdateAnswer,
+} from '@oncemq/core/store'
+import { isFreshLease } from '@oncemq/core/store'
 import type { MysqlHeader, MysqlRow } from './client.ts'
 import type { Connections } from './connection.ts'
 import { DONE, FREE, RUNNING, areAlike } from './statements.ts'

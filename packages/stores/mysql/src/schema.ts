@@ -1,4 +1,4 @@
-import { StoreError } from '@oncemq/core'
+import { StoreError } from '@oncemq/core/store'
 import type { Connections } from './connection.ts'
 import { MYSQL, errorNumber } from './errors.ts'
 import type { Settings } from './options.ts'

@@ -1,4 +1,4 @@
-import type { ClaimRequest, ClaimUpdate, CompleteUpdate } from '@oncemq/core'
+import type { ClaimRequest, ClaimUpdate, CompleteUpdate } from '@oncemq/core/store'
 import type { Dialect } from './dialect.ts'
 import type { Entries } from './entries.ts'
 import { entriesOf } from './entries.ts'

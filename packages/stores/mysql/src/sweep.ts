@@ -1,4 +1,4 @@
-import type { Random } from '@oncemq/core'
+import type { Random } from '@oncemq/core/store'
 import type { Connections } from './connection.ts'
 import type { Statements } from './statements.ts'
 

@@ -1,5 +1,5 @@
-import type { Finding } from '@oncemq/core'
-import { StoreError } from '@oncemq/core'
+import type { Finding } from '@oncemq/core/store'
+import { StoreError } from '@oncemq/core/store'
 import type { MysqlPool } from './client.ts'
 import type { Connections } from './connection.ts'
 import { dialectOf, tooOld } from './dialect.ts'

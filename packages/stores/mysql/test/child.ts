@@ -2,7 +2,7 @@
  * One process of several on a table, for the tests: `child.ts <role> <url> <table>`. It speaks by messages:
  * each that it gets starts its role's next step, each that it sends is an observation.
  */
-import type { ClaimRequest } from '@oncemq/core'
+import type { ClaimRequest } from '@oncemq/core/store'
 import { MysqlStore } from '@oncemq/mysql'
 import mysql from 'mysql2/promise'
 import { claimsOf, completionOf } from '@oncemq/test-stores'

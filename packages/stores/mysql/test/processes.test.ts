@@ -1,4 +1,4 @@
-import { systemClock } from '@oncemq/core'
+import { systemClock } from '@oncemq/core/store'
 import { MysqlStore } from '@oncemq/mysql'
 import { describeService } from '@oncemq/test-services/vitest'
 import type { RowDataPacket } from 'mysql2/promise'

@@ -1,4 +1,5 @@
-import { createDeduplicator, systemRandom } from '@oncemq/core'
+import { createDeduplicator } from '@oncemq/core'
+import { systemRandom } from '@oncemq/core/store'
 import { MysqlStore } from '@oncemq/mysql'
 import { describeService } from '@oncemq/test-services/vitest'
 import callbacks from 'mysql2'

@@ -1,4 +1,4 @@
-import type { ClaimAnswer } from '@oncemq/core'
+import type { ClaimAnswer } from '@oncemq/core/store'
 import { MysqlStore } from '@oncemq/mysql'
 import { describeService } from '@oncemq/test-services/vitest'
 import { afterAll, expect, test } from 'vitest'

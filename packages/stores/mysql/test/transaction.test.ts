@@ -1,4 +1,4 @@
-import type { ClaimRequest, CompleteUpdate } from '@oncemq/core'
+import type { ClaimRequest, CompleteUpdate } from '@oncemq/core/store'
 import { createDeduplicator, isOncemqError } from '@oncemq/core'
 import { MysqlStore } from '@oncemq/mysql'
 import type { MysqlStoreOptions } from '@oncemq/mysql'

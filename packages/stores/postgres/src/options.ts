@@ -1,5 +1,6 @@
-import type { Clock } from '@oncemq/core'
-import { OptionError, givenOptions, received, requireInteger, requireOneOf, systemClock } from '@oncemq/core'
+import type { Clock } from '@oncemq/core/store'
+import { OptionError } from '@oncemq/core'
+import { givenOptions, received, requireInteger, requireOneOf, systemClock } from '@oncemq/core/store'
 import type { PostgresClient, PostgresPool } from './client.ts'
 
 /** PostgreSQL's own names for how far transactions are kept apart. */

@@ -5,7 +5,7 @@ import type {
   CompleteUpdate,
   StoredRecord,
   UpdateAnswer,
-} from '@oncemq/core'
+} from '@oncemq/core/store'
 import type { Connections } from './connection.ts'
 import { DONE, FREE, RUNNING, SWEEP_BLOCKS, statementsOf, tablesOf } from './statements.ts'
 import type { Statements } from './statements.ts'

@@ -1,4 +1,4 @@
-import { StoreError } from '@oncemq/core'
+import { StoreError } from '@oncemq/core/store'
 import type { Connections } from './connection.ts'
 import { SQLSTATE, sqlState } from './errors.ts'
 import type { Settings } from './options.ts'

@@ -7,10 +7,10 @@ import type {
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
-  TransactionalStore,
   UpdateAnswer,
-} from '@oncemq/core'
-import { StoreError } from '@oncemq/core'
+} from '@oncemq/core/store'
+import type { TransactionalStore } from '@oncemq/core'
+import { StoreError } from '@oncemq/core/store'
 import type { PostgresClient } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'

@@ -1,5 +1,5 @@
-import type { CompleteUpdate, UpdateAnswer } from '@oncemq/core'
-import { StoreError } from '@oncemq/core'
+import type { CompleteUpdate, UpdateAnswer } from '@oncemq/core/store'
+import { StoreError } from '@oncemq/core/store'
 import type { PostgresClient, PostgresResult } from './client.ts'
 import type { Connections } from './connection.ts'
 import { nameOf } from './connection.ts'

@@ -1,5 +1,5 @@
-import type { Finding } from '@oncemq/core'
-import { StoreError } from '@oncemq/core'
+import type { Finding } from '@oncemq/core/store'
+import { StoreError } from '@oncemq/core/store'
 import type { PostgresPool } from './client.ts'
 import type { Connections } from './connection.ts'
 import type { Settings } from './options.ts'

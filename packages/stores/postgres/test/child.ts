@@ -2,7 +2,7 @@
  * One process of several on a table, for the tests: `child.ts <role> <url> <table>`. It speaks by messages:
  * each that it gets starts its role's next step, each that it sends is an observation.
  */
-import type { ClaimRequest } from '@oncemq/core'
+import type { ClaimRequest } from '@oncemq/core/store'
 import { PostgresStore } from '@oncemq/postgres'
 import pg from 'pg'
 import { claimsOf, completionOf } from '@oncemq/test-stores'

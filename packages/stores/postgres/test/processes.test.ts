@@ -1,4 +1,4 @@
-import { systemClock } from '@oncemq/core'
+import { systemClock } from '@oncemq/core/store'
 import { PostgresStore } from '@oncemq/postgres'
 import { describeService } from '@oncemq/test-services/vitest'
 import { afterAll, expect, test } from 'vitest'

@@ -1,4 +1,4 @@
-import { StoreError } from '@oncemq/core'
+import { StoreError } from '@oncemq/core/store'
 import type { Redis } from 'ioredis'
 import type { Commands } from './client.ts'
 import { commandsOf } from './client.ts'

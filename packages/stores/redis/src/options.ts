@@ -1,5 +1,6 @@
-import type { Clock } from '@oncemq/core'
-import { OptionError, givenOptions, received, requireInteger, systemClock } from '@oncemq/core'
+import type { Clock } from '@oncemq/core/store'
+import { OptionError } from '@oncemq/core'
+import { givenOptions, received, requireInteger, systemClock } from '@oncemq/core/store'
 import type { Commands, RedisClient } from './client.ts'
 import { commandsOf } from './client.ts'
 

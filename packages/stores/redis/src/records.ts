@@ -1,5 +1,5 @@
-import type { ClaimAnswer, ClaimRequest, ClaimUpdate, StoredRecord, UpdateAnswer } from '@oncemq/core'
-import { StoreError } from '@oncemq/core'
+import type { ClaimAnswer, ClaimRequest, ClaimUpdate, StoredRecord, UpdateAnswer } from '@oncemq/core/store'
+import { StoreError } from '@oncemq/core/store'
 import { textOf } from './client.ts'
 import type { Connection } from './connection.ts'
 import { ABOUT_NOTHING, LAYOUT_PATTERN, STATES, scripts } from './statements.ts'

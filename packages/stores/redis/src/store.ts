@@ -3,13 +3,13 @@ import type {
   ClaimRequest,
   ClaimUpdate,
   Finding,
-  Store,
   StoreBatching,
   StoreGuarantees,
   StoredRecord,
   UpdateAnswer,
-} from '@oncemq/core'
-import { StoreError } from '@oncemq/core'
+} from '@oncemq/core/store'
+import type { Store } from '@oncemq/core'
+import { StoreError } from '@oncemq/core/store'
 import { Connection, connect } from './connection.ts'
 import { storeError } from './errors.ts'
 import type { RedisStoreOptions, Settings } from './options.ts'

@@ -1,4 +1,4 @@
-import type { Finding } from '@oncemq/core'
+import type { Finding } from '@oncemq/core/store'
 import type { ServerQuestions } from './client.ts'
 import { textOf } from './client.ts'
 import type { Connection } from './connection.ts'

@@ -2,7 +2,7 @@
  * One process of several on a server, for the tests: `child.ts <url> <prefix>`. It claims the ids that it is
  * told, one batch after the other, and tells which it got.
  */
-import type { ClaimRequest } from '@oncemq/core'
+import type { ClaimRequest } from '@oncemq/core/store'
 import { RedisStore } from '@oncemq/redis'
 
 const [, , url = '', prefix = ''] = process.argv

@@ -1,4 +1,4 @@
-import type { ClaimUpdate } from '@oncemq/core'
+import type { ClaimUpdate } from '@oncemq/core/store'
 import { RedisStore } from '@oncemq/redis'
 import { describeService } from '@oncemq/test-services/vitest'
 import { claimOf, completionOf, newHex } from '@oncemq/test-stores'

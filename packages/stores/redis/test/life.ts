@@ -1,4 +1,5 @@
-import type { ClaimAnswer, ClaimRequest, Store } from '@oncemq/core'
+import type { ClaimAnswer, ClaimRequest } from '@oncemq/core/store'
+import type { Store } from '@oncemq/core'
 import { claimOf, completionOf, newHex } from '@oncemq/test-stores'
 
 /** Claims, claims again, completes and claims once more; answers the four statuses. */

@@ -1,4 +1,4 @@
-import { systemClock } from '@oncemq/core'
+import { systemClock } from '@oncemq/core/store'
 import { RedisStore } from '@oncemq/redis'
 import { describeService } from '@oncemq/test-services/vitest'
 import { expect, test } from 'vitest'

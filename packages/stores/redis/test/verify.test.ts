@@ -1,5 +1,5 @@
 import { createDeduplicator } from '@oncemq/core'
-import type { Finding } from '@oncemq/core'
+import type { Finding } from '@oncemq/core/store'
 import { RedisStore } from '@oncemq/redis'
 import { describeService } from '@oncemq/test-services/vitest'
 import { Redis } from 'ioredis'

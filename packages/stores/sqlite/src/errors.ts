@@ -1,4 +1,5 @@
-import { StoreError, isOncemqError } from '@oncemq/core'
+import { StoreError } from '@oncemq/core/store'
+import { isOncemqError } from '@oncemq/core'
 import type { ErrorCode } from '@oncemq/core'
 
 /** SQLite's primary result codes that the store tells apart: https://sqlite.org/rescode.html */

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
-import type { Clock, Random } from '@oncemq/core'
-import { backoffMs, jittered } from '@oncemq/core'
+import type { Clock, Random } from '@oncemq/core/store'
+import { backoffMs, jittered } from '@oncemq/core/store'
 import { ConnectionTaken, isBusy } from './errors.ts'
 
 /**

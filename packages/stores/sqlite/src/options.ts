@@ -1,14 +1,14 @@
 import type { DatabaseSync } from 'node:sqlite'
-import type { Clock, Random } from '@oncemq/core'
+import type { Clock, Random } from '@oncemq/core/store'
+import { OptionError } from '@oncemq/core'
 import {
-  OptionError,
   givenOptions,
   received,
   requireInteger,
   requireOneOf,
   systemClock,
   systemRandom,
-} from '@oncemq/core'
+} from '@oncemq/core/store'
 
 /** SQLite's own names for when it waits for the disk. */
 export type Synchronous = 'OFF' | 'NORMAL' | 'FULL' | 'EXTRA'

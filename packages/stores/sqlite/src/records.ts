@@ -6,7 +6,7 @@ import type {
   CompleteUpdate,
   StoredRecord,
   UpdateAnswer,
-} from '@oncemq/core'
+} from '@oncemq/core/store'
 import { DONE, FREE, RUNNING, prepareStatements } from './statements.ts'
 import type { RecordRow, Statements } from './statements.ts'
 

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { StoreError } from '@oncemq/core'
+import { StoreError } from '@oncemq/core/store'
 import { lockOf } from './lock.ts'
 
 const SCHEMA_VERSION = 1

@@ -8,10 +8,10 @@ import type {
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
-  TransactionalStore,
   UpdateAnswer,
-} from '@oncemq/core'
-import { StoreError } from '@oncemq/core'
+} from '@oncemq/core/store'
+import type { TransactionalStore } from '@oncemq/core'
+import { StoreError } from '@oncemq/core/store'
 import { connect, nameOf } from './connection.ts'
 import { storeError } from './errors.ts'
 import { whenFree } from './lock.ts'

@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { CompleteUpdate, Timer, UpdateAnswer } from '@oncemq/core'
-import { StoreError } from '@oncemq/core'
+import type { CompleteUpdate, Timer, UpdateAnswer } from '@oncemq/core/store'
+import { StoreError } from '@oncemq/core/store'
 import { commitError, storeError } from './errors.ts'
 import { lockOf, whenFree } from './lock.ts'
 import type { Patience } from './lock.ts'

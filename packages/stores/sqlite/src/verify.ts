@@ -1,6 +1,6 @@
 import { statfsSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
-import type { Finding } from '@oncemq/core'
+import type { Finding } from '@oncemq/core/store'
 
 const SYNCHRONOUS_NAMES = ['OFF', 'NORMAL', 'FULL', 'EXTRA'] as const
 const SYNCHRONOUS_FULL = 2

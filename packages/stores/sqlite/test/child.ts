@@ -3,7 +3,7 @@
  * messages: each that it gets starts its role's next step, each that it sends is an observation.
  */
 import { DatabaseSync } from 'node:sqlite'
-import type { ClaimRequest } from '@oncemq/core'
+import type { ClaimRequest } from '@oncemq/core/store'
 import { OncemqError } from '@oncemq/core'
 import { SqliteStore } from '@oncemq/sqlite'
 import type { SqliteStoreOptions } from '@oncemq/sqlite'

@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { ClaimRequest } from '@oncemq/core'
+import type { ClaimRequest } from '@oncemq/core/store'
 import { SqliteStore } from '@oncemq/sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { effects, fileOf } from './folder.ts'

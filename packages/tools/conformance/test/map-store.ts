@@ -7,9 +7,9 @@ import type {
   Finding,
   StoredRecord,
   SweepingStore,
-  TransactionalStore,
   UpdateAnswer,
-} from '@oncemq/core'
+} from '@oncemq/core/store'
+import type { TransactionalStore } from '@oncemq/core'
 
 export interface MapRecord {
   state: 'running' | 'done' | 'free'

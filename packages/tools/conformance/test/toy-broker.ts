@@ -1,5 +1,5 @@
 import type { HandlerContext, ProcessOutcome } from '@oncemq/core'
-import { settlementOf } from '@oncemq/core'
+import { settlementOf } from '@oncemq/core/broker'
 import type { BrokerBench, ConsumeRequest, SuiteConsumer, SuiteMessage } from '../src/index.ts'
 
 const RETRY = { firstMs: 20, factor: 1, maxMs: 20 }
@@ -106,7 +106,7 @@ export class ToyAdapter implements SuiteConsumer {
   }
 
   settle(message: SuiteMessage, outcome: ProcessOutcome): void {
-    const settlement = settlementOf(outcome, { retry: RETRY, onCompleteFailure: 'ack' })
+    const settlement = settlementOf(outcome, { retry: RETRY, onUnconfirmed: 'ack' })
     if (settlement.action === 'ack') return this.link.ack(message)
     if (settlement.action === 'dead-letter') return this.link.deadLetter(message)
     this.later(message, this.stopping.signal.aborted ? 0 : settlement.delayMs)

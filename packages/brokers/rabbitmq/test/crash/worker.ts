@@ -1,5 +1,5 @@
 // One consumer process. Its configuration is its argument; it runs until it is killed.
-import type { ClaimAnswer, ClaimRequest, ClaimUpdate, CompleteUpdate, UpdateAnswer } from '@oncemq/core'
+import type { ClaimAnswer, ClaimRequest, ClaimUpdate, CompleteUpdate, UpdateAnswer } from '@oncemq/core/store'
 import { createDeduplicator, type Deduplicator } from '@oncemq/core'
 import { SqliteStore } from '@oncemq/sqlite'
 import type { Channel } from 'amqplib'

@@ -10,7 +10,7 @@ const CONCURRENCY = 10
 const WAIT_MS = 20_000
 const QUIET_MS = 300
 /** Retries soon, waits for busy keys soon: so that cases are quick. */
-const QUICK = { leaseMs: 5000, outageHoldMs: 200, busyWaitMs: 5000, sweepEveryMs: 0 }
+const QUICK = { leaseMs: 5000, outageHoldMs: 200, busyTimeoutMs: 5000, sweepEveryMs: 0 }
 
 /** Runs one case on a bench of its own, and closes what it opened. Answers why it was skipped, if it was. */
 export async function runBrokerCase(

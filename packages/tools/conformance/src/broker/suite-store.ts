@@ -1,4 +1,4 @@
-import type { ClaimAnswer, ClaimRequest, ClaimUpdate, UpdateAnswer } from '@oncemq/core'
+import type { ClaimAnswer, ClaimRequest, ClaimUpdate, UpdateAnswer } from '@oncemq/core/store'
 import { MemoryStore } from '@oncemq/core'
 
 /** A store that can be taken away, and that can be made to keep completions waiting. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { ClaimAnswer, StoredRecord } from '@oncemq/core'
+import type { ClaimAnswer, StoredRecord } from '@oncemq/core/store'
 
 /** The answer to a batch of one. */
 export function only<T>(answers: readonly T[]): T {

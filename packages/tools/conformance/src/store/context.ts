@@ -1,4 +1,4 @@
-import type { StoreGuarantees } from '@oncemq/core'
+import type { StoreGuarantees } from '@oncemq/core/store'
 import type { StoreEffects } from './options.ts'
 import type { SuiteTime } from './time.ts'
 import type { StoreWorker } from './worker.ts'

@@ -1,4 +1,4 @@
-import type { ClaimAnswer, ClaimRequest, UpdateAnswer } from '@oncemq/core'
+import type { ClaimAnswer, ClaimRequest, UpdateAnswer } from '@oncemq/core/store'
 
 /** A record as the model knows it. Time is only this: whether its lease, or its retention, is over. */
 export interface ModelRecord {

@@ -1,4 +1,5 @@
-import type { Clock, Store } from '@oncemq/core'
+import type { Clock } from '@oncemq/core/store'
+import type { Store } from '@oncemq/core'
 
 /** What {@link testStore} needs to know about a store: how to open a handle on it. */
 export interface StoreSuiteOptions<Tx = unknown> {

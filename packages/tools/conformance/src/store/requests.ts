@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { ClaimRequest } from '@oncemq/core'
+import type { ClaimRequest } from '@oncemq/core/store'
 import { LONG_MS } from './worker.ts'
 
 /** A request for a new id, with a lease and a retention that do not end while the case runs. */

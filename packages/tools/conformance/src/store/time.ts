@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Store, VirtualClock } from '@oncemq/core'
+import type { Store } from '@oncemq/core'
+import type { VirtualClock } from '@oncemq/core/testing'
 import { only } from './answers.ts'
 import { LONG_MS } from './worker.ts'
 

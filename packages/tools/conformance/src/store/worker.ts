@@ -1,4 +1,5 @@
-import type { ClaimAnswer, ClaimRequest, Store, StoredRecord, UpdateAnswer } from '@oncemq/core'
+import type { ClaimAnswer, ClaimRequest, StoredRecord, UpdateAnswer } from '@oncemq/core/store'
+import type { Store } from '@oncemq/core'
 import { only } from './answers.ts'
 
 /** Long enough never to end while a test runs. */

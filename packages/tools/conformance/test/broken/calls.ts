@@ -1,4 +1,10 @@
-import type { ClaimAnswer, ClaimRequest, CompleteUpdate, StoredRecord, UpdateAnswer } from '@oncemq/core'
+import type {
+  ClaimAnswer,
+  ClaimRequest,
+  CompleteUpdate,
+  StoredRecord,
+  UpdateAnswer,
+} from '@oncemq/core/store'
 import { newClaim } from '../../src/store/requests.ts'
 import { type MapRecord, MapStore } from '../map-store.ts'
 import type { BrokenStore } from './broken-store.ts'

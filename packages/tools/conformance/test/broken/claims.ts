@@ -1,4 +1,4 @@
-import type { ClaimAnswer, ClaimRequest, ClaimUpdate, UpdateAnswer } from '@oncemq/core'
+import type { ClaimAnswer, ClaimRequest, ClaimUpdate, UpdateAnswer } from '@oncemq/core/store'
 import { type MapRecord, MapStore } from '../map-store.ts'
 import type { BrokenStore } from './broken-store.ts'
 

@@ -51,7 +51,7 @@ export const busy: BrokerProperty = {
       name: 'what is busy past the waiting bound comes again later and is lost by no one',
       async run({ bench, seen, send, consume, deduplicator, until, quiet }) {
         const elsewhere = await deduplicator({ leaseMs: 1000 }).claim({ key: 'a' })
-        const dedup = deduplicator({ busyWaitMs: 1 })
+        const dedup = deduplicator({ busyTimeoutMs: 1 })
         const consumer = await consume({ dedup })
         await send('a')
         await until('a is given back', () => dedup.counts().busy >= 1)

@@ -21,9 +21,9 @@ export const keys: BrokerProperty = {
       },
     },
     {
-      name: "with missingKey 'reject' a message without a key is dead-lettered whole, unseen",
+      name: "with onMissingKey 'reject' a message without a key is dead-lettered whole, unseen",
       async run({ bench, seen, send, consume, deduplicator, until }) {
-        const consumer = await consume({ dedup: deduplicator({ missingKey: 'reject' }) })
+        const consumer = await consume({ dedup: deduplicator({ onMissingKey: 'reject' }) })
         await bench.send({ key: undefined, body: 'the body' })
         await send('a')
         await until('a is handled', () => seen.length === 1)
@@ -38,9 +38,9 @@ export const keys: BrokerProperty = {
       },
     },
     {
-      name: "with missingKey 'hash' the same payload is handled once",
+      name: "with onMissingKey 'hash' the same payload is handled once",
       async run({ bench, seen, consume, deduplicator, until, quiet }) {
-        const dedup = deduplicator({ missingKey: 'hash' })
+        const dedup = deduplicator({ onMissingKey: 'hash' })
         const consumer = await consume({ dedup })
         for (const body of ['x', 'x', 'y']) await bench.send({ key: undefined, body })
         await until('both are handled', () => seen.length === 2)

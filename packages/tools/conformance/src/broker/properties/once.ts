@@ -24,7 +24,7 @@ export const once: BrokerProperty = {
     {
       name: 'a duplicate that comes when its key is long done is acked unseen',
       async run({ bench, seen, send, consume, deduplicator, until, quiet }) {
-        const consumer = await consume({ dedup: deduplicator({ recentMax: 0 }) })
+        const consumer = await consume({ dedup: deduplicator({ doneCacheMax: 0 }) })
         await send('a')
         await until('a is handled', () => seen.length === 1)
         await quiet()

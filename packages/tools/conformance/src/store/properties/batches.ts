@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import type { ClaimRequest, ClaimUpdate, Store, StoredRecord } from '@oncemq/core'
+import type { ClaimRequest, ClaimUpdate, StoredRecord } from '@oncemq/core/store'
+import type { Store } from '@oncemq/core'
 import { assertBusy, assertDone, assertGranted, assertRecord } from '../answers.ts'
 import type { StoreProperty } from '../property.ts'
 import { newClaim, newClaims, newHex, rivalOf } from '../requests.ts'

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { ClaimAnswer, ClaimRequest } from '@oncemq/core'
+import type { ClaimAnswer, ClaimRequest } from '@oncemq/core/store'
 import { assertRecord } from '../answers.ts'
 import type { StoreContext } from '../context.ts'
 import type { StoreProperty } from '../property.ts'

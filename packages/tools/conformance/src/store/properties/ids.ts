@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { ClaimRequest } from '@oncemq/core'
+import type { ClaimRequest } from '@oncemq/core/store'
 import { assertDone, assertGranted, assertRecord } from '../answers.ts'
 import type { StoreProperty } from '../property.ts'
 import { newClaim, newHex, rivalOf } from '../requests.ts'

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { ClaimAnswer, ClaimRequest } from '@oncemq/core'
+import type { ClaimAnswer, ClaimRequest } from '@oncemq/core/store'
 import fc from 'fast-check'
 import { assertBytes, assertRecord } from '../answers.ts'
 import { isSweeping } from '../capabilities.ts'

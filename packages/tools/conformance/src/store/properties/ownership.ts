@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { ClaimRequest } from '@oncemq/core'
+import type { ClaimRequest } from '@oncemq/core/store'
 import { assertDone, lasting } from '../answers.ts'
 import type { StoreProperty } from '../property.ts'
 import { newClaim, rivalOf } from '../requests.ts'

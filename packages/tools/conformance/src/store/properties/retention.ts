@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { ClaimRequest } from '@oncemq/core'
+import type { ClaimRequest } from '@oncemq/core/store'
 import { assertBusy, assertDone, assertGranted, assertRecord } from '../answers.ts'
 import { isSweeping } from '../capabilities.ts'
 import type { StoreContext } from '../context.ts'

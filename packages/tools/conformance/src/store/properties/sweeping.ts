@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import type { ClaimRequest, Store, SweepingStore } from '@oncemq/core'
+import type { ClaimRequest, SweepingStore } from '@oncemq/core/store'
+import type { Store } from '@oncemq/core'
 import { assertDone, assertGranted, assertRecord } from '../answers.ts'
 import { isSweeping } from '../capabilities.ts'
 import type { StoreContext } from '../context.ts'

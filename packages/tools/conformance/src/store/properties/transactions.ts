@@ -1,11 +1,6 @@
 import assert from 'node:assert/strict'
-import {
-  type ClaimRequest,
-  type CompleteUpdate,
-  isOncemqError,
-  type TransactionalStore,
-  type UpdateAnswer,
-} from '@oncemq/core'
+import { type ClaimRequest, type CompleteUpdate, type UpdateAnswer } from '@oncemq/core/store'
+import { isOncemqError, type TransactionalStore } from '@oncemq/core'
 import { assertDone, assertGranted, assertRecord, lasting } from '../answers.ts'
 import type { StoreContext } from '../context.ts'
 import type { StoreCase, StoreProperty } from '../property.ts'

@@ -1,0 +1,24 @@
+// The door for authors of broker adapters: the engine, and the kit with what every adapter needs. The guide
+// is docs/write-a-broker-adapter.md.
+export type { Claim, Completion, ReleaseReason } from '../claims/claim.ts'
+export type { Linked } from '../claims/linked-list.ts'
+export { LinkedList } from '../claims/linked-list.ts'
+export { contextOf } from '../delivery/context.ts'
+export { compose } from '../delivery/middleware.ts'
+export type {
+  ClaimOutcome,
+  DeadLetterReason,
+  NotGranted,
+  RetryReason,
+  Settlement,
+} from '../delivery/outcome.ts'
+export type { RejectReason, UnprotectedReason } from '../delivery/reasons.ts'
+export type { SettlementPolicy } from '../delivery/settlement.ts'
+export { retryDefaults, settlementOf } from '../delivery/settlement.ts'
+export { received } from '../errors.ts'
+export type { Settings } from '../options.ts'
+export { backoffMs, jittered } from '../time/backoff.ts'
+export type { Clock, Timer } from '../time/clock.ts'
+export { systemClock } from '../time/clock.ts'
+export { Condition } from '../time/condition.ts'
+export { givenOptions, requireInteger, requireOneOf } from '../validate.ts'

@@ -1,0 +1,137 @@
+import type { StoreBatching } from '../store/contract.ts'
+
+/** What a request is told, once. It must not throw: its neighbours are told after it. */
+export interface Requester<Answer> {
+  answered(answer: Answer): void
+  failed(error: unknown): void
+}
+
+interface Batch<Request, Answer> {
+  readonly requests: readonly Request[]
+  readonly requesters: readonly Requester<Answer>[]
+}
+
+/** How many batches the batchers of one deduplicator have under way at its store, together. */
+export interface StoreLoad {
+  underWay: number
+}
+
+/**
+ * Group commit: while one batch is on its way, the next gathers. A lone request leaves at the end of the
+ * current turn of the event loop's microtasks, never by a timer, so all messages of one read of the socket
+ * share a batch. A further batch leaves beside those under way only when it has `batchMin` requests. A burst
+ * that finds the store idle leaves in two: else the store rests while this process works on its answers, and
+ * this process while the store works. Answers are given out in the order in which the requests came, also
+ * when a later batch is answered first.
+ */
+export class Batcher<Request, Answer> {
+  readonly #send: (batch: readonly Request[]) => Promise<readonly Answer[]>
+  readonly #limits: StoreBatching
+  readonly #divisible: (error: unknown) => boolean
+  readonly #load: StoreLoad
+  readonly #batchMin: number
+  #requests: Request[] = []
+  #requesters: Requester<Answer>[] = []
+  #underWay = 0
+  #scheduled = false
+  #previous: Promise<void> | undefined
+
+  /**
+   * `divisible` says of an error whether it may be one entry's fault, so that the batch is to be sent in
+   * parts.
+   */
+  constructor(
+    send: (batch: readonly Request[]) => Promise<readonly Answer[]>,
+    limits: StoreBatching,
+    divisible: (error: unknown) => boolean,
+    load: StoreLoad,
+  ) {
+    this.#send = send
+    this.#limits = limits
+    this.#divisible = divisible
+    this.#load = load
+    this.#batchMin = limits.batchMin ?? limits.batchMax
+  }
+
+  /** For what happens with each message: no promise is made for it. */
+  submit(request: Request, asker: Requester<Answer>): void {
+    this.#requests.push(request)
+    this.#requesters.push(asker)
+    if (!this.#scheduled) this.#schedule()
+  }
+
+  /** The same as a promise. */
+  ask(request: Request): Promise<Answer> {
+    return new Promise((answered, failed) => this.submit(request, { answered, failed }))
+  }
+
+  #schedule(): void {
+    if (!this.#mayLeave()) return
+    this.#scheduled = true
+    queueMicrotask(() => {
+      this.#scheduled = false
+      while (this.#mayLeave()) this.#leave()
+    })
+  }
+
+  #mayLeave(): boolean {
+    if (this.#underWay === 0) return this.#requests.length > 0
+    return this.#underWay < this.#limits.batchesInFlightMax && this.#requests.length >= this.#batchMin
+  }
+
+  #leave(): void {
+    const batch = this.#cut()
+    this.#underWay += 1
+    this.#load.underWay += 1
+    const before = this.#previous
+    const mine = this.#deliver(batch, before).finally(() => {
+      if (this.#previous === mine) this.#previous = undefined
+    })
+    this.#previous = mine
+  }
+
+  #cut(): Batch<Request, Answer> {
+    const { length } = this.#requests
+    const isBurst = this.#load.underWay === 0 && length >= 2 * this.#batchMin
+    const count = Math.min(this.#limits.batchMax, isBurst ? Math.ceil(length / 2) : length)
+    if (count < length)
+      return { requests: this.#requests.splice(0, count), requesters: this.#requesters.splice(0, count) }
+    const whole = { requests: this.#requests, requesters: this.#requesters }
+    this.#requests = []
+    this.#requesters = []
+    return whole
+  }
+
+  async #deliver(batch: Batch<Request, Answer>, before: Promise<void> | undefined): Promise<void> {
+    const tell = await this.#tellingOf(batch)
+    this.#underWay -= 1
+    this.#load.underWay -= 1
+    if (!this.#scheduled) this.#schedule()
+    if (before !== undefined) await before
+    tell()
+  }
+
+  /** Answers the function that gives the answers out; it never throws. */
+  async #tellingOf({ requests, requesters }: Batch<Request, Answer>): Promise<() => void> {
+    try {
+      const answers = await this.#send(requests)
+      return () => requesters.forEach((each, position) => each.answered(answers[position] as Answer))
+    } catch (error) {
+      if (requests.length === 1 || !this.#divisible(error))
+        return () => requesters.forEach((each) => each.failed(error))
+      const middle = requests.length >>> 1
+      const first = await this.#tellingOf({
+        requests: requests.slice(0, middle),
+        requesters: requesters.slice(0, middle),
+      })
+      const second = await this.#tellingOf({
+        requests: requests.slice(middle),
+        requesters: requesters.slice(middle),
+      })
+      return () => {
+        first()
+        second()
+      }
+    }
+  }
+}
