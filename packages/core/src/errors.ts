@@ -19,6 +19,10 @@ export const errorTable = Object.freeze({
     meaning: 'The store refused an operation that will not succeed if repeated.',
   },
   ONCEMQ_STORE_UNSAFE: { retryable: false, meaning: "The store's settings may lose or repeat messages." },
+  ONCEMQ_STORE_BUSY: {
+    retryable: true,
+    meaning: 'The store is up, and something of ours holds what is asked for; it is asked again.',
+  },
   ONCEMQ_STORE_FULL: {
     retryable: true,
     meaning: 'The store has reached its bound and holds nothing that may go.',
@@ -32,6 +36,11 @@ export const errorTable = Object.freeze({
     retryable: true,
     meaning: 'The database asks to run the whole transaction again.',
   },
+  ONCEMQ_TRANSACTION_ENDED: {
+    retryable: false,
+    meaning: 'A handler ended its transaction by itself, or used it after its end.',
+  },
+  ONCEMQ_HANDLER_TIMEOUT: { retryable: false, meaning: 'A handler ran for longer than handlerTimeoutMs.' },
   ONCEMQ_COMMIT_UNKNOWN: { retryable: true, meaning: 'The outcome of a commit is not known.' },
   ONCEMQ_LEASE_LOST: { retryable: true, meaning: 'The lease ended, or another worker took over.' },
   ONCEMQ_ATTEMPTS_EXHAUSTED: { retryable: false, meaning: 'The message was started as often as is allowed.' },

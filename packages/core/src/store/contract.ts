@@ -38,6 +38,9 @@ export interface Store {
    *   this claim
    *    id, fingerprint and label, epoch + 1, attempt + 1 (or 1 after done or absent): `granted`;
    * 3. running: `busy`;  4. done: `done`.
+   * Before 2 and 3: running or free, not expired, with a fingerprint other than the request's, both given:
+   * `conflict`, which changes nothing. So a payload that fails again and again cannot use up the attempts of
+   * another one under the same key.
    * A running record expires for the sweeper `leaseMs + retentionMs` from now, so that its epoch outlives its
    * lease.
    */
@@ -67,14 +70,23 @@ export interface Store {
 export interface TransactionalStore<Tx> extends Store {
   /**
    * Opens a transaction, runs `work` in it, applies the completion that `work` answers, and commits both or
-   * neither: `ok` after the commit; `lost` after a rollback. When `work` throws it rolls back and throws the
-   * same error, unless that was the database's own demand to run the whole again. A completion of what this
-   * claim id has completed already repeats a commit whose answer got lost: it rolls back and answers `ok`.
+   * neither: `ok` after the commit; `lost` after a rollback. A completion of what this claim id has completed
+   * already repeats a commit whose answer got lost: it rolls back and answers `ok`.
+   *
+   * `tx` ends with `work`: when `work` settles it is revoked, before anything else is sent, and whatever a
+   * branch that was left running asks of it throws `ONCEMQ_TRANSACTION_ENDED` and writes nothing. When
+   * `signal` aborts, the transaction is rolled back and `tx` revoked at once, without waiting for `work`, and
+   * the call rejects with the signal's reason.
+   *
+   * When `work` throws it rolls back and throws the same error, unless an error that the *driver* made on
+   * this `tx` stands behind it (itself or among its causes) and is the database's own: then that is thrown.
+   * An object that merely looks like one, thrown by a handler, is the handler's.
    * @throws StoreError with code `ONCEMQ_TRANSACTION_CONFLICT` when the database asks for the whole
-   * transaction to be run again (deadlock, serialization), `ONCEMQ_COMMIT_UNKNOWN` when the commit's outcome
-   * is not known.
+   * transaction to be run again (deadlock, serialization), `ONCEMQ_TRANSACTION_ENDED` when the handler has
+   * ended it by itself (what it committed stays), `ONCEMQ_COMMIT_UNKNOWN` when the commit's outcome is not
+   * known, `ONCEMQ_STORE_UNAVAILABLE` when the connection was lost.
    */
-  transaction(work: (tx: Tx) => Promise<CompleteUpdate>): Promise<UpdateAnswer>
+  transaction(work: (tx: Tx) => Promise<CompleteUpdate>, signal?: AbortSignal): Promise<UpdateAnswer>
 }
 
 /** A store whose expired records do not go away by themselves. */
@@ -157,6 +169,8 @@ export type ClaimAnswer =
       readonly attempt: number
     }
   | { readonly status: 'busy'; readonly epoch: number; readonly leaseRemainingMs: number }
+  /** Running or free under another payload. */
+  | { readonly status: 'conflict' }
   | {
       readonly status: 'done'
       readonly fingerprint: string | undefined
