@@ -4,10 +4,11 @@ import { OptionError, received } from './errors.ts'
 import type { Random } from './time/random.ts'
 import { systemRandom } from './time/random.ts'
 import type { Store, TransactionalStore } from './store/contract.ts'
-import { givenOptions, requireInteger, requireOneOf } from './validate.ts'
-
-/** How the handler's effect and the record of it are kept together. */
-export type Strategy = 'lease' | 'transactional'
+import type { Logger } from './observe/logger.ts'
+import { lease } from './strategies/lease.ts'
+import type { Strategy } from './strategies/strategy.ts'
+import { transactional } from './strategies/transactional.ts'
+import { givenOptions, missingMethod, requireInteger, requireMethods, requireOneOf } from './validate.ts'
 
 /** Options of `createDeduplicator`. All times are milliseconds. */
 export interface DeduplicatorOptions<Tx = undefined> {
@@ -19,11 +20,12 @@ export interface DeduplicatorOptions<Tx = undefined> {
    */
   consumerGroup: string
   /**
-   * `lease`: for effects outside the database. `transactional`: the handler gets `context.tx`, and its writes
-   * commit together with the record; needs a store that is transactional.
+   * How the handler's effect and the record of it are kept together. `lease`: for effects outside the
+   * database. `transactional`: the handler gets `context.tx`, and its writes commit together with the record;
+   * needs a store that is transactional.
    * @default 'lease'
    */
-  strategy?: Strategy
+  strategy?: 'lease' | 'transactional' | Strategy<Tx>
   /**
    * How long a crashed worker's keys wait. A running handler renews it at a third. 100 to 86400000.
    * @default 30000
@@ -42,6 +44,12 @@ export interface DeduplicatorOptions<Tx = undefined> {
    */
   attemptsMax?: number
   /**
+   * How long a handler may run before it is told to stop by `context.signal`, waited for no more, and counted
+   * as failed; in a transaction, what it wrote is rolled back. 0 for no bound, up to 86400000. `leaseMs` by
+   * default with strategy `transactional`, where a handler that hangs keeps the database's locks; else 0.
+   */
+  handlerTimeoutMs?: number
+  /**
    * How long a delivery waits for a key that is busy before it is given back to the broker for later. 0 to
    * 86400000.
    * @default 30000
@@ -53,8 +61,8 @@ export interface DeduplicatorOptions<Tx = undefined> {
    */
   waitersMax?: number
   /**
-   * How long a delivery waits for a store that is down before it is given back and the consumer pauses. 0 to
-   * 86400000.
+   * How long `run` waits for a store that is down before it throws. Consumers hold their messages for as long
+   * as their broker allows. 0 to 86400000.
    * @default 10000
    */
   outageHoldMs?: number
@@ -74,6 +82,18 @@ export interface DeduplicatorOptions<Tx = undefined> {
    * @default 'process'
    */
   onMissingKey?: 'process' | 'reject' | 'hash'
+  /**
+   * What happens to a message whose key is what a program writes where it has no id: `undefined`, `null`,
+   * `NaN`, `[object Object]`, the UUID of zeros. `reject` it as invalid, or `accept` it as any other key.
+   * @default 'reject'
+   */
+  onPlaceholderKey?: 'reject' | 'accept'
+  /**
+   * Whether the queue or topic that a message came from is part of its identity (`source`), so that one event
+   * that reaches two queues is handled for each, or not (`group`): then it is handled once per consumer group.
+   * @default 'source'
+   */
+  keyScope?: 'source' | 'group'
   /**
    * Whether a hash of the payload is kept, so that a key that comes again with another payload is noticed.
    * @default false
@@ -119,6 +139,11 @@ export interface DeduplicatorOptions<Tx = undefined> {
    * @default []
    */
   acceptFindings?: readonly string[]
+  /**
+   * Where is told what a person should know: pino, winston, `console`, anything with `warn`. Without one, and
+   * without a listener of the event, each kind is told once as a warning of the process.
+   */
+  logger?: Logger
   /** Time, for tests and simulation. The system's by default. */
   clock?: Clock
   /** Randomness, for tests and simulation. The system's by default. */
@@ -127,7 +152,7 @@ export interface DeduplicatorOptions<Tx = undefined> {
 
 /** The defaults of {@link DeduplicatorOptions}, the one place that has them. */
 export const deduplicatorDefaults = Object.freeze({
-  strategy: 'lease' as Strategy,
+  strategy: 'lease' as 'lease' | 'transactional',
   leaseMs: 30_000,
   retentionMs: 86_400_000,
   attemptsMax: 16,
@@ -137,6 +162,8 @@ export const deduplicatorDefaults = Object.freeze({
   storeTimeoutMs: 5000,
   onStoreDown: 'hold' as 'hold' | 'process',
   onMissingKey: 'process' as 'process' | 'reject' | 'hash',
+  onPlaceholderKey: 'reject' as 'reject' | 'accept',
+  keyScope: 'source' as 'source' | 'group',
   fingerprint: false,
   onConflict: 'dead-letter' as 'dead-letter' | 'process' | 'ack',
   onUnconfirmed: 'ack' as 'ack' | 'retry',
@@ -148,7 +175,12 @@ export const deduplicatorDefaults = Object.freeze({
 })
 
 /** Options as the core uses them: complete, checked and frozen. */
-export type Settings<Tx> = Readonly<Required<DeduplicatorOptions<Tx>>>
+export type Settings<Tx> = Readonly<
+  Required<Omit<DeduplicatorOptions<Tx>, 'strategy' | 'logger'>> & {
+    strategy: Strategy<Tx>
+    logger: Logger | undefined
+  }
+>
 
 const DAY_MS = 86_400_000
 const BATCH_BOUND = 1_000_000
@@ -157,6 +189,7 @@ const integers = {
   leaseMs: [100, DAY_MS],
   retentionMs: [100, DAY_MS * 36_500],
   attemptsMax: [1, 30_000],
+  handlerTimeoutMs: [0, DAY_MS],
   busyTimeoutMs: [0, DAY_MS],
   waitersMax: [0, 1_000_000],
   outageHoldMs: [0, DAY_MS],
@@ -167,16 +200,25 @@ const integers = {
 } as const
 
 const choices = {
-  strategy: ['lease', 'transactional'],
   onStoreDown: ['hold', 'process'],
   onMissingKey: ['process', 'reject', 'hash'],
+  onPlaceholderKey: ['reject', 'accept'],
+  keyScope: ['source', 'group'],
   onConflict: ['dead-letter', 'process', 'ack'],
   onUnconfirmed: ['ack', 'retry'],
   fingerprint: [true, false],
   storeReadableKey: [true, false],
 } as const
 
-const known = new Set([...Object.keys(deduplicatorDefaults), 'store', 'consumerGroup', 'clock', 'random'])
+const known = new Set([
+  ...Object.keys(deduplicatorDefaults),
+  'store',
+  'consumerGroup',
+  'handlerTimeoutMs',
+  'logger',
+  'clock',
+  'random',
+])
 
 /**
  * Checks the options once. @throws OptionError that says what was expected, what was received, and the
@@ -184,15 +226,21 @@ const known = new Set([...Object.keys(deduplicatorDefaults), 'store', 'consumerG
  */
 export function settingsOf<Tx>(options: DeduplicatorOptions<Tx>): Settings<Tx> {
   const given = givenOptions('createDeduplicator', options, known)
+  const strategy = strategyOf<Tx>(given.strategy ?? deduplicatorDefaults.strategy)
+  const leaseMs = given.leaseMs ?? deduplicatorDefaults.leaseMs
   const settings = {
     ...deduplicatorDefaults,
     clock: systemClock,
+    logger: undefined,
     random: given.random ?? systemRandom(),
+    handlerTimeoutMs: strategy.defaultHandlerTimeoutMs(leaseMs),
     ...given,
-  } as Required<DeduplicatorOptions<Tx>>
+    strategy,
+  } as Mutable<Settings<Tx>>
   requireStore(settings.store)
   requireMethods('clock', settings.clock, ['nowMs', 'monotonicMs', 'after'])
   requireMethods('random', settings.random, ['claimId', 'fraction'])
+  if (settings.logger !== undefined) requireMethods('logger', settings.logger, ['warn'])
   requireGroup(settings.consumerGroup)
   for (const [name, [min, max]] of Object.entries(integers)) {
     requireInteger(name, settings[name as keyof typeof integers], min, max)
@@ -202,10 +250,27 @@ export function settingsOf<Tx>(options: DeduplicatorOptions<Tx>): Settings<Tx> {
   }
   requireCodes(settings.acceptFindings)
   settings.acceptFindings = Object.freeze([...settings.acceptFindings])
-  settings.storeTimeoutMs = Math.min(settings.storeTimeoutMs, given.storeTimeoutMs ?? settings.leaseMs)
+  settings.storeTimeoutMs = Math.min(settings.storeTimeoutMs, given.storeTimeoutMs ?? leaseMs)
   if (settings.store.guarantees.sharedBy === 'process') Object.assign(settings, ownStoreDefaults(given))
   requireCombinations(settings)
+  strategy.check(settings)
   return Object.freeze(settings)
+}
+
+type Mutable<Type> = { -readonly [Name in keyof Type]: Type[Name] }
+
+const strategies = Object.freeze({ lease, transactional })
+
+function strategyOf<Tx>(given: unknown): Strategy<Tx> {
+  if (typeof given === 'string' && Object.hasOwn(strategies, given)) {
+    return strategies[given as keyof typeof strategies]() as Strategy<Tx>
+  }
+  const without = missingMethod(given, ['run', 'check', 'defaultHandlerTimeoutMs'])
+  if (without === undefined) return given as Strategy<Tx>
+  throw new OptionError(
+    `strategy: expected one of 'lease', 'transactional', or a strategy object, received ${without}; ` +
+      `leave it out for the default`,
+  )
 }
 
 /** What a store in this process does without: it is as near as memory, and no person looks into it. */
@@ -232,22 +297,6 @@ function requireStore(store: unknown): asserts store is Store {
   requireOneOf('store.guarantees.transactional', guarantees?.transactional ?? null, [true, false])
 }
 
-function requireMethods(name: string, value: unknown, methods: readonly string[]): void {
-  const without = missingMethod(value, methods)
-  if (without === undefined) return
-  throw new OptionError(
-    `${name}: expected an object with ${methods.map((method) => `${method}()`).join(', ')}, ` +
-      `received ${without}; leave it out for the default`,
-  )
-}
-
-/** What a value is said to be when it has not all the methods. */
-function missingMethod(value: unknown, methods: readonly string[]): string | undefined {
-  if (typeof value !== 'object' || value === null) return received(value)
-  const missing = methods.find((method) => typeof (value as Record<string, unknown>)[method] !== 'function')
-  return missing === undefined ? undefined : `${received(value)} without ${missing}()`
-}
-
 function requireCodes(codes: unknown): void {
   const given: readonly unknown[] | undefined = Array.isArray(codes) ? codes : undefined
   const wrong = given?.find((code) => typeof code !== 'string')
@@ -265,8 +314,13 @@ function requireGroup(group: unknown): void {
   )
 }
 
-function requireCombinations<Tx>(settings: Settings<Tx>): void {
-  const { leaseMs, retentionMs, storeTimeoutMs, strategy, store } = settings
+interface Times {
+  readonly leaseMs: number
+  readonly retentionMs: number
+  readonly storeTimeoutMs: number
+}
+
+function requireCombinations({ leaseMs, retentionMs, storeTimeoutMs }: Times): void {
   if (retentionMs < leaseMs) {
     throw new OptionError(
       `retentionMs: expected at least leaseMs (${leaseMs}), received ${retentionMs}; ` +
@@ -277,19 +331,6 @@ function requireCombinations<Tx>(settings: Settings<Tx>): void {
     throw new OptionError(
       `storeTimeoutMs: expected at most leaseMs (${leaseMs}), received ${storeTimeoutMs}; ` +
         `an answer after the lease is of no use`,
-    )
-  }
-  if (strategy !== 'transactional') return
-  if (!store.guarantees.transactional || missingMethod(store, ['transaction']) !== undefined) {
-    throw new OptionError(
-      `strategy: expected a store with transactions for 'transactional', received '${store.name}' without; ` +
-        `use strategy 'lease', or a store that has them`,
-    )
-  }
-  if (settings.onStoreDown === 'process') {
-    throw new OptionError(
-      `onStoreDown: expected 'hold' with strategy 'transactional', received 'process'; ` +
-        `without its store there is no transaction to give to the handler`,
     )
   }
 }

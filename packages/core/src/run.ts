@@ -1,6 +1,6 @@
 import { OncemqError } from './errors.ts'
 import type { HandlerContext } from './delivery/context.ts'
-import type { Handler } from './delivery/handle.ts'
+import type { Handler } from './strategies/strategy.ts'
 import type { ProcessOutcome } from './delivery/outcome.ts'
 
 /** How a value is kept with its key, so that a duplicate gets it too. */
@@ -22,7 +22,10 @@ export function jsonResult<Value>(): ResultCodec<Value> {
 export interface RunOptions<Value> {
   /** Keeps the value for duplicates. By default it is not kept. */
   readonly result?: ResultCodec<Value>
-  /** Hashed, to notice the same key with another payload; needs the option `fingerprint`. */
+  /**
+   * Hashed, to notice the same key with another payload: with the option `fingerprint`, and whenever a result
+   * is kept, which is given only to those who sent the same payload.
+   */
   readonly body?: Uint8Array
   /** Stops waiting for a busy key. */
   readonly signal?: AbortSignal
@@ -34,7 +37,7 @@ export type RunOutcome<Value> =
   | { readonly status: 'completed'; readonly value: Value }
   /** The work ran before; its value, if it was kept. */
   | { readonly status: 'duplicate'; readonly value: Value | undefined }
-  /** Someone else is at it for longer than the waiting bound. */
+  /** Another run of the work holds the key for longer than the waiting bound. */
   | { readonly status: 'busy'; readonly retryAfterMs: number }
   /** The work ran now, but took longer than its lease, and another run's outcome counts. */
   | { readonly status: 'lost'; readonly value: Value }
@@ -70,7 +73,13 @@ export async function runWork<Value, Tx>(
       return outcome
     case 'failed':
     case 'rejected':
-    case 'unavailable':
+      // The caller is told: there is no broker to dead-letter it, and the next call may run it again.
+      if ('forgive' in outcome) await outcome.forgive?.()
+      throw outcome.error
+    case 'transaction-conflict':
+    case 'store-down':
+    case 'store-refused':
+    case 'closed':
       throw outcome.error
   }
 }

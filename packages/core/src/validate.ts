@@ -45,3 +45,31 @@ export function requireOneOf(name: string, value: unknown, allowed: readonly (st
     `${name}: expected one of ${list}, received ${received(value)}; leave it out for the default`,
   )
 }
+
+/** What a value is said to be when it has not all the methods; `undefined` when it has. */
+export function missingMethod(value: unknown, methods: readonly string[]): string | undefined {
+  if (typeof value !== 'object' || value === null) return received(value)
+  const missing = methods.find((method) => typeof (value as Record<string, unknown>)[method] !== 'function')
+  return missing === undefined ? undefined : `${received(value)} without ${missing}()`
+}
+
+/** @throws OptionError unless `value` is an object with these methods. */
+export function requireMethods(
+  name: string,
+  value: unknown,
+  methods: readonly string[],
+  remedy = 'leave it out for the default',
+): void {
+  const without = missingMethod(value, methods)
+  if (without === undefined) return
+  throw new OptionError(
+    `${name}: expected an object with ${methods.map((method) => `${method}()`).join(', ')}, ` +
+      `received ${without}; ${remedy}`,
+  )
+}
+
+/** @throws OptionError unless `value` is a function. */
+export function requireFunction(name: string, value: unknown, remedy: string): void {
+  if (typeof value === 'function') return
+  throw new OptionError(`${name}: expected a function, received ${received(value)}; pass ${remedy}`)
+}

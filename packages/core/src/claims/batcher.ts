@@ -11,6 +11,14 @@ interface Batch<Request, Answer> {
   readonly requesters: readonly Requester<Answer>[]
 }
 
+/** What an error says of the batch that failed with it. */
+export interface BatchFaults {
+  /** It may be the fault of one entry alone: the batch is sent again at once, in halves. */
+  isOneEntrys(error: unknown): boolean
+  /** It took too long, perhaps for one entry's sake: the batches after it are half as large. */
+  isTooSlow(error: unknown): boolean
+}
+
 /** How many batches the batchers of one deduplicator have under way at its store, together. */
 export interface StoreLoad {
   underWay: number
@@ -27,28 +35,27 @@ export interface StoreLoad {
 export class Batcher<Request, Answer> {
   readonly #send: (batch: readonly Request[]) => Promise<readonly Answer[]>
   readonly #limits: StoreBatching
-  readonly #divisible: (error: unknown) => boolean
+  readonly #faults: BatchFaults
   readonly #load: StoreLoad
   readonly #batchMin: number
+  /** Less than `batchMax` after batches that took too long. */
+  #sizeMax: number
   #requests: Request[] = []
   #requesters: Requester<Answer>[] = []
   #underWay = 0
   #scheduled = false
   #previous: Promise<void> | undefined
 
-  /**
-   * `divisible` says of an error whether it may be one entry's fault, so that the batch is to be sent in
-   * parts.
-   */
   constructor(
     send: (batch: readonly Request[]) => Promise<readonly Answer[]>,
     limits: StoreBatching,
-    divisible: (error: unknown) => boolean,
+    faults: BatchFaults,
     load: StoreLoad,
   ) {
     this.#send = send
     this.#limits = limits
-    this.#divisible = divisible
+    this.#faults = faults
+    this.#sizeMax = limits.batchMax
     this.#load = load
     this.#batchMin = limits.batchMin ?? limits.batchMax
   }
@@ -76,7 +83,10 @@ export class Batcher<Request, Answer> {
 
   #mayLeave(): boolean {
     if (this.#underWay === 0) return this.#requests.length > 0
-    return this.#underWay < this.#limits.batchesInFlightMax && this.#requests.length >= this.#batchMin
+    return (
+      this.#underWay < this.#limits.batchesInFlightMax &&
+      this.#requests.length >= Math.min(this.#batchMin, this.#sizeMax)
+    )
   }
 
   #leave(): void {
@@ -93,13 +103,21 @@ export class Batcher<Request, Answer> {
   #cut(): Batch<Request, Answer> {
     const { length } = this.#requests
     const isBurst = this.#load.underWay === 0 && length >= 2 * this.#batchMin
-    const count = Math.min(this.#limits.batchMax, isBurst ? Math.ceil(length / 2) : length)
+    const count = Math.min(this.#sizeMax, isBurst ? Math.ceil(length / 2) : length)
     if (count < length)
       return { requests: this.#requests.splice(0, count), requesters: this.#requesters.splice(0, count) }
     const whole = { requests: this.#requests, requesters: this.#requesters }
     this.#requests = []
     this.#requesters = []
     return whole
+  }
+
+  #shrink(size: number): void {
+    this.#sizeMax = Math.max(1, Math.floor(size / 2))
+  }
+
+  #grow(): void {
+    this.#sizeMax = Math.min(this.#limits.batchMax, this.#sizeMax * 2)
   }
 
   async #deliver(batch: Batch<Request, Answer>, before: Promise<void> | undefined): Promise<void> {
@@ -115,9 +133,11 @@ export class Batcher<Request, Answer> {
   async #tellingOf({ requests, requesters }: Batch<Request, Answer>): Promise<() => void> {
     try {
       const answers = await this.#send(requests)
+      if (requests.length >= this.#sizeMax) this.#grow()
       return () => requesters.forEach((each, position) => each.answered(answers[position] as Answer))
     } catch (error) {
-      if (requests.length === 1 || !this.#divisible(error))
+      if (this.#faults.isTooSlow(error)) this.#shrink(requests.length)
+      if (requests.length === 1 || !this.#faults.isOneEntrys(error))
         return () => requesters.forEach((each) => each.failed(error))
       const middle = requests.length >>> 1
       const first = await this.#tellingOf({

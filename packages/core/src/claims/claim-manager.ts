@@ -1,56 +1,68 @@
 import { setMaxListeners } from 'node:events'
 
-import { PendingClaim } from './pending-claim.ts'
-import type { PendingClaimServices } from './pending-claim.ts'
-import { Batcher } from './batcher.ts'
-import type { StoreLoad } from './batcher.ts'
-import { Waiters } from './waiters.ts'
-import { isOncemqError } from '../errors.ts'
-import type { EventHub } from '../observe/events.ts'
 import type { Identity } from '../delivery/identity.ts'
-import { LocalKeys } from './local-keys.ts'
-import type { Lease } from './lease-keeper.ts'
-import { LeaseKeeper } from './lease-keeper.ts'
+import type { ClaimOutcome, Delivery } from '../delivery/outcome.ts'
+import type { OncemqError } from '../errors.ts'
+import { isOncemqError } from '../errors.ts'
+import type { EventHub } from '../observe/event-hub.ts'
 import type { Settings } from '../options.ts'
-import type { Outage } from '../store/outage.ts'
-import type { ClaimOutcome } from '../delivery/outcome.ts'
+import type { ClaimAnswer, ClaimUpdate, RenewUpdate, Store, UpdateAnswer } from '../store/contract.ts'
 import type { GuardedStore } from '../store/guarded-store.ts'
-import type { ClaimAnswer, ClaimUpdate, RenewUpdate, UpdateAnswer } from '../store/contract.ts'
+import type { Outage } from '../store/outage.ts'
+import type { BatchFaults, StoreLoad } from './batcher.ts'
+import { Batcher } from './batcher.ts'
+import type { RunningClaim } from './claim.ts'
+import { Isolation } from './isolation.ts'
+import { Lease, LeaseKeeper } from './lease-keeper.ts'
+import { LocalKeys } from './local-keys.ts'
+import type { PendingClaimServices } from './pending-claim.ts'
+import { PendingClaim } from './pending-claim.ts'
+import { Waiters } from './waiters.ts'
+
+const BACKGROUND_MAX_MS = 3_600_000
 
 /** All claims of a deduplicator, with what they share: see {@link PendingClaim} for the way of one. */
 export class ClaimManager<Tx> {
-  readonly #home: PendingClaimServices
+  /** Handlers that run, and those that shall run alone. */
+  readonly isolation: Isolation
+  readonly #services: PendingClaimServices
   readonly #keys: LocalKeys
   readonly #keeper: LeaseKeeper
   readonly #closing = new AbortController()
   readonly #stopSignals = new WeakMap<AbortSignal, AbortSignal>()
 
-  constructor(settings: Settings<Tx>, calls: GuardedStore, outage: Outage, events: EventHub) {
-    const { clock, random, doneCacheMax, doneCacheMs, retentionMs, store } = settings
-    this.#keys = new LocalKeys({ keysMax: doneCacheMax, ttlMs: Math.min(doneCacheMs, retentionMs) }, clock)
+  constructor(settings: Settings<Tx>, store: GuardedStore, outage: Outage, events: EventHub) {
+    const { attemptsMax, clock, doneCacheMax, doneCacheMs, leaseMs, random, retentionMs } = settings
     const load: StoreLoad = { underWay: 0 }
-    this.#keeper = keeperOf(settings, calls, events, load)
-    this.#home = {
-      settings: settings as Settings<unknown>,
+    this.isolation = new Isolation(clock, leaseMs)
+    this.#keys = new LocalKeys({ keysMax: doneCacheMax, ttlMs: Math.min(doneCacheMs, retentionMs) }, clock)
+    this.#keeper = keeperOf(settings, store, events, load)
+    this.#services = {
+      settings: settings as unknown as Settings<unknown>,
       retentionMs,
-      renewsInTransaction: store.guarantees.renewsInTransaction,
+      attemptsMax,
+      // Read when it is needed: a store may know it only once it is open.
+      renewsInTransaction: () => settings.store.guarantees.renewsInTransaction,
       clock,
       outage,
       events,
       keeper: this.#keeper,
+      isolation: this.isolation,
       keys: this.#keys,
-      busyWait: new Waiters(settings, clock, random),
-      lane: laneTo<Lease, ClaimAnswer>(settings, (batch) => this.#sendClaims(calls, batch), load),
-      updates: laneTo<ClaimUpdate, UpdateAnswer>(settings, (batch) => calls.update(batch), load),
+      waiters: new Waiters(settings, clock, random),
+      claims: batcherOf<Lease, ClaimAnswer>(settings, (batch) => this.#sendClaims(store, batch), load),
+      updates: batcherOf<ClaimUpdate, UpdateAnswer>(settings, (batch) => store.update(batch), load),
       closing: this.#closing.signal,
-      stopSignal: (signal) => this.#stopSignal(signal),
+      stopSignal: (delivery) => this.#stopSignal(delivery),
+      abandon: (lease) => this.#abandon(lease),
+      forgive: (identity) => this.#forgive(identity),
     }
     setMaxListeners(0, this.#closing.signal)
   }
 
   /** Asks for the key until it is granted, done, or waiting comes to its bound. Never rejects. */
-  claim(identity: Identity, signal: AbortSignal | undefined): Promise<ClaimOutcome> {
-    return new Promise((resolve) => new PendingClaim(this.#home, identity, signal, resolve).begin())
+  claim(identity: Identity, delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
+    return new Promise((resolve) => new PendingClaim(this.#services, identity, delivery, resolve).begin())
   }
 
   /** Removes what is remembered of a key here. */
@@ -60,25 +72,73 @@ export class ClaimManager<Tx> {
 
   /** Lets no further delivery in, and waits until those inside have ended. Answers whether all did. */
   async drain(timeoutMs: number): Promise<boolean> {
+    const { clock } = this.#services
+    const untilMs = clock.monotonicMs() + timeoutMs
     this.#closing.abort()
-    if (this.#keys.inFlight > 0) await this.#keys.idle.wait(this.#home.clock, timeoutMs)
+    if (this.#keys.inFlight > 0) await this.#keys.idle.wait(clock, timeoutMs)
+    await this.isolation.idle(untilMs - clock.monotonicMs())
     this.#keeper.close()
-    return this.#keys.inFlight === 0
+    return this.#keys.inFlight === 0 && this.isolation.running === 0
   }
 
   /**
    * A lease is trusted from the moment before its claim is sent, which is never later than its start in the
    * store.
    */
-  #sendClaims(calls: GuardedStore, batch: readonly Lease[]): Promise<readonly ClaimAnswer[]> {
-    const sentAtMs = this.#home.clock.monotonicMs()
+  #sendClaims(store: GuardedStore, batch: readonly Lease[]): Promise<readonly ClaimAnswer[]> {
+    const sentAtMs = this.#services.clock.monotonicMs()
     for (const lease of batch) this.#keeper.start(lease, sentAtMs)
-    return calls.claim(batch)
+    return store.claim(batch)
+  }
+
+  /**
+   * A claim whose answer never came may have been applied, and would count as a start that never was. To ask
+   * again with the same claim id tells, and does no harm.
+   */
+  async #abandon(lease: Lease): Promise<void> {
+    const { claims, clock, closing, outage } = this.#services
+    const untilMs = clock.monotonicMs() + BACKGROUND_MAX_MS
+    for (;;) {
+      const leftMs = untilMs - clock.monotonicMs()
+      if (leftMs <= 0 || !(await outage.recovery(leftMs, closing))) return
+      try {
+        const answer = await claims.ask(lease)
+        if (answer.status === 'granted') await this.#release(lease, answer.attempt - 1)
+        return
+      } catch (error) {
+        if (!(error as OncemqError).retryable || closing.aborted) return
+        outage.failed(error as OncemqError)
+      }
+    }
+  }
+
+  async #forgive(identity: Identity): Promise<boolean> {
+    const { claims, outage, settings } = this.#services
+    const lease = new Lease(identity, settings.random.claimId(), settings)
+    for (let isFirst = true; ; isFirst = false) {
+      try {
+        const answer = await claims.ask(lease)
+        return answer.status === 'granted' && (await this.#release(lease, 0)) === 'ok'
+      } catch (error) {
+        if (!(error as OncemqError).retryable || !isFirst) return false
+        outage.failed(error as OncemqError)
+        if (!(await outage.recovery(settings.outageHoldMs))) return false
+      }
+    }
+  }
+
+  #release({ id, claimId }: Lease, attempts: number): Promise<UpdateAnswer> {
+    const { retentionMs, updates } = this.#services
+    return updates.ask({ op: 'release', id, claimId, retentionMs, attempts })
   }
 
   /** One for all deliveries of a consumer: sources remember each signal that was ever made of them. */
-  #stopSignal(signal: AbortSignal | undefined): AbortSignal {
-    if (signal === undefined) return this.#closing.signal
+  #stopSignal({ signal, place }: Delivery): AbortSignal {
+    const base = signal === undefined ? this.#closing.signal : this.#joined(signal)
+    return place?.signal === undefined ? base : AbortSignal.any([base, place.signal])
+  }
+
+  #joined(signal: AbortSignal): AbortSignal {
     const known = this.#stopSignals.get(signal)
     if (known !== undefined) return known
     const made = AbortSignal.any([signal, this.#closing.signal])
@@ -88,27 +148,32 @@ export class ClaimManager<Tx> {
   }
 }
 
-/** Renewals have a lane of their own: the completion of a key must not meet its renewal in one batch. */
+type KeeperSettings = Pick<Settings<unknown>, 'clock' | 'leaseMs' | 'retentionMs'> & { readonly store: Store }
+
+/** Renewals have a batcher of their own: a key's completion must not meet its renewal in one batch. */
 function keeperOf(
-  settings: Settings<never>,
-  calls: GuardedStore,
+  settings: KeeperSettings,
+  store: GuardedStore,
   events: EventHub,
   load: StoreLoad,
 ): LeaseKeeper {
-  const lane = laneTo<RenewUpdate, UpdateAnswer>(settings, (batch) => calls.update(batch), load)
-  const tellLost = ({ id, leaseMs }: Lease): void =>
-    events.emit('warning', () => ({ message: `a lease of ${leaseMs} ms was lost by ${id}` }))
-  return new LeaseKeeper(settings, settings.clock, (update) => lane.ask(update), tellLost)
+  const renewals = batcherOf<RenewUpdate, UpdateAnswer>(settings, (batch) => store.update(batch), load)
+  const tellLost = ({ leaseMs, label }: Lease): void =>
+    events.emit('warning', () => ({
+      message: `a lease of ${leaseMs} ms was lost${label === undefined ? '' : ` by '${label}'`}`,
+    }))
+  return new LeaseKeeper(settings, settings.clock, (update) => renewals.ask(update), tellLost)
 }
 
-function laneTo<Request, Answer>(
-  { store }: Pick<Settings<never>, 'store'>,
+const faults: BatchFaults = Object.freeze({
+  isOneEntrys: (error: unknown) => isOncemqError(error) && error.code === 'ONCEMQ_STORE_REFUSED',
+  isTooSlow: (error: unknown) => isOncemqError(error) && error.code === 'ONCEMQ_STORE_TIMEOUT',
+})
+
+function batcherOf<Request, Answer>(
+  { store }: Pick<KeeperSettings, 'store'>,
   send: (batch: readonly Request[]) => Promise<readonly Answer[]>,
   load: StoreLoad,
 ): Batcher<Request, Answer> {
-  return new Batcher(send, store.batching, isOneEntrysFault, load)
-}
-
-function isOneEntrysFault(error: unknown): boolean {
-  return isOncemqError(error) && error.code === 'ONCEMQ_STORE_REFUSED'
+  return new Batcher(send, store.batching, faults, load)
 }

@@ -26,6 +26,7 @@ export class Lease implements ClaimRequest, Linked {
   earlier: this | undefined
   later: this | undefined
   #lost = false
+  #abortReason: { readonly reason: unknown } | undefined
   #controller: AbortController | undefined
 
   constructor(identity: Omit<Identity, 'key'>, claimId: string, { leaseMs, retentionMs }: LeaseTimes) {
@@ -45,14 +46,20 @@ export class Lease implements ClaimRequest, Linked {
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController()
-      if (this.#lost) this.#controller.abort()
+      if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason.reason)
     }
     return this.#controller.signal
   }
 
+  /** Aborts the signal. */
+  abort(reason: unknown): void {
+    this.#abortReason ??= { reason }
+    this.#controller?.abort(reason)
+  }
+
   lose(): void {
     this.#lost = true
-    this.#controller?.abort()
+    this.abort(undefined)
   }
 }
 

@@ -7,21 +7,35 @@ export interface DoneKey {
   readonly result: Uint8Array | undefined
 }
 
+/** How the delivery ended for which others of its process waited. */
+export interface LocalEnd {
+  readonly done: DoneKey | undefined
+}
+
 /** A key as this process knows it: in flight, and when that has ended done a moment ago, or nothing. */
 export class LocalKey {
   isInFlight = true
+  /** Forgotten meanwhile: what it ends with is not to be remembered. */
+  isForgotten = false
   done: DoneKey | undefined
   doneUntilMs = 0
-  #ended: Condition | undefined
+  #waiters: Condition | undefined
+  #end: LocalEnd | undefined
 
-  /** Opens when the key's delivery ends. Most are gone before anyone waits for them. */
-  get ended(): Condition {
-    return (this.#ended ??= new Condition())
+  /** Resolves when the key's delivery ends; with `undefined` after `delayMs` or when `signal` aborts. */
+  async ended(clock: Clock, delayMs: number, signal: AbortSignal | undefined): Promise<LocalEnd | undefined> {
+    // Most keys are gone before anyone waits for them.
+    this.#waiters ??= new Condition()
+    return (await this.#waiters.wait(clock, delayMs, signal)) ? this.#end : undefined
   }
 
-  end(): void {
+  /** All that wait are answered by this one end, however large its result: nobody asks the store for it. */
+  end(done: DoneKey | undefined): void {
     this.isInFlight = false
-    this.#ended?.open()
+    if (this.#waiters === undefined) return
+    this.#end = { done }
+    this.#waiters.notifyAll()
+    queueMicrotask(() => (this.#end = undefined))
   }
 }
 
@@ -38,7 +52,7 @@ const GENERATION_MIN = 64
  * the whole heap is collected: measured to be a quarter of what a delivery cost the core.
  */
 export class LocalKeys {
-  /** Opens when nothing is in flight any more. */
+  /** Is notified when nothing is in flight any more. */
   readonly idle = new Condition()
   readonly #generationMin: number
   readonly #ttlMs: number
@@ -77,22 +91,25 @@ export class LocalKeys {
   }
 
   /**
-   * Ends a key in flight. One that is done is remembered, but no large result: the store has it. A copy,
-   * since the bytes may be cut from a large buffer.
+   * Ends a key in flight. One that was done here is remembered, but no large result: the store has it. A copy,
+   * since the bytes may be cut from a large buffer. One that the store told to be done (not `isNew`) is not:
+   * how much of its retention is left is not known here.
    */
-  leave(known: LocalKey, done?: DoneKey): void {
+  leave(known: LocalKey, done?: DoneKey, { isNew = true } = {}): void {
     if (!known.isInFlight) return
-    if (done !== undefined && this.#ttlMs > 0) this.#remember(known, done)
+    if (done !== undefined && isNew && this.#ttlMs > 0 && !known.isForgotten) this.#remember(known, done)
     this.#inFlight -= 1
-    known.end()
-    if (this.#inFlight === 0) this.idle.open()
+    known.end(known.isForgotten ? undefined : done)
+    if (this.#inFlight === 0) this.idle.notifyAll()
   }
 
   /** Removes what is remembered of a key. */
   forget(id: string): void {
     for (const generation of [this.#young, this.#old]) {
       const known = generation.get(id)
-      if (known !== undefined) known.done = undefined
+      if (known === undefined) continue
+      known.done = undefined
+      known.isForgotten = known.isInFlight
     }
   }
 

@@ -1,32 +1,39 @@
-import type { Requester, Batcher } from './batcher.ts'
-import type { Waiters, DeliveryWait } from './waiters.ts'
-import type { ClaimServices } from './claim.ts'
-import { Claim } from './claim.ts'
-import { OncemqError } from '../errors.ts'
+import { conflicted, rejectedForAttempts } from '../delivery/refusals.ts'
 import type { Identity } from '../delivery/identity.ts'
-import type { LocalKey, DoneKey } from './local-keys.ts'
-import { Lease } from './lease-keeper.ts'
+import type { ClaimOutcome, Delivery, NotGranted, Unprotected } from '../delivery/outcome.ts'
+import { OncemqError } from '../errors.ts'
 import type { Settings } from '../options.ts'
-import type { ClaimOutcome, NotGranted } from '../delivery/outcome.ts'
 import type { ClaimAnswer } from '../store/contract.ts'
+import { backoffMs, jittered } from '../time/backoff.ts'
+import { pause } from '../time/condition.ts'
+import type { Batcher, Requester } from './batcher.ts'
+import type { ClaimServices, RunningClaim } from './claim.ts'
+import { HeldClaim } from './claim.ts'
+import { Lease } from './lease-keeper.ts'
+import type { DoneKey, LocalKey } from './local-keys.ts'
+import type { DeliveryWait, Waiters } from './waiters.ts'
 
 const LATE_ANSWERS_MAX = 3
 const RETRY_AFTER_MS = 1000
+/** Between two questions to a store that is up and held by something of ours. */
+const STORE_BUSY_BACKOFF = { firstMs: 50, factor: 2, maxMs: 1000 }
 
 /** What the deliveries of a deduplicator share on their way to a claim. */
 export interface PendingClaimServices extends ClaimServices {
   readonly settings: Settings<unknown>
-  readonly busyWait: Waiters
-  readonly lane: Batcher<Lease, ClaimAnswer>
+  readonly waiters: Waiters
+  readonly claims: Batcher<Lease, ClaimAnswer>
   readonly closing: AbortSignal
-  /** Aborts with the delivery's own signal, and at close. */
-  stopSignal(signal: AbortSignal | undefined): AbortSignal
+  /** Aborts with any of the delivery's own signals, and at close. */
+  stopSignal(delivery: Delivery): AbortSignal
+  /** Gives back a claim that may have been applied although its answer was lost. */
+  abandon(lease: Lease): Promise<void>
 }
 
 /**
  * The way of a delivery to its claim:
  *
- *   in flight here? ──wait──▶ done a moment ago? ──▶ batcher ──▶ store ──▶ granted
+ *   in flight here? ──wait──▶ done a moment ago? ──▶ batcher ──▶ store ──▶ granted ──suspect──▶ alone, again
  *         ▲                          │                  ▲         │ done: duplicate
  *         └─ another was first       ▼                  │         │ busy: wait, ask again
  *                                duplicate              └─────────┘ no answer: hold, ask again
@@ -36,42 +43,42 @@ export interface PendingClaimServices extends ClaimServices {
  * asynchronous methods.
  */
 export class PendingClaim implements Requester<ClaimAnswer> {
-  readonly #home: PendingClaimServices
+  readonly #services: PendingClaimServices
   readonly #identity: Identity
-  readonly #signal: AbortSignal | undefined
-  readonly #end: (outcome: ClaimOutcome) => void
-  readonly #lease: Lease
-  #known: LocalKey | undefined
+  readonly #delivery: Delivery
+  readonly #end: (outcome: ClaimOutcome<RunningClaim>) => void
+  #lease: Lease
+  #localKey: LocalKey | undefined
   #wait: DeliveryWait | undefined
   #holdUntilMs: number | undefined
   #lateAnswers = 0
+  #storeBusy = 0
+  /** Whether a question is out whose answer never came. */
+  #isInDoubt = false
+  /** Set while this delivery is a suspect that runs alone. */
+  #letOthersGo: (() => void) | undefined
 
   /** `end` is told how it ended, once. */
   constructor(
-    home: PendingClaimServices,
+    services: PendingClaimServices,
     identity: Identity,
-    signal: AbortSignal | undefined,
-    end: (outcome: ClaimOutcome) => void,
+    delivery: Delivery,
+    end: (outcome: ClaimOutcome<RunningClaim>) => void,
   ) {
-    this.#home = home
+    this.#services = services
     this.#identity = identity
-    this.#signal = signal
+    this.#delivery = delivery
     this.#end = end
-    this.#lease = new Lease(identity, home.settings.random.claimId(), home.settings)
+    this.#lease = this.#newLease()
   }
 
   begin(): void {
-    const { closing, keys } = this.#home
-    const { id } = this.#identity
-    if (closing.aborted) return this.#end(closed())
-    const known = keys.get(id)
-    if (known?.isInFlight === true) return void this.#waitHere(known)
-    if (known?.done !== undefined) return this.#end(this.#done(known.done, 'memory'))
-    this.#known = keys.enter(id)
-    this.#ask()
+    if (this.#services.isolation.isReserved) void this.#waitForSuspects()
+    else this.#enter()
   }
 
   answered(answer: ClaimAnswer): void {
+    this.#isInDoubt = false
     switch (answer.status) {
       case 'granted':
         return this.#granted(answer)
@@ -79,113 +86,205 @@ export class PendingClaim implements Requester<ClaimAnswer> {
         return this.#leave(this.#done(answer, 'store'), answer)
       case 'busy':
         return void this.#waitForLease(answer.leaseRemainingMs)
+      case 'conflict':
+        return this.#leave(this.#conflict(undefined))
     }
   }
 
   failed(thrown: unknown): void {
     // The calls of the store throw nothing else.
     const error = thrown as OncemqError
-    if (!error.retryable) return this.#leave(unavailable(error))
-    this.#home.outage.fail(error)
+    if (error.code === 'ONCEMQ_STORE_BUSY') return void this.#holdBriefly(error)
+    if (!error.retryable) return this.#leave({ status: 'store-refused', error })
+    this.#isInDoubt = true
+    this.#services.outage.failed(error)
+    this.#ask()
+  }
+
+  #enter(): void {
+    const { closing, keys } = this.#services
+    if (closing.aborted) return this.#end(closed())
+    const known = keys.get(this.#identity.id)
+    if (known?.isInFlight === true) return void this.#waitHere(known)
+    if (known?.done !== undefined) return this.#end(this.#done(known.done, 'memory'))
+    this.#localKey = keys.enter(this.#identity.id)
     this.#ask()
   }
 
   #ask(): void {
-    const { outage, lane } = this.#home
-    if (outage.error === undefined) lane.submit(this.#lease, this)
+    const { outage, claims } = this.#services
+    if (outage.error === undefined) claims.submit(this.#lease, this)
     else void this.#hold(outage.error)
   }
 
+  /** With the same claim: whether it was applied in the doubt before makes no difference. */
   async #hold(down: OncemqError): Promise<void> {
-    const { clock, outage, settings } = this.#home
+    const leftMs = this.#holdLeftMs()
+    const { outage, claims } = this.#services
+    const isBack = leftMs > 0 && (await outage.recovery(leftMs, this.#stopSignal))
+    // Not #ask: of those that wait, one is let go while the store is still on trial.
+    if (isBack) claims.submit(this.#lease, this)
+    else this.#leave(this.#services.closing.aborted ? closed() : { status: 'store-down', error: down })
+  }
+
+  async #holdBriefly(error: OncemqError): Promise<void> {
+    const { clock, closing, settings } = this.#services
+    const delayMs = jittered(backoffMs(STORE_BUSY_BACKOFF, this.#storeBusy++), settings.random)
+    const mayWait = this.#holdLeftMs() > delayMs
+    if (mayWait && (await pause(clock, delayMs, this.#stopSignal))) return this.#ask()
+    this.#leave(closing.aborted ? closed() : { status: 'store-down', error })
+  }
+
+  #holdLeftMs(): number {
+    const { clock, closing, settings } = this.#services
+    if (settings.onStoreDown === 'process' || closing.aborted) return 0
+    const { holdMs = settings.outageHoldMs } = this.#delivery
     const nowMs = clock.monotonicMs()
-    this.#holdUntilMs ??= nowMs + settings.outageHoldMs
-    const leftMs = this.#holdUntilMs - nowMs
-    const isHeld = settings.onStoreDown === 'hold' && leftMs > 0
-    if (isHeld && (await outage.recovered(leftMs, this.#stopSignal))) return this.#ask()
-    this.#leave(unavailable(down))
+    this.#holdUntilMs ??= nowMs + holdMs
+    return this.#holdUntilMs - nowMs
   }
 
   /** Of those that wait for the same key, the first goes on, and the others wait for it. */
   async #waitHere(running: LocalKey): Promise<void> {
-    this.#wait ??= this.#home.busyWait.begin(this.#stopSignal)
-    if (await this.#wait.forLocal(running.ended)) this.begin()
-    else this.#end(this.#busy(RETRY_AFTER_MS))
+    const end = await this.#ownWait().forLocal(running)
+    if (end?.done !== undefined) return this.#end(this.#done(end.done, 'memory'))
+    if (end !== undefined) return this.begin()
+    this.#end(this.#services.closing.aborted ? closed() : this.#busy(RETRY_AFTER_MS))
   }
 
   async #waitForLease(leaseRemainingMs: number): Promise<void> {
-    this.#wait ??= this.#home.busyWait.begin(this.#stopSignal)
-    if (await this.#wait.forLease(leaseRemainingMs)) this.#ask()
-    else this.#leave(this.#busy(Math.max(1, leaseRemainingMs)))
+    if (await this.#ownWait().forLease(leaseRemainingMs)) this.#ask()
+    else this.#leave(this.#services.closing.aborted ? closed() : this.#busy(Math.max(1, leaseRemainingMs)))
+  }
+
+  /** One that takes longer than its bound holds nobody up any more. */
+  async #waitForSuspects(): Promise<void> {
+    await this.#services.isolation.shared(this.#stopSignal)
+    this.#enter()
   }
 
   #granted(grant: { epoch: number; attempt: number }): void {
-    const { clock, closing, events, settings } = this.#home
+    const { clock, closing, events, settings } = this.#services
     const isLate = clock.monotonicMs() >= this.#lease.deadlineMs
-    // The answer came when its lease was as good as over. PendingClaim again with the same claim id starts it anew.
+    // The answer came when its lease was as good as over. Asking again with the same claim id starts it anew.
     if (isLate && ++this.#lateAnswers < LATE_ANSWERS_MAX) return this.#ask()
-    const claim = new Claim(this.#home, this.#identity, this.#entered, this.#lease, grant)
-    if (isLate) return void this.#giveBack(claim, unavailable(lateAnswers()))
+    const claim = new HeldClaim(
+      this.#services,
+      this.#identity,
+      this.#entered,
+      this.#lease,
+      grant,
+      this.#letOthersGo,
+    )
+    if (isLate) return void this.#giveBack(claim, { status: 'store-down', error: lateAnswers() })
     if (closing.aborted) return void this.#giveBack(claim, closed())
-    if (claim.attempt > settings.attemptsMax) return void this.#exhausted(claim)
+    if (claim.attempt > settings.attemptsMax + 1) return void this.#exhausted(claim)
+    if (claim.attempt > settings.attemptsMax && this.#letOthersGo === undefined)
+      return void this.#askAlone(claim)
     events.emit('granted', () => ({ key: claim.key, epoch: claim.epoch, attempt: claim.attempt }))
     this.#end({ status: 'granted', claim })
   }
 
-  async #giveBack(claim: Claim, outcome: ClaimOutcome): Promise<void> {
+  async #giveBack(claim: HeldClaim, outcome: NotGranted | Unprotected): Promise<void> {
     await claim.release('unstarted')
     this.#end(outcome)
   }
 
-  async #exhausted(claim: Claim): Promise<void> {
-    const { events, settings } = this.#home
-    await claim.release('permanent')
-    events.emit('rejected', () => ({ key: claim.key, reason: 'attempts' }))
-    this.#end({ status: 'rejected', reason: 'attempts', error: attemptsExhausted(settings.attemptsMax) })
+  /**
+   * Every start so far ended with its process, else the last one would have been final. It is not started
+   * before it is alone, so the claim is given back meanwhile: were the process to end now, that would count.
+   */
+  async #askAlone(claim: HeldClaim): Promise<void> {
+    const { isolation, keys } = this.#services
+    await claim.release('unstarted')
+    this.#letOthersGo = await isolation.alone(this.#stopSignal)
+    this.#lease = this.#newLease()
+    const known = keys.get(this.#identity.id)
+    if (known?.isInFlight === true) return this.#endAlone(this.#busy(RETRY_AFTER_MS))
+    this.#localKey = keys.enter(this.#identity.id)
+    this.#ask()
+  }
+
+  async #exhausted(claim: HeldClaim): Promise<void> {
+    const { events, settings } = this.#services
+    const { key, attempt } = claim
+    await claim.release('spent')
+    events.emit('rejected', () => ({ key, reason: 'attempts' }))
+    const starts = Math.min(attempt - 1, settings.attemptsMax + 1)
+    this.#end(rejectedForAttempts(starts, settings.attemptsMax, () => claim.forgive()))
   }
 
   /** Ends without a claim: others that wait for the key go on. */
-  #leave(outcome: ClaimOutcome, done?: DoneKey): void {
-    this.#home.keys.leave(this.#entered, done)
+  #leave(outcome: NotGranted | Unprotected, done?: DoneKey): void {
+    if (this.#isInDoubt) return void this.#leaveInDoubt(outcome)
+    this.#services.keys.leave(this.#entered, done, { isNew: false })
+    this.#endAlone(outcome)
+  }
+
+  /** Nobody waits for it, but the key stays in flight here until the claim is known to be given back. */
+  async #leaveInDoubt(outcome: NotGranted | Unprotected): Promise<void> {
+    this.#endAlone(outcome)
+    await this.#services.abandon(this.#lease)
+    this.#services.keys.leave(this.#entered)
+  }
+
+  #endAlone(outcome: NotGranted | Unprotected): void {
+    this.#letOthersGo?.()
     this.#end(outcome)
   }
 
-  #done(done: DoneKey, source: 'store' | 'memory'): ClaimOutcome {
+  #done(done: DoneKey, source: 'store' | 'memory'): NotGranted | Unprotected {
     const { key, fingerprint } = this.#identity
-    const { events, settings } = this.#home
+    const { events } = this.#services
     const differs =
       done.fingerprint !== undefined && fingerprint !== undefined && done.fingerprint !== fingerprint
-    if (differs) events.emit('conflict', () => ({ key }))
-    if (!differs || settings.onConflict === 'ack') {
-      events.emit('duplicate', () => ({ key, source }))
-      return { status: 'duplicate', result: done.result }
-    }
-    if (settings.onConflict === 'process') return { status: 'unprotected', reason: 'conflict' }
-    return { status: 'rejected', reason: 'conflict', error: keyConflict() }
+    if (differs) return this.#conflict(done)
+    events.emit('duplicate', () => ({ key, source }))
+    return { status: 'duplicate', result: done.result }
   }
 
-  #busy(retryAfterMs: number): ClaimOutcome {
+  /** Another payload under the same key, which is done, or is neither done nor to be disturbed. */
+  #conflict(done: DoneKey | undefined): NotGranted | Unprotected {
     const { key } = this.#identity
-    this.#home.events.emit('busy', () => ({ key, retryAfterMs }))
+    const { events, settings } = this.#services
+    const { startsBefore = 0 } = this.#delivery
+    events.emit('conflict', () => ({ key }))
+    if (settings.onConflict === 'process') {
+      return { status: 'unprotected', reason: 'conflict', attempt: startsBefore + 1 }
+    }
+    if (settings.onConflict === 'ack' && done !== undefined) return { status: 'duplicate', result: undefined }
+    return conflicted(startsBefore)
+  }
+
+  #busy(retryAfterMs: number): NotGranted {
+    const { key } = this.#identity
+    this.#services.events.emit('busy', () => ({ key, retryAfterMs }))
     return { status: 'busy', retryAfterMs }
+  }
+
+  #newLease(): Lease {
+    const { settings } = this.#services
+    return new Lease(this.#identity, settings.random.claimId(), settings)
+  }
+
+  #ownWait(): DeliveryWait {
+    this.#wait ??= this.#services.waiters.begin(this.#stopSignal, this.#delivery.place)
+    return this.#wait
   }
 
   /** The key, which is in flight since it was asked for. */
   get #entered(): LocalKey {
-    return this.#known as LocalKey
+    return this.#localKey as LocalKey
   }
 
   get #stopSignal(): AbortSignal {
-    return this.#home.stopSignal(this.#signal)
+    return this.#services.stopSignal(this.#delivery)
   }
 }
 
-function unavailable(error: OncemqError): NotGranted {
-  return { status: 'unavailable', retryAfterMs: RETRY_AFTER_MS, error }
-}
-
 function closed(): NotGranted {
-  return unavailable(new OncemqError('ONCEMQ_CLOSED', 'the deduplicator is closed; make a new one'))
+  const error = new OncemqError('ONCEMQ_CLOSED', 'the deduplicator is closed; make a new one')
+  return { status: 'closed', error }
 }
 
 function lateAnswers(): OncemqError {
@@ -193,21 +292,5 @@ function lateAnswers(): OncemqError {
     'ONCEMQ_LEASE_LOST',
     `expected the store's answer within the lease, received it later ${LATE_ANSWERS_MAX} times; ` +
       `raise leaseMs, or look at what blocks the event loop or the store`,
-  )
-}
-
-function attemptsExhausted(attemptsMax: number): OncemqError {
-  return new OncemqError(
-    'ONCEMQ_ATTEMPTS_EXHAUSTED',
-    `expected at most ${attemptsMax} attempts, received one more; ` +
-      `see why the handler did not finish, then send the message again`,
-  )
-}
-
-function keyConflict(): OncemqError {
-  return new OncemqError(
-    'ONCEMQ_CONFLICT',
-    'expected the payload that this key was done with, received another one; ' +
-      'give each business event a key of its own, or set the conflict policy',
   )
 }

@@ -1,58 +1,79 @@
-import { backoffMs, jittered } from '../time/backoff.ts'
 import type { Clock } from '../time/clock.ts'
+import { backoffMs, jittered } from '../time/backoff.ts'
 import { Condition } from '../time/condition.ts'
 import type { Random } from '../time/random.ts'
+import type { LocalEnd, LocalKey } from './local-keys.ts'
 
 const POLL_BACKOFF = { firstMs: 25, factor: 1.6, maxMs: 1000 }
 
-export interface BusyWaitLimits {
+/**
+ * Where one delivery waits, as its consumer sees it: a broker adapter bounds how much of its window waits, and
+ * lets somebody else have the handler's place meanwhile.
+ */
+export interface WaitingPlace {
+  /** The delivery begins to wait for a busy key. False where there is no room: it is `busy` at once. */
+  enter(): boolean
+  /** It has waited, and goes on when this resolves. */
+  leave(): Promise<void> | undefined
+  /** Aborts when the place is needed for something else: the delivery is then `busy`. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface WaitLimits {
   readonly busyTimeoutMs: number
   readonly waitersMax: number
 }
 
-/** Deliveries that wait for a key that someone else is at: bounded in number and, each, in time. */
+/** Deliveries that wait for a key that another one holds: bounded in number and, each, in time. */
 export class Waiters {
-  readonly #limits: BusyWaitLimits
+  readonly #limits: WaitLimits
   readonly #clock: Clock
   readonly #random: Random
   readonly #polls = new Condition()
-  #waiters = 0
+  #count = 0
 
-  constructor(limits: BusyWaitLimits, clock: Clock, random: Random) {
+  constructor(limits: WaitLimits, clock: Clock, random: Random) {
     this.#limits = limits
     this.#clock = clock
     this.#random = random
   }
 
   /** One delivery's wait: its bound starts with its first pause. */
-  begin(signal: AbortSignal | undefined): DeliveryWait {
+  begin(signal: AbortSignal | undefined, place: WaitingPlace | undefined): DeliveryWait {
     let untilMs: number | undefined
     let polls = 0
-    const pause = async (gate: Condition, delayMs: number): Promise<boolean> => {
+    const wait = async <End>(step: (leftMs: number) => Promise<End>): Promise<End | undefined> => {
       const nowMs = this.#clock.monotonicMs()
       untilMs ??= nowMs + this.#limits.busyTimeoutMs
       const leftMs = untilMs - nowMs
-      if (leftMs <= 0 || signal?.aborted || this.#waiters >= this.#limits.waitersMax) return false
-      this.#waiters += 1
-      await gate.wait(this.#clock, Math.min(delayMs, leftMs), signal)
-      this.#waiters -= 1
-      return true
+      if (leftMs <= 0 || signal?.aborted || this.#count >= this.#limits.waitersMax) return undefined
+      if (place?.enter() === false) return undefined
+      this.#count += 1
+      const end = await step(leftMs)
+      this.#count -= 1
+      await place?.leave()
+      return signal?.aborted ? undefined : end
     }
     return {
-      forLocal: (gate) => pause(gate, this.#limits.busyTimeoutMs),
-      forLease: (leaseRemainingMs) => {
+      forLocal: (key) => wait((leftMs) => key.ended(this.#clock, leftMs, signal)),
+      forLease: async (leaseRemainingMs) => {
         const pollMs = jittered(backoffMs(POLL_BACKOFF, polls), this.#random)
         polls += 1
-        return pause(this.#polls, Math.max(1, Math.min(pollMs, leaseRemainingMs)))
+        const delayMs = Math.max(1, Math.min(pollMs, leaseRemainingMs))
+        const isOver = await wait(async (leftMs) => {
+          await this.#polls.wait(this.#clock, Math.min(delayMs, leftMs), signal)
+          return true
+        })
+        return isOver === true
       },
     }
   }
 }
 
-/** Each answers whether to ask again; false means that the wait has come to its bound. */
+/** What a delivery is to do after a wait; `undefined` means that the wait has come to its bound. */
 export interface DeliveryWait {
-  /** Waits for a delivery of the same process. */
-  forLocal(gate: Condition): Promise<boolean>
-  /** Waits before asking the store once more for a key that runs elsewhere. */
+  /** Waits for a delivery of the same process. Answers what the key was done with, if it was done. */
+  forLocal(key: LocalKey): Promise<LocalEnd | undefined>
+  /** Waits before asking the store once more for a key that runs elsewhere. Answers whether to ask. */
   forLease(leaseRemainingMs: number): Promise<boolean>
 }

@@ -8,20 +8,29 @@ export interface HandlerContext<Tx = undefined> {
   readonly epoch: number
   /** Which start this is, from 1. */
   readonly attempt: number
-  /** Aborts when the lease is lost: stop, for another worker may start. */
+  /** Aborts when the lease is lost or the handler's time is over: stop, for another worker may start. */
   readonly signal: AbortSignal
   /** With strategy `transactional`, what the handler writes with; the store says its type. */
   readonly tx: Tx
+}
+
+interface UnclaimedContext {
+  readonly attempt?: number
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
  * The context of a claim's handler, or of one that runs without protection. The signal is made when it is
  * first read, and is an own property, so that a copy of the context has it.
  */
-export function contextOf<Tx>(claim: Claim | undefined, tx: Tx): HandlerContext<Tx> {
+export function contextOf<Tx>(
+  claim: Claim | undefined,
+  tx: Tx,
+  { attempt = 1, signal }: UnclaimedContext = {},
+): HandlerContext<Tx> {
   if (claim === undefined) {
     // A signal of its own: one for all would gather what handlers leave on it.
-    return { key: undefined, epoch: 0, attempt: 1, signal: new AbortController().signal, tx }
+    return { key: undefined, epoch: 0, attempt, signal: signal ?? new AbortController().signal, tx }
   }
   return new ClaimContext(claim, tx)
 }

@@ -1,119 +1,63 @@
-import type { Claim, Completion } from '../claims/claim.ts'
+import type { RunningClaim } from '../claims/claim.ts'
+import type { Isolation } from '../claims/isolation.ts'
+import { bounded } from '../strategies/bounded.ts'
+import { isPermanent } from '../strategies/failure.ts'
+import type { Handler, Strategy, StrategyServices } from '../strategies/strategy.ts'
 import { contextOf } from './context.ts'
-import type { HandlerContext } from './context.ts'
-import { isOncemqError } from '../errors.ts'
-import type { OncemqError } from '../errors.ts'
-import type { EventHub } from '../observe/events.ts'
 import type { ClaimOutcome, ProcessOutcome } from './outcome.ts'
+import { rejectedForAttempts } from './refusals.ts'
 
-/**
- * Does the work. What it answers is kept with the record and given to duplicates: bytes, or nothing. A throw
- * gives the key back for another attempt, a `PermanentError` for none.
- */
-export type Handler<Tx = undefined> = (
-  context: HandlerContext<Tx>,
-) => Promise<Uint8Array | void> | Uint8Array | void
-
-/** Runs the handler in a transaction that commits with the claim's completion. */
-export type Commit<Tx> = (
-  claim: Claim,
-  work: (tx: Tx) => Promise<Uint8Array | undefined>,
-) => Promise<Completion>
-
-export interface HandlingSettings<Tx> {
-  readonly attemptsMax: number
-  readonly events: EventHub
-  /** Set with strategy `transactional`. */
-  readonly commit: Commit<Tx> | undefined
+export interface HandleServices<Tx> extends StrategyServices {
+  readonly strategy: Strategy<Tx>
+  readonly isolation: Isolation
 }
 
 /** Runs the handler as the answer to its claim says. Never rejects. */
 export function handle<Tx>(
-  outcome: ClaimOutcome,
+  outcome: ClaimOutcome<RunningClaim>,
   handler: Handler<Tx>,
-  settings: HandlingSettings<Tx>,
+  services: HandleServices<Tx>,
 ): Promise<ProcessOutcome> | ProcessOutcome {
-  if (outcome.status === 'granted') return handleGranted(outcome.claim, handler, settings)
-  if (outcome.status === 'unprotected') return handleUnprotected(handler, settings)
+  if (outcome.status === 'granted') return services.strategy.run(outcome.claim, handler, services)
+  if (outcome.status === 'unprotected') return handleUnclaimed(outcome.attempt, handler, services)
   return outcome
 }
 
-async function handleGranted<Tx>(
-  claim: Claim,
+/** A message without a record, whose starts the broker counts. As with a record, its last start is alone. */
+async function handleUnclaimed<Tx>(
+  attempt: number,
   handler: Handler<Tx>,
-  settings: HandlingSettings<Tx>,
+  services: HandleServices<Tx>,
 ): Promise<ProcessOutcome> {
-  let result: Uint8Array | undefined
+  const { attemptsMax, isolation } = services
+  if (attempt > attemptsMax + 1) return rejectedForAttempts(attempt - 1, attemptsMax)
+  const letOthersGo = attempt > attemptsMax ? await isolation.alone(undefined) : undefined
+  if (letOthersGo === undefined && isolation.isReserved) await isolation.shared(undefined)
+  isolation.started()
   try {
-    const { commit } = settings
-    if (commit !== undefined) return await handleTogether(claim, handler, commit)
-    result = (await handler(contextOf(claim, undefined as Tx))) ?? undefined
-  } catch (error) {
-    return failed(claim, error, settings)
+    return await runUnclaimed(attempt, handler, services)
+  } finally {
+    isolation.ended()
+    letOthersGo?.()
   }
-  return outcomeOf(await claim.complete(result), result)
 }
 
-async function handleTogether<Tx>(
-  claim: Claim,
+async function runUnclaimed<Tx>(
+  attempt: number,
   handler: Handler<Tx>,
-  commit: Commit<Tx>,
+  { attemptsMax, clock, events, handlerTimeoutMs }: HandleServices<Tx>,
 ): Promise<ProcessOutcome> {
-  let result: Uint8Array | undefined
-  const completion = await commit(claim, async (tx) => {
-    result = (await handler(contextOf(claim, tx))) ?? undefined
-    return result
-  })
-  return outcomeOf(completion, result)
-}
-
-function outcomeOf(completion: Completion, result: Uint8Array | undefined): ProcessOutcome {
-  if (completion === 'completed') return { status: 'completed', result, protected: true }
-  return completion === 'lost' ? { status: 'lost' } : { status: 'unconfirmed', result }
-}
-
-async function handleUnprotected<Tx>(
-  handler: Handler<Tx>,
-  { events }: HandlingSettings<Tx>,
-): Promise<ProcessOutcome> {
+  const controller = new AbortController()
+  const abort = (reason: unknown): void => controller.abort(reason)
   try {
-    const result = (await handler(contextOf(undefined, undefined as Tx))) ?? undefined
+    const context = contextOf(undefined, undefined as Tx, { attempt, signal: controller.signal })
+    const result = (await bounded(() => handler(context), { clock, handlerTimeoutMs, abort })) ?? undefined
     return { status: 'completed', result, protected: false }
   } catch (error) {
-    const final = isPermanent(error)
-    events.emit('failed', () => ({ key: undefined, attempt: 1, final, error }))
-    const outcome = { status: 'failed', error, attempt: 1 } as const
-    return final ? { ...outcome, final, reason: 'permanent' } : { ...outcome, final }
+    const permanent = isPermanent(error)
+    const final = permanent || attempt >= attemptsMax
+    events.emit('failed', () => ({ key: undefined, attempt, final, error }))
+    if (!final) return { status: 'failed', final, error, attempt }
+    return { status: 'failed', final, error, attempt, reason: permanent ? 'permanent' : 'attempts' }
   }
-}
-
-async function failed<Tx>(
-  claim: Claim,
-  error: unknown,
-  settings: HandlingSettings<Tx>,
-): Promise<ProcessOutcome> {
-  const { key, attempt } = claim
-  if (settings.commit !== undefined && isStoresFault(error)) {
-    settings.events.emit('storeError', () => ({ operation: 'transaction', entries: 1, error }))
-    await claim.release('unstarted')
-    return { status: 'unavailable', retryAfterMs: 1000, error }
-  }
-  const permanent = isPermanent(error)
-  const isLast = permanent || attempt >= settings.attemptsMax
-  await claim.release(isLast ? 'permanent' : 'failed')
-  // Whoever took over decides what becomes of the message.
-  const final = isLast && !claim.takenOver
-  settings.events.emit('failed', () => ({ key, attempt, final, error }))
-  if (claim.takenOver) return { status: 'lost' }
-  if (!final) return { status: 'failed', final, error, attempt }
-  return { status: 'failed', final, error, attempt, reason: permanent ? 'permanent' : 'attempts' }
-}
-
-function isPermanent(error: unknown): boolean {
-  return isOncemqError(error) && error.code === 'ONCEMQ_PERMANENT'
-}
-
-/** A transaction that the database could not open or commit is no failed attempt of the handler. */
-function isStoresFault(error: unknown): error is OncemqError {
-  return isOncemqError(error) && error.retryable
 }

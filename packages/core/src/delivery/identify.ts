@@ -1,13 +1,19 @@
 import { isOncemqError, OncemqError } from '../errors.ts'
-import type { EventHub } from '../observe/events.ts'
-import { payloadHash, readableLabel, recordId, requireKey } from './identity.ts'
-import type { Identity } from './identity.ts'
+import type { EventHub } from '../observe/event-hub.ts'
 import type { Settings } from '../options.ts'
-import type { ClaimOutcome, Delivery } from './outcome.ts'
+import type { Identity, IdentityKind, Key } from './identity.ts'
+import { keyText, payloadHash, readableLabel, recordId, requireKey } from './identity.ts'
+import type { Delivery, NotGranted, Unprotected } from './outcome.ts'
 
-type KeySettings = Pick<
+export type KeySettings = Pick<
   Settings<unknown>,
-  'consumerGroup' | 'onMissingKey' | 'fingerprint' | 'storeReadableKey' | 'random'
+  | 'consumerGroup'
+  | 'keyScope'
+  | 'onMissingKey'
+  | 'onPlaceholderKey'
+  | 'fingerprint'
+  | 'storeReadableKey'
+  | 'random'
 >
 
 /** Reads a delivery once. Answers its identity, or what happens to it when it has no key that can be used. */
@@ -15,48 +21,63 @@ export function identify(
   delivery: Delivery,
   settings: KeySettings,
   events: EventHub,
-): Identity | ClaimOutcome {
-  const { key, body } = delivery
+): Identity | NotGranted | Unprotected {
+  const { key } = delivery
   try {
-    if (key === undefined || key === null) return withoutKey(body, settings, events)
-    requireKey(key)
-    return identityOf(key, body, settings)
+    if (key === undefined || key === null) return withoutKey(delivery, settings, events)
+    if (isOncemqError(key)) throw key
+    requireKey(key, settings.onPlaceholderKey)
+    return identityOf(key, 'key', delivery, settings)
   } catch (error) {
     if (!isOncemqError(error)) throw error
-    return rejected('invalid-key', error, events)
+    return rejected('invalid-key', error, delivery, events)
   }
 }
 
 /** An identity that no other delivery has: the transaction that a handler expects hangs on a claim. */
 export function unkeyed(settings: KeySettings): Identity {
-  return identityOf(`unkeyed:${settings.random.claimId()}`, undefined, settings)
+  return identityOf(settings.random.claimId(), 'unkeyed', {}, settings)
 }
 
-function identityOf(key: string, body: Uint8Array | undefined, settings: KeySettings): Identity {
-  const { consumerGroup, fingerprint, storeReadableKey } = settings
+function identityOf(
+  key: Key,
+  kind: IdentityKind,
+  { source, body, fingerprint }: Partial<Delivery>,
+  settings: KeySettings,
+): Identity {
+  const { consumerGroup, keyScope, storeReadableKey } = settings
+  const scope = keyScope === 'source' ? source : undefined
+  const text = keyText(key)
+  const isHashed = (fingerprint ?? settings.fingerprint) && body !== undefined
   return {
-    key,
-    id: recordId(consumerGroup, key),
-    label: storeReadableKey ? readableLabel(consumerGroup, key) : undefined,
-    fingerprint: fingerprint && body !== undefined ? payloadHash(body) : undefined,
+    key: text,
+    id: recordId(consumerGroup, key, { source: scope, kind }),
+    label: storeReadableKey ? readableLabel(consumerGroup, scope, text) : undefined,
+    fingerprint: isHashed ? payloadHash(body) : undefined,
   }
 }
 
 function withoutKey(
-  body: Uint8Array | undefined,
+  delivery: Delivery,
   settings: KeySettings,
   events: EventHub,
-): Identity | ClaimOutcome {
+): Identity | NotGranted | Unprotected {
+  const { body, startsBefore = 0 } = delivery
   if (settings.onMissingKey === 'hash' && body !== undefined) {
-    return identityOf(`sha256:${payloadHash(body)}`, body, settings)
+    return identityOf(payloadHash(body), 'hash', delivery, settings)
   }
-  if (settings.onMissingKey === 'reject') return rejected('missing-key', keyMissing(), events)
-  return { status: 'unprotected', reason: 'missing-key' }
+  if (settings.onMissingKey === 'reject') return rejected('missing-key', keyMissing(), delivery, events)
+  return { status: 'unprotected', reason: 'missing-key', attempt: startsBefore + 1 }
 }
 
-function rejected(reason: 'missing-key' | 'invalid-key', error: OncemqError, events: EventHub): ClaimOutcome {
+function rejected(
+  reason: 'missing-key' | 'invalid-key',
+  error: OncemqError,
+  { startsBefore = 0 }: Delivery,
+  events: EventHub,
+): NotGranted {
   events.emit('rejected', () => ({ key: undefined, reason }))
-  return { status: 'rejected', reason, error }
+  return { status: 'rejected', reason, error, attempt: startsBefore }
 }
 
 function keyMissing(): OncemqError {

@@ -1,31 +1,73 @@
 import type { Claim } from '../claims/claim.ts'
+import type { WaitingPlace } from '../claims/waiters.ts'
 import type { OncemqError } from '../errors.ts'
+import type { Key } from './identity.ts'
 import type { RejectReason, UnprotectedReason } from './reasons.ts'
+
+export type { Key } from './identity.ts'
 
 /** A message as the core sees it. Everything is read once, when it arrives. */
 export interface Delivery {
-  /** The message's key; `undefined` where it has none, and then `onMissingKey` decides. */
-  readonly key: string | undefined
+  /**
+   * The message's key; `undefined` where it has none, and then `onMissingKey` decides; an error where it
+   * cannot be read.
+   */
+  readonly key: Key | OncemqError | undefined
+  /** The queue or topic that it came from: part of its identity, unless `keyScope` is `'group'`. */
+  readonly source?: string | undefined
   /** The payload, only to be hashed: as fingerprint, or as key with `onMissingKey: 'hash'`. Never stored. */
   readonly body?: Uint8Array | undefined
-  /** Stops waiting for a busy key or a store that is down: the answer is then `busy` or `unavailable`. */
+  /** Stops waiting for a busy key or a store that is down: the answer is then `busy` or `store-down`. */
   readonly signal?: AbortSignal | undefined
+  /** For how long it waits for a store that is down, in milliseconds. `outageHoldMs` by default. */
+  readonly holdMs?: number | undefined
+  /** How many starts of its handler the broker knows of. Counts for a message that has no record. */
+  readonly startsBefore?: number | undefined
+  /** Whether its payload is hashed whatever the option `fingerprint` says, since its result is replayed. */
+  readonly fingerprint?: boolean | undefined
+  /** Where it waits for a busy key. */
+  readonly place?: WaitingPlace | undefined
 }
 
-/** What a delivery is told when it asks for its key. */
-export type ClaimOutcome =
-  | { readonly status: 'granted'; readonly claim: Claim }
-  | { readonly status: 'unprotected'; readonly reason: UnprotectedReason }
+/** What a delivery is answered that asks for its key. */
+export type ClaimOutcome<Granted extends Claim = Claim> =
+  | { readonly status: 'granted'; readonly claim: Granted }
+  | Unprotected
   | NotGranted
+
+/** The handler runs, without protection. */
+export interface Unprotected {
+  readonly status: 'unprotected'
+  readonly reason: UnprotectedReason
+  /** Which start this is, from 1, as the broker counts. */
+  readonly attempt: number
+}
 
 /** Every answer after which the handler does not run. */
 export type NotGranted =
   | { readonly status: 'duplicate'; readonly result: Uint8Array | undefined }
-  /** Another worker is at it, and waiting came to its bound. */
+  /** Another worker holds the claim, and waiting came to its bound. */
   | { readonly status: 'busy'; readonly retryAfterMs: number }
-  | { readonly status: 'rejected'; readonly reason: RejectReason; readonly error: OncemqError }
-  /** The store did not answer, or this deduplicator is closed. Nothing is known of the key. */
-  | { readonly status: 'unavailable'; readonly retryAfterMs: number; readonly error: OncemqError }
+  | {
+      readonly status: 'rejected'
+      readonly reason: RejectReason
+      readonly error: OncemqError
+      readonly attempt: number
+      readonly forgive?: Forgive | undefined
+    }
+  /** The store does not answer. Nothing is known of the key. */
+  | { readonly status: 'store-down'; readonly error: OncemqError }
+  /** The store answers that it will not: a missing right, a broken schema. Nothing is known of the key. */
+  | { readonly status: 'store-refused'; readonly error: OncemqError }
+  /** This deduplicator is closed, or closed before the outcome was known. */
+  | { readonly status: 'closed'; readonly error: OncemqError }
+
+/**
+ * Lets the key's attempts start afresh, so that a replay of the message runs. To be called when the message is
+ * durably dead-lettered and not before: until then a further delivery of it is rejected without a start. Never
+ * rejects; answers whether it could.
+ */
+export type Forgive = () => Promise<boolean>
 
 /** How a delivery ended that went through `process`. */
 export type ProcessOutcome =
@@ -43,21 +85,35 @@ export type ProcessOutcome =
   | { readonly status: 'lost' }
   /** The handler threw, and may be started again. */
   | { readonly status: 'failed'; readonly final: false; readonly error: unknown; readonly attempt: number }
-  /** The handler threw a `PermanentError`, or for the last time. */
+  /**
+   * The handler threw a `PermanentError` (`permanent`), threw for the last time (`attempts`), or ended its
+   * transaction by itself, so that its effect may be there (`transaction-ended`).
+   */
   | {
       readonly status: 'failed'
       readonly final: true
       readonly error: unknown
       readonly attempt: number
-      readonly reason: 'permanent' | 'attempts'
+      readonly reason: FinalReason
+      readonly forgive?: Forgive | undefined
     }
+  /** The database asked for the transaction to be run again, and again. It counts as an attempt. */
+  | { readonly status: 'transaction-conflict'; readonly error: OncemqError; readonly attempt: number }
   | NotGranted
 
-/** What the broker is to be told: three verbs for every adapter. */
+export type FinalReason = 'permanent' | 'attempts' | 'transaction-ended'
+
+/** What is to become of a delivery: the verbs that an adapter carries out. */
 export type Settlement =
   | { readonly action: 'ack' }
+  /** To be delivered again after a while. */
   | { readonly action: 'retry'; readonly delayMs: number; readonly reason: RetryReason }
+  /** To be kept until the store answers: no outcome of the message's own. */
+  | { readonly action: 'hold'; readonly reason: HoldReason }
   | { readonly action: 'dead-letter'; readonly reason: DeadLetterReason }
+  /** To be given to another consumer: nobody here will handle it. */
+  | { readonly action: 'give-back' }
 
-export type RetryReason = 'busy' | 'failed' | 'unavailable' | 'unconfirmed'
-export type DeadLetterReason = RejectReason | 'permanent'
+export type RetryReason = 'busy' | 'lost' | 'failed' | 'conflict' | 'unconfirmed'
+export type HoldReason = 'store-down' | 'store-refused'
+export type DeadLetterReason = RejectReason | FinalReason

@@ -1,5 +1,5 @@
 /** The handler shall run without protection, and why. */
-export type UnprotectedReason = 'missing-key' | 'conflict' | 'store-unavailable'
+export type UnprotectedReason = 'missing-key' | 'conflict' | 'store-down'
 
-/** The handler shall never run for this delivery, and why. */
+/** The handler shall not run for this delivery, and why. */
 export type RejectReason = 'missing-key' | 'invalid-key' | 'conflict' | 'attempts'

@@ -24,15 +24,20 @@ export function settlementOf(outcome: ProcessOutcome, policy: SettlementPolicy):
       if (policy.onUnconfirmed === 'ack') return { action: 'ack' }
       return { action: 'retry', delayMs: LOST_RETRY_MS, reason: 'unconfirmed' }
     case 'lost':
-      return { action: 'retry', delayMs: LOST_RETRY_MS, reason: 'busy' }
+      return { action: 'retry', delayMs: LOST_RETRY_MS, reason: 'lost' }
     case 'busy':
       return { action: 'retry', delayMs: outcome.retryAfterMs, reason: 'busy' }
-    case 'unavailable':
-      return { action: 'retry', delayMs: outcome.retryAfterMs, reason: 'unavailable' }
     case 'failed':
       if (outcome.final) return { action: 'dead-letter', reason: outcome.reason }
       return { action: 'retry', delayMs: backoffMs(policy.retry, outcome.attempt - 1), reason: 'failed' }
+    case 'transaction-conflict':
+      return { action: 'retry', delayMs: backoffMs(policy.retry, outcome.attempt - 1), reason: 'conflict' }
     case 'rejected':
       return { action: 'dead-letter', reason: outcome.reason }
+    case 'store-down':
+    case 'store-refused':
+      return { action: 'hold', reason: outcome.status }
+    case 'closed':
+      return { action: 'give-back' }
   }
 }

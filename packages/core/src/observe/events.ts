@@ -1,5 +1,3 @@
-import { channel } from 'node:diagnostics_channel'
-
 import type { OncemqError } from '../errors.ts'
 import type { RejectReason, UnprotectedReason } from '../delivery/reasons.ts'
 import type { Finding } from '../store/contract.ts'
@@ -10,7 +8,7 @@ export interface Events {
   completed: { key: string; epoch: number }
   /** `memory`: answered without asking the store. */
   duplicate: { key: string; source: 'store' | 'memory' }
-  /** Given back to the broker, since another worker is at it for longer than the waiting bound. */
+  /** Given back to the broker, since another worker holds the claim for longer than the waiting bound. */
   busy: { key: string; retryAfterMs: number }
   /** The lease ended or was taken over while the handler ran. */
   lost: { key: string; epoch: number }
@@ -18,6 +16,8 @@ export interface Events {
   failed: { key: string | undefined; attempt: number; final: boolean; error: unknown }
   conflict: { key: string }
   rejected: { key: string | undefined; reason: RejectReason }
+  /** The message is durably put aside, and will not be started again. `source`: its queue or topic. */
+  deadLettered: { source: string | undefined; reason: string; attempt: number }
   /** The handler ran, or runs, without protection. */
   unprotected: { key: string | undefined; reason: UnprotectedReason }
   /** The handler succeeded, but the store could not be told in time. */
@@ -34,7 +34,8 @@ export interface Events {
 
 export type EventName = keyof Events
 
-const names = [
+/** The names of all events. */
+export const eventNames = Object.freeze([
   'granted',
   'completed',
   'duplicate',
@@ -43,6 +44,7 @@ const names = [
   'failed',
   'conflict',
   'rejected',
+  'deadLettered',
   'unprotected',
   'unconfirmed',
   'storeError',
@@ -50,59 +52,10 @@ const names = [
   'recovered',
   'finding',
   'warning',
-] as const satisfies readonly EventName[]
+] as const satisfies readonly EventName[])
 
-type Listener<Name extends EventName> = (event: Events[Name]) => void
-
-/**
- * Typed events of one deduplicator, counted, and published to `node:diagnostics_channel` where someone
- * listens.
- */
-export class EventHub {
-  readonly #consumerGroup: string
-  readonly #listeners = new Map<EventName, Set<Listener<never>>>()
-  readonly #channels = new Map(names.map((name) => [name, channel(`oncemq:${name}`)] as const))
-  readonly #counts = Object.fromEntries(names.map((name) => [name, 0])) as Record<EventName, number>
-
-  constructor(consumerGroup: string) {
-    this.#consumerGroup = consumerGroup
-  }
-
-  /** Adds a listener and answers the function that removes it. */
-  on<Name extends EventName>(name: Name, listener: Listener<Name>): () => void {
-    const listeners = this.#listeners.get(name) ?? new Set()
-    this.#listeners.set(name, listeners.add(listener))
-    return () => listeners.delete(listener)
-  }
-
-  /** How often each event happened so far. */
-  counts(): Readonly<Record<EventName, number>> {
-    return { ...this.#counts }
-  }
-
-  /**
-   * Counts the event; builds it only if someone listens. A listener that throws never disturbs a delivery.
-   */
-  emit<Name extends EventName>(name: Name, build: () => Events[Name]): void {
-    this.#counts[name] += 1
-    const listeners = this.#listeners.get(name) as Set<Listener<Name>> | undefined
-    const subscribers = this.#channels.get(name)
-    if (!listeners?.size && !subscribers?.hasSubscribers) return
-    const event = build()
-    subscribers?.publish({ consumerGroup: this.#consumerGroup, ...event })
-    for (const listener of listeners ?? []) {
-      try {
-        // An asynchronous listener is none that the type foresees, but it must not end the process.
-        const answer = listener(event) as unknown
-        if (answer instanceof Promise) answer.catch((error: unknown) => warn(name, error))
-      } catch (error) {
-        warn(name, error)
-      }
-    }
-  }
-}
-
-function warn(name: EventName, error: unknown): void {
-  const what = error instanceof Error ? error.name : typeof error
-  process.emitWarning(`a listener of '${name}' threw ${what}`, { type: 'OncemqWarning' })
+/** Where events are told. */
+export interface EventSink {
+  /** Counts the event; builds it only if someone listens. */
+  emit<Name extends EventName>(name: Name, build: () => Events[Name]): void
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../time/clock.ts'
 import { isOncemqError, received, StoreError } from '../errors.ts'
 import type { OncemqError } from '../errors.ts'
-import type { EventHub } from '../observe/events.ts'
+import type { EventHub } from '../observe/event-hub.ts'
 import type { ClaimAnswer, ClaimRequest, ClaimUpdate, Store, StoredRecord, UpdateAnswer } from './contract.ts'
 
 /**
@@ -13,12 +13,15 @@ export class GuardedStore {
   readonly #timeoutMs: number
   readonly #clock: Clock
   readonly #events: EventHub
+  readonly #onAnswer: () => void
 
-  constructor(store: Store, timeoutMs: number, clock: Clock, events: EventHub) {
+  /** `onAnswer` is told each time that the store has answered claims or updates. */
+  constructor(store: Store, timeoutMs: number, clock: Clock, events: EventHub, onAnswer: () => void) {
     this.#store = store
     this.#timeoutMs = timeoutMs
     this.#clock = clock
     this.#events = events
+    this.#onAnswer = onAnswer
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
@@ -48,7 +51,10 @@ export class GuardedStore {
     isAnswer: (answer: Answer) => boolean,
   ): readonly Answer[] {
     const isList: boolean = Array.isArray(answers)
-    if (isList && answers.length === count && answers.every(isAnswer)) return answers
+    if (isList && answers.length === count && answers.every(isAnswer)) {
+      this.#onAnswer()
+      return answers
+    }
     const what = isList ? `${answers.length}, or others` : received(answers)
     const error = new StoreError(
       'ONCEMQ_STORE_BROKEN',
@@ -114,7 +120,7 @@ export class GuardedStore {
 
 function isClaimAnswer(answer: ClaimAnswer | undefined): boolean {
   const status = answer?.status
-  return status === 'granted' || status === 'done' || status === 'busy'
+  return status === 'granted' || status === 'done' || status === 'busy' || status === 'conflict'
 }
 
 function isUpdateAnswer(answer: UpdateAnswer | undefined): boolean {

@@ -1,4 +1,4 @@
-import type { EventHub } from '../observe/events.ts'
+import type { EventHub } from '../observe/event-hub.ts'
 import { StoreError } from '../errors.ts'
 import type { Finding, Store } from './contract.ts'
 

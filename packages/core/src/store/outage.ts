@@ -1,35 +1,49 @@
+import type { OncemqError } from '../errors.ts'
+import type { EventHub } from '../observe/event-hub.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
 import type { Clock, Timer } from '../time/clock.ts'
-import type { OncemqError } from '../errors.ts'
-import type { EventHub } from '../observe/events.ts'
 import { Condition } from '../time/condition.ts'
 import type { Random } from '../time/random.ts'
 
 const PROBE_BACKOFF = { firstMs: 50, factor: 2, maxMs: 5000 }
+/** A store that fails again within this time has not recovered: its waits go on growing. */
+const STABLE_MS = 60_000
+
+export interface OutageSettings {
+  readonly clock: Clock
+  readonly random: Random
+  /** How long a call of the store may take. */
+  readonly storeTimeoutMs: number
+}
 
 /**
- * Whether the store is up. After a failure one probe at a time asks it, with growing waits, while everyone
- * else waits here; so a store that comes back meets one caller and then a full batch, not a herd.
+ * Whether the store is up: a circuit breaker. After a failure one probe at a time asks it, with growing waits,
+ * while everyone else waits here. A probe that succeeds is not believed at once: one delivery goes first, with
+ * its real claim, and the others follow when that was answered. So a store that answers small calls and fails
+ * at the work meets one caller every few seconds, not a herd.
  *
- *   up ──fail(error)──▶ down ──probe fails──▶ down, after a longer wait
- *    ▲                    │
- *    └──probe succeeds────┘  and all that wait are woken in the order in which they came
+ *   up ──failed──▶ down ──probe fails──▶ down, after a longer wait
+ *    ▲              │ ▲
+ *    │              │ └──the first one fails──┐
+ *    │              └──probe succeeds──▶ trial: one goes first
+ *    └────────────answered, or nobody waits───┘
  */
 export class Outage {
   readonly #probe: () => Promise<void>
-  readonly #clock: Clock
-  readonly #random: Random
+  readonly #settings: OutageSettings
   readonly #events: EventHub
   readonly #recovery = new Condition()
   #error: OncemqError | undefined
+  #isTrial = false
+  #failures = 0
   #sinceMs = 0
+  #recoveredMs = Number.NEGATIVE_INFINITY
   #timer: Timer | undefined
-  #closed = false
+  #isClosed = false
 
-  constructor(probe: () => Promise<void>, clock: Clock, random: Random, events: EventHub) {
+  constructor(probe: () => Promise<void>, settings: OutageSettings, events: EventHub) {
     this.#probe = probe
-    this.#clock = clock
-    this.#random = random
+    this.#settings = settings
     this.#events = events
   }
 
@@ -38,44 +52,81 @@ export class Outage {
     return this.#error
   }
 
-  /** Says that the store failed. The first one starts the probing. */
-  fail(error: OncemqError): void {
-    const wasUp = this.#error === undefined
-    this.#error = error
-    if (!wasUp || this.#closed) return
-    this.#sinceMs = this.#clock.monotonicMs()
-    this.#events.emit('outage', () => ({ error }))
-    this.#schedule(0)
+  /** Whether nothing recovers here any more. */
+  get isClosed(): boolean {
+    return this.#isClosed
   }
 
-  /** Resolves with true as soon as the store is up, with false after `delayMs` or when `signal` aborts. */
-  recovered(delayMs: number, signal?: AbortSignal): Promise<boolean> {
+  /** Says that the store failed at the work. The first failure starts the probing. */
+  failed(error: OncemqError): void {
+    const wasUp = this.#error === undefined
+    this.#error = error
+    if (this.#isClosed || (!wasUp && !this.#isTrial)) return
+    const { clock } = this.#settings
+    this.#isTrial = false
+    if (wasUp) {
+      if (clock.monotonicMs() - this.#recoveredMs > STABLE_MS) this.#failures = 0
+      this.#sinceMs = clock.monotonicMs()
+      this.#events.emit('outage', () => ({ error }))
+    }
+    this.#schedule()
+  }
+
+  /** Says that the store answered the work. */
+  succeeded(): void {
+    if (this.#isTrial) this.#recovered()
+  }
+
+  /**
+   * Resolves with true when the caller may ask the store, with false after `delayMs` or when `signal` aborts.
+   * Without a bound of its own it waits for as long as the outage lasts.
+   */
+  recovery(delayMs = Number.POSITIVE_INFINITY, signal?: AbortSignal): Promise<boolean> {
     if (this.#error === undefined) return Promise.resolve(true)
-    if (this.#closed) return Promise.resolve(false)
-    return this.#recovery.wait(this.#clock, delayMs, signal)
+    if (this.#isClosed) return Promise.resolve(false)
+    return this.#recovery.wait(this.#settings.clock, delayMs, signal)
   }
 
   close(): void {
-    this.#closed = true
+    this.#isClosed = true
     this.#timer?.cancel()
-    this.#recovery.open()
+    this.#recovery.notifyAll()
   }
 
-  #schedule(count: number): void {
-    const delayMs = jittered(backoffMs(PROBE_BACKOFF, count), this.#random)
-    this.#timer = this.#clock.after(delayMs, () => void this.#ask(count), 'background')
+  #schedule(): void {
+    const { clock, random } = this.#settings
+    const delayMs = jittered(backoffMs(PROBE_BACKOFF, this.#failures), random)
+    this.#failures += 1
+    this.#timer?.cancel()
+    this.#timer = clock.after(delayMs, () => void this.#ask(), 'background')
   }
 
-  async #ask(count: number): Promise<void> {
+  async #ask(): Promise<void> {
     try {
       await this.#probe()
     } catch {
       // The calls have told their failure as an event already.
-      if (!this.#closed) this.#schedule(count + 1)
+      if (!this.#isClosed) this.#schedule()
       return
     }
+    if (!this.#isClosed) this.#try()
+  }
+
+  /** Whoever goes first may have left without asking the store: then the next one goes, after a while. */
+  #try(): void {
+    const { clock, storeTimeoutMs } = this.#settings
+    this.#isTrial = true
+    if (!this.#recovery.notifyOne()) return this.#recovered()
+    this.#timer = clock.after(storeTimeoutMs * 2, () => this.#isTrial && this.#try(), 'background')
+  }
+
+  #recovered(): void {
+    this.#timer?.cancel()
+    this.#isTrial = false
     this.#error = undefined
-    this.#events.emit('recovered', () => ({ downMs: this.#clock.monotonicMs() - this.#sinceMs }))
-    this.#recovery.open()
+    const nowMs = this.#settings.clock.monotonicMs()
+    this.#recoveredMs = nowMs
+    this.#events.emit('recovered', () => ({ downMs: nowMs - this.#sinceMs }))
+    this.#recovery.notifyAll()
   }
 }

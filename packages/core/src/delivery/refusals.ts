@@ -1,0 +1,22 @@
+import { OncemqError } from '../errors.ts'
+import type { Forgive, NotGranted } from './outcome.ts'
+
+/** The message was started as often as is allowed. */
+export function rejectedForAttempts(attempt: number, attemptsMax: number, forgive?: Forgive): NotGranted {
+  const error = new OncemqError(
+    'ONCEMQ_ATTEMPTS_EXHAUSTED',
+    `expected at most ${attemptsMax} attempts, received one more; ` +
+      `see why the handler did not finish, then send the message again`,
+  )
+  return { status: 'rejected', reason: 'attempts', error, attempt, forgive }
+}
+
+/** The key is known with another payload. */
+export function conflicted(attempt: number): NotGranted {
+  const error = new OncemqError(
+    'ONCEMQ_CONFLICT',
+    'expected the payload that this key is known with, received another one; ' +
+      'give each business event a key of its own, or set onConflict',
+  )
+  return { status: 'rejected', reason: 'conflict', error, attempt }
+}

@@ -1,0 +1,249 @@
+import { ClaimManager } from './claims/claim-manager.ts'
+import type { RunningClaim } from './claims/claim.ts'
+import type { Deduplicator, RecordScope } from './deduplicator.ts'
+import type { HandleServices } from './delivery/handle.ts'
+import { handle } from './delivery/handle.ts'
+import { identify, unkeyed } from './delivery/identify.ts'
+import type { Identity } from './delivery/identity.ts'
+import { recordId, requireKey } from './delivery/identity.ts'
+import type { ClaimOutcome, Delivery, ProcessOutcome, Unprotected } from './delivery/outcome.ts'
+import { OncemqError, received } from './errors.ts'
+import { EventHub } from './observe/event-hub.ts'
+import type { EventName, Events } from './observe/events.ts'
+import type { DeduplicatorOptions, Settings } from './options.ts'
+import { settingsOf } from './options.ts'
+import type { RunOptions, RunOutcome, Work } from './run.ts'
+import { runWork } from './run.ts'
+import type { Store, StoredRecord, SweepingStore } from './store/contract.ts'
+import { GuardedStore } from './store/guarded-store.ts'
+import { closeStore, openStore } from './store/open-store.ts'
+import { Outage } from './store/outage.ts'
+import type { Complete } from './store/self-test.ts'
+import { selfTest } from './store/self-test.ts'
+import { sharedSecret } from './store/shared-secret.ts'
+import { Sweeper } from './store/sweeper.ts'
+import type { Handler } from './strategies/strategy.ts'
+import { requireInteger } from './validate.ts'
+
+const OPEN_TIMEOUT_MS = 30_000
+const SWEEP_TIMEOUT_MS = 30_000
+const DAY_MS = 86_400_000
+
+/** The deduplicator: puts the parts together, and knows whether it is open. */
+export class Service<Tx> implements Deduplicator<Tx> {
+  readonly settings: Settings<Tx>
+  readonly #events: EventHub
+  readonly #store: GuardedStore
+  readonly #outage: Outage
+  readonly #claims: ClaimManager<Tx>
+  readonly #sweeper: Sweeper
+  readonly #handling: HandleServices<Tx>
+  /** Whether a delivery whose key was asked for may run without a claim. */
+  readonly #mayPass: boolean
+  #opening: Promise<void> | undefined
+  #isOpen = false
+  #closing: Promise<void> | undefined
+  #secret: Promise<Uint8Array> | undefined
+
+  /** @throws OptionError for an option that is wrong. */
+  constructor(options: DeduplicatorOptions<Tx>) {
+    const settings = settingsOf(options)
+    const { store, clock, random, storeTimeoutMs, sweepEveryMs } = settings
+    this.settings = settings
+    this.#events = new EventHub(settings.consumerGroup, settings.logger)
+    this.#store = new GuardedStore(store, storeTimeoutMs, clock, this.#events, () => this.#outage.succeeded())
+    this.#outage = new Outage(() => this.#probe(), settings, this.#events)
+    this.#claims = new ClaimManager(settings, this.#store, this.#outage, this.#events)
+    this.#sweeper = new Sweeper(this.#sweepStep(), sweepEveryMs, clock, random)
+    this.#mayPass = settings.onStoreDown === 'process' || settings.onConflict === 'process'
+    this.#handling = { ...settings, events: this.#events, isolation: this.#claims.isolation }
+  }
+
+  open(): Promise<void> {
+    if (this.#closing !== undefined) return Promise.reject(closed())
+    this.#opening ??= this.#open().catch((error: unknown) => {
+      this.#opening = undefined
+      throw error
+    })
+    return this.#opening
+  }
+
+  claim(delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
+    const identity = identify(delivery, this.settings, this.#events)
+    if ('status' in identity) return this.#admit(delivery, identity)
+    const asked = this.#ask(identity, delivery)
+    return this.#mayPass ? asked.then((outcome) => this.#admit(delivery, outcome)) : asked
+  }
+
+  process(delivery: Delivery, handler: Handler<Tx>): Promise<ProcessOutcome> {
+    return this.claim(delivery).then((outcome) => handle(outcome, handler, this.#handling))
+  }
+
+  async run<Value>(
+    key: string,
+    work: Work<Value, Tx>,
+    options: RunOptions<Value> = {},
+  ): Promise<RunOutcome<Value>> {
+    requireKey(key, this.settings.onPlaceholderKey)
+    const { body, signal } = options
+    // A kept result goes only to those who sent the same payload.
+    const fingerprint = options.result !== undefined || this.settings.fingerprint
+    const onNotKept = (error: unknown): void =>
+      this.warn(`run: the value was not kept, since its codec threw ${received(error)}`)
+    const delivery = { key, body, signal, fingerprint }
+    return runWork(work, options, (handler) => this.process(delivery, handler), onNotKept)
+  }
+
+  async forget(key: string, scope: RecordScope = {}): Promise<void> {
+    const id = this.#idOf(key, scope)
+    await this.open()
+    // Before and after: a completion that is on its way meanwhile is not to be remembered here.
+    this.#claims.forget(id)
+    await this.#store.forget(id)
+    this.#claims.forget(id)
+  }
+
+  async inspect(key: string, scope: RecordScope = {}): Promise<StoredRecord | undefined> {
+    const id = this.#idOf(key, scope)
+    await this.open()
+    return this.#store.inspect(id)
+  }
+
+  get outage(): OncemqError | undefined {
+    return this.#outage.error
+  }
+
+  available(signal?: AbortSignal): Promise<boolean> {
+    return this.#outage.recovery(undefined, signal)
+  }
+
+  on<Name extends EventName>(name: Name, listener: (event: Events[Name]) => void): () => void {
+    return this.#events.on(name, listener)
+  }
+
+  counts(): Readonly<Record<EventName, number>> {
+    return this.#events.counts()
+  }
+
+  warn(message: string): void {
+    this.#events.emit('warning', () => ({ message }))
+  }
+
+  deadLettered(event: Events['deadLettered']): void {
+    this.#events.emit('deadLettered', () => event)
+  }
+
+  secret(): Promise<Uint8Array> {
+    this.#secret ??= this.open()
+      .then(() => sharedSecret(this.#store, this.settings))
+      .catch((error: unknown) => {
+        this.#secret = undefined
+        throw error
+      })
+    return this.#secret
+  }
+
+  close({ timeoutMs = 30_000 }: { timeoutMs?: number } = {}): Promise<void> {
+    requireInteger('timeoutMs', timeoutMs, 0, DAY_MS)
+    this.#closing ??= this.#close(timeoutMs)
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** A store that is down when the first message is delivered is an outage like any other. */
+  #ask(identity: Identity, delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
+    if (this.#isOpen || this.#outage.error !== undefined) return this.#claims.claim(identity, delivery)
+    return this.#openThenAsk(identity, delivery)
+  }
+
+  async #openThenAsk(identity: Identity, delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
+    try {
+      await this.open()
+    } catch (thrown) {
+      const error = thrown as OncemqError
+      if (this.#closing === undefined && !error.retryable) return { status: 'store-refused', error }
+      if (this.#closing === undefined) this.#outage.failed(error)
+    }
+    return this.#claims.claim(identity, delivery)
+  }
+
+  /** Lets a delivery that has no claim run all the same, where the options say so. */
+  async #admit(delivery: Delivery, answer: ClaimOutcome<RunningClaim>): Promise<ClaimOutcome<RunningClaim>> {
+    const outcome = this.#passes(answer) ? storeDown(delivery) : answer
+    if (outcome.status !== 'unprotected') return outcome
+    const key = typeof delivery.key === 'string' ? delivery.key : undefined
+    this.#events.emit('unprotected', () => ({ key, reason: outcome.reason }))
+    if (this.settings.strategy.runsWithoutClaim) return outcome
+    return this.#claims.claim(unkeyed(this.settings), delivery)
+  }
+
+  /** Whether a delivery runs although the store is down. */
+  #passes({ status }: ClaimOutcome): boolean {
+    return status === 'store-down' && this.settings.onStoreDown === 'process' && this.#closing === undefined
+  }
+
+  async #open(): Promise<void> {
+    const { store, acceptFindings, random } = this.settings
+    await this.#store.within('open', OPEN_TIMEOUT_MS, () =>
+      openStore(store, this, acceptFindings, this.#events),
+    )
+    await selfTest(this.#store, store.name, random, this.#completeAsHandlersDo())
+    // Not before: a delivery that comes now must not overtake those that wait for this.
+    this.#isOpen = true
+    this.#sweeper.start()
+  }
+
+  /** A server without transactions is noticed at start, not by the first message. */
+  #completeAsHandlersDo(): Complete | undefined {
+    const { store, strategy } = this.settings
+    const { completeOnce } = strategy
+    if (completeOnce === undefined) return undefined
+    return (completion) =>
+      this.#store.within('transaction', OPEN_TIMEOUT_MS, () => completeOnce(store, completion))
+  }
+
+  #sweepStep(): ((limit: number) => Promise<number>) | undefined {
+    const { store } = this.settings
+    if (!isSweeping(store)) return undefined
+    return (limit) => this.#store.within('sweep', SWEEP_TIMEOUT_MS, () => store.sweep(limit))
+  }
+
+  async #probe(): Promise<void> {
+    if (!this.#isOpen) return this.open()
+    await selfTest(this.#store, this.settings.store.name, this.settings.random)
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    this.#sweeper.close()
+    if (!(await this.#claims.drain(timeoutMs))) {
+      this.warn(`close: some handlers still run after ${timeoutMs} ms; their messages are delivered again`)
+    }
+    this.#outage.close()
+    await this.#opening?.catch(() => undefined)
+    await this.#store.within('close', OPEN_TIMEOUT_MS, () => closeStore(this.settings.store, this))
+  }
+
+  #idOf(key: string, { source }: RecordScope): string {
+    const { consumerGroup, keyScope } = this.settings
+    requireKey(key, 'accept')
+    return recordId(consumerGroup, key, { source: keyScope === 'source' ? source : undefined })
+  }
+}
+
+function storeDown({ startsBefore = 0 }: Delivery): Unprotected {
+  return { status: 'unprotected', reason: 'store-down', attempt: startsBefore + 1 }
+}
+
+function isSweeping(store: Store): store is SweepingStore {
+  return 'sweep' in store && typeof store.sweep === 'function'
+}
+
+function closed(): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_CLOSED',
+    'expected an open deduplicator, received a closed one; make a new one',
+  )
+}

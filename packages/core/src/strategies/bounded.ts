@@ -1,0 +1,37 @@
+import { OncemqError } from '../errors.ts'
+import type { Clock } from '../time/clock.ts'
+
+export interface HandlerBound {
+  readonly clock: Clock
+  /** 0 for no bound. */
+  readonly handlerTimeoutMs: number
+  /** Tells the handler to stop. */
+  abort(reason: unknown): void
+}
+
+/** Runs a handler within its bound. One that goes on past it is told to stop, and is waited for no more. */
+export async function bounded<Result>(
+  run: () => Promise<Result> | Result,
+  { clock, handlerTimeoutMs, abort }: HandlerBound,
+): Promise<Result> {
+  if (handlerTimeoutMs === 0) return run()
+  const expired = Promise.withResolvers<never>()
+  const timer = clock.after(handlerTimeoutMs, () => {
+    const error = handlerTimeout(handlerTimeoutMs)
+    abort(error)
+    expired.reject(error)
+  })
+  try {
+    return await Promise.race([run(), expired.promise])
+  } finally {
+    timer.cancel()
+  }
+}
+
+function handlerTimeout(handlerTimeoutMs: number): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_HANDLER_TIMEOUT',
+    `handler: expected an end within ${handlerTimeoutMs} ms, received none; look for what it waits for, ` +
+      `stop when context.signal aborts, or raise handlerTimeoutMs`,
+  )
+}
