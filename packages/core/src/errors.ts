@@ -52,6 +52,10 @@ export const errorTable = Object.freeze({
     retryable: false,
     meaning: 'The consumer cannot be deduplicated as it is set up.',
   },
+  ONCEMQ_CONSUMER_ENDED: {
+    retryable: false,
+    meaning: 'The channel or connection of a consumer is gone for good.',
+  },
   ONCEMQ_BROKER_UNAVAILABLE: { retryable: true, meaning: 'The broker does not answer.' },
 } as const)
 

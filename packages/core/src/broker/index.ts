@@ -8,6 +8,7 @@ export { compose } from '../delivery/middleware.ts'
 export type {
   ClaimOutcome,
   DeadLetterReason,
+  HoldReason,
   NotGranted,
   RetryReason,
   Settlement,
@@ -20,5 +21,16 @@ export type { Settings } from '../options.ts'
 export { backoffMs, jittered } from '../time/backoff.ts'
 export type { Clock, Timer } from '../time/clock.ts'
 export { systemClock } from '../time/clock.ts'
-export { Condition } from '../time/condition.ts'
-export { givenOptions, requireInteger, requireOneOf } from '../validate.ts'
+export { Condition, pause } from '../time/condition.ts'
+export { Semaphore } from '../time/semaphore.ts'
+export { givenOptions, requireFunction, requireInteger, requireMethods, requireOneOf } from '../validate.ts'
+export type { Attempt, DeliveryLoopOptions } from './delivery-loop.ts'
+export { DeliveryLoop } from './delivery-loop.ts'
+export type { DeadLetter, HeldMessage, MessageSource, Receiver, Retry, Session } from './held-message.ts'
+export type { JsonFieldOptions, KeyOf } from './key.ts'
+export { jsonFieldOf, keyValue, readKey } from './key.ts'
+export type { Consumer, ManagedConsumerOptions } from './managed-consumer.ts'
+export { ManagedConsumer } from './managed-consumer.ts'
+export { MessageOrder } from './message-order.ts'
+export type { Provenance, Seal, Sealed } from './provenance.ts'
+export { seal, unseal } from './provenance.ts'

@@ -1,0 +1,24 @@
+import { printable } from '../delivery/identity.ts'
+import type { DeadLetterReason, ProcessOutcome } from '../delivery/outcome.ts'
+import type { DeadLetter } from './held-message.ts'
+
+const NAME_MAX = 100
+const MESSAGE_MAX = 300
+
+/** What is written on a message that is put aside. */
+export function deadLetterOf(
+  reason: DeadLetterReason,
+  outcome: ProcessOutcome,
+  times: Pick<DeadLetter, 'firstAtMs' | 'lastAtMs'>,
+): DeadLetter {
+  const error: unknown = 'error' in outcome ? outcome.error : undefined
+  const attempts = 'attempt' in outcome ? outcome.attempt : 0
+  return { reason, attempts, ...described(error), ...times }
+}
+
+function described(error: unknown): Pick<DeadLetter, 'errorName' | 'errorMessage'> {
+  if (error === undefined) return { errorName: undefined, errorMessage: undefined }
+  if (!(error instanceof Error)) return { errorName: typeof error, errorMessage: undefined }
+  const errorName = printable(String(error.name).slice(0, NAME_MAX))
+  return { errorName, errorMessage: printable(String(error.message).slice(0, MESSAGE_MAX)) }
+}

@@ -1,0 +1,101 @@
+import type { DeadLetterReason, RetryReason } from '../delivery/outcome.ts'
+
+/**
+ * A message that an adapter has received and not settled. It is settled once, by one of the four verbs; each
+ * is called when the one before has rejected, or not at all.
+ */
+export interface HeldMessage<Message = unknown> {
+  /** As it first came, also when this is a copy of it; for key functions, middlewares and handlers. */
+  readonly message: Message
+  /** The queue or topic that it came from. */
+  readonly source: string
+  /** Its payload, as it arrived: what a handler does to the message does not reach it. */
+  readonly body: Uint8Array
+  /** What it must be in order with: messages of one order are worked on one after the other. */
+  readonly order?: string | undefined
+  /** How many starts of its handler the broker, or our copies, know of. */
+  readonly startsBefore: number
+  /** When it was received for the first time, as far as is known, in milliseconds since 1970. */
+  readonly firstAtMs: number
+  /**
+   * Aborts when it cannot be settled any more: its channel is gone, and the broker delivers it again. Shared
+   * by many messages.
+   */
+  readonly signal: AbortSignal
+
+  /** The broker may forget it. Never rejects: what cannot be acked is delivered again, and is done by then. */
+  ack(): Promise<void> | void
+  /**
+   * Lets the broker deliver it again after a while. Resolves when that is durable. Rejects when it cannot be
+   * had: the message is still held.
+   */
+  retryLater(retry: Retry): Promise<void>
+  /**
+   * Puts it aside. Resolves when that is durable; it is acked afterwards, unless this has settled it. Rejects
+   * when it cannot be had: the message is still held.
+   */
+  deadLetter(letter: DeadLetter): Promise<void>
+  /**
+   * Returns it to the broker for another consumer, so that this counts as little as possible towards a limit
+   * by which the broker deletes messages. Never rejects.
+   */
+  giveBack(): Promise<void> | void
+}
+
+export interface Retry {
+  readonly delayMs: number
+  readonly reason: RetryReason
+  /** How many starts its handler has had, for what has no record of them. */
+  readonly starts: number
+}
+
+/** Why a message is put aside: everything that a person needs, and nothing of its payload. */
+export interface DeadLetter {
+  readonly reason: DeadLetterReason
+  readonly errorName: string | undefined
+  /** At most 300 characters, printable. */
+  readonly errorMessage: string | undefined
+  /** How many starts its handler has had. */
+  readonly attempts: number
+  /** Milliseconds since 1970. */
+  readonly firstAtMs: number
+  readonly lastAtMs: number
+}
+
+/** What the engine takes from an adapter: where messages come from. */
+export interface MessageSource<Message = unknown> {
+  /**
+   * Begins to receive, on a connection or channel of its own or of the user's. Called again whenever the last
+   * session has ended, one at a time; the engine bounds how long it may take, and closes a session that comes
+   * too late.
+   * @throws OncemqError that is not retryable, when there can never be a session (any more): the consumer
+   *   ends. Anything else may pass, and it is tried again.
+   */
+  open(receiver: Receiver<Message>): Promise<Session>
+  /** Closes what it opened for all sessions. Never rejects. */
+  close(): Promise<void>
+}
+
+/** One time of receiving. It ends by itself when its channel does, which it tells its receiver. */
+export interface Session {
+  /** Receives nothing until `resume`; what is held stays held. At any time at most one consumer is there. */
+  pause(): Promise<void>
+  /** Receives again. A session that cannot ends. */
+  resume(): Promise<void>
+  /** Receives nothing any more. Never rejects. */
+  stop(): Promise<void>
+  /** Sends what was settled, and closes what it opened. Never rejects. */
+  close(): Promise<void>
+}
+
+/** What the engine gives to a session. */
+export interface Receiver<Message = unknown> {
+  /** How many more messages the engine takes now, for sources that ask for messages. */
+  readonly room: number
+  /** Resolves when there may be room again. For sources that ask for messages. */
+  hasRoom(): Promise<void>
+  /** Hands over a message. */
+  received(held: HeldMessage<Message>): void
+  /** Says that the session has ended by itself, and why, if that is known. */
+  ended(error?: unknown): void
+}

@@ -1,0 +1,341 @@
+import type { Deduplicator } from '../deduplicator.ts'
+import type { HandlerContext } from '../delivery/context.ts'
+import type { Middleware } from '../delivery/middleware.ts'
+import { compose } from '../delivery/middleware.ts'
+import type { Delivery, ProcessOutcome } from '../delivery/outcome.ts'
+import { isOncemqError, OncemqError } from '../errors.ts'
+import type { Backoff } from '../time/backoff.ts'
+import { backoffMs } from '../time/backoff.ts'
+import { Condition, pause } from '../time/condition.ts'
+import { requireInteger } from '../validate.ts'
+import { DeliveryLoop } from './delivery-loop.ts'
+import type { HeldMessage, MessageSource, Receiver, Session } from './held-message.ts'
+import type { KeyOf } from './key.ts'
+
+const REOPEN_BACKOFF = { firstMs: 100, factor: 2, maxMs: 5000 }
+/** To open, to pause, to close: what has not ended by then never may. */
+const SESSION_TIMEOUT_MS = 30_000
+/** Between two looks whether what could not be settled can be now. */
+const UNSETTLED_BACKOFF = { firstMs: 60_000, factor: 2, maxMs: 86_400_000 }
+const CLOSE_TIMEOUT_MS = 30_000
+const DAY_MS = 86_400_000
+
+/** A running consumer. */
+export interface Consumer extends AsyncDisposable {
+  /**
+   * Takes no further messages, waits until the handlers that run have ended (up to `timeoutMs`, 30000 by
+   * default), sends the acks, and closes what the consumer opened. Idempotent. What has not ended by then is
+   * delivered again.
+   */
+  close(options?: { timeoutMs?: number }): Promise<void>
+}
+
+export interface ManagedConsumerOptions<Tx, Message> {
+  readonly dedup: Deduplicator<Tx>
+  readonly source: MessageSource<Message>
+  readonly key: KeyOf<Message>
+  /** Does the work. What it answers is kept with the record. */
+  readonly handler: (
+    held: HeldMessage<Message>,
+    context: HandlerContext<Tx>,
+  ) => Promise<Uint8Array | undefined>
+  /** Called after a success and before the ack. What it throws is told, and changes nothing. */
+  readonly onSuccess?: (held: HeldMessage<Message>, outcome: ProcessOutcome) => Promise<void>
+  readonly middlewares: readonly Middleware<Message, ProcessOutcome>[]
+  readonly retry: Backoff
+  readonly window: number
+  readonly concurrency: number
+  readonly holdMs: number
+  /** Whether results are replayed to duplicates, and so only to those with the same payload. */
+  readonly replaysResults?: boolean
+  /** Called once if the consumer ends without `close()`. */
+  readonly onEnd?: ((error: OncemqError) => void) | undefined
+}
+
+/**
+ * The managed loop, the same for every broker: opens sessions one after the other, takes each message through
+ * the middlewares and the deduplicator to its settlement, pauses when nothing here can handle any, and ends.
+ */
+export class ManagedConsumer<Tx, Message> implements Consumer {
+  readonly #options: ManagedConsumerOptions<Tx, Message>
+  readonly #loop: DeliveryLoop<Message>
+  readonly #process: (held: HeldMessage<Message>, delivery: Delivery) => Promise<ProcessOutcome>
+  readonly #closed = new AbortController()
+  readonly #sessionEnded = new Condition()
+  #session: Session | undefined
+  #pausing: Promise<void> | undefined
+  #unsettled = 0
+  #closing: Promise<void> | undefined
+
+  private constructor(options: ManagedConsumerOptions<Tx, Message>) {
+    const { dedup, key, retry, window, concurrency, holdMs, replaysResults = false } = options
+    this.#options = options
+    this.#loop = new DeliveryLoop({
+      dedup: dedup as unknown as Deduplicator<never>,
+      key,
+      policy: { retry, onUnconfirmed: dedup.settings.onUnconfirmed },
+      window,
+      concurrency,
+      holdMs,
+      fingerprint: replaysResults || dedup.settings.fingerprint,
+      onHoldOver: (reason) => this.#holdOver(reason),
+      onClosed: () => this.#dedupClosed(),
+    })
+    this.#process = this.#processing()
+  }
+
+  /**
+   * Opens the store and begins to consume. A store or broker that is down now is an outage like any other, and
+   * told; what is set up wrongly is thrown, before any message sees it.
+   * @throws OncemqError for what is set up wrongly.
+   */
+  static async start<Tx, Message>(options: ManagedConsumerOptions<Tx, Message>): Promise<Consumer> {
+    const consumer = new ManagedConsumer(options)
+    try {
+      await consumer.#start()
+    } catch (error) {
+      await consumer.close()
+      throw error
+    }
+    return consumer
+  }
+
+  close({ timeoutMs = CLOSE_TIMEOUT_MS }: { timeoutMs?: number } = {}): Promise<void> {
+    requireInteger('timeoutMs', timeoutMs, 0, DAY_MS)
+    this.#closing ??= this.#close(timeoutMs)
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #start(): Promise<void> {
+    try {
+      await this.#options.dedup.open()
+    } catch (error) {
+      if (!isTransient(error)) throw error
+    }
+    try {
+      await this.#openSession()
+    } catch (error) {
+      if (isFinal(error)) throw error
+      this.#tellNoSession(error)
+    }
+    void this.#stayOpen()
+  }
+
+  /** One session after the other, until the consumer is closed or there can be none any more. */
+  async #stayOpen(): Promise<void> {
+    const { signal } = this.#closed
+    const { clock } = this.#options.dedup.settings
+    for (let failures = 0; !signal.aborted;) {
+      if (this.#session === undefined) {
+        await pause(clock, backoffMs(REOPEN_BACKOFF, failures++), signal)
+        if (signal.aborted) return
+        try {
+          await this.#openSession()
+          failures = 0
+        } catch (error) {
+          if (isFinal(error)) return this.#end(error)
+          if (failures === 1) this.#tellNoSession(error)
+        }
+      } else {
+        await this.#sessionEnded.wait(clock, Number.POSITIVE_INFINITY, signal)
+      }
+    }
+  }
+
+  async #openSession(): Promise<void> {
+    const { source } = this.#options
+    let isEnded = false
+    const receiver: Receiver<Message> = this.#receiver(() => {
+      isEnded = true
+      if (session !== undefined) void this.#retire(session)
+    })
+    let session: Session | undefined
+    session = await this.#inTime('to begin to consume', source.open(receiver), (late) => late.close())
+    if (isEnded || this.#closed.signal.aborted) return void (await this.#inTime('to close', session.close()))
+    this.#session = session
+  }
+
+  #receiver(onEnded: () => void): Receiver<Message> {
+    const loop = this.#loop
+    const { signal } = this.#closed
+    const { dedup } = this.#options
+    return {
+      get room() {
+        return loop.room
+      },
+      hasRoom: async () => {
+        await dedup.available(signal)
+        while (loop.room <= 0 && !signal.aborted) await loop.changed(signal)
+      },
+      received: (held) => void loop.run(held, (each, delivery) => this.#process(each, delivery)),
+      ended: onEnded,
+    }
+  }
+
+  async #retire(session: Session): Promise<void> {
+    if (this.#session === session) this.#session = undefined
+    await this.#inTime('to close', session.close()).catch(() => undefined)
+    this.#sessionEnded.notifyAll()
+  }
+
+  #processing(): (held: HeldMessage<Message>, delivery: Delivery) => Promise<ProcessOutcome> {
+    const { dedup, handler, middlewares } = this.#options
+    const innermost = async (held: HeldMessage<Message>, delivery: Delivery): Promise<ProcessOutcome> => {
+      const outcome = await dedup.process(delivery, (context) => handler(held, context))
+      await this.#succeeded(held, outcome)
+      return outcome
+    }
+    if (middlewares.length === 0) return innermost
+    return async (held, delivery) => {
+      let inner: ProcessOutcome | undefined
+      const around = compose(middlewares, async () => (inner = await innermost(held, delivery)))
+      try {
+        const outcome = (await around(held.message)) as ProcessOutcome | undefined
+        if (typeof outcome?.status === 'string') return outcome
+        throw new TypeError('a middleware answered no outcome; return what next() answered')
+      } catch (error) {
+        return inner ?? this.#middlewareFailed(error, delivery)
+      }
+    }
+  }
+
+  /** Counted as a failure of the handler, which it kept from running. What `next()` answered stands. */
+  #middlewareFailed(error: unknown, { startsBefore = 0 }: Delivery): ProcessOutcome {
+    const attempt = startsBefore + 1
+    this.#options.dedup.warn(`a middleware threw ${error instanceof Error ? error.name : typeof error}`)
+    const final = attempt >= this.#options.dedup.settings.attemptsMax
+    if (final) return { status: 'failed', final, error, attempt, reason: 'attempts' }
+    return { status: 'failed', final, error, attempt }
+  }
+
+  async #succeeded(held: HeldMessage<Message>, outcome: ProcessOutcome): Promise<void> {
+    const { onSuccess, dedup } = this.#options
+    if (onSuccess === undefined || !successes.has(outcome.status)) return
+    try {
+      await onSuccess(held, outcome)
+    } catch (error) {
+      dedup.warn(`a reply was not sent (${error instanceof Error ? error.name : typeof error})`)
+    }
+  }
+
+  /** Messages were held for as long as they may be: they go back, and no further ones are taken for a while. */
+  #holdOver(reason: string): void {
+    this.#pausing ??= this.#pauseSession(reason === 'unsettled').finally(() => (this.#pausing = undefined))
+  }
+
+  async #pauseSession(isUnsettled: boolean): Promise<void> {
+    const { dedup } = this.#options
+    const session = this.#session
+    const { signal } = this.#closed
+    this.#loop.pause()
+    try {
+      if (session !== undefined) await this.#inTime('to pause', session.pause())
+      this.#unsettled = isUnsettled ? this.#unsettled + 1 : 0
+      if (isUnsettled)
+        await pause(dedup.settings.clock, backoffMs(UNSETTLED_BACKOFF, this.#unsettled - 1), signal)
+      await dedup.available(signal)
+      this.#loop.resume()
+      if (session !== undefined && session === this.#session && !signal.aborted)
+        await this.#inTime('to resume', session.resume())
+    } catch {
+      // A session that cannot be paused or resumed is given up, so that there is never a second consumer.
+      this.#loop.resume()
+      if (session !== undefined) await this.#retire(session)
+    }
+  }
+
+  #dedupClosed(): void {
+    if (this.#closing !== undefined) return
+    const message =
+      'the deduplicator was closed before its consumer; its messages are given back, close it after'
+    this.#end(
+      new OncemqError(
+        'ONCEMQ_CLOSED',
+        `consume: expected an open deduplicator, received a closed one: ${message}`,
+      ),
+    )
+    void this.close({ timeoutMs: 0 })
+  }
+
+  #end(error: OncemqError): void {
+    const { dedup, onEnd } = this.#options
+    dedup.warn(`the consumer has ended: ${error.message}`)
+    try {
+      onEnd?.(error)
+    } catch (thrown) {
+      dedup.warn(`onEnd threw ${thrown instanceof Error ? thrown.name : typeof thrown}`)
+    }
+  }
+
+  #tellNoSession(error: unknown): void {
+    const what = error instanceof Error ? `${error.name}: ${error.message.slice(0, 200)}` : typeof error
+    this.#options.dedup.warn(`consume: the broker cannot be used (${what}); trying again until it can`)
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    const { dedup, source } = this.#options
+    const { clock } = dedup.settings
+    const untilMs = clock.monotonicMs() + timeoutMs
+    this.#closed.abort()
+    this.#loop.stop()
+    const session = this.#session
+    if (session !== undefined) await this.#inTime('to stop', session.stop()).catch(() => undefined)
+    const bound = new AbortController()
+    const timer = clock.after(Math.max(0, untilMs - clock.monotonicMs()), () => bound.abort())
+    while (!this.#loop.isEmpty && !bound.signal.aborted) await this.#loop.changed(bound.signal)
+    timer.cancel()
+    if (session !== undefined) await this.#retire(session)
+    await this.#inTime('to close', source.close()).catch(() => undefined)
+  }
+
+  /** What a client never answers must not keep the consumer for ever. What comes too late is handed to `late`. */
+  #inTime<Value>(what: string, call: Promise<Value>, late?: (value: Value) => unknown): Promise<Value> {
+    const { clock } = this.#options.dedup.settings
+    return new Promise((resolve, reject) => {
+      let isLate = false
+      const timer = clock.after(SESSION_TIMEOUT_MS, () => {
+        isLate = true
+        reject(noAnswer(what))
+      })
+      call.then(
+        (value) => {
+          timer.cancel()
+          if (isLate) late?.(value)
+          else resolve(value)
+        },
+        (error: unknown) => {
+          timer.cancel()
+          reject(error as Error)
+        },
+      )
+    })
+  }
+}
+
+const successes: ReadonlySet<string> = new Set<ProcessOutcome['status']>([
+  'completed',
+  'duplicate',
+  'unconfirmed',
+])
+
+/** Whether an error of the store passes by itself. */
+function isTransient(error: unknown): boolean {
+  return isOncemqError(error) && error.retryable && error.code !== 'ONCEMQ_CLOSED'
+}
+
+/** Whether there can be no session any more. */
+function isFinal(error: unknown): error is OncemqError {
+  return isOncemqError(error) && !error.retryable
+}
+
+function noAnswer(what: string): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_BROKER_UNAVAILABLE',
+    `consume: expected the client ${what} within ${SESSION_TIMEOUT_MS} ms, received no answer; ` +
+      `see that the broker can be reached, and give the client a time limit of its own`,
+  )
+}
