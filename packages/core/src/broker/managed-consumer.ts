@@ -15,6 +15,7 @@ import type { KeyOf } from './key.ts'
 const REOPEN_BACKOFF = { firstMs: 100, factor: 2, maxMs: 5000 }
 /** To open, to pause, to close: what has not ended by then never may. */
 const SESSION_TIMEOUT_MS = 30_000
+const SESSION_STABLE_MS = 10_000
 /** Between two looks whether what could not be settled can be now. */
 const UNSETTLED_BACKOFF = { firstMs: 60_000, factor: 2, maxMs: 86_400_000 }
 const CLOSE_TIMEOUT_MS = 30_000
@@ -135,13 +136,15 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
         if (signal.aborted) return
         try {
           await this.#openSession()
-          failures = 0
         } catch (error) {
           if (isFinal(error)) return this.#end(error)
           if (failures === 1) this.#tellNoSession(error)
         }
       } else {
+        const openedMs = clock.monotonicMs()
         await this.#sessionEnded.wait(clock, Number.POSITIVE_INFINITY, signal)
+        // One that ends at once has not worked: the waits go on growing.
+        if (clock.monotonicMs() - openedMs > SESSION_STABLE_MS) failures = 0
       }
     }
   }
@@ -251,14 +254,9 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   #dedupClosed(): void {
     if (this.#closing !== undefined) return
     const message =
-      'the deduplicator was closed before its consumer; its messages are given back, close it after'
-    this.#end(
-      new OncemqError(
-        'ONCEMQ_CLOSED',
-        `consume: expected an open deduplicator, received a closed one: ${message}`,
-      ),
-    )
-    void this.close({ timeoutMs: 0 })
+      'consume: expected an open deduplicator, received a closed one; its messages are given back. ' +
+      'Close a deduplicator after its consumers'
+    this.#end(new OncemqError('ONCEMQ_CLOSED', message))
   }
 
   #end(error: OncemqError): void {
@@ -269,6 +267,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     } catch (thrown) {
       dedup.warn(`onEnd threw ${thrown instanceof Error ? thrown.name : typeof thrown}`)
     }
+    void this.close()
   }
 
   #tellNoSession(error: unknown): void {
