@@ -119,9 +119,24 @@ export class DeliveryLoop<Message> {
     this.#held += 1
     const key = readKey(this.#options.key, held.message)
     const passage = { held, sinceMs: this.#clock.monotonicMs(), starts: held.startsBefore, holds: 0 }
-    await this.#order.run(held.order, () => this.#pass(passage, key, attempt))
+    if (!(await this.#isReplaced(passage, key !== undefined))) {
+      await this.#order.run(held.order, () => this.#pass(passage, key, attempt))
+    }
     this.#held -= 1
     this.#changed.notifyAll()
+  }
+
+  /** A copy that the broker does not take is no reason not to handle the message. */
+  async #isReplaced({ held, starts }: Passage<Message>, hasKey: boolean): Promise<boolean> {
+    if (held.isWornOut?.(hasKey) !== true) return false
+    try {
+      await held.retryLater({ delayMs: 0, reason: 'worn-out', starts })
+    } catch (error) {
+      this.#tellCopyFailed('retry', error)
+      return false
+    }
+    await held.ack()
+    return true
   }
 
   async #pass(passage: Passage<Message>, key: Delivery['key'], attempt: Attempt<Message>): Promise<void> {

@@ -23,6 +23,11 @@ export interface HeldMessage<Message = unknown> {
    */
   readonly signal: AbortSignal
 
+  /**
+   * Whether it is to be replaced by a copy before anything else: the broker has returned it so often that it
+   * may soon delete it, or cannot count for us how often it was started.
+   */
+  isWornOut?(hasKey: boolean): boolean
   /** The broker may forget it. Never rejects: what cannot be acked is delivered again, and is done by then. */
   ack(): Promise<void> | void
   /**
@@ -43,8 +48,9 @@ export interface HeldMessage<Message = unknown> {
 }
 
 export interface Retry {
+  /** 0 to be delivered again at once, which is for messages that are worn out alone. */
   readonly delayMs: number
-  readonly reason: RetryReason
+  readonly reason: RetryReason | 'worn-out'
   /** How many starts its handler has had, for what has no record of them. */
   readonly starts: number
 }
