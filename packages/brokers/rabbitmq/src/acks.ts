@@ -1,5 +1,7 @@
+import { setMaxListeners } from 'node:events'
+
 import { LinkedList } from '@oncemq/core/broker'
-import type { RawChannel } from './amqp.ts'
+import type { AmqpFields, RawChannel } from './amqp.ts'
 import type { Acks, Delivery } from './delivery.ts'
 
 /**
@@ -16,17 +18,22 @@ export class ChannelAcks implements Acks {
   #acking: Delivery[] = []
   #lastTag = 0
   #seenAll: boolean
-  #open = true
+  readonly #gone = new AbortController()
 
   constructor(channel: RawChannel) {
     this.#channel = channel
+    setMaxListeners(0, this.#gone.signal)
     // Imitations of amqplib may not do it right: fake-amqplib 3.7 loses its books after an ack with allUpTo.
     this.#seenAll = 'pushConfirmCallback' in channel
   }
 
   /** Whether the channel still takes acks, as far as is known. */
   get open(): boolean {
-    return this.#open
+    return !this.#gone.signal.aborted
+  }
+
+  get gone(): AbortSignal {
+    return this.#gone.signal
   }
 
   arrived(delivery: Delivery): void {
@@ -35,8 +42,11 @@ export class ChannelAcks implements Acks {
     this.#unsettled.add(delivery)
   }
 
-  get(tag: number): Delivery | undefined {
-    for (const delivery of this.#unsettled) if (delivery.tag === tag) return delivery
+  /** The unsettled delivery of a message that may be a copy of it: both tags have to be its own. */
+  find({ deliveryTag, consumerTag }: AmqpFields): Delivery | undefined {
+    for (const delivery of this.#unsettled) {
+      if (delivery.tag === deliveryTag && delivery.message.fields.consumerTag === consumerTag) return delivery
+    }
     return undefined
   }
 
@@ -76,8 +86,8 @@ export class ChannelAcks implements Acks {
   }
 
   /** The channel is gone: nothing is told any more. */
-  gone(): void {
-    this.#open = false
+  end(): void {
+    this.#gone.abort()
   }
 
   #ackFirst(): void {
@@ -96,15 +106,16 @@ export class ChannelAcks implements Acks {
   #settled(delivery: Delivery): void {
     delivery.state = 'settled'
     this.#unsettled.delete(delivery)
+    delivery.intake?.settled()
   }
 
   /** A channel that closes at this moment throws; the message is delivered again. */
   #send(settle: () => unknown): void {
-    if (!this.#open) return
+    if (!this.open) return
     try {
       settle()
     } catch {
-      this.#open = false
+      this.end()
     }
   }
 }

@@ -1,9 +1,12 @@
 import type { Deduplicator } from '@oncemq/core'
-import { OncemqError } from '@oncemq/core'
 import type { AmqpChannel, RawChannel } from './amqp.ts'
 import type { DedupChannelOptions } from './options.ts'
-import { dedupChannelSettings, refuseManagedChannel, requireDeduplicator } from './settings.ts'
-import { verify } from './verify.ts'
+import {
+  dedupChannelSettings,
+  refuseManagedChannel,
+  refuseReturning,
+  requireDeduplicator,
+} from './settings.ts'
 import { WrappedChannel } from './wrapped-channel.ts'
 
 /**
@@ -14,7 +17,8 @@ import { WrappedChannel } from './wrapped-channel.ts'
  * - `ack` records the message as done, then acks; `nack` and `reject` free its key, then nack. All answer at
  *   once;
  * - `allUpTo`, `ackAll`, `nackAll` and `recover` mean what the callback was given, never what is held;
- * - a message that is not to be processed is parked in `<queue>.parked`, see `onReject`.
+ * - a message that is not to be processed is parked in `<queue>.parked`, see `onDeadLetter`;
+ * - what it publishes under the key of a message that it has not settled yet is a further hop of that message.
  *
  * @throws OptionError for an option that is wrong; OncemqError `ONCEMQ_CONSUMER_UNSAFE` from a `consume` or
  * `get` with noAck.
@@ -28,10 +32,9 @@ export function dedupChannel<Channel extends AmqpChannel>(
   options: DedupChannelOptions = {},
 ): Channel {
   requireDeduplicator('dedupChannel', dedup)
-  refuseTransactional(dedup)
+  refuseReturning('dedupChannel', dedup)
   refuseManagedChannel(channel)
   const settings = dedupChannelSettings(options)
-  verify(dedup)
   const raw = channel as unknown as RawChannel
   const wrapped = new WrappedChannel(raw, dedup, settings)
   const understood = wrapped.methods()
@@ -43,14 +46,4 @@ export function dedupChannel<Channel extends AmqpChannel>(
   })
   wrapped.self = proxy
   return proxy
-}
-
-/** @throws OncemqError: a callback that settles by itself cannot commit together with the record. */
-function refuseTransactional(dedup: Deduplicator): void {
-  if (dedup.settings.strategy !== 'transactional') return
-  throw new OncemqError(
-    'ONCEMQ_CONSUMER_UNSAFE',
-    "dedupChannel: expected strategy 'lease', received 'transactional', whose handler does not ack; " +
-      'use consume({ ... }), which hands it the transaction',
-  )
 }

@@ -1,144 +1,197 @@
-import type { AmqpMessage, AmqpProperties, RawChannel } from './amqp.ts'
+import { OncemqError } from '@oncemq/core'
+import type { Clock, DeadLetter, Retry } from '@oncemq/core/broker'
+import { pause, seal } from '@oncemq/core/broker'
 import { answerOf } from './amqp.ts'
-import type { ConfirmChannel, OpenConfirmChannel } from './confirm-channel.ts'
+import { PROVENANCE_HEADER, SIGNATURE_HEADER, signedId } from './arrival.ts'
+import type { Copyable } from './copyable.ts'
+import { copyable } from './copyable.ts'
+import type { CopySender, Delivery } from './delivery.ts'
+import { describedHeaders, UNWRITABLE_HEADER } from './parking.ts'
+import type { Publisher } from './publisher.ts'
+import { replyOf } from './replies.ts'
+import type { QueueDeclaration, WaitQueueType } from './queues.ts'
+import { parkingDeclaration, RETRY_HEADER, waitDeclaration, waitMsOf } from './queues.ts'
 
-/** The broker's codes for access refused and precondition failed. */
-const TAKEN_AS_IT_IS = new Set<unknown>([403, 406])
+/** For how long a declaration counts: see the life of a classic wait queue. */
+export const DECLARED_FOR_MS = 60_000
+/**
+ * RabbitMQ may lose a quorum queue, with all that is in it, if it is killed within a second of its first
+ * declaration.
+ */
+const SETTLE_MS = 1500
+const PERSISTENT = 2
 
-/** Marks a copy while it is on its way, to know it again when the broker returns it. */
-export const COPY_HEADER = 'x-oncemq-copy'
+export interface CopySettings {
+  readonly clock: Clock
+  readonly secret: () => Promise<Uint8Array>
+  readonly parkingQueue: (queue: string) => string
+  readonly parkingArguments: Readonly<Record<string, unknown>>
+  readonly parkedMax: number
+  readonly waitQueueType: WaitQueueType
+  readonly onDeadLetter: 'park' | 'broker'
+}
+
+interface Declared {
+  readonly atMs: number
+  /** Resolves with how many messages were in it, when the queue may be relied on. */
+  readonly ready: Promise<number>
+}
 
 /**
- * Sends copies of messages to queues of our own, and answers when the broker has them. One confirm channel,
- * opened when the first copy is due and again after it was closed.
+ * Sends copies of messages to where they wait or stay, each confirmed before its original is acked, so that a
+ * crash between the two leaves two, never none. A copy says where it comes from, and is given to the handler
+ * as the message first came.
+ *
+ *   queue ──copy──▶ queue.retry.<ms> ──expired──▶ queue        queue ──copy──▶ queue.parked
  */
-export class Copies {
-  readonly #open: OpenConfirmChannel
-  readonly #declared = new Map<string, Promise<void>>()
-  readonly #returned = new Set<string>()
-  #channel: Promise<ConfirmChannel> | undefined
-  #opened: ConfirmChannel | undefined
-  #count = 0
+export class Copies implements CopySender {
+  readonly #publisher: Publisher
+  readonly #settings: CopySettings
+  readonly #declared = new Map<string, Declared>()
+  /** Queues that were there before: a declaration need not settle. */
+  readonly #known = new Set<string>()
 
-  constructor(open: OpenConfirmChannel) {
-    this.#open = open
+  constructor(publisher: Publisher, settings: CopySettings) {
+    this.#publisher = publisher
+    this.#settings = settings
+    publisher.onChannelGone = () => this.#declared.clear()
   }
 
-  /**
-   * Declares a queue once per channel. One that exists with other arguments, or that we may not declare, is
-   * taken as it is: whether it takes the copy shows when it is sent. The broker answers that declaration by
-   * closing the channel, which would fail a second one on its way; so those who ask meanwhile wait for it.
-   */
-  async declare(queue: string, options: object): Promise<void> {
-    const { channel } = await this.#ready()
-    const declared = this.#declared.get(queue) ?? this.#declare(channel, queue, options)
-    this.#declared.set(queue, declared)
-    await declared
+  async retry(delivery: Delivery, { delayMs, reason, starts }: Retry): Promise<void> {
+    const { source } = delivery
+    const parts = copyable(delivery.arrival.properties)
+    // What a handler would not get back is not sent away: the message waits where it is.
+    if (parts.unwritable.length > 0) throw cannotBeCopied(parts.unwritable)
+    const headers = { ...(await this.#sealed('retry', delivery, parts, starts)), [RETRY_HEADER]: reason }
+    // A worn-out message needs no wait, only a new life.
+    const declaration =
+      delayMs === 0 ? undefined : waitDeclaration(source, waitMsOf(delayMs, reason), this.#settings)
+    if (declaration !== undefined) await this.#declare(declaration)
+    await this.#send(declaration?.queue ?? source, delivery, parts, headers)
   }
 
-  async #declare(channel: RawChannel, queue: string, options: object): Promise<void> {
+  /** A message that cannot be copied whole is parked with its body and what can be written. */
+  async deadLetter(delivery: Delivery, letter: DeadLetter): Promise<void> {
+    if (this.#settings.onDeadLetter === 'broker') return delivery.acks.nack(delivery, false)
+    const parts = copyable(delivery.arrival.properties)
+    const declaration = parkingDeclaration(delivery.source, this.#settings)
+    await this.#declareWithRoom(declaration)
+    const headers = {
+      ...(await this.#sealed('parked', delivery, parts, 0)),
+      ...describedHeaders(delivery, letter),
+      ...(parts.unwritable.length > 0 && { [UNWRITABLE_HEADER]: [...new Set(parts.unwritable)].join(' ') }),
+    }
+    await this.#send(declaration.queue, delivery, parts, headers)
+  }
+
+  /** A requester that left gets none. */
+  async reply({ arrival }: Delivery, encoded: Uint8Array): Promise<void> {
+    const reply = replyOf(arrival.properties, encoded)
+    if (reply !== undefined) await this.#publisher.publish(reply.queue, reply.content, reply.options)
+  }
+
+  async #send(
+    queue: string,
+    { arrival }: Delivery,
+    { properties, headers }: Copyable,
+    ours: Readonly<Record<string, unknown>>,
+  ): Promise<void> {
+    const options = { ...properties, deliveryMode: PERSISTENT }
     try {
-      await answerOf((done) => channel.assertQueue(queue, options, done))
+      const publication = { queue, content: arrival.content, options, headers: { ...headers, ...ours } }
+      await this.#publisher.send(publication)
     } catch (error) {
-      if (!TAKEN_AS_IT_IS.has((error as { code?: unknown }).code)) {
-        this.forget(queue)
-        throw error
-      }
-      // The end of the channel has forgotten it.
-      this.#declared.set(queue, Promise.resolve())
-    }
-  }
-
-  /** Declares it again before the next copy: an unused queue of limited life must not end under a copy. */
-  forget(queue: string): void {
-    this.#declared.delete(queue)
-  }
-
-  /** Sends a copy with these headers added. Rejects unless the broker confirmed that the queue has it. */
-  async send(queue: string, message: AmqpMessage, headers: Readonly<Record<string, unknown>>): Promise<void> {
-    const id = String(++this.#count)
-    const options = {
-      ...copiedProperties(message.properties, { ...headers, [COPY_HEADER]: id }),
-      mandatory: true,
-    }
-    await this.publish(queue, message.content, options)
-    if (!this.#returned.delete(id)) return
-    this.forget(queue)
-    throw new Error('no queue took the copy of a message: it was deleted, or may not be declared')
-  }
-
-  /** Publishes to a queue; resolves when the broker has confirmed it. */
-  async publish(queue: string, content: Buffer, options: object): Promise<void> {
-    const confirm = await this.#ready()
-    await new Promise<void>((resolve, reject) => {
-      confirm.publish(queue, content, options, (error) => {
-        if (error === null || error === undefined) resolve()
-        else reject(error as Error)
-      })
-    })
-  }
-
-  /** Waits for no channel that is being opened: with a connection that is down that may take for ever. */
-  async close(): Promise<void> {
-    const [opening, open] = [this.#channel, this.#opened]
-    this.#channel = undefined
-    if (open !== undefined) await closed(open)
-    else void opening?.then(closed, () => undefined)
-  }
-
-  #ready(): Promise<ConfirmChannel> {
-    this.#channel ??= this.#reopen()
-    return this.#channel
-  }
-
-  async #reopen(): Promise<ConfirmChannel> {
-    const gone = (): void => {
-      this.#channel = undefined
-      this.#opened = undefined
-      this.#declared.clear()
-      this.#returned.clear()
-    }
-    try {
-      const confirm = await this.#open()
-      listen(confirm.channel, gone, this.#returned)
-      this.#opened = confirm
-      return confirm
-    } catch (error) {
-      gone()
+      // It may be gone, or be full: look again before the next one.
+      this.#declared.delete(queue)
       throw error
     }
   }
+
+  async #sealed(
+    kind: 'retry' | 'parked',
+    { arrival, source }: Delivery,
+    { setAside }: Copyable,
+    starts: number,
+  ): Promise<Record<string, unknown>> {
+    const { content, exchange, routingKey, properties, firstAtMs } = arrival
+    const { deliveryMode } = properties
+    const original = {
+      exchange,
+      routingKey,
+      properties: { ...setAside.properties, deliveryMode },
+      headers: setAside.headers,
+    }
+    const provenance = { kind, source, starts, firstAtMs, original }
+    const sealedFor = { body: content, id: signedId(properties) }
+    const { provenance: text, signature } = seal(await this.#settings.secret(), provenance, sealedFor)
+    return { [PROVENANCE_HEADER]: text, [SIGNATURE_HEADER]: signature }
+  }
+
+  async #declareWithRoom(declaration: QueueDeclaration): Promise<void> {
+    const { parkedMax } = this.#settings
+    if ((await this.#declare(declaration)) < parkedMax) return
+    this.#declared.delete(declaration.queue)
+    throw new OncemqError(
+      'ONCEMQ_BROKER_UNAVAILABLE',
+      `expected fewer than ${parkedMax} messages in a parking queue (parkedMax), received as many; ` +
+        'look into it and empty it, or raise parkedMax',
+    )
+  }
+
+  /** Answers how many messages were in the queue when it was declared last. */
+  #declare(declaration: QueueDeclaration): Promise<number> {
+    const { queue } = declaration
+    const nowMs = this.#settings.clock.monotonicMs()
+    const known = this.#declared.get(queue)
+    if (known !== undefined && nowMs - known.atMs < DECLARED_FOR_MS) return known.ready
+    const ready = this.#declareNow(declaration)
+    this.#declared.set(queue, { atMs: nowMs, ready })
+    ready.catch(() => this.#declared.delete(queue))
+    return ready
+  }
+
+  async #declareNow({ queue, options, settles }: QueueDeclaration): Promise<number> {
+    const channel = await this.#publisher.channel()
+    let found: unknown
+    try {
+      found = await answerOf((done) => channel.assertQueue(queue, options, done))
+    } catch (error) {
+      throw notDeclared(error, queue)
+    }
+    if (settles && !this.#known.has(queue)) await pause(this.#settings.clock, SETTLE_MS)
+    this.#known.add(queue)
+    return (found as { messageCount?: number } | undefined)?.messageCount ?? 0
+  }
 }
 
-async function closed({ channel }: ConfirmChannel): Promise<void> {
-  await answerOf((done) => channel.close(done)).catch(() => undefined)
+function cannotBeCopied(unwritable: readonly string[]): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_BROKER_UNAVAILABLE',
+    `expected a message that the client can send again, received one with ${unwritable[0]} that it cannot ` +
+      'write; it waits where it is',
+  )
 }
 
-function listen(channel: RawChannel, gone: () => void, returned: Set<string>): void {
-  // What closed it rejects the call that waits; without a listener the process would end.
-  channel.on('error', () => undefined)
-  channel.on('close', gone)
-  channel.on('return', ({ properties }: AmqpMessage) => {
-    const id = properties.headers?.[COPY_HEADER]
-    if (typeof id === 'string') returned.add(id)
-  })
-}
+const ACCESS_REFUSED = 403
+const PRECONDITION_FAILED = 406
 
-/**
- * The properties of a copy: those of the message, but for three that would act on the copy itself. They stand
- * in headers instead: the time to live ended when the message was delivered, the broker would check the user
- * against ours, and it would send further copies to the queues in CC.
- */
-export function copiedProperties(
-  properties: AmqpProperties,
-  added: Readonly<Record<string, unknown>>,
-): object {
-  const { expiration, userId, headers, ...kept } = properties
-  const { CC: carbonCopies, ...otherHeaders } = headers ?? {}
-  const moved = Object.entries({
-    'x-oncemq-expiration': expiration,
-    'x-oncemq-user-id': userId,
-    'x-oncemq-cc': carbonCopies,
-  }).filter(([, value]) => value !== undefined)
-  return { ...kept, headers: { ...otherHeaders, ...Object.fromEntries(moved), ...added } }
+/** A queue that is there and is not as it has to be may lose what it is given: it is not used. */
+function notDeclared(cause: unknown, queue: string): unknown {
+  const { code } = (cause ?? {}) as { code?: unknown }
+  if (code === PRECONDITION_FAILED) {
+    return new OncemqError(
+      'ONCEMQ_CONSUMER_UNSAFE',
+      `expected the queue '${queue}' as oncemq declares it, received one that was declared with other ` +
+        'arguments, and may lose what is put there; delete it, choose another name (parkingQueue), or say its ' +
+        'arguments (parkingArguments)',
+      { cause },
+    )
+  }
+  if (code !== ACCESS_REFUSED) return cause
+  return new OncemqError(
+    'ONCEMQ_CONSUMER_UNSAFE',
+    `expected the right to declare and write the queue '${queue}', received a refusal; grant this user ` +
+      'configure, write and read on it',
+    { cause },
+  )
 }

@@ -1,45 +1,126 @@
-import type { Claim, Linked } from '@oncemq/core/broker'
-import type { HandlerContext } from '@oncemq/core'
+import type { HandlerContext, ProcessOutcome } from '@oncemq/core'
+import type { Claim, DeadLetter, HeldMessage, Linked, Retry } from '@oncemq/core/broker'
 import { contextOf as claimContext } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
+import type { Arrival } from './arrival.ts'
 
 /**
- * Where a delivery stands. `held`: its key is asked for. `given`: the user has it. `ending`: its end is being
- * recorded. `acking`: the ack leaves at the end of this turn. `settled`: the broker was told, or cannot be
- * told any more.
+ * Where a delivery stands. `held`: it is on its way to a handler, or waits. `given`: the user has it.
+ * `ending`: its end is being recorded. `acking`: the ack leaves at the end of this turn. `settled`: the broker
+ * was told, or cannot be told any more.
  */
 export type DeliveryState = 'held' | 'given' | 'ending' | 'acking' | 'settled'
 
 /** Where a delivery is settled: the raw channel that delivered it. */
 export interface Acks {
   readonly open: boolean
+  /** Aborts when the channel is gone. */
+  readonly gone: AbortSignal
   ack(delivery: Delivery): void
   nack(delivery: Delivery, requeue: boolean | undefined, verb?: 'nack' | 'reject'): void
   given(upToTag?: number): Delivery[]
 }
 
+/** The consumer of a wrapped channel, as its deliveries see it. */
+export interface DeliveryOwner {
+  /** Takes a message that the user's code has ended to what becomes of it. */
+  again(delivery: Delivery, outcome: ProcessOutcome): void
+  /** A message of this consumer was settled. */
+  settled(): void
+}
+
+/** How copies of a delivery are sent. */
+export interface CopySender {
+  retry(delivery: Delivery, retry: Retry): Promise<void>
+  deadLetter(delivery: Delivery, letter: DeadLetter): Promise<void>
+  /** Sends a kept reply to whom the message names; resolves when the broker has it. */
+  reply(delivery: Delivery, encoded: Uint8Array): Promise<void>
+}
+
+/**
+ * The broker's default limit is 20 returns, at the 21st it deletes the message. A crash or two more may follow
+ * before anything can be done about it.
+ */
+const RETURNS_MAX = 3
+
 /** One message, pinned to the raw channel that delivered it: a tag means nothing on any other. */
-export class Delivery implements Linked {
-  readonly message: AmqpMessage
+export class Delivery implements HeldMessage<AmqpMessage>, Linked {
+  /** What the user's code is given; another object each time, so that a late settlement of one is known. */
+  message: AmqpMessage
+  /** As it arrived, whatever a handler does to the message. */
+  readonly arrival: Arrival
   readonly tag: number
-  readonly queue: string
+  readonly source: string
   readonly acks: Acks
+  readonly #copies: CopySender
   state: DeliveryState = 'held'
   /** None for a message that runs without protection. */
   claim: Claim | undefined
+  /** Which start this is, where there is no claim to say it. */
+  attempt = 1
   /** Whether the user's callback has not returned, or the promise that it returned is not settled. */
   running = false
-  heldSinceMs: number | undefined
+  /** The consumer of a wrapped channel that it came to. */
+  intake: DeliveryOwner | undefined
   /** What is to be sent to the message's `replyTo` before it is acked. */
   reply: Uint8Array | undefined
   earlier: this | undefined
   later: this | undefined
 
-  constructor(message: AmqpMessage, queue: string, acks: Acks) {
-    this.message = message
-    this.tag = message.fields.deliveryTag
-    this.queue = queue
+  constructor(arrival: Arrival, queue: string, acks: Acks, copies: CopySender) {
+    this.arrival = arrival
+    this.message = arrival.given
+    this.tag = arrival.given.fields.deliveryTag
+    this.source = queue
     this.acks = acks
+    this.#copies = copies
+  }
+
+  get body(): Uint8Array {
+    return this.arrival.content
+  }
+
+  get hops(): number {
+    return this.arrival.hops
+  }
+
+  get startsBefore(): number {
+    return this.arrival.startsBefore
+  }
+
+  get firstAtMs(): number {
+    return this.arrival.firstAtMs
+  }
+
+  get signal(): AbortSignal {
+    return this.acks.gone
+  }
+
+  /** A classic queue does not count: a message without a key, whose starts nobody else counts, gets copies. */
+  isWornOut(hasKey: boolean): boolean {
+    const { returns, redelivered } = this.arrival
+    if (returns !== undefined) return returns >= RETURNS_MAX
+    return redelivered && !hasKey
+  }
+
+  ack(): void {
+    this.acks.ack(this)
+  }
+
+  answer(encoded: Uint8Array): Promise<void> {
+    return this.#copies.reply(this, encoded)
+  }
+
+  giveBack(): void {
+    this.acks.nack(this, true)
+  }
+
+  retryLater(retry: Retry): Promise<void> {
+    return this.#copies.retry(this, retry)
+  }
+
+  deadLetter(letter: DeadLetter): Promise<void> {
+    return this.#copies.deadLetter(this, letter)
   }
 }
 
@@ -86,5 +167,5 @@ export function deliveryOf(message: unknown): Delivery | undefined {
  */
 export function contextOf(message: object): MessageContext | undefined {
   const delivery = Mark.get(message)
-  return delivery && claimContext(delivery.claim, undefined)
+  return delivery && claimContext(delivery.claim, undefined, { attempt: delivery.attempt })
 }

@@ -1,6 +1,6 @@
 export type { AmqpChannel, AmqpConnection, AmqpFields, AmqpMessage, AmqpProperties } from './amqp.ts'
 export { dedupChannel } from './channel.ts'
-export { Consumer, consume } from './consumer.ts'
+export { consume } from './consumer.ts'
 export type { MessageContext } from './delivery.ts'
 export { contextOf } from './delivery.ts'
 export type { Listener } from './listener.ts'
@@ -18,4 +18,4 @@ export type {
 export { consumeDefaults, dedupChannelDefaults } from './options.ts'
 export type { AckOrNack, Recovery } from './rascal.ts'
 export type { Reply } from './replies.ts'
-export type { WaitQueueType } from './retry.ts'
+export type { WaitQueueType } from './queues.ts'

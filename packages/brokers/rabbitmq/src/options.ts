@@ -10,7 +10,7 @@ import type { AmqpChannel, AmqpConnection, AmqpMessage } from './amqp.ts'
 import type { KeyOf } from './message.ts'
 import type { Recovery } from './rascal.ts'
 import type { Reply } from './replies.ts'
-import type { WaitQueueType } from './retry.ts'
+import type { WaitQueueType } from './queues.ts'
 
 /** Options of both forms. */
 export interface SharedOptions {
@@ -30,17 +30,42 @@ export interface SharedOptions {
    * @default 'quorum'
    */
   waitQueueType?: WaitQueueType
+  /**
+   * The arguments of the parking queue, for teams that declare it by themselves, such as
+   * `{ 'x-queue-type': 'quorum' }`. None by default. One that was declared with others is not used.
+   */
+  parkingArguments?: Readonly<Record<string, unknown>>
+  /**
+   * How many messages a parking queue may hold before no more are parked there, but held in their queue, and
+   * told. Looked at about once a minute. 1 to 1000000000.
+   * @default 100000
+   */
+  parkedMax?: number
+  /**
+   * Where a message goes that is not to be processed (an invalid key, a conflict, attempts used up): to a
+   * parking queue (`park`), or by a reject to the dead-letter exchange of its queue (`broker`). Without such an
+   * exchange, a reject deletes it.
+   * @default 'park'
+   */
+  onDeadLetter?: 'park' | 'broker'
+  /** Waits between the attempts of a handler that throws. 1 s, 2 s, 4 s ... up to a minute by default. */
+  retry?: Partial<Backoff>
+  /**
+   * How long the broker waits for an ack before it closes the channel (`consumer_timeout`). Up to half of it a
+   * message is held while it waits for a retry, a busy key or the store. Milliseconds, 1000 to 86400000.
+   * @default 1800000
+   */
+  ackTimeoutMs?: number
 }
 
 /** Options of {@link dedupChannel}. */
 export interface DedupChannelOptions extends SharedOptions {
   /**
-   * What happens to a message that is not to be processed (an invalid key, a conflict, attempts used up):
-   * `park` it, or `nack` it without requeue, for queues that have a dead-letter exchange; without one that
-   * deletes the message.
-   * @default 'park'
+   * What a consumer with `noAck: true` becomes, whose messages the broker forgets as it sends them: `refuse`
+   * it, or `pass` it through without deduplication. Replies (`amq.rabbitmq.reply-to`) always pass.
+   * @default 'refuse'
    */
-  onReject?: 'park' | 'nack'
+  onNoAck?: 'refuse' | 'pass'
   /**
    * The connection, for a second channel that sends copies. Needed only for channels that amqplib did not
    * make.
@@ -52,10 +77,10 @@ export interface DedupChannelOptions extends SharedOptions {
 export interface DedupListenerOptions extends Pick<SharedOptions, 'key'> {
   /**
    * Rascal's recovery for a message that is not to be processed (an invalid key, a conflict, attempts used
-   * up). By default it is requeued after a minute, again and again, since nothing else is known to keep it;
-   * name a publication of yours: `{ strategy: 'forward', publication: 'dead_letters' }`.
+   * up). By default it is held, and told, since nothing is known to keep it; name a publication of yours:
+   * `{ strategy: 'forward', publication: 'dead_letters' }`.
    */
-  onReject?: Recovery | Recovery[]
+  onDeadLetter?: Recovery | Recovery[]
 }
 
 /**
@@ -84,7 +109,10 @@ export interface ConsumeOptions<
    * A connection of amqplib; with amqplib's `recovery` the consumer comes back by itself. It is not closed.
    */
   connection?: AmqpConnection
-  /** Makes a connection, and again whenever the last one is gone. What it makes is closed by `close()`. */
+  /**
+   * Makes a connection, and again whenever the last one is gone; another one is for copies of messages, so that
+   * an alarm of the broker blocks those alone. What it makes is closed by `close()`.
+   */
   connect?: () => Promise<AmqpConnection>
   /** A channel to consume on. It is not closed; when it closes, the consumer ends. */
   channel?: AmqpChannel
@@ -99,16 +127,9 @@ export interface ConsumeOptions<
    * @default []
    */
   middlewares?: readonly Middleware<AmqpMessage, ProcessOutcome>[]
-  /** Waits between the attempts of a handler that throws. 1 s, 2 s, 4 s ... up to a minute by default. */
-  retry?: Partial<Backoff>
   /**
-   * Where a message goes that will not be processed: to a parking queue (`park`), or by a reject to the
-   * dead-letter exchange of its queue (`broker`). Without such an exchange, a reject deletes it.
-   * @default 'park'
-   */
-  deadLetter?: 'park' | 'broker'
-  /**
-   * Whether replies are kept with the record and sent again when a duplicate asks for one.
+   * Whether replies are kept with the record and sent again when a duplicate with the same payload asks for
+   * one.
    * @default false
    */
   replayResult?: boolean
@@ -125,17 +146,23 @@ export interface ConsumeArguments {
   readonly arguments?: Readonly<Record<string, unknown>>
 }
 
+const sharedDefaults = Object.freeze({
+  waitQueueType: 'quorum' as WaitQueueType,
+  parkedMax: 100_000,
+  onDeadLetter: 'park' as 'park' | 'broker',
+  ackTimeoutMs: 1_800_000,
+})
+
 /** The defaults of {@link DedupChannelOptions}. */
 export const dedupChannelDefaults = Object.freeze({
-  onReject: 'park' as 'park' | 'nack',
-  waitQueueType: 'quorum' as WaitQueueType,
+  ...sharedDefaults,
+  onNoAck: 'refuse' as 'refuse' | 'pass',
 })
 
 /** The defaults of {@link ConsumeOptions}. */
 export const consumeDefaults = Object.freeze({
+  ...sharedDefaults,
   prefetch: 128,
   middlewares: Object.freeze([]) as readonly Middleware<AmqpMessage, ProcessOutcome>[],
-  deadLetter: 'park' as 'park' | 'broker',
   replayResult: false,
-  waitQueueType: 'quorum' as WaitQueueType,
 })

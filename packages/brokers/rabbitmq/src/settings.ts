@@ -1,23 +1,26 @@
 import type { Backoff, Deduplicator } from '@oncemq/core'
-import { givenOptions, received, requireInteger, requireOneOf, retryDefaults } from '@oncemq/core/broker'
+import {
+  givenOptions,
+  received,
+  requireFunction,
+  requireInteger,
+  requireMethods,
+  requireOneOf,
+  retryDefaults,
+} from '@oncemq/core/broker'
 import { OncemqError, OptionError } from '@oncemq/core'
 import type { AmqpConnection } from './amqp.ts'
-import type { KeyOf } from './message.ts'
 import { messageId } from './message.ts'
-import type { ConsumeOptions, DedupChannelOptions, DedupListenerOptions } from './options.ts'
+import type { ConsumeOptions, DedupChannelOptions, DedupListenerOptions, SharedOptions } from './options.ts'
 import { consumeDefaults, dedupChannelDefaults } from './options.ts'
-import type { WaitQueueType } from './retry.ts'
-import { refuseStreamArguments } from './streams.ts'
+import { declarable } from './queues.ts'
+import { refuseStreamArguments } from './queue-kind.ts'
 
 /** Options of both forms, complete. */
-export interface SharedSettings {
-  readonly key: KeyOf
-  readonly parkingQueue: (queue: string) => string
-  readonly waitQueueType: WaitQueueType
-}
+export type SharedSettings = Readonly<Required<Omit<SharedOptions, 'retry'>>> & { readonly retry: Backoff }
 
 export interface DedupChannelSettings extends SharedSettings {
-  readonly onReject: 'park' | 'nack'
+  readonly onNoAck: 'refuse' | 'pass'
   readonly connection: AmqpConnection | undefined
 }
 
@@ -30,19 +33,23 @@ export type ConsumeSettings<Tx> = SharedSettings &
 const PREFETCH_MAX = 65_535
 const WAIT_MAX_MS = 86_400_000
 const FACTOR_MAX = 100
-const sharedNames = ['key', 'parkingQueue', 'waitQueueType']
-const consumeNames = 'queue dedup handler connection connect channel prefetch middlewares retry deadLetter'
-  .concat(' replayResult consume onEnd')
+const PARKED_MAX = 1_000_000_000
+const ACK_TIMEOUT_MIN_MS = 1000
+const sharedNames =
+  'key parkingQueue parkingArguments parkedMax waitQueueType onDeadLetter retry ackTimeoutMs'.split(' ')
+const consumeNames = 'queue dedup handler connection connect channel prefetch middlewares replayResult'
+  .concat(' consume onEnd')
   .split(' ')
   .concat(sharedNames)
 const sources = ['connection', 'connect', 'channel'] as const
 
 /** @throws OptionError for an option that is wrong. */
 export function dedupChannelSettings(options: DedupChannelOptions): DedupChannelSettings {
-  const given = givenOptions('dedupChannel', options, new Set([...sharedNames, 'onReject', 'connection']))
-  const settings = { ...sharedDefaults(), ...dedupChannelDefaults, connection: undefined, ...given }
+  const given = givenOptions('dedupChannel', options, new Set([...sharedNames, 'onNoAck', 'connection']))
+  const retry = { ...retryDefaults, ...given.retry }
+  const settings = { ...sharedDefaults(), ...dedupChannelDefaults, connection: undefined, ...given, retry }
   requireShared(settings)
-  requireOneOf('onReject', settings.onReject, ['park', 'nack'])
+  requireOneOf('onNoAck', settings.onNoAck, ['refuse', 'pass'])
   return Object.freeze(settings)
 }
 
@@ -61,10 +68,6 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   const settings = { ...sharedDefaults(), ...consumeDefaults, consume: {}, ...given, retry }
   requireShared(settings)
   requireInteger('prefetch', settings.prefetch, 1, PREFETCH_MAX)
-  requireInteger('retry.firstMs', retry.firstMs, 1, WAIT_MAX_MS)
-  requireInteger('retry.maxMs', retry.maxMs, 1, WAIT_MAX_MS)
-  requireFactor(retry.factor)
-  requireOneOf('deadLetter', settings.deadLetter, ['park', 'broker'])
   requireOneOf('replayResult', settings.replayResult, [true, false])
   if (!Array.isArray(settings.middlewares)) {
     throw new OptionError(
@@ -80,16 +83,24 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   return Object.freeze(settings)
 }
 
-const REJECTED_AGAIN_MS = 60_000
-
 /** @throws OptionError for an option that is wrong. */
-export function dedupListenerSettings(listener: unknown, options: DedupListenerOptions) {
+export function dedupListenerSettings(listener: unknown, dedup: Deduplicator, options: DedupListenerOptions) {
   requireFunction('dedupListener', listener, '(message, content, ackOrNack) => { ... }')
-  const given = givenOptions('dedupListener', options, new Set(['key', 'onReject']))
-  const onReject = { strategy: 'nack', defer: REJECTED_AGAIN_MS, requeue: true }
-  const settings = { key: sharedDefaults().key, onReject, ...given }
+  refuseReturning('dedupListener', dedup)
+  const given = givenOptions('dedupListener', options, new Set(['key', 'onDeadLetter']))
+  const settings = { key: sharedDefaults().key, onDeadLetter: undefined, ...given }
   requireFunction('key', settings.key, 'a preset such as messageId(), or a function of the message')
   return Object.freeze(settings)
+}
+
+/** @throws OncemqError: a callback that settles by itself cannot commit together with the record. */
+export function refuseReturning(form: string, { settings: { strategy } }: Deduplicator): void {
+  if (strategy.allowsDropIn) return
+  throw new OncemqError(
+    'ONCEMQ_CONSUMER_UNSAFE',
+    `${form}: expected strategy 'lease', received '${strategy.name}', whose handler does not ack; ` +
+      'use consume({ ... }), whose handler returns',
+  )
 }
 
 /** @throws OncemqError for a manager's channel, which changes its raw channel beneath the tags. */
@@ -120,12 +131,39 @@ export function refuseNoAck(form: string, options: object | null | undefined): v
   )
 }
 
-/** Presets are made anew, so that no defaults object holds functions. */
-function sharedDefaults(): Omit<SharedSettings, 'waitQueueType'> {
-  return { key: messageId(), parkingQueue: (queue) => `${queue}.parked` }
+/** Where a reply to a request of one's own arrives: the broker allows it without acks alone. */
+const REPLY_TO = 'amq.rabbitmq.reply-to'
+
+/**
+ * Whether a consumer is none of ours to deduplicate.
+ * @throws OncemqError for one that does not ack, unless the options let it pass.
+ */
+export function passesThrough(
+  queue: string,
+  options: { noAck?: boolean } | null | undefined,
+  { onNoAck }: DedupChannelSettings,
+): boolean {
+  if (queue === REPLY_TO) return true
+  if (options?.noAck === true && onNoAck === 'pass') return true
+  refuseNoAck('consume', options)
+  return false
 }
 
-function requireShared({ key, parkingQueue, waitQueueType }: SharedSettings): void {
+/** Presets are made anew, so that no defaults object holds functions. */
+function sharedDefaults() {
+  const parkingQueue = (queue: string): string => `${declarable(queue)}.parked`
+  return { key: messageId(), parkingQueue, parkingArguments: {} }
+}
+
+function requireShared(settings: SharedSettings): void {
+  const { key, parkingQueue, parkingArguments, parkedMax, waitQueueType, onDeadLetter, retry } = settings
+  requireInteger('parkedMax', parkedMax, 1, PARKED_MAX)
+  requireInteger('ackTimeoutMs', settings.ackTimeoutMs, ACK_TIMEOUT_MIN_MS, WAIT_MAX_MS)
+  requireInteger('retry.firstMs', retry.firstMs, 1, WAIT_MAX_MS)
+  requireInteger('retry.maxMs', retry.maxMs, 1, WAIT_MAX_MS)
+  requireFactor(retry.factor)
+  requireOneOf('onDeadLetter', onDeadLetter, ['park', 'broker'])
+  requireMethods('parkingArguments', parkingArguments, [], 'give the arguments of your queue')
   requireFunction('key', key, 'a preset such as messageId(), or a function of the message')
   requireFunction('parkingQueue', parkingQueue, 'a function of the queue name')
   requireOneOf('waitQueueType', waitQueueType, ['quorum', 'classic'])
@@ -145,9 +183,4 @@ function requireFactor(factor: unknown): void {
   throw new OptionError(
     `retry.factor: expected a number (1 to ${FACTOR_MAX}), received ${received(factor)}; give 2`,
   )
-}
-
-function requireFunction(name: string, value: unknown, remedy: string): void {
-  if (typeof value === 'function') return
-  throw new OptionError(`${name}: expected a function, received ${received(value)}; pass ${remedy}`)
 }

@@ -1,56 +1,91 @@
-import type { Completion, Settlement } from '@oncemq/core/broker'
 import type { Deduplicator } from '@oncemq/core'
-import { Condition, settlementOf } from '@oncemq/core/broker'
-import type { ChannelAcks } from './acks.ts'
+import { OncemqError } from '@oncemq/core'
+import { ChannelAcks } from './acks.ts'
 import type { AmqpMessage, Consuming, Done, OnMessage, RawChannel } from './amqp.ts'
 import { answerOf } from './amqp.ts'
 import { confirmChannelBeside } from './confirm-channel.ts'
-import { Delivery, deliveryOf, remember } from './delivery.ts'
-import type { Home } from './intake.ts'
+import { Copies } from './copies.ts'
+import { Getter } from './getter.ts'
+import { hopOptions } from './hops.ts'
+import type { WrappedServices } from './intake.ts'
 import { Intake } from './intake.ts'
-import { readKey } from './message.ts'
+import { Publisher } from './publisher.ts'
+import { refuseStreamArguments } from './queue-kind.ts'
 import type { DedupChannelSettings } from './settings.ts'
-import { refuseNoAck } from './settings.ts'
-import { refuseStreamArguments } from './streams.ts'
-import { settlementPolicy, Settler } from './settler.ts'
+import { passesThrough } from './settings.ts'
+import { Settlements } from './settlements.ts'
 
 /** The methods of a channel that mean something else once it is wrapped. */
 export class WrappedChannel {
   /** What a method answers whose original answers its channel. */
   self: unknown
   readonly #raw: RawChannel
-  readonly #home: Home
+  readonly #services: WrappedServices
+  readonly #publisher: Publisher
+  readonly #getter: Getter
+  readonly #settlements: Settlements
   readonly #intakes = new Map<string, Intake>()
-  readonly #idle = new Condition()
   /** The callback API's methods answer their channel. */
   readonly #answersItself: boolean
-  #isBounded = false
-  #ending = 0
+  #stopping: Promise<void> | undefined
+  /** What `''` stands for in `consume` and `get`: the queue that the channel declared last. */
+  #lastQueue: string | undefined
+  #prefetched: number | undefined
 
   constructor(raw: RawChannel, dedup: Deduplicator, settings: DedupChannelSettings) {
     this.#raw = raw
     const { clock } = dedup.settings
+    const acks = new ChannelAcks(raw)
     const open = confirmChannelBeside(raw, settings.connection)
-    const settler = new Settler(raw, open, { ...settings, clock, deadLetter: settings.onReject }, dedup)
-    this.#home = { channel: raw, settler, dedup, settings }
+    this.#publisher = new Publisher(open, dedup.settings)
+    this.#services = {
+      channel: raw,
+      acks,
+      copies: new Copies(this.#publisher, { ...settings, clock, secret: () => dedup.secret() }),
+      dedup: dedup as unknown as Deduplicator<never>,
+      settings,
+      openChannel: async () => (await open()).channel,
+      stopAll: () => this.#stopAll(),
+    }
+    this.#getter = new Getter(this.#services)
+    this.#settlements = new Settlements(this.#services, (isOurs, passOn) => this.#told(isOurs, passOn))
     this.#answersItself = raw.recover.length > 0
     raw.on('close', () => this.#gone())
   }
 
   methods() {
     return {
+      assertQueue: this.#assertQueue.bind(this),
       consume: this.#consume.bind(this),
       cancel: this.#cancel.bind(this),
       get: this.#get.bind(this),
-      ack: this.#ack.bind(this),
-      ackAll: this.#ackAll.bind(this),
-      nack: this.#nack.bind(this),
-      nackAll: this.#nackAll.bind(this),
-      reject: this.#reject.bind(this),
+      publish: this.#publish.bind(this),
+      sendToQueue: this.#sendToQueue.bind(this),
+      ack: this.#settlements.ack.bind(this.#settlements),
+      ackAll: this.#settlements.ackAll.bind(this.#settlements),
+      nack: this.#settlements.nack.bind(this.#settlements),
+      nackAll: this.#settlements.nackAll.bind(this.#settlements),
+      reject: this.#settlements.reject.bind(this.#settlements),
       recover: this.#recover.bind(this),
       prefetch: this.#prefetch.bind(this),
       close: this.#close.bind(this),
     }
+  }
+
+  #assertQueue(queue: string, options?: object, done?: Done<unknown>): unknown {
+    const told = (declared: unknown): void => {
+      this.#lastQueue = (declared as { queue?: string } | undefined)?.queue ?? this.#lastQueue
+    }
+    if (typeof done === 'function') {
+      const heard: Done<unknown> = (error, value) => {
+        told(value)
+        done(error, value)
+      }
+      return this.#told(false, () => this.#raw.assertQueue(queue, options, heard))
+    }
+    const answer = this.#raw.assertQueue(queue, options)
+    if (answer instanceof Promise) answer.then(told, () => undefined)
+    return answer === this.#raw ? this.self : answer
   }
 
   #consume(
@@ -60,22 +95,36 @@ export class WrappedChannel {
     done?: Done<Consuming>,
   ): unknown {
     return this.#answer(done, async () => {
-      refuseNoAck('consume', options)
+      if (passesThrough(queue, options, this.#services.settings)) {
+        return answerOf<Consuming>((told) => this.#raw.consume(queue, callback, options, told))
+      }
       refuseStreamArguments(options)
       this.#warnIfUnbounded()
-      const intake = new Intake(this.#home, queue, callback)
+      const named = this.#named(queue)
+      const intake = new Intake(this.#services, named, callback, this.#prefetched ?? 0)
       const consuming = await answerOf<Consuming>((told) =>
-        this.#raw.consume(queue, (message) => intake.receive(message), options, told),
+        this.#raw.consume(named, (message) => intake.receive(message), options, told),
       )
       this.#intakes.set(consuming.consumerTag, intake)
       return consuming
     })
   }
 
+  /** @throws OncemqError: a queue whose name is not known has no wait queue that leads back to it. */
+  #named(queue: string): string {
+    const named = queue === '' ? this.#lastQueue : queue
+    if (named !== undefined) return named
+    throw new OncemqError(
+      'ONCEMQ_CONSUMER_UNSAFE',
+      "consume: expected a queue's name, received '' on a channel that has not declared one through the " +
+        'wrapped channel; declare it there, or name it',
+    )
+  }
+
   #warnIfUnbounded(): void {
-    if (this.#isBounded) return
-    this.#isBounded = true
-    this.#home.dedup.warn(
+    if (this.#prefetched !== undefined) return
+    this.#prefetched = 0
+    this.#services.dedup.warn(
       'consume without prefetch: the broker sends all it has at once; call channel.prefetch(n) before',
     )
   }
@@ -89,163 +138,72 @@ export class WrappedChannel {
     })
   }
 
-  /** Answers the next message that is granted; what is not is settled and the next one is asked for. */
   #get(queue: string, options?: { noAck?: boolean }, done?: Done<AmqpMessage | false>): unknown {
     return this.#answer(done, async () => {
-      refuseNoAck('get', options)
-      for (;;) {
-        const message = await answerOf<AmqpMessage | false>((told) => this.#raw.get(queue, options, told))
-        if (message === false || (await this.#isGranted(message, queue))) return message
-        // Given back: the same message would come again at once.
-        if (this.#home.dedup.outage !== undefined) return false
+      if (passesThrough(queue, options, this.#services.settings)) {
+        return answerOf<AmqpMessage | false>((told) => this.#raw.get(queue, options, told))
       }
+      return this.#getter.get(this.#named(queue), options)
     })
   }
 
-  async #isGranted(message: AmqpMessage, queue: string): Promise<boolean> {
-    const { settler, dedup, settings } = this.#home
-    const delivery = new Delivery(message, queue, settler.acks)
-    settler.acks.arrived(delivery)
-    const outcome = await dedup.claim({ key: readKey(settings.key, message), body: message.content })
-    if (outcome.status === 'granted' || outcome.status === 'unprotected') {
-      delivery.claim = outcome.status === 'granted' ? outcome.claim : undefined
-      delivery.state = 'given'
-      remember(delivery)
-      return true
-    }
-    if (outcome.status === 'unavailable') settler.acks.nack(delivery, true)
-    else await settler.settle(delivery, settlementOf(outcome, settlementPolicy(dedup)))
-    return false
+  #publish(
+    exchange: string,
+    routingKey: string,
+    content: Buffer,
+    options?: object,
+    ...rest: unknown[]
+  ): unknown {
+    const hop = hopOptions(this.#services, { exchange, routingKey, content, options })
+    const publish = this.#raw.publish.bind(this.#raw) as (...args: unknown[]) => unknown
+    return this.#told(false, () => publish(exchange, routingKey, content, hop, ...rest))
   }
 
-  #ack(message: AmqpMessage, allUpTo?: boolean): unknown {
-    const delivery = this.#find(message)
-    for (const each of this.#named(delivery, message, allUpTo)) this.#succeeded(each)
-    return this.#told(delivery !== undefined || allUpTo === true, () => this.#raw.ack(message, allUpTo))
+  #sendToQueue(queue: string, content: Buffer, options?: object, ...rest: unknown[]): unknown {
+    return this.#publish('', queue, content, options, ...rest)
   }
 
-  #ackAll(): unknown {
-    for (const each of this.#acks.given()) this.#succeeded(each)
-    return this.#told(true, () => this.#raw.ackAll())
-  }
-
-  #nack(message: AmqpMessage, allUpTo?: boolean, requeue?: boolean): unknown {
-    const delivery = this.#find(message)
-    for (const each of this.#named(delivery, message, allUpTo)) this.#failed(each, requeue, 'nack')
-    return this.#told(delivery !== undefined || allUpTo === true, () =>
-      this.#raw.nack(message, allUpTo, requeue),
-    )
-  }
-
-  #nackAll(requeue?: boolean): unknown {
-    for (const each of this.#acks.given()) this.#failed(each, requeue, 'nack')
-    return this.#told(true, () => this.#raw.nackAll(requeue))
-  }
-
-  #reject(message: AmqpMessage, requeue?: boolean): unknown {
-    const delivery = this.#find(message)
-    if (delivery !== undefined) this.#failed(delivery, requeue, 'reject')
-    return this.#told(delivery !== undefined, () => this.#raw.reject(message, requeue))
-  }
-
-  /**
-   * One by one: the broker's own recover gives back what is held or on its way too, and would leave us with
-   * tags that nobody knows any more.
-   */
   #recover(done?: Done<unknown>): unknown {
-    return this.#answer(done, async () => {
-      if (!this.#acks.open) return answerOf((told) => this.#raw.recover(told))
-      for (const each of this.#acks.given()) this.#failed(each, true, 'nack')
-      await this.#settledAll()
-      return {}
-    })
+    return this.#answer(done, () => this.#settlements.recover())
   }
 
   /** Acks that were asked for before are sent before. What is held goes back to its queue. */
   #close(done?: Done<unknown>): unknown {
     return this.#answer(done, async () => {
       for (const intake of this.#intakes.values()) intake.stop()
-      await this.#settledAll()
-      await this.#home.settler.close()
+      this.#getter.stop()
+      await this.#settlements.done()
+      this.#services.acks.flush()
+      await this.#publisher.close()
       return answerOf((told) => this.#raw.close(told))
     })
   }
 
   #prefetch(count: number, global?: boolean, done?: Done<unknown>): unknown {
-    this.#isBounded = count > 0
+    this.#prefetched = count
     const answer = this.#raw.prefetch(count, global, done)
     return answer === this.#raw ? this.self : answer
   }
 
-  get #acks(): ChannelAcks {
-    return this.#home.settler.acks
-  }
-
-  /**
-   * The delivery of a message, also when it came by another channel, or when a copy of the message is
-   * settled.
-   */
-  #find(message: AmqpMessage): Delivery | undefined {
-    return deliveryOf(message) ?? this.#acks.get(message.fields.deliveryTag)
-  }
-
-  #named(delivery: Delivery | undefined, { fields }: AmqpMessage, allUpTo: boolean | undefined): Delivery[] {
-    if (allUpTo !== true) return delivery === undefined ? [] : [delivery]
-    return (delivery?.acks ?? this.#acks).given(delivery?.tag ?? fields.deliveryTag)
-  }
-
   /** What is not ours passes on; on a channel that is closed, everything does, and throws as amqplib does. */
   #told(isOurs: boolean, passOn: () => unknown): unknown {
-    const answer = isOurs && this.#acks.open ? undefined : passOn()
+    const answer = isOurs && this.#services.acks.open ? undefined : passOn()
     return this.#answersItself || answer === this.#raw ? this.self : answer
   }
 
-  #succeeded(delivery: Delivery): void {
-    if (!this.#begin(delivery)) return
-    if (delivery.claim === undefined) return delivery.acks.ack(delivery)
-    this.#ending += 1
-    void delivery.claim.complete().then((completion) => {
-      if (completion === 'completed') delivery.acks.ack(delivery)
-      else void this.#home.settler.settle(delivery, this.#settlementOf(completion))
-      this.#ended()
-    })
+  #stopAll(): Promise<void> {
+    this.#stopping ??= this.#cancelAll()
+    return this.#stopping
   }
 
-  #failed(delivery: Delivery, requeue: boolean | undefined, verb: 'nack' | 'reject'): void {
-    if (!this.#begin(delivery)) return
-    if (delivery.claim === undefined) return delivery.acks.nack(delivery, requeue, verb)
-    this.#ending += 1
-    void delivery.claim.release(requeue === false ? 'permanent' : 'failed').then(() => {
-      delivery.acks.nack(delivery, requeue, verb)
-      this.#ended()
-    })
-  }
-
-  /** A message is settled once. To do it twice would make the broker close the channel. */
-  #begin(delivery: Delivery): boolean {
-    if (delivery.state === 'given') {
-      delivery.state = 'ending'
-      return true
-    }
-    this.#home.dedup.warn(
-      'a message was settled that was settled before, or not given yet; the second time is ignored',
+  async #cancelAll(): Promise<void> {
+    this.#services.dedup.warn(
+      'the deduplicator was closed before this channel; its consumers are cancelled and their messages are ' +
+        'given back. Close a deduplicator after its channels',
     )
-    return false
-  }
-
-  #settlementOf(status: Exclude<Completion, 'completed'>): Settlement {
-    const policy = settlementPolicy(this.#home.dedup)
-    return settlementOf(status === 'lost' ? { status } : { status, result: undefined }, policy)
-  }
-
-  #ended(): void {
-    this.#ending -= 1
-    if (this.#ending === 0) this.#idle.open()
-  }
-
-  async #settledAll(): Promise<void> {
-    const { clock, leaseMs } = this.#home.dedup.settings
-    if (this.#ending > 0) await this.#idle.wait(clock, leaseMs)
+    for (const consumerTag of this.#intakes.keys()) {
+      await answerOf((told) => this.#raw.cancel(consumerTag, told)).catch(() => undefined)
+    }
   }
 
   /**
@@ -253,11 +211,13 @@ export class WrappedChannel {
    * nobody settles within a lease is taken for abandoned, so that its redelivery does not wait for ever.
    */
   #gone(): void {
-    this.#acks.gone()
+    this.#services.acks.end()
     for (const intake of this.#intakes.values()) intake.stop()
-    const { clock, leaseMs } = this.#home.dedup.settings
+    this.#getter.stop()
+    const { clock, leaseMs } = this.#services.dedup.settings
     const release = (): void => {
-      for (const { running, claim } of this.#acks.given()) if (!running) void claim?.release('failed')
+      for (const { running, claim } of this.#services.acks.given())
+        if (!running) void claim?.release('failed')
     }
     clock.after(leaseMs, release, 'background')
   }

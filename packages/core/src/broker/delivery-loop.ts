@@ -1,23 +1,22 @@
-import { setMaxListeners } from 'node:events'
-
-import type { WaitingPlace } from '../claims/waiters.ts'
 import type { Deduplicator } from '../deduplicator.ts'
-import type { Delivery, HoldReason, ProcessOutcome, RetryReason, Settlement } from '../delivery/outcome.ts'
+import type { Delivery, HoldReason, ProcessOutcome, Settlement } from '../delivery/outcome.ts'
 import type { SettlementPolicy } from '../delivery/settlement.ts'
 import { settlementOf } from '../delivery/settlement.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
-import { Condition, pause } from '../time/condition.ts'
+import type { Clock } from '../time/clock.ts'
+import { Condition } from '../time/condition.ts'
+import { JoinedSignals } from '../time/joined-signals.ts'
 import { Semaphore } from '../time/semaphore.ts'
 import { deadLetterOf } from './dead-letter.ts'
 import type { HeldMessage } from './held-message.ts'
 import type { KeyOf } from './key.ts'
 import { readKey } from './key.ts'
 import { MessageOrder } from './message-order.ts'
+import { WaitingRoom } from './waiting-room.ts'
+import { Warnings } from './warnings.ts'
 
 /** Between two tries of what a store or broker refuses: from a second to a minute. */
 const REFUSED_BACKOFF = { firstMs: 1000, factor: 2, maxMs: 60_000 }
-/** A message that waits for longer than this leaves half of the window to others. */
-const LONG_WAIT_MS = 5000
 
 export interface DeliveryLoopOptions<Message> {
   readonly dedup: Deduplicator<never>
@@ -49,6 +48,7 @@ export type Attempt<Message> = (
 /** A message on its way through the loop. */
 interface Passage<Message> {
   readonly held: HeldMessage<Message>
+  readonly key: Delivery['key']
   readonly sinceMs: number
   starts: number
   /** Holds in a row, which wait ever longer. */
@@ -68,36 +68,57 @@ interface Passage<Message> {
  */
 export class DeliveryLoop<Message> {
   readonly #options: DeliveryLoopOptions<Message>
+  readonly #clock: Clock
   readonly #slots: Semaphore
+  readonly #room: WaitingRoom
   readonly #order = new MessageOrder()
   readonly #stopping = new AbortController()
   readonly #changed = new Condition()
-  readonly #signals = new WeakMap<AbortSignal, AbortSignal>()
-  readonly #told = new Set<string>()
-  readonly #place: WaitingPlace
-  #pausing = new AbortController()
+  readonly #signals = new JoinedSignals(this.#stopping.signal)
+  readonly #warnings: Warnings
   #held = 0
-  #waiting = 0
+  /** Those that wait for the store. */
+  #holding = 0
+  /** Those that others of their order are before. */
+  #queued = 0
 
   constructor(options: DeliveryLoopOptions<Message>) {
     this.#options = options
+    this.#warnings = new Warnings(options.dedup)
+    this.#clock = options.dedup.settings.clock
     this.#slots = new Semaphore(options.concurrency)
-    this.#place = { enter: () => this.#enterPlace(), leave: () => this.#leavePlace() }
+    this.#room = new WaitingRoom(options.window, this.#clock, this.#slots, () => this.#changed.notifyAll())
   }
 
-  /** How many more messages may be held now. */
+  /**
+   * How many more messages are of use now: as many as can be worked on at once, since one that is held and only
+   * lies here is kept from other consumers. Those that wait do not count, but for the window.
+   */
   get room(): number {
-    return this.#stopping.signal.aborted ? 0 : this.#options.window - this.#held
+    if (this.#stopping.signal.aborted) return 0
+    const { concurrency, window } = this.#options
+    const active = this.#held - this.#room.waiting - this.#queued
+    return Math.max(0, Math.min(window - this.#held, concurrency - active))
   }
 
-  /** Resolves when something has been settled. */
-  async changed(signal?: AbortSignal): Promise<void> {
-    await this.#changed.wait(this.#clock, Number.POSITIVE_INFINITY, signal)
+  /** Whether nothing new is started. */
+  get isStopped(): boolean {
+    return this.#stopping.signal.aborted
+  }
+
+  /** Whether a message is held for the store, so that further ones would have to be too. */
+  get isHolding(): boolean {
+    return this.#holding > 0
   }
 
   /** Whether nothing is held. */
   get isEmpty(): boolean {
     return this.#held === 0
+  }
+
+  /** Resolves when something has been settled, or has begun to wait. */
+  async changed(signal?: AbortSignal): Promise<void> {
+    await this.#changed.wait(this.#clock, Number.POSITIVE_INFINITY, signal)
   }
 
   /** What is held and has not started is given back. Those that run go on. */
@@ -107,55 +128,86 @@ export class DeliveryLoop<Message> {
 
   /** What waits is given back, and what is received meanwhile too. */
   pause(): void {
-    this.#pausing.abort()
+    this.#room.close()
   }
 
   resume(): void {
-    this.#pausing = new AbortController()
+    this.#room.open()
   }
 
-  /** Takes a message to its settlement, or to the user's code. Never rejects. */
-  async run(held: HeldMessage<Message>, attempt: Attempt<Message>): Promise<void> {
+  /**
+   * Somebody needs the places of those that wait here: they go to wait at the broker, until `relax`. For
+   * consumers that settle by themselves and may wait for further messages before they do.
+   */
+  crowd(): void {
+    this.#room.crowd()
+  }
+
+  relax(): void {
+    this.#room.relax()
+  }
+
+  /**
+   * Takes a message to its settlement, or to the user's code. With an `outcome`, one that the user's code has
+   * had and ended so. Never rejects.
+   */
+  async run(held: HeldMessage<Message>, attempt: Attempt<Message>, outcome?: ProcessOutcome): Promise<void> {
     this.#held += 1
     const key = readKey(this.#options.key, held.message)
-    const passage = { held, sinceMs: this.#clock.monotonicMs(), starts: held.startsBefore, holds: 0 }
-    if (!(await this.#isReplaced(passage, key !== undefined))) {
-      await this.#order.run(held.order, () => this.#pass(passage, key, attempt))
+    const passage = { held, key, sinceMs: this.#clock.monotonicMs(), starts: held.startsBefore, holds: 0 }
+    if (outcome !== undefined || !(await this.#isReplaced(passage))) {
+      this.#queued += 1
+      await this.#order.run(held.order, () => {
+        this.#queued -= 1
+        return this.#pass(passage, attempt, outcome)
+      })
     }
     this.#held -= 1
     this.#changed.notifyAll()
   }
 
   /** A copy that the broker does not take is no reason not to handle the message. */
-  async #isReplaced({ held, starts }: Passage<Message>, hasKey: boolean): Promise<boolean> {
-    if (held.isWornOut?.(hasKey) !== true) return false
+  async #isReplaced({ held, key, starts }: Passage<Message>): Promise<boolean> {
+    if (held.isWornOut?.(key !== undefined) !== true) return false
     try {
       await held.retryLater({ delayMs: 0, reason: 'worn-out', starts })
     } catch (error) {
-      this.#tellCopyFailed('retry', error)
+      this.#warnings.copyFailed('retry', error)
       return false
     }
     await held.ack()
     return true
   }
 
-  async #pass(passage: Passage<Message>, key: Delivery['key'], attempt: Attempt<Message>): Promise<void> {
+  async #pass(
+    passage: Passage<Message>,
+    attempt: Attempt<Message>,
+    ended: ProcessOutcome | undefined,
+  ): Promise<void> {
     const { held } = passage
-    const { fingerprint } = this.#options
-    const signal = this.#stopSignal(held.signal)
+    if (ended !== undefined && !(await this.#goesOn(passage, ended))) return
     for (;;) {
       if (this.#isOver(held)) return void (await this.#leave(held))
       if (!this.#slots.tryAcquire()) await this.#slots.acquire()
-      const { source, body } = held
-      const holdMs = this.#leftMs(passage)
-      const place = this.#place
-      const startsBefore = passage.starts
-      const delivery = { key, source, body, signal, holdMs, startsBefore, fingerprint, place }
-      const outcome = await attempt(held, delivery)
+      const outcome = await attempt(held, this.#deliveryOf(passage))
       this.#slots.release()
-      if (outcome === undefined) return
-      if ('attempt' in outcome) passage.starts = outcome.attempt
-      if (!(await this.#goesOn(passage, outcome))) return
+      if (outcome === undefined || !(await this.#goesOn(passage, outcome))) return
+    }
+  }
+
+  #deliveryOf(passage: Passage<Message>): Delivery {
+    const { held, key, starts } = passage
+    const { source, body, hops, signal } = held
+    return {
+      key,
+      source,
+      hops,
+      body,
+      fingerprint: this.#options.fingerprint,
+      signal: this.#signals.with(signal),
+      holdMs: this.#leftMs(passage),
+      startsBefore: starts,
+      place: this.#room.place,
     }
   }
 
@@ -163,39 +215,44 @@ export class DeliveryLoop<Message> {
   async #goesOn(passage: Passage<Message>, outcome: ProcessOutcome): Promise<boolean> {
     const { held } = passage
     const settlement = settlementOf(outcome, this.#options.policy)
+    if ('attempt' in outcome) passage.starts = outcome.attempt
     if (settlement.action !== 'hold') passage.holds = 0
     switch (settlement.action) {
       case 'ack':
         await held.ack()
         return false
       case 'dead-letter':
-        await this.#deadLetter(passage, outcome)
+        await this.#deadLetter(passage, settlement, outcome)
         return false
       case 'give-back':
         await held.giveBack()
         this.#options.onClosed?.()
         return false
-      case 'hold':
-        return this.#hold(passage, settlement.reason, outcome)
+      case 'hold': {
+        this.#holding += 1
+        const goesOn = await this.#hold(passage, settlement, outcome)
+        this.#holding -= 1
+        return goesOn
+      }
       case 'retry':
         return this.#retry(passage, settlement)
     }
   }
 
   /** Kept until the store answers. A store that is up and fails each time is asked ever more slowly. */
-  async #hold(passage: Passage<Message>, reason: HoldReason, outcome: ProcessOutcome): Promise<boolean> {
+  async #hold(
+    passage: Passage<Message>,
+    { reason }: Extract<Settlement, { action: 'hold' }>,
+    outcome: ProcessOutcome,
+  ): Promise<boolean> {
     const { dedup } = this.#options
-    if (reason === 'store-refused' && 'error' in outcome) {
-      this.#tellOnce(reason, `the store refuses; messages are held: ${(outcome.error as Error).message}`)
-    }
-    const { clock, random } = dedup.settings
-    const delayMs = jittered(backoffMs(REFUSED_BACKOFF, passage.holds++), random)
+    if (reason === 'store-refused' && 'error' in outcome) this.#warnings.storeRefuses(outcome.error)
+    const delayMs = jittered(backoffMs(REFUSED_BACKOFF, passage.holds++), dedup.settings.random)
     if (!(await this.#wait(passage, delayMs, reason))) return false
-    const signal = AbortSignal.any([this.#stopSignal(passage.held.signal), this.#pausing.signal])
     const bound = new AbortController()
-    const leftMs = this.#leftMs(passage)
-    const timer = leftMs === Infinity ? undefined : clock.after(leftMs, () => bound.abort(), 'background')
-    await dedup.available(AbortSignal.any([signal, bound.signal]))
+    const timer = this.#after(this.#leftMs(passage), () => bound.abort())
+    const signal = this.#signals.with(passage.held.signal)
+    await dedup.available(AbortSignal.any([signal, this.#room.closing, bound.signal]))
     timer?.cancel()
     return this.#stillHeld(passage, reason)
   }
@@ -206,68 +263,66 @@ export class DeliveryLoop<Message> {
   ): Promise<boolean> {
     const { held, starts } = passage
     if (this.#isOver(held)) return this.#leave(held)
-    if (this.#mayWaitHere(passage, delayMs, reason)) return this.#wait(passage, delayMs, reason)
+    const untilMs = this.#clock.monotonicMs() + delayMs
+    const staysShort = delayMs < this.#leftMs(passage) && this.#room.hasPlace(delayMs, reason === 'busy')
+    if (held.order !== undefined || staysShort) {
+      const isHeld = await this.#wait(passage, delayMs, 'unsettled', held.order === undefined)
+      if (!isHeld || this.#clock.monotonicMs() >= untilMs) return isHeld
+    }
+    const restMs = Math.max(1, Math.ceil(untilMs - this.#clock.monotonicMs()))
     try {
-      await held.retryLater({ delayMs, reason, starts })
+      await held.retryLater({ delayMs: restMs, reason, starts })
     } catch (error) {
-      this.#tellCopyFailed('retry', error)
-      return this.#wait(passage, delayMs, reason)
+      this.#warnings.copyFailed('retry', error)
+      return this.#wait(passage, restMs, 'unsettled')
     }
     await held.ack()
     return false
   }
 
-  #mayWaitHere({ held, ...passage }: Passage<Message>, delayMs: number, reason: RetryReason): boolean {
-    if (held.order !== undefined) return true
-    if (delayMs >= this.#leftMs(passage)) return false
-    const { window } = this.#options
-    const isLong = reason === 'busy' || delayMs > LONG_WAIT_MS
-    return this.#waiting < (isLong ? Math.floor(window / 2) : window - 1)
-  }
-
-  /** Waits here, unsettled. Answers whether the message is to be tried again. */
-  async #wait(
-    passage: Passage<Message>,
-    delayMs: number,
-    reason: RetryReason | HoldReason,
-  ): Promise<boolean> {
-    const signal = AbortSignal.any([this.#stopSignal(passage.held.signal), this.#pausing.signal])
-    this.#waiting += 1
-    await pause(this.#clock, Math.min(delayMs, Math.max(0, this.#leftMs(passage))), signal)
-    this.#waiting -= 1
-    return this.#stillHeld(passage, reason)
-  }
-
-  async #stillHeld(passage: Passage<Message>, reason: RetryReason | HoldReason): Promise<boolean> {
-    if (this.#isOver(passage.held)) return this.#leave(passage.held)
-    if (this.#leftMs(passage) > 0) return true
-    const isHold = reason === 'store-down' || reason === 'store-refused'
-    this.#options.onHoldOver?.(isHold ? reason : 'unsettled')
-    return this.#leave(passage.held)
-  }
-
   /** Until it is put aside nothing else becomes of it: its handler is not run again. */
-  async #deadLetter(passage: Passage<Message>, outcome: ProcessOutcome): Promise<void> {
-    const { dedup, policy } = this.#options
+  async #deadLetter(
+    passage: Passage<Message>,
+    { reason }: Extract<Settlement, { action: 'dead-letter' }>,
+    outcome: ProcessOutcome,
+  ): Promise<void> {
+    const { dedup } = this.#options
     const { held } = passage
-    const settlement = settlementOf(outcome, policy)
-    if (settlement.action !== 'dead-letter') return
     const { firstAtMs } = held
-    const { clock } = dedup.settings
-    const letter = deadLetterOf(settlement.reason, outcome, { firstAtMs, lastAtMs: clock.nowMs() })
+    const letter = deadLetterOf(reason, outcome, { firstAtMs, lastAtMs: this.#clock.nowMs() })
+    let isDurable = true
     for (let failures = 0; ; failures += 1) {
       if (held.signal.aborted) return
       try {
-        await held.deadLetter(letter)
+        isDurable = (await held.deadLetter(letter)) !== 'left-to-broker'
         break
       } catch (error) {
-        this.#tellCopyFailed('dead-letter', error)
-        if (!(await this.#wait(passage, backoffMs(REFUSED_BACKOFF, failures), 'failed'))) return
+        this.#warnings.copyFailed('dead-letter', error)
+        if (!(await this.#wait(passage, backoffMs(REFUSED_BACKOFF, failures), 'unsettled'))) return
       }
     }
-    if ('forgive' in outcome) await outcome.forgive?.()
-    dedup.deadLettered({ source: held.source, reason: letter.reason, attempt: letter.attempts })
+    if (isDurable && 'forgive' in outcome) await outcome.forgive?.()
+    dedup.deadLettered({ source: held.source, reason, attempt: letter.attempts })
     await held.ack()
+  }
+
+  /** Waits here, unsettled. Answers whether the message is still held, and may be. */
+  async #wait(
+    passage: Passage<Message>,
+    delayMs: number,
+    reason: HoldReason | 'unsettled',
+    mayLeave = false,
+  ): Promise<boolean> {
+    const boundMs = Math.min(delayMs, Math.max(0, this.#leftMs(passage)))
+    await this.#room.wait(boundMs, this.#signals.with(passage.held.signal), { mayLeave })
+    return this.#stillHeld(passage, reason)
+  }
+
+  async #stillHeld(passage: Passage<Message>, reason: HoldReason | 'unsettled'): Promise<boolean> {
+    if (this.#isOver(passage.held)) return this.#leave(passage.held)
+    if (this.#leftMs(passage) > 0) return true
+    this.#options.onHoldOver?.(reason)
+    return this.#leave(passage.held)
   }
 
   /** Ends a message that cannot be settled here any more, or shall not be. Always answers false. */
@@ -277,49 +332,16 @@ export class DeliveryLoop<Message> {
   }
 
   #isOver({ signal }: HeldMessage<Message>): boolean {
-    return signal.aborted || this.#stopping.signal.aborted || this.#pausing.signal.aborted
+    return signal.aborted || this.#stopping.signal.aborted || this.#room.isClosed
   }
 
-  #leftMs({ sinceMs }: Pick<Passage<Message>, 'sinceMs'>): number {
+  #leftMs({ held, sinceMs }: Passage<Message>): number {
+    // What has an order holds up its successors anyway, and must not be overtaken by them.
+    if (held.order !== undefined) return Number.POSITIVE_INFINITY
     return sinceMs + this.#options.holdMs - this.#clock.monotonicMs()
   }
 
-  /** A bounded part of the window waits for busy keys, and has no slot meanwhile. */
-  #enterPlace(): boolean {
-    if (this.#waiting >= Math.floor(this.#options.window / 2)) return false
-    this.#waiting += 1
-    this.#slots.release()
-    return true
-  }
-
-  #leavePlace(): Promise<void> {
-    this.#waiting -= 1
-    return this.#slots.acquire()
-  }
-
-  #tellCopyFailed(purpose: string, error: unknown): void {
-    const what = error instanceof Error ? `${error.name}: ${error.message.slice(0, 200)}` : typeof error
-    const message = `${purpose}: the broker does not take a copy of a message (${what}); it is held, and tried again`
-    this.#tellOnce(purpose, message)
-  }
-
-  #tellOnce(topic: string, message: string): void {
-    if (this.#told.has(topic)) return
-    this.#told.add(topic)
-    this.#options.dedup.warn(message)
-  }
-
-  /** One for all messages of a session: a signal remembers each that was ever made of it. */
-  #stopSignal(signal: AbortSignal): AbortSignal {
-    const known = this.#signals.get(signal)
-    if (known !== undefined) return known
-    const made = AbortSignal.any([signal, this.#stopping.signal])
-    setMaxListeners(0, made)
-    this.#signals.set(signal, made)
-    return made
-  }
-
-  get #clock() {
-    return this.#options.dedup.settings.clock
+  #after(delayMs: number, action: () => void) {
+    return Number.isFinite(delayMs) ? this.#clock.after(delayMs, action, 'background') : undefined
   }
 }

@@ -4,6 +4,7 @@ export type { Claim, Completion, ReleaseReason } from '../claims/claim.ts'
 export type { Linked } from '../claims/linked-list.ts'
 export { LinkedList } from '../claims/linked-list.ts'
 export { contextOf } from '../delivery/context.ts'
+export { keyText } from '../delivery/identity.ts'
 export { compose } from '../delivery/middleware.ts'
 export type {
   ClaimOutcome,

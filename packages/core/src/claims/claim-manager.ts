@@ -1,5 +1,3 @@
-import { setMaxListeners } from 'node:events'
-
 import type { Identity } from '../delivery/identity.ts'
 import type { ClaimOutcome, Delivery } from '../delivery/outcome.ts'
 import type { OncemqError } from '../errors.ts'
@@ -9,6 +7,7 @@ import type { Settings } from '../options.ts'
 import type { ClaimAnswer, ClaimUpdate, RenewUpdate, Store, UpdateAnswer } from '../store/contract.ts'
 import type { GuardedStore } from '../store/guarded-store.ts'
 import type { Outage } from '../store/outage.ts'
+import { JoinedSignals } from '../time/joined-signals.ts'
 import type { BatchFaults, StoreLoad } from './batcher.ts'
 import { Batcher } from './batcher.ts'
 import type { RunningClaim } from './claim.ts'
@@ -29,7 +28,7 @@ export class ClaimManager<Tx> {
   readonly #keys: LocalKeys
   readonly #keeper: LeaseKeeper
   readonly #closing = new AbortController()
-  readonly #stopSignals = new WeakMap<AbortSignal, AbortSignal>()
+  readonly #signals = new JoinedSignals(this.#closing.signal)
 
   constructor(settings: Settings<Tx>, store: GuardedStore, outage: Outage, events: EventHub) {
     const { attemptsMax, clock, doneCacheMax, doneCacheMs, leaseMs, random, retentionMs } = settings
@@ -57,7 +56,6 @@ export class ClaimManager<Tx> {
       abandon: (lease) => this.#abandon(lease),
       forgive: (identity) => this.#forgive(identity),
     }
-    setMaxListeners(0, this.#closing.signal)
   }
 
   /** Asks for the key until it is granted, done, or waiting comes to its bound. Never rejects. */
@@ -132,19 +130,9 @@ export class ClaimManager<Tx> {
     return updates.ask({ op: 'release', id, claimId, retentionMs, attempts })
   }
 
-  /** One for all deliveries of a consumer: sources remember each signal that was ever made of them. */
   #stopSignal({ signal, place }: Delivery): AbortSignal {
-    const base = signal === undefined ? this.#closing.signal : this.#joined(signal)
+    const base = this.#signals.with(signal)
     return place?.signal === undefined ? base : AbortSignal.any([base, place.signal])
-  }
-
-  #joined(signal: AbortSignal): AbortSignal {
-    const known = this.#stopSignals.get(signal)
-    if (known !== undefined) return known
-    const made = AbortSignal.any([signal, this.#closing.signal])
-    setMaxListeners(0, made)
-    this.#stopSignals.set(signal, made)
-    return made
   }
 }
 

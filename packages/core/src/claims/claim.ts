@@ -47,6 +47,11 @@ export interface Claim {
    * ends by itself.
    */
   release(reason: ReleaseReason): Promise<void>
+  /**
+   * Lets the attempts of the key start afresh: its message is durably dead-lettered. Never rejects; answers
+   * whether it could.
+   */
+  forgive(): Promise<boolean>
 }
 
 /** A claim as a strategy runs it. */
@@ -55,8 +60,6 @@ export interface RunningClaim extends Claim {
   readonly isLost: boolean
   /** Tells the handler to stop, as a lost lease does. */
   abort(reason: unknown): void
-  /** Lets the attempts of the key start afresh: its message is durably dead-lettered. Never rejects. */
-  forgive(): Promise<boolean>
   /** Ends the claim by a completion that `commit` makes durable together with the handler's writes. */
   commit(
     commit: (completion: (result: Uint8Array | undefined) => CompleteUpdate) => Promise<UpdateAnswer>,

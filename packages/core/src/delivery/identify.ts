@@ -27,7 +27,9 @@ export function identify(
     if (key === undefined || key === null) return withoutKey(delivery, settings, events)
     if (isOncemqError(key)) throw key
     requireKey(key, settings.onPlaceholderKey)
-    return identityOf(key, 'key', delivery, settings)
+    const identity = identityOf(key, 'key', delivery, settings)
+    const { hops = 0, source } = delivery
+    return hops === 0 ? identity : { ...identity, id: hopId(key, hops, source, settings) }
   } catch (error) {
     if (!isOncemqError(error)) throw error
     return rejected('invalid-key', error, delivery, events)
@@ -55,6 +57,12 @@ function identityOf(
     label: storeReadableKey ? readableLabel(consumerGroup, scope, text) : undefined,
     fingerprint: isHashed ? payloadHash(body) : undefined,
   }
+}
+
+function hopId(key: Key, hops: number, source: string | undefined, settings: KeySettings): string {
+  const { consumerGroup, keyScope } = settings
+  const parts = [`${hops}`, ...(typeof key === 'string' ? [key] : key)]
+  return recordId(consumerGroup, parts, { source: keyScope === 'source' ? source : undefined, kind: 'hop' })
 }
 
 function withoutKey(

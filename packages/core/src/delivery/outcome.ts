@@ -15,6 +15,11 @@ export interface Delivery {
   readonly key: Key | OncemqError | undefined
   /** The queue or topic that it came from: part of its identity, unless `keyScope` is `'group'`. */
   readonly source?: string | undefined
+  /**
+   * How often the code that handled it has sent it on under the same key. Each hop is a message of its own.
+   * 0 by default.
+   */
+  readonly hops?: number | undefined
   /** The payload, only to be hashed: as fingerprint, or as key with `onMissingKey: 'hash'`. Never stored. */
   readonly body?: Uint8Array | undefined
   /** Stops waiting for a busy key or a store that is down: the answer is then `busy` or `store-down`. */

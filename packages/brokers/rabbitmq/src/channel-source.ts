@@ -1,0 +1,150 @@
+import { OncemqError } from '@oncemq/core'
+import type { AmqpConnection, RawChannel } from './amqp.ts'
+import { answerOf } from './amqp.ts'
+import type { OpenConfirmChannel } from './confirm-channel.ts'
+import { confirmChannelBeside } from './confirm-channel.ts'
+import type { ConsumeOptions } from './options.ts'
+
+/** Where the managed consumer's channels come from. */
+export interface ChannelSource {
+  /**
+   * @throws OncemqError `ONCEMQ_CONSUMER_ENDED` when there will never be another; any other error may pass.
+   */
+  open(): Promise<RawChannel>
+  /** A further channel for a question to the broker. */
+  openBeside(channel: RawChannel): Promise<RawChannel>
+  /**
+   * How a confirm channel for copies is opened: on a connection of its own where one can be had, since a
+   * broker with an alarm blocks each connection that publishes, consumers and all.
+   */
+  confirmChannel(channel: RawChannel): OpenConfirmChannel
+  /** Closes a channel that it opened. Never rejects. */
+  release(channel: RawChannel): Promise<void>
+  /** Closes what connections it made, and listens to nothing any more. Never rejects. */
+  close(): Promise<void>
+}
+
+type Emitter = Partial<Pick<RawChannel, 'on' | 'removeListener'>>
+
+export function channelSource(
+  options: Pick<ConsumeOptions<never>, 'connection' | 'connect' | 'channel'>,
+): ChannelSource {
+  const { connection, connect, channel } = options
+  if (channel !== undefined) return givenChannel(channel as unknown as RawChannel)
+  if (connect !== undefined) return madeConnections(connect)
+  return givenConnection(connection as AmqpConnection)
+}
+
+function givenChannel(channel: RawChannel): ChannelSource {
+  let used = false
+  const beside = (): Promise<RawChannel> => confirmChannelBeside(channel)().then((confirm) => confirm.channel)
+  return {
+    async open() {
+      if (used) throw gone('channel')
+      used = true
+      return channel
+    },
+    openBeside: beside,
+    confirmChannel: () => confirmChannelBeside(channel),
+    async release() {},
+    async close() {},
+  }
+}
+
+function givenConnection(connection: AmqpConnection): ChannelSource {
+  // A connection with recovery has no event `close`: it comes back, and createChannel waits for that.
+  const state = { isGone: false }
+  const onClose = (): void => void (state.isGone = true)
+  ;(connection as Emitter).on?.('close', onClose)
+  let opening: Promise<RawChannel> | undefined
+  return {
+    async open() {
+      if (state.isGone) throw gone('connection')
+      // Whoever asks again while the connection recovers gets the answer to the first question.
+      opening ??= openChannel(connection).finally(() => (opening = undefined))
+      return opening
+    },
+    openBeside: () => openChannel(connection),
+    confirmChannel: (channel) => confirmChannelBeside(channel, connection),
+    release: closeChannel,
+    async close() {
+      ;(connection as Emitter).removeListener?.('close', onClose)
+    },
+  }
+}
+
+/** A connection that is made again when it is gone. */
+class MadeConnection {
+  readonly #connect: () => Promise<AmqpConnection>
+  #made: AmqpConnection | undefined
+  #asked = 0
+
+  constructor(connect: () => Promise<AmqpConnection>) {
+    this.#connect = connect
+  }
+
+  /** One that comes after another was asked for is closed: nobody waits for it any more. */
+  async get(): Promise<AmqpConnection> {
+    if (this.#made !== undefined) return this.#made
+    const asked = ++this.#asked
+    const connection = await this.#connect()
+    const { on } = connection as Emitter
+    // Its event `close` follows, and says all that matters; without a listener the process would end.
+    on?.call(connection, 'error', () => undefined)
+    if (asked !== this.#asked) {
+      await closeConnection(connection)
+      throw new Error('the connection came too late')
+    }
+    on?.call(connection, 'close', () => this.#made === connection && (this.#made = undefined))
+    this.#made = connection
+    return connection
+  }
+
+  async close(): Promise<void> {
+    this.#asked += 1
+    const made = this.#made
+    this.#made = undefined
+    if (made !== undefined) await closeConnection(made)
+  }
+}
+
+function madeConnections(connect: () => Promise<AmqpConnection>): ChannelSource {
+  const consuming = new MadeConnection(connect)
+  const publishing = new MadeConnection(connect)
+  return {
+    async open() {
+      return openChannel(await consuming.get())
+    },
+    async openBeside() {
+      return openChannel(await consuming.get())
+    },
+    confirmChannel: (channel) => async () => confirmChannelBeside(channel, await publishing.get())(),
+    release: closeChannel,
+    async close() {
+      await Promise.all([consuming.close(), publishing.close()])
+    },
+  }
+}
+
+async function openChannel(connection: AmqpConnection): Promise<RawChannel> {
+  const channel = (await connection.createChannel()) as RawChannel
+  // Its event `close` follows and says all that matters; without a listener the process would end.
+  channel.on('error', () => undefined)
+  return channel
+}
+
+async function closeChannel(channel: RawChannel): Promise<void> {
+  await answerOf((done) => channel.close(done)).catch(() => undefined)
+}
+
+async function closeConnection(connection: AmqpConnection): Promise<void> {
+  await (connection as { close?(): Promise<void> }).close?.().catch(() => undefined)
+}
+
+function gone(what: string): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_CONSUMER_ENDED',
+    `consume: expected an open ${what}, received one that is closed; ` +
+      `use amqplib's recovery, or give a function as option 'connect'`,
+  )
+}

@@ -1,0 +1,124 @@
+import type { AmqpProperties } from './amqp.ts'
+import { isDeathHeader, OWN_PREFIX } from './arrival.ts'
+
+/** The protocol writes short strings with their length in one byte. */
+const SHORT_BYTES_MAX = 255
+/** amqplib writes headers into a buffer of 64 KiB, in which ours have to fit too. */
+const HEADERS_BYTES_MAX = 40_000
+const TIMESTAMP_MAX = 2 ** 53
+
+/** What of a message's properties a copy can carry, and what it cannot. */
+export interface Copyable {
+  /** Without headers. */
+  readonly properties: Readonly<Record<string, unknown>>
+  readonly headers: Readonly<Record<string, unknown>>
+  /**
+   * What would act on the copy instead of the message: the time to live ended when the message was delivered,
+   * the broker would check the user against ours, and would send further copies to the queues in CC and BCC.
+   */
+  readonly setAside: {
+    readonly properties: AmqpProperties
+    readonly headers: Readonly<Record<string, unknown>>
+  }
+  /** The names of what the client has read and cannot write. */
+  readonly unwritable: readonly string[]
+}
+
+type Check = (value: unknown) => boolean
+
+const writable: Readonly<Record<string, Check>> = {
+  contentType: isShortText,
+  contentEncoding: isShortText,
+  deliveryMode: isOctet,
+  priority: isOctet,
+  correlationId: isShortText,
+  replyTo: isShortText,
+  messageId: isShortText,
+  timestamp: (value) => typeof value === 'number' && value >= 0 && value < TIMESTAMP_MAX,
+  type: isShortText,
+  appId: isShortText,
+}
+
+/** Divides a message's properties: an allow-list, since a sender may have sent anything. */
+export function copyable({ headers = {}, expiration, userId, ...rest }: AmqpProperties): Copyable {
+  const unwritable: string[] = []
+  const kept: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(rest)) {
+    if (value === undefined) continue
+    if (writable[name]?.(value) === true) kept[name] = value
+    else unwritable.push(name)
+  }
+  const divided = dividedHeaders(headers, unwritable)
+  const aside = { ...(expiration !== undefined && { expiration }), ...(userId !== undefined && { userId }) }
+  return {
+    properties: kept,
+    headers: divided.kept,
+    setAside: { properties: aside, headers: divided.aside },
+    unwritable,
+  }
+}
+
+function dividedHeaders(headers: Readonly<Record<string, unknown>>, unwritable: string[]) {
+  const [kept, aside]: [[string, unknown][], [string, unknown][]] = [[], []]
+  let bytes = 0
+  for (const entry of Object.entries(headers)) {
+    const [name, value] = entry
+    if (name.startsWith(OWN_PREFIX) || value === undefined) continue
+    const size = Buffer.byteLength(name) + 1 + sizeOf(value)
+    if (name === 'CC' || name === 'BCC' || isDeathHeader(name)) aside.push(entry)
+    else if (Buffer.byteLength(name) <= SHORT_BYTES_MAX && bytes + size <= HEADERS_BYTES_MAX) kept.push(entry)
+    else unwritable.push('headers')
+    if (kept.at(-1) === entry) bytes += size
+  }
+  return { kept: Object.fromEntries(kept), aside: Object.fromEntries(aside) }
+}
+
+const UNWRITABLE = Number.POSITIVE_INFINITY
+const DEPTH_MAX = 16
+
+/** Bytes of a header's value on the wire; infinite for what amqplib reads, or is given, and cannot write. */
+function sizeOf(value: unknown, depth = 0): number {
+  if (depth > DEPTH_MAX) return UNWRITABLE
+  switch (typeof value) {
+    case 'string':
+      return Buffer.byteLength(value) + 5
+    case 'number':
+      return Number.isFinite(value) ? 9 : UNWRITABLE
+    case 'boolean':
+      return 2
+    case 'object':
+      return sizeOfObject(value, depth)
+    default:
+      return UNWRITABLE
+  }
+}
+
+function sizeOfObject(value: object | null, depth: number): number {
+  if (value === null) return 1
+  if (Buffer.isBuffer(value)) return value.byteLength + 5
+  if (Array.isArray(value)) return value.reduce((sum: number, each) => sum + sizeOf(each, depth + 1), 5)
+  if ('!' in value) return isTyped(value as Typed) ? 16 : UNWRITABLE
+  return Object.entries(value).reduce((sum, [name, each]) => {
+    const length = Buffer.byteLength(name)
+    return length > SHORT_BYTES_MAX ? UNWRITABLE : sum + 1 + length + sizeOf(each, depth + 1)
+  }, 5)
+}
+
+interface Typed {
+  readonly '!': unknown
+  readonly value?: unknown
+}
+
+/** amqplib's way to say which type of the protocol a number is: `{ '!': 'timestamp', value: 7 }`. */
+function isTyped({ '!': type, value }: Typed): boolean {
+  if (type === 'decimal') return typeof value === 'object' && value !== null
+  return typeof type === 'string' && typeof value === 'number' && Number.isFinite(value)
+}
+
+function isShortText(value: unknown): boolean {
+  return typeof value === 'string' && Buffer.byteLength(value) <= SHORT_BYTES_MAX
+}
+
+function isOctet(value: unknown): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 255
+}
