@@ -132,8 +132,8 @@ export function endedError(cause: unknown): StoreError {
   return storeError(parts, [
     'ONCEMQ_TRANSACTION_ENDED',
     'received it ended',
-    'leave BEGIN, COMMIT and ROLLBACK to the store, and use SAVEPOINT inside. What the handler has committed ' +
-      'by itself stays, and the message is not recorded as done',
+    'leave BEGIN, COMMIT and ROLLBACK to the store, and use SAVEPOINT inside. What the handler has ' +
+      'committed by itself stays, and the message is not recorded as done',
   ])
 }
 
