@@ -32,26 +32,29 @@ describeService('mongodb-6', failing, (server) => {
       'that %s is of no use, neither to the driver nor by itself',
       async (how) => {
         const claim = await granted()
-        let kept: ClientSession | undefined
-        const running = store.transaction(async (tx) => {
-          kept = tx
-          await effects.write(tx, name, 'in time')
-          return how === 'failed' ? Promise.reject(new Error('the handler failed')) : completionOf(claim)
-        })
-        // While the store still completes, commits or rolls back, and after that.
-        const whileItEnds = running.catch(() => undefined)
-        while (kept === undefined || !kept.hasEnded) await new Promise(setImmediate)
-        const tx = kept
-        for (let turn = 0; turn < 2; turn += 1) {
-          await expect(effects.write(tx, name, 'late')).rejects.toMatchObject({
-            name: 'MongoExpiredSessionError',
-          })
-          const ended: unknown = expect.objectContaining({ code: 'ONCEMQ_TRANSACTION_ENDED' })
+        const ended: unknown = expect.objectContaining({ code: 'ONCEMQ_TRANSACTION_ENDED' })
+        const misuse = async (tx: ClientSession): Promise<void> => {
+          const late = effects.write(tx, name, 'late')
+          await expect(late).rejects.toMatchObject({ name: 'MongoExpiredSessionError' })
           expect(() => tx.commitTransaction()).toThrow(ended)
           expect(() => tx.abortTransaction()).toThrow(ended)
           expect(() => tx.startTransaction()).toThrow(ended)
-          await whileItEnds
         }
+        const misused: Promise<void>[] = []
+        const running = store.transaction(async (tx) => {
+          await effects.write(tx, name, 'in time')
+          // While the store completes or rolls back, and when all is over.
+          setImmediate(() =>
+            misused.push(
+              misuse(tx),
+              running.catch(() => undefined).then(() => misuse(tx)),
+            ),
+          )
+          return how === 'failed' ? Promise.reject(new Error('the handler failed')) : completionOf(claim)
+        })
+        await running.catch(() => undefined)
+        expect(misused).toHaveLength(2)
+        await Promise.all(misused)
         expect(await effects.count(name, 'late')).toBe(0)
         expect(await effects.count(name, 'in time')).toBe(how === 'failed' ? 0 : 1)
       },
