@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 
-import { Batcher, type StoreLoad } from '../src/claims/batcher.ts'
+import { Batcher } from '../src/claims/batcher.ts'
+import type { BatchFaults, StoreLoad } from '../src/claims/batcher.ts'
 import { settle } from './elapse.ts'
 
 interface Sent {
@@ -10,7 +11,10 @@ interface Sent {
 }
 
 const idle = (): StoreLoad => ({ underWay: 0 })
-const isFault = (error: unknown): boolean => error instanceof RangeError
+const faults: BatchFaults = {
+  isOneEntrys: (error) => error instanceof RangeError,
+  isTooSlow: (error) => error === 'slow',
+}
 
 /** A batcher whose batches wait for the test to answer them; each request is answered by ten times itself. */
 function heldBatcher(batchMax: number, batchesInFlightMax: number, batchMin?: number, load = idle()) {
@@ -21,7 +25,7 @@ function heldBatcher(batchMax: number, batchesInFlightMax: number, batchMin?: nu
     return promise
   }
   const limits = { batchMax, batchesInFlightMax, ...(batchMin && { batchMin }) }
-  const batcher = new Batcher(send, limits, isFault, load)
+  const batcher = new Batcher(send, limits, faults, load)
   const ended: string[] = []
   const submit = (...requests: number[]): void => {
     for (const request of requests) {
@@ -188,7 +192,7 @@ describe('the fault of one entry', () => {
       if (batch.some((each) => bad.has(each))) return Promise.reject(new RangeError('fault'))
       return Promise.resolve(batch.map((each) => each * 10))
     }
-    const batcher = new Batcher(send, { batchMax, batchesInFlightMax: 1 }, isFault, idle())
+    const batcher = new Batcher(send, { batchMax, batchesInFlightMax: 1 }, faults, idle())
     return { batcher, calls: () => calls }
   }
 

@@ -1,4 +1,4 @@
-import { Deduplicator } from '../src/index.ts'
+import { createDeduplicator } from '../src/index.ts'
 import { VirtualClock } from '../src/testing/index.ts'
 import type { DeduplicatorOptions, EventName, Events } from '../src/index.ts'
 import type { Random, StoreBatching } from '../src/store/index.ts'
@@ -24,6 +24,7 @@ const NAMES: readonly EventName[] = [
   'failed',
   'conflict',
   'rejected',
+  'deadLettered',
   'unprotected',
   'unconfirmed',
   'storeError',
@@ -44,7 +45,7 @@ export async function setUp({ batching, beside, ...options }: SetUp = {}) {
   const clock = beside?.clock ?? new VirtualClock()
   const store = beside?.store ?? new ScriptedStore(clock, batching)
   const random = beside === undefined ? countedRandom() : undefined
-  const dedup = new Deduplicator({
+  const dedup = createDeduplicator({
     consumerGroup: GROUP,
     sweepEveryMs: 0,
     ...(random && { random }),
