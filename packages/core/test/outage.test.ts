@@ -5,9 +5,11 @@ import { VirtualClock } from '../src/testing/index.ts'
 import { EventHub } from '../src/observe/event-hub.ts'
 import { Outage } from '../src/store/outage.ts'
 import { elapse, settle } from './elapse.ts'
+import type { Call } from './scripted-store.ts'
 import { countedRandom, setUp } from './set-up.ts'
 
 const down = new StoreError('ONCEMQ_STORE_UNAVAILABLE', 'down')
+const PROBE = 'oncemq self-test'
 const fails = (): Promise<never> => Promise.reject(down)
 
 /** An outage whose probe the test answers. */
@@ -203,4 +205,99 @@ describe('available', () => {
     await dedup.close()
     expect(await closed).toBe(false)
   })
+})
+
+describe('a store that answers its probe and fails at the work', () => {
+  const isWork = ({ batch }: Call): boolean =>
+    batch.some((entry) => 'label' in entry && entry.label !== PROBE)
+
+  /** Consumers that hold their message until the store is there, as adapters do. */
+  async function consumers(count: number, options: Parameters<typeof setUp>[0] = {}) {
+    const all = await setUp({ storeTimeoutMs: 1000, ...options })
+    const ended: string[] = []
+    const consume = async (key: string): Promise<void> => {
+      for (;;) {
+        const { status } = await all.dedup.process({ key }, () => {})
+        if (status !== 'store-down') return void ended.push(status)
+        if (!(await all.dedup.available())) return
+      }
+    }
+    const work = { underWay: 0, mostUnderWay: 0, asked: 0 }
+    const hangs = async (call: Call, apply: () => Promise<unknown>): Promise<unknown> => {
+      if (!isWork(call)) return apply()
+      work.asked += call.batch.length
+      work.underWay += call.batch.length
+      work.mostUnderWay = Math.max(work.mostUnderWay, work.underWay)
+      all.clock.after(1000, () => (work.underWay -= call.batch.length))
+      return new Promise(() => {})
+    }
+    all.store.around = hangs
+    for (let each = 0; each < count; each += 1) void consume(String(each))
+    return { ...all, ended, work }
+  }
+
+  test('has few outages, and meets one caller every few seconds', async () => {
+    const { clock, dedup, ended, work } = await consumers(50)
+    await elapse(clock, 2000)
+    Object.assign(work, { asked: 0, mostUnderWay: 0 })
+    await elapse(clock, 20_000)
+    const soon = work.asked
+    await elapse(clock, 20_000)
+    expect(dedup.counts()).toMatchObject({ outage: 1, recovered: 0 })
+    expect([work.mostUnderWay, ended]).toEqual([1, []])
+    expect(work.asked).toBeLessThan(20)
+    // The waits went on growing.
+    expect(work.asked - soon).toBeLessThanOrEqual(soon)
+  })
+
+  test.each([10_000, 0])(
+    'and then works: one is answered, and all go at once (held for %d ms)',
+    async (outageHoldMs) => {
+      const { clock, dedup, ended, store } = await consumers(50, { outageHoldMs })
+      await elapse(clock, 20_000)
+      store.works()
+      await elapse(clock, 8000)
+      expect(ended).toEqual(Array(50).fill('completed'))
+      expect(dedup.outage).toBeUndefined()
+    },
+  )
+
+  test('and refuses the first one: it is up, and the others are told so too', async () => {
+    const { clock, dedup, ended, store } = await consumers(50)
+    await elapse(clock, 20_000)
+    const refused = new StoreError('ONCEMQ_STORE_REFUSED', 'no')
+    store.around = (call, apply) => (isWork(call) ? Promise.reject(refused) : apply())
+    await elapse(clock, 8000)
+    expect([ended, dedup.outage]).toEqual([Array(50).fill('store-refused'), undefined])
+  })
+
+  test('is not waited for by who has left: another one goes, after a while', async () => {
+    const { clock, outage: state, probe } = outage()
+    const [left, next] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    probe.answer = async () => {}
+    state.failed(down)
+    void state.recovery().then(() => left.resolve())
+    void state.available().then(() => next.resolve())
+    await elapse(clock, 100)
+    await left.promise
+    expect([state.mayAsk(), state.error]).toEqual([false, down])
+    await elapse(clock, 10_000)
+    await next.promise
+    expect([state.mayAsk(), state.mayAsk()]).toEqual([true, false])
+    state.succeeded()
+    expect([state.mayAsk(), state.mayAsk(), clock.nextInMs]).toEqual([true, true, undefined])
+  })
+})
+
+test('an outage of thirty days ends like one of a minute', async () => {
+  const { clock, outage: state, probe } = outage()
+  const isBack = Promise.withResolvers<void>()
+  probe.answer = () => isBack.promise
+  state.failed(down)
+  const waits = [state.recovery(), state.available()]
+  await elapse(clock, 30 * 86_400_000)
+  isBack.resolve()
+  await settle()
+  state.succeeded()
+  expect(await Promise.all(waits)).toEqual([true, true])
 })

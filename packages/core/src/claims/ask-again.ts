@@ -1,15 +1,11 @@
 import type { OncemqError } from '../errors.ts'
 import type { Outage } from '../store/outage.ts'
+import { isAnswer } from '../store/outage.ts'
 import type { Clock } from '../time/clock.ts'
 import { pause } from '../time/condition.ts'
 
 /** Before the store is asked again for what it refused, or cannot do just now. */
 const ASK_AGAIN_MS = 1000
-
-/** Whether `error` says that the store is up: it answered, if only that it will not or cannot just now. */
-export function isAnswer({ code, retryable }: OncemqError): boolean {
-  return !retryable || code === 'ONCEMQ_STORE_BUSY'
-}
 
 /**
  * Resolves with true when it is time to ask the store again after `error`; with false at `untilMs` of the

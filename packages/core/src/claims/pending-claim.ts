@@ -6,7 +6,6 @@ import type { Settings } from '../options.ts'
 import type { ClaimAnswer } from '../store/contract.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
 import { pause } from '../time/condition.ts'
-import { isAnswer } from './ask-again.ts'
 import type { Batcher, Requester } from './batcher.ts'
 import type { ClaimServices, RunningClaim } from './claim.ts'
 import { HeldClaim } from './claim.ts'
@@ -97,7 +96,6 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   failed(thrown: unknown): void {
     // The calls of the store throw nothing else.
     const error = thrown as OncemqError
-    if (isAnswer(error)) this.#services.outage.succeeded()
     if (error.code === 'ONCEMQ_STORE_BUSY') return void this.#holdBriefly(error)
     if (!error.retryable) return this.#leave({ status: 'store-refused', error })
     this.#isInDoubt = true

@@ -9,6 +9,11 @@ const PROBE_BACKOFF = { firstMs: 50, factor: 2, maxMs: 5000 }
 /** A store that fails again within this time has not recovered: its waits go on growing. */
 const STABLE_MS = 60_000
 
+/** Whether `error` says that the store is up: it answered, if only that it will not or cannot just now. */
+export function isAnswer({ code, retryable }: OncemqError): boolean {
+  return !retryable || code === 'ONCEMQ_STORE_BUSY'
+}
+
 export interface OutageSettings {
   readonly clock: Clock
   readonly random: Random
@@ -82,7 +87,7 @@ export class Outage {
     return may
   }
 
-  /** Says that the store answered the work. */
+  /** Says that the store answered the work, be it by a refusal. */
   succeeded(): void {
     if (this.#isTrial) this.#recovered()
   }
