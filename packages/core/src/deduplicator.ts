@@ -1,20 +1,22 @@
 import type { ClaimOutcome, Delivery, ProcessOutcome } from './delivery/outcome.ts'
 import type { OncemqError } from './errors.ts'
 import type { EventName, Events } from './observe/events.ts'
-import type { DeduplicatorOptions, Settings } from './options.ts'
+import type { Settings } from './options.ts'
 import type { RunOptions, RunOutcome, Work } from './run.ts'
-import { Service } from './service.ts'
-import type { StoredRecord, TransactionalStore } from './store/contract.ts'
+import type { StoredRecord } from './store/contract.ts'
 import type { Handler } from './strategies/strategy.ts'
 
 /** Which record is meant, where the key alone does not say it. */
 export interface RecordScope {
-  /** The queue or topic that the message came from; `undefined` for keys of `run`, and with `keyScope: 'group'`. */
+  /**
+   * The queue or topic that the message came from; `undefined` for keys of `run`, and with `keyScope:
+   * 'group'`.
+   */
   readonly source?: string | undefined
 }
 
 /**
- * Runs the handler of each key once. Made by {@link createDeduplicator}; used through an adapter (`consume`,
+ * Runs the handler of each key once. Made by `createDeduplicator`; used through an adapter (`consume`,
  * `dedupChannel`), or through {@link Deduplicator.run} where there is no broker.
  */
 export interface Deduplicator<Tx = undefined> extends AsyncDisposable {
@@ -57,7 +59,9 @@ export interface Deduplicator<Tx = undefined> extends AsyncDisposable {
    */
   close(options?: { timeoutMs?: number }): Promise<void>
 
-  /** For adapters: claims a delivery's key, runs the handler if it is granted, records the end. Never rejects. */
+  /**
+   * For adapters: claims a delivery's key, runs the handler if it is granted, records the end. Never rejects.
+   */
   process(delivery: Delivery, handler: Handler<Tx>): Promise<ProcessOutcome>
   /** For adapters whose users settle by themselves: asks for a delivery's key. Never rejects. */
   claim(delivery: Delivery): Promise<ClaimOutcome>
@@ -74,19 +78,4 @@ export interface Deduplicator<Tx = undefined> extends AsyncDisposable {
    * store does not answer.
    */
   secret(): Promise<Uint8Array>
-}
-
-/**
- * Makes a deduplicator. No I/O happens before its first use or {@link Deduplicator.open}.
- * @throws OptionError for an option that is wrong.
- * @example
- * const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'billing' })
- */
-export function createDeduplicator<Tx>(
-  options: DeduplicatorOptions<Tx> & { strategy: 'transactional'; store: TransactionalStore<Tx> },
-): Deduplicator<Tx>
-export function createDeduplicator(options: DeduplicatorOptions & { strategy?: 'lease' }): Deduplicator
-export function createDeduplicator<Tx>(options: DeduplicatorOptions<Tx>): Deduplicator<Tx>
-export function createDeduplicator<Tx>(options: DeduplicatorOptions<Tx>): Deduplicator<Tx> {
-  return new Service(options)
 }

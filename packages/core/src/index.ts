@@ -1,5 +1,5 @@
 export type { Deduplicator, RecordScope } from './deduplicator.ts'
-export { createDeduplicator } from './deduplicator.ts'
+export { createDeduplicator } from './create-deduplicator.ts'
 export type { ErrorCode } from './errors.ts'
 export { errorTable, isOncemqError, OncemqError, OptionError, PermanentError } from './errors.ts'
 export type { HandlerContext } from './delivery/context.ts'

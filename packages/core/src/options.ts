@@ -45,8 +45,9 @@ export interface DeduplicatorOptions<Tx = undefined> {
   attemptsMax?: number
   /**
    * How long a handler may run before it is told to stop by `context.signal`, waited for no more, and counted
-   * as failed; in a transaction, what it wrote is rolled back. 0 for no bound, up to 86400000. `leaseMs` by
-   * default with strategy `transactional`, where a handler that hangs keeps the database's locks; else 0.
+   * as failed; in a transaction, what it wrote is rolled back. 0 is no bound. By default `leaseMs` with
+   * strategy `transactional`, where a handler that hangs keeps the database's locks; else none. 0 to
+   * 86400000.
    */
   handlerTimeoutMs?: number
   /**
@@ -90,7 +91,8 @@ export interface DeduplicatorOptions<Tx = undefined> {
   onPlaceholderKey?: 'reject' | 'accept'
   /**
    * Whether the queue or topic that a message came from is part of its identity (`source`), so that one event
-   * that reaches two queues is handled for each, or not (`group`): then it is handled once per consumer group.
+   * that reaches two queues is handled for each, or not (`group`): then it is handled once per consumer
+   * group.
    * @default 'source'
    */
   keyScope?: 'source' | 'group'
@@ -107,7 +109,7 @@ export interface DeduplicatorOptions<Tx = undefined> {
   onConflict?: 'dead-letter' | 'process' | 'ack'
   /**
    * What happens when the handler succeeded and the store stayed out of reach until the lease ended: `ack`
-   * the message (its effect is there) or `requeue` it (it may run again).
+   * the message (its effect is there) or `retry` it (it may run again).
    * @default 'ack'
    */
   onUnconfirmed?: 'ack' | 'retry'

@@ -7,6 +7,7 @@ import { identify, unkeyed } from './delivery/identify.ts'
 import type { Identity } from './delivery/identity.ts'
 import { recordId, requireKey } from './delivery/identity.ts'
 import type { ClaimOutcome, Delivery, ProcessOutcome, Unprotected } from './delivery/outcome.ts'
+import { closed } from './delivery/refusals.ts'
 import { OncemqError, received } from './errors.ts'
 import { EventHub } from './observe/event-hub.ts'
 import type { EventName, Events } from './observe/events.ts'
@@ -56,11 +57,12 @@ export class Service<Tx> implements Deduplicator<Tx> {
     this.#claims = new ClaimManager(settings, this.#store, this.#outage, this.#events)
     this.#sweeper = new Sweeper(this.#sweepStep(), sweepEveryMs, clock, random)
     this.#mayPass = settings.onStoreDown === 'process' || settings.onConflict === 'process'
-    this.#handling = { ...settings, events: this.#events, isolation: this.#claims.isolation }
+    const { isolation, closing } = this.#claims
+    this.#handling = { ...settings, events: this.#events, isolation, closing }
   }
 
   open(): Promise<void> {
-    if (this.#closing !== undefined) return Promise.reject(closed())
+    if (this.#closing !== undefined) return Promise.reject(usedAfterClose())
     this.#opening ??= this.#open().catch((error: unknown) => {
       this.#opening = undefined
       throw error
@@ -69,6 +71,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
   }
 
   claim(delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
+    if (this.#closing !== undefined) return Promise.resolve(closed())
     const identity = identify(delivery, this.settings, this.#events)
     if ('status' in identity) return this.#admit(delivery, identity)
     const asked = this.#ask(identity, delivery)
@@ -114,7 +117,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
   }
 
   available(signal?: AbortSignal): Promise<boolean> {
-    return this.#outage.recovery(undefined, signal)
+    return this.#outage.available(signal)
   }
 
   on<Name extends EventName>(name: Name, listener: (event: Events[Name]) => void): () => void {
@@ -241,7 +244,7 @@ function isSweeping(store: Store): store is SweepingStore {
   return 'sweep' in store && typeof store.sweep === 'function'
 }
 
-function closed(): OncemqError {
+function usedAfterClose(): OncemqError {
   return new OncemqError(
     'ONCEMQ_CLOSED',
     'expected an open deduplicator, received a closed one; make a new one',

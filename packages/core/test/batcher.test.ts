@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 
-import { Batcher, type StoreLoad } from '../src/claims/batcher.ts'
+import { Batcher } from '../src/claims/batcher.ts'
+import type { BatchFaults, StoreLoad } from '../src/claims/batcher.ts'
 import { settle } from './elapse.ts'
 
 interface Sent {
@@ -10,7 +11,10 @@ interface Sent {
 }
 
 const idle = (): StoreLoad => ({ underWay: 0 })
-const isFault = (error: unknown): boolean => error instanceof RangeError
+const faults: BatchFaults = {
+  isOneEntrys: (error) => error instanceof RangeError,
+  isTooSlow: (error) => error === 'slow',
+}
 
 /** A batcher whose batches wait for the test to answer them; each request is answered by ten times itself. */
 function heldBatcher(batchMax: number, batchesInFlightMax: number, batchMin?: number, load = idle()) {
@@ -21,7 +25,7 @@ function heldBatcher(batchMax: number, batchesInFlightMax: number, batchMin?: nu
     return promise
   }
   const limits = { batchMax, batchesInFlightMax, ...(batchMin && { batchMin }) }
-  const batcher = new Batcher(send, limits, isFault, load)
+  const batcher = new Batcher(send, limits, faults, load)
   const ended: string[] = []
   const submit = (...requests: number[]): void => {
     for (const request of requests) {
@@ -188,7 +192,7 @@ describe('the fault of one entry', () => {
       if (batch.some((each) => bad.has(each))) return Promise.reject(new RangeError('fault'))
       return Promise.resolve(batch.map((each) => each * 10))
     }
-    const batcher = new Batcher(send, { batchMax, batchesInFlightMax: 1 }, isFault, idle())
+    const batcher = new Batcher(send, { batchMax, batchesInFlightMax: 1 }, faults, idle())
     return { batcher, calls: () => calls }
   }
 
@@ -220,5 +224,59 @@ describe('the fault of one entry', () => {
     sent[0]?.fail('down')
     await settle()
     expect([sent.length, ended]).toEqual([1, ['1: down', '2: down']])
+  })
+})
+
+describe('a batch that takes too long', () => {
+  const numbers = (count: number): number[] => Array.from({ length: count }, (_, each) => each)
+
+  /** The sizes of the batches that leave one after the other, of which each ends as told. */
+  async function sizes(requests: number, ends: readonly ('slow' | 'answer')[]) {
+    const held = heldBatcher(64, 1)
+    held.submit(...numbers(requests))
+    for (const [position, end] of ends.entries()) {
+      await settle()
+      if (end === 'answer') held.sent[position]?.answer()
+      else held.sent[position]?.fail('slow')
+    }
+    await settle()
+    return held.batches().map(({ length }) => length)
+  }
+
+  test('is not repeated; those after it are half as large, and grow again as they are answered', async () => {
+    const ends = ['slow', 'slow', 'slow', 'answer', 'answer', 'answer', 'answer'] as const
+    expect(await sizes(1000, ends)).toEqual([64, 32, 16, 8, 16, 32, 64, 64])
+  })
+
+  test('makes none smaller than one, nor larger than the cap', async () => {
+    const slow = Array.from({ length: 9 }, () => 'slow' as const)
+    expect(await sizes(1000, slow)).toEqual([64, 32, 16, 8, 4, 2, 1, 1, 1, 1])
+  })
+
+  test('and was sent before others that were slow too makes none larger', async () => {
+    const held = heldBatcher(64, 2)
+    held.submit(...numbers(64))
+    await settle()
+    held.submit(...numbers(64))
+    await settle()
+    held.sent[1]?.fail('slow')
+    held.submit(...numbers(64))
+    await settle()
+    held.sent[2]?.fail('slow')
+    await settle()
+    held.sent[0]?.fail('slow')
+    await settle()
+    expect(
+      held
+        .batches()
+        .slice(0, 3)
+        .map(({ length }) => length),
+    ).toEqual([64, 64, 32])
+    expect(
+      held
+        .batches()
+        .slice(3)
+        .every(({ length }) => length <= 16),
+    ).toBe(true)
   })
 })

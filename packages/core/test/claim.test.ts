@@ -283,7 +283,7 @@ describe('an answer to a claim that comes when its lease is as good as over', ()
     const outcome = await dedup.process({ key: 'a' }, () => {
       throw new Error('ran')
     })
-    expect(outcome).toMatchObject({ status: 'unavailable', error: { code: 'ONCEMQ_LEASE_LOST' } })
+    expect(outcome).toMatchObject({ status: 'store-down', error: { code: 'ONCEMQ_LEASE_LOST' } })
     expect(store.updates('release')).toMatchObject([{ attempts: 0 }])
     expect((await dedup.process({ key: 'a' }, () => {})).status).toBe('completed')
   })

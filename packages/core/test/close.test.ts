@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
+import { createDeduplicator } from '../src/index.ts'
 import { StoreError } from '../src/store/index.ts'
 import { elapse, settle } from './elapse.ts'
 import { heldHandler, setUp } from './set-up.ts'
@@ -21,7 +22,7 @@ describe('close', () => {
     await settle()
     const closing = track(dedup.close())
     expect(await dedup.process({ key: 'b' }, () => {})).toMatchObject({
-      status: 'unavailable',
+      status: 'closed',
       error: { code: 'ONCEMQ_CLOSED' },
     })
     await settle()
@@ -54,7 +55,10 @@ describe('close', () => {
     expect([closing.done, aborted]).toEqual([false, false])
     await elapse(clock, 1)
     expect([closing.done, aborted]).toEqual([true, true])
-    expect(told).toContainEqual({ name: 'warning', message: 'close: some handlers still run after 5000 ms' })
+    expect(told).toContainEqual({
+      name: 'warning',
+      message: 'close: some handlers still run after 5000 ms; their messages are delivered again',
+    })
     await elapse(clock, 60_000)
     expect(clock.nextInMs).toBeUndefined()
   })
@@ -82,7 +86,7 @@ describe('what waits when it closes', () => {
     const second = dedup.process({ key: 'a' }, handler('second'))
     await settle()
     void dedup.close({ timeoutMs: 100 })
-    expect((await second).status).toBe('unavailable')
+    expect((await second).status).toBe('closed')
     await elapse(clock, 1000)
   })
 
@@ -95,7 +99,7 @@ describe('what waits when it closes', () => {
     const second = other.dedup.process({ key: 'a' }, handler('second'))
     await settle()
     const closing = other.dedup.close()
-    expect((await second).status).toBe('busy')
+    expect((await second).status).toBe('closed')
     await closing
   })
 
@@ -105,7 +109,7 @@ describe('what waits when it closes', () => {
     const outcome = dedup.process({ key: 'a' }, () => {})
     await elapse(clock, 1000)
     const closing = dedup.close().catch(() => undefined)
-    expect((await outcome).status).toBe('unavailable')
+    expect((await outcome).status).toBe('closed')
     await closing
     expect(clock.nextInMs).toBeUndefined()
   })
@@ -122,7 +126,7 @@ describe('what waits when it closes', () => {
     await settle()
     const closing = dedup.close()
     answer.resolve()
-    expect(await outcome).toMatchObject({ status: 'unavailable', error: { code: 'ONCEMQ_CLOSED' } })
+    expect(await outcome).toMatchObject({ status: 'closed', error: { code: 'ONCEMQ_CLOSED' } })
     await closing
     expect(await store.memory.inspect([id('a')])).toMatchObject([{ state: 'free', attempts: 0 }])
   })
@@ -130,17 +134,16 @@ describe('what waits when it closes', () => {
   test('for its first opening: is given back', async () => {
     const all = await setUp()
     const opening = Promise.withResolvers<void>()
-    const { Deduplicator } = await import('../src/index.ts')
     all.store.around = async (call, apply) => {
       if (call.operation === 'open') await opening.promise
       return apply()
     }
-    const dedup = new Deduplicator({ store: all.store, consumerGroup: 'late', clock: all.clock })
+    const dedup = createDeduplicator({ store: all.store, consumerGroup: 'late', clock: all.clock })
     const outcome = dedup.process({ key: 'a' }, () => expect.unreachable())
     await settle()
     const closing = dedup.close()
     opening.resolve()
-    expect((await outcome).status).toBe('unavailable')
+    expect((await outcome).status).toBe('closed')
     await closing
   })
 
@@ -174,7 +177,7 @@ describe('after close', () => {
   test('nothing runs without protection either', async () => {
     const { dedup } = await setUp({ onStoreDown: 'process' })
     await dedup.close()
-    expect((await dedup.process({ key: 'a' }, () => expect.unreachable())).status).toBe('unavailable')
+    expect((await dedup.process({ key: 'a' }, () => expect.unreachable())).status).toBe('closed')
   })
 
   test('a claim that is still held ends without harm', async () => {
@@ -185,7 +188,7 @@ describe('after close', () => {
     await closing
     store.around = () => Promise.reject(down)
     if (outcome.status !== 'granted') throw new Error('expected a grant')
-    expect(await outcome.claim.complete()).toBe('unconfirmed')
+    expect(await outcome.claim.complete()).toBe('closed')
     await elapse(clock, 10_000)
     expect(clock.nextInMs).toBeUndefined()
   })

@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 
-import { EventHub } from '../src/observe/events.ts'
+import { EventHub } from '../src/observe/event-hub.ts'
 import { settle } from './elapse.ts'
 import { setUp } from './set-up.ts'
 

@@ -21,7 +21,7 @@ describe('a store that breaks its contract', () => {
     const { store, dedup, told } = await setUp()
     store.around = () => Promise.resolve(answers)
     const outcome = await dedup.process({ key: 'a' }, nothing)
-    expect(outcome).toMatchObject({ status: 'unavailable', error: { code: 'ONCEMQ_STORE_BROKEN' } })
+    expect(outcome).toMatchObject({ status: 'store-refused', error: { code: 'ONCEMQ_STORE_BROKEN' } })
     expect(told).toMatchObject([{ name: 'storeError', operation: 'claim', entries: 1 }])
     store.works()
     expect((await dedup.process({ key: 'a' }, nothing)).status).toBe('completed')
@@ -32,10 +32,12 @@ describe('a store that breaks its contract', () => {
     ['no array', undefined],
     ['an unknown word', ['done']],
   ])('%s to a completion: not taken for done', async (_, answers) => {
-    const { store, dedup } = await setUp({ leaseMs: 1000 })
+    const { clock, store, dedup } = await setUp({ leaseMs: 1000 })
     store.around = (call, apply) => (call.operation === 'update' ? Promise.resolve(answers) : apply())
     const outcome = dedup.process({ key: 'a' }, nothing)
-    await settle()
+    await elapse(clock, 1000)
+    // Asked again each second, not in a loop: the lease has room for one repetition.
+    expect(store.callsOf('update').length).toBeLessThan(4)
     expect((await outcome).status).toBe('unconfirmed')
   })
 })
@@ -50,7 +52,7 @@ describe('what a store throws', () => {
     store.around = () => Promise.reject(thrown as Error)
     const outcome = await dedup.process({ key: 'a' }, nothing)
     expect(outcome).toMatchObject({
-      status: 'unavailable',
+      status: 'store-down',
       error: { code: 'ONCEMQ_STORE_UNAVAILABLE', cause: thrown },
     })
     expect(String('error' in outcome && outcome.error)).toContain(`received ${what};`)
@@ -73,7 +75,7 @@ describe('what a store throws', () => {
     const { store, dedup } = await setUp()
     const error = new StoreError('ONCEMQ_STORE_REFUSED', 'no such column')
     store.around = () => Promise.reject(error)
-    expect(await dedup.process({ key: 'a' }, nothing)).toMatchObject({ status: 'unavailable', error })
+    expect(await dedup.process({ key: 'a' }, nothing)).toMatchObject({ status: 'store-refused', error })
   })
 })
 
@@ -85,7 +87,7 @@ describe('a store that does not answer', () => {
     await elapse(clock, 699)
     expect(dedup.outage).toBeUndefined()
     await elapse(clock, 1)
-    expect(await outcome).toMatchObject({ status: 'unavailable', error: { code: 'ONCEMQ_STORE_TIMEOUT' } })
+    expect(await outcome).toMatchObject({ status: 'store-down', error: { code: 'ONCEMQ_STORE_TIMEOUT' } })
   })
 
   test('and answers later changes nothing', async () => {
@@ -95,7 +97,7 @@ describe('a store that does not answer', () => {
     const outcome = dedup.process({ key: 'a' }, nothing)
     await elapse(clock, 700)
     late.reject(new Error('late'))
-    expect((await outcome).status).toBe('unavailable')
+    expect((await outcome).status).toBe('store-down')
     await settle()
   })
 
@@ -117,7 +119,7 @@ test('one refused entry of a batch leaves its neighbours alone', async () => {
   const keys = ['a', 'b', 'bad', 'c', 'd']
   const outcomes = await Promise.all(keys.map((key) => dedup.process({ key }, nothing)))
   expect(outcomes.map(({ status }) => status)).toEqual(
-    keys.map((key) => (key === 'bad' ? 'unavailable' : 'completed')),
+    keys.map((key) => (key === 'bad' ? 'store-refused' : 'completed')),
   )
 })
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 
-import { Deduplicator } from '../src/index.ts'
+import { createDeduplicator } from '../src/index.ts'
+import type { Deduplicator } from '../src/index.ts'
 import { StoreError } from '../src/store/index.ts'
 import { VirtualClock } from '../src/testing/index.ts'
 import type { Finding } from '../src/store/index.ts'
@@ -14,7 +15,7 @@ function unopened(options: { acceptFindings?: string[]; findings?: Finding[] } =
   const { acceptFindings = [], findings = [] } = options
   store.around = (call, apply) => (call.operation === 'open' ? apply().then(() => findings) : apply())
   const another = (): Deduplicator =>
-    new Deduplicator({ store, consumerGroup: GROUP, clock, random: countedRandom(), acceptFindings })
+    createDeduplicator({ store, consumerGroup: GROUP, clock, random: countedRandom(), acceptFindings })
   return { clock, store, dedup: another(), another }
 }
 
@@ -171,7 +172,7 @@ describe('a shared store', () => {
 test('expired records are swept also when the store was down at first', async () => {
   const { clock, store } = unopened()
   const sweeping = Object.assign(store, { swept: 0, sweep: async () => (sweeping.swept += 1) })
-  const dedup = new Deduplicator({ store: sweeping, consumerGroup: GROUP, clock, sweepEveryMs: 1000 })
+  const dedup = createDeduplicator({ store: sweeping, consumerGroup: GROUP, clock, sweepEveryMs: 1000 })
   store.around = (call, apply) => (call.operation === 'claim' ? unavailable() : apply())
   const outcome = dedup.process({ key: 'a' }, () => {})
   await elapse(clock, 1000)

@@ -1,13 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 
-import {
-  createDeduplicator,
-  Deduplicator,
-  deduplicatorDefaults,
-  isOncemqError,
-  MemoryStore,
-} from '../src/index.ts'
+import { createDeduplicator, deduplicatorDefaults, isOncemqError, MemoryStore } from '../src/index.ts'
 import type { DeduplicatorOptions, Store } from '../src/index.ts'
 import { settingsOf } from '../src/options.ts'
 
@@ -34,6 +28,7 @@ const integers = {
   leaseMs: [100, DAY_MS],
   retentionMs: [30_000, 36_500 * DAY_MS],
   attemptsMax: [1, 30_000],
+  handlerTimeoutMs: [0, DAY_MS],
   busyTimeoutMs: [0, DAY_MS],
   waitersMax: [0, 1_000_000],
   outageHoldMs: [0, DAY_MS],
@@ -44,9 +39,10 @@ const integers = {
 } as const
 
 const choices = {
-  strategy: ['lease'],
   onStoreDown: ['hold', 'process'],
   onMissingKey: ['process', 'reject', 'hash'],
+  onPlaceholderKey: ['reject', 'accept'],
+  keyScope: ['source', 'group'],
   fingerprint: [true, false],
   onConflict: ['dead-letter', 'process', 'ack'],
   onUnconfirmed: ['ack', 'retry'],
@@ -80,8 +76,9 @@ describe.each(Object.entries(integers))('%s', (name, [min, max]) => {
   })
 
   test('undefined is the default', () => {
-    const { settings } = new Deduplicator({ ...valid, [name]: undefined })
-    expect(settings[name as keyof typeof integers]).toBe(deduplicatorDefaults[name as keyof typeof integers])
+    const { settings } = createDeduplicator({ ...valid, [name]: undefined })
+    const defaults = { ...deduplicatorDefaults, handlerTimeoutMs: 0 }
+    expect(settings[name as keyof typeof integers]).toBe(defaults[name as keyof typeof integers])
   })
 })
 
@@ -112,6 +109,50 @@ describe.each(Object.entries(choices))('%s', (name, allowed) => {
 
   test('takes each of its values', () => {
     for (const value of allowed) expect(refusal({ [name]: value })).toBe('accepted')
+  })
+})
+
+describe('strategy', () => {
+  const custom = { run: () => {}, check: () => {}, defaultHandlerTimeoutMs: () => 700 }
+
+  test.each([
+    ['another word', 'never', 'a string'],
+    ['what every object has', 'toString', 'a string'],
+    ['a number', 1, '1'],
+    ['an object that is none', {}, 'an object (Object) without run()'],
+    ['one without its own checks', { ...custom, check: undefined }, 'an object (Object) without check()'],
+  ])('refuses %s', (_, strategy, what) => {
+    const message = refusal({ strategy })
+    expect(message).toMatch(/^strategy: expected one of 'lease', 'transactional', or a strategy object/)
+    expect(message).toContain(`received ${what}; leave it out for the default`)
+  })
+
+  test('may be one of your own, which checks the settings and knows how long a handler may run', () => {
+    let checked: unknown
+    const strategy = { ...custom, check: (settings: unknown) => void (checked = settings) }
+    const settings = settingsOf({ ...valid, strategy } as unknown as DeduplicatorOptions)
+    expect([settings.strategy, settings.handlerTimeoutMs]).toEqual([strategy, 700])
+    expect(checked).toBe(settings)
+  })
+})
+
+describe('handlerTimeoutMs', () => {
+  const transactional = {
+    ...valid,
+    strategy: 'transactional',
+    store: Object.assign(new MemoryStore({ keysMax: 10 }), {
+      guarantees: { ...own.guarantees, sharedBy: 'network', transactional: true },
+      transaction: () => {},
+    }),
+  } as unknown as DeduplicatorOptions
+
+  test('is the lease in a transaction, unless it is given', () => {
+    expect(settingsOf({ ...transactional, leaseMs: 7000 }).handlerTimeoutMs).toBe(7000)
+    expect(settingsOf({ ...transactional, handlerTimeoutMs: 0 }).handlerTimeoutMs).toBe(0)
+  })
+
+  test('is none without', () => {
+    expect(settingsOf(valid).handlerTimeoutMs).toBe(0)
   })
 })
 
@@ -184,6 +225,7 @@ test.each([
   ],
   ['clock', Date, 'received a function'],
   ['random', Math, 'received an object (Object) without claimId()'],
+  ['logger', {}, 'logger: expected an object with warn(), received an object (Object) without warn()'],
   [
     'acceptFindings',
     'all',
@@ -224,7 +266,7 @@ describe('together', () => {
   })
 
   test('a short lease shortens the timeout that was not given', () => {
-    expect(new Deduplicator({ ...valid, leaseMs: 700 }).settings.storeTimeoutMs).toBe(700)
+    expect(createDeduplicator({ ...valid, leaseMs: 700 }).settings.storeTimeoutMs).toBe(700)
   })
 })
 
@@ -240,7 +282,7 @@ test.each([
 
 test('settings are frozen, and what was given may change afterwards', () => {
   const options = { ...valid, acceptFindings: ['a'], leaseMs: 1000 }
-  const { settings } = new Deduplicator(options)
+  const { settings } = createDeduplicator(options)
   options.leaseMs = 1
   options.acceptFindings.push('b')
   expect(settings).toMatchObject({ leaseMs: 1000, acceptFindings: ['a'] })
@@ -261,7 +303,9 @@ describe('the docstrings', () => {
   const required = ['store', 'consumerGroup']
 
   test('are there for every option', () => {
-    const known = [...required, ...Object.keys(deduplicatorDefaults), 'clock', 'random']
+    const byStrategy = ['handlerTimeoutMs']
+    const without = ['logger', 'clock', 'random']
+    const known = [...required, ...Object.keys(deduplicatorDefaults), ...byStrategy, ...without]
     expect(options.map(({ name }) => name).toSorted()).toEqual(known.toSorted())
     expect(options.filter(({ optional }) => !optional).map(({ name }) => name)).toEqual(required)
   })

@@ -124,10 +124,10 @@ describe('a key that comes again with another payload', () => {
     expect([counted.runs, names()]).toEqual([2, ['conflict', 'unprotected']])
   })
 
-  test('is a duplicate where that is asked for, and is told all the same', async () => {
+  test('is acked where that is asked for, and is told as a conflict, not as a duplicate', async () => {
     const { outcome, counted, names } = await twice('ack')
     expect(outcome).toMatchObject({ status: 'duplicate' })
-    expect([counted.runs, names()]).toEqual([1, ['conflict', 'duplicate']])
+    expect([counted.runs, names()]).toEqual([1, ['conflict']])
   })
 
   test('the same payload, and one that is not given, are duplicates', async () => {

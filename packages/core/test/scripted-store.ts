@@ -29,8 +29,13 @@ export class ScriptedStore implements Store {
   readonly calls: Call[] = []
   around: Around = applied
 
-  constructor(clock: Clock, batching = { batchMax: 1024, batchesInFlightMax: 1 }) {
-    this.memory = new MemoryStore({ clock })
+  /** With the records of `memory`, as another connection to the same server. */
+  constructor(
+    clock: Clock,
+    batching = { batchMax: 1024, batchesInFlightMax: 1 },
+    memory = new MemoryStore({ clock }),
+  ) {
+    this.memory = memory
     // Several deduplicators of a test share it, as workers on several machines do.
     this.guarantees = { ...this.memory.guarantees, sharedBy: 'network' }
     this.batching = batching
@@ -70,6 +75,11 @@ export class ScriptedStore implements Store {
     return this.calls
       .flatMap(({ batch }) => batch)
       .filter((entry) => 'op' in entry && entry.op === op) as ClaimUpdate[]
+  }
+
+  /** What a process sees after its end, or a client whose server is gone: no answer, ever. */
+  hangs(): void {
+    this.around = () => new Promise(() => {})
   }
 
   works(): void {

@@ -1,4 +1,4 @@
-import { Deduplicator } from '../src/index.ts'
+import { createDeduplicator } from '../src/index.ts'
 import { VirtualClock } from '../src/testing/index.ts'
 import type { DeduplicatorOptions, EventName, Events } from '../src/index.ts'
 import type { Random, StoreBatching } from '../src/store/index.ts'
@@ -24,6 +24,7 @@ const NAMES: readonly EventName[] = [
   'failed',
   'conflict',
   'rejected',
+  'deadLettered',
   'unprotected',
   'unconfirmed',
   'storeError',
@@ -37,14 +38,17 @@ interface SetUp extends Partial<Omit<DeduplicatorOptions, 'store'>> {
   readonly batching?: StoreBatching
   /** Another worker's: both share the store and the time. */
   readonly beside?: { readonly clock: VirtualClock; readonly store: ScriptedStore }
+  /** Another worker's: both share the records and the time, but each has a connection of its own. */
+  readonly apartFrom?: { readonly clock: VirtualClock; readonly store: ScriptedStore }
 }
 
 /** An opened deduplicator in virtual time, on a store that does what the test says, with its events. */
-export async function setUp({ batching, beside, ...options }: SetUp = {}) {
-  const clock = beside?.clock ?? new VirtualClock()
-  const store = beside?.store ?? new ScriptedStore(clock, batching)
-  const random = beside === undefined ? countedRandom() : undefined
-  const dedup = new Deduplicator({
+export async function setUp({ batching, beside, apartFrom, ...options }: SetUp = {}) {
+  const other = beside ?? apartFrom
+  const clock = other?.clock ?? new VirtualClock()
+  const store = beside?.store ?? new ScriptedStore(clock, batching, apartFrom?.store.memory)
+  const random = other === undefined ? countedRandom() : undefined
+  const dedup = createDeduplicator({
     consumerGroup: GROUP,
     sweepEveryMs: 0,
     ...(random && { random }),

@@ -15,14 +15,23 @@ const table: readonly (readonly [ProcessOutcome, Settlement])[] = [
   [{ status: 'completed', result: undefined, protected: false }, { action: 'ack' }],
   [{ status: 'duplicate', result: undefined }, { action: 'ack' }],
   [{ status: 'unconfirmed', result: undefined }, { action: 'ack' }],
-  [{ status: 'lost' }, { action: 'retry', delayMs: 1000, reason: 'busy' }],
+  [{ status: 'lost' }, { action: 'retry', delayMs: 1000, reason: 'lost' }],
   [
     { status: 'busy', retryAfterMs: 700 },
     { action: 'retry', delayMs: 700, reason: 'busy' },
   ],
   [
-    { status: 'unavailable', retryAfterMs: 900, error },
-    { action: 'retry', delayMs: 900, reason: 'unavailable' },
+    { status: 'store-down', error },
+    { action: 'hold', reason: 'store-down' },
+  ],
+  [
+    { status: 'store-refused', error },
+    { action: 'hold', reason: 'store-refused' },
+  ],
+  [{ status: 'closed', error }, { action: 'give-back' }],
+  [
+    { status: 'transaction-conflict', error, attempt: 2 },
+    { action: 'retry', delayMs: 2000, reason: 'conflict' },
   ],
   [
     { status: 'failed', final: false, error, attempt: 1 },
@@ -44,10 +53,14 @@ const table: readonly (readonly [ProcessOutcome, Settlement])[] = [
     { status: 'failed', final: true, error, attempt: 16, reason: 'attempts' },
     { action: 'dead-letter', reason: 'attempts' },
   ],
+  [
+    { status: 'failed', final: true, error, attempt: 1, reason: 'transaction-ended' },
+    { action: 'dead-letter', reason: 'transaction-ended' },
+  ],
   ...(['missing-key', 'invalid-key', 'conflict', 'attempts'] as const).map(
     (reason) =>
       [
-        { status: 'rejected', reason, error },
+        { status: 'rejected', reason, error, attempt: 0 },
         { action: 'dead-letter', reason },
       ] as const,
   ),
@@ -73,7 +86,10 @@ test('every status of an outcome is in the table', () => {
     duplicate: 0,
     busy: 0,
     rejected: 0,
-    unavailable: 0,
+    'store-down': 0,
+    'store-refused': 0,
+    'transaction-conflict': 0,
+    closed: 0,
   } satisfies Record<ProcessOutcome['status'], 0>
   expect([...statuses].toSorted()).toEqual(Object.keys(all).toSorted())
 })

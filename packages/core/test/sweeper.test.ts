@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
-import { Deduplicator } from '../src/index.ts'
+import { createDeduplicator } from '../src/index.ts'
 import { VirtualClock } from '../src/testing/index.ts'
 import { Sweeper } from '../src/store/sweeper.ts'
 import { elapse } from './elapse.ts'
@@ -49,7 +49,7 @@ describe('sweeping', () => {
     let sweeps = 0
     const sweep = (): Promise<number> => (sweeps++ === 0 ? new Promise(() => {}) : Promise.resolve(0))
     const store = Object.assign(new ScriptedStore(clock), { sweep })
-    const dedup = new Deduplicator({ store, consumerGroup: GROUP, clock, sweepEveryMs: 1000 })
+    const dedup = createDeduplicator({ store, consumerGroup: GROUP, clock, sweepEveryMs: 1000 })
     const told: unknown[] = []
     dedup.on('storeError', ({ operation, error }) => told.push([operation, error.code]))
     await dedup.open()

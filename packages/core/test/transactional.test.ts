@@ -19,6 +19,7 @@ interface Given {
   fingerprint?: boolean
   onConflict?: 'process'
   renewsInTransaction?: boolean
+  handlerTimeoutMs?: number
 }
 
 async function setUp({ renewsInTransaction, ...options }: Given = {}) {
@@ -103,7 +104,7 @@ describe('the handler', () => {
 
 describe('exactly one commits', () => {
   test('of two handlers of one key, however they came to run at once', async () => {
-    const { clock, dedup, store, another } = await setUp()
+    const { clock, dedup, store, another } = await setUp({ handlerTimeoutMs: 0 })
     const other = another()
     await other.open()
     const first = Promise.withResolvers<void>()
@@ -128,7 +129,7 @@ describe('exactly one commits', () => {
       throw unknown
     }
     expect(await dedup.process({ key: 'a' }, writes('x'))).toMatchObject({
-      status: 'unavailable',
+      status: 'store-down',
       error: unknown,
     })
     expect((await dedup.process({ key: 'a' }, writes('y'))).status).toBe('duplicate')
@@ -162,16 +163,16 @@ describe('a transaction that the database asks to run again', () => {
     expect(store.committed).toEqual(['run 4'])
   })
 
-  test('is given back after eight times: no attempt of the handler, and told', async () => {
+  test('fails after eight times: an attempt that counts, and told', async () => {
     const { clock, dedup, store } = await setUp()
     const told: EventName[] = []
     for (const name of ['storeError', 'failed'] as const) dedup.on(name, () => told.push(name))
     store.commit = () => Promise.reject(conflict)
     const outcome = dedup.process({ key: 'a' }, writes('x'))
     await elapse(clock, 5000)
-    expect(await outcome).toMatchObject({ status: 'unavailable', error: conflict })
-    expect([store.transactions, told]).toEqual([8, ['storeError']])
-    expect(store.updates('release')).toMatchObject([{ attempts: 0 }])
+    expect(await outcome).toEqual({ status: 'transaction-conflict', error: conflict, attempt: 1 })
+    expect([store.transactions, told]).toEqual([8, ['failed']])
+    expect(store.updates('release')).toMatchObject([{ attempts: 1 }])
   })
 })
 
@@ -192,7 +193,7 @@ describe('a store that stopped', () => {
     let runs = 0
     const outcome = dedup.process({ key: 'a' }, () => void (runs += 1))
     await elapse(clock, LEASE_MS)
-    expect(await outcome).toMatchObject({ status: 'unavailable', error: { code: 'ONCEMQ_STORE_TIMEOUT' } })
+    expect(await outcome).toMatchObject({ status: 'store-down', error: { code: 'ONCEMQ_STORE_TIMEOUT' } })
     begin.resolve()
     await settle()
     expect([runs, store.committed]).toEqual([0, []])
@@ -217,7 +218,7 @@ describe('a store that stopped', () => {
     }
     const outcome = dedup.process({ key: 'a' }, writes('x'))
     await elapse(clock, TIMEOUT_MS)
-    expect(await outcome).toMatchObject({ status: 'unavailable', error: { code: 'ONCEMQ_COMMIT_UNKNOWN' } })
+    expect(await outcome).toMatchObject({ status: 'store-down', error: { code: 'ONCEMQ_COMMIT_UNKNOWN' } })
     commit.resolve()
     await settle()
     store.commit = (apply) => apply()
@@ -226,7 +227,7 @@ describe('a store that stopped', () => {
   })
 
   test('a handler may take longer than the timeout of the store, and its lease is renewed', async () => {
-    const { clock, dedup, store } = await setUp()
+    const { clock, dedup, store } = await setUp({ handlerTimeoutMs: 0 })
     const work = Promise.withResolvers<void>()
     const outcome = dedup.process({ key: 'a' }, async (context) => {
       await work.promise
@@ -241,7 +242,7 @@ describe('a store that stopped', () => {
   })
 
   test('where a renewal would be a conflict, a handler has one lease to end in', async () => {
-    const { clock, dedup, store } = await setUp({ renewsInTransaction: false })
+    const { clock, dedup, store } = await setUp({ renewsInTransaction: false, handlerTimeoutMs: 0 })
     const work = Promise.withResolvers<void>()
     let signal: AbortSignal | undefined
     const outcome = dedup.process({ key: 'a' }, async (context) => {

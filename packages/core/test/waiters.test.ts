@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 
 import { Waiters } from '../src/claims/waiters.ts'
-import { Condition } from '../src/broker/index.ts'
+import { LocalKey } from '../src/claims/local-keys.ts'
 import { VirtualClock } from '../src/testing/index.ts'
 import { elapse, settle } from './elapse.ts'
 
@@ -12,8 +12,8 @@ function busyWait(limits = { busyTimeoutMs: 30_000, waitersMax: 2 }, fraction = 
 }
 
 /** What came of a promise so far. */
-function track(promise: Promise<boolean>): { answer: boolean | 'waits' } {
-  const tracked: { answer: boolean | 'waits' } = { answer: 'waits' }
+function track<Answer>(promise: Promise<Answer>): { answer: Answer | 'waits' } {
+  const tracked: { answer: Answer | 'waits' } = { answer: 'waits' }
   void promise.then((answer) => (tracked.answer = answer))
   return tracked
 }
@@ -21,7 +21,7 @@ function track(promise: Promise<boolean>): { answer: boolean | 'waits' } {
 describe('waiting for another worker', () => {
   test('polls ever more slowly, up to a second', async () => {
     const { clock, wait } = busyWait()
-    const delivery = wait.begin(undefined)
+    const delivery = wait.begin(undefined, undefined)
     const pauses: number[] = []
     for (let count = 0; count < 12; count += 1) {
       const answer = track(delivery.forLease(60_000))
@@ -38,57 +38,60 @@ describe('waiting for another worker', () => {
     [0.999_999, 25],
   ])('jitter takes between half and all of a pause: %d', (fraction, expectedMs) => {
     const { clock, wait } = busyWait(undefined, fraction)
-    track(wait.begin(undefined).forLease(60_000))
+    track(wait.begin(undefined, undefined).forLease(60_000))
     expect(clock.nextInMs).toBe(expectedMs)
   })
 
   test('asks again when the lease ends, if that is sooner', () => {
     const { clock, wait } = busyWait()
-    track(wait.begin(undefined).forLease(3))
+    track(wait.begin(undefined, undefined).forLease(3))
     expect(clock.nextInMs).toBe(3)
   })
 
   test('never polls without a pause, also when the lease is over by now', () => {
     const { clock, wait } = busyWait()
-    track(wait.begin(undefined).forLease(-5))
+    track(wait.begin(undefined, undefined).forLease(-5))
     expect(clock.nextInMs).toBe(1)
   })
 
   test('ends at its bound, however often it polls', async () => {
     const { clock, wait } = busyWait({ busyTimeoutMs: 5000, waitersMax: 2 })
-    const delivery = wait.begin(undefined)
+    const delivery = wait.begin(undefined, undefined)
     for (let polls = 0; polls < 100; polls += 1) {
       const answer = track(delivery.forLease(60_000))
       await elapse(clock, clock.nextInMs ?? 0)
       if (answer.answer === false) break
     }
     expect(clock.monotonicMs()).toBe(5000)
-    expect(track(delivery.forLocal(new Condition()))).toEqual({ answer: 'waits' })
+    expect(await delivery.forLocal(new LocalKey())).toBeUndefined()
     expect(clock.nextInMs).toBeUndefined()
   })
 })
 
 describe('waiting for a delivery of this process', () => {
-  test('ends when that one ends', async () => {
+  const done = { fingerprint: undefined, result: Buffer.from('x') }
+
+  test('ends when that one ends, with what it was done with', async () => {
     const { clock, wait } = busyWait()
-    const gate = new Condition()
-    const answer = track(wait.begin(undefined).forLocal(gate))
+    const key = new LocalKey()
+    const answer = track(wait.begin(undefined, undefined).forLocal(key))
     await settle()
     expect(answer.answer).toBe('waits')
-    gate.open()
+    key.end(done)
     await settle()
-    expect([answer.answer, clock.nextInMs]).toEqual([true, undefined])
+    expect([answer.answer, clock.nextInMs]).toEqual([{ done }, undefined])
   })
 
   test('further deliveries than may wait are sent on at once, and places become free again', async () => {
     const { wait } = busyWait()
-    const gate = new Condition()
-    const answers = [1, 2, 3].map(() => track(wait.begin(undefined).forLocal(gate)))
+    const key = new LocalKey()
+    const answers = [1, 2, 3].map(() => track(wait.begin(undefined, undefined).forLocal(key)))
     await settle()
-    expect(answers.map(({ answer }) => answer)).toEqual(['waits', 'waits', false])
-    gate.open()
+    expect(answers.map(({ answer }) => answer)).toEqual(['waits', 'waits', undefined])
+    key.end(undefined)
     await settle()
-    const later = track(wait.begin(undefined).forLocal(gate))
+    expect(answers[0]?.answer).toEqual({ done: undefined })
+    const later = track(wait.begin(undefined, undefined).forLocal(new LocalKey()))
     await settle()
     expect(later.answer).toBe('waits')
   })
@@ -99,18 +102,48 @@ describe('waiting for a delivery of this process', () => {
       { busyTimeoutMs: 5000, waitersMax: 0 },
     ]) {
       const { wait } = busyWait(limits)
-      expect(await wait.begin(undefined).forLocal(new Condition())).toBe(false)
+      expect(await wait.begin(undefined, undefined).forLocal(new LocalKey())).toBeUndefined()
     }
   })
 
   test('a signal ends the wait, and leaves no listener and no timer behind', async () => {
     const { clock, wait } = busyWait()
     const controller = new AbortController()
-    const delivery = wait.begin(controller.signal)
-    const answer = track(delivery.forLocal(new Condition()))
+    const delivery = wait.begin(controller.signal, undefined)
+    const answer = track(delivery.forLocal(new LocalKey()))
     controller.abort()
     await settle()
-    expect([answer.answer, clock.nextInMs]).toEqual([true, undefined])
-    expect(await delivery.forLocal(new Condition())).toBe(false)
+    expect([answer.answer, clock.nextInMs]).toEqual([undefined, undefined])
+    expect(await delivery.forLocal(new LocalKey())).toBeUndefined()
+  })
+})
+
+describe('the place where a delivery waits', () => {
+  test('without room it does not wait at all', async () => {
+    const { clock, wait } = busyWait()
+    const place = { enter: () => false, leave: () => expect.unreachable() }
+    expect(await wait.begin(undefined, place).forLocal(new LocalKey())).toBeUndefined()
+    expect(await wait.begin(undefined, place).forLease(1000)).toBe(false)
+    expect(clock.nextInMs).toBeUndefined()
+  })
+
+  test('is entered before and left after each wait, which goes on once it is left', async () => {
+    const { clock, wait } = busyWait()
+    const left = Promise.withResolvers<void>()
+    const steps: string[] = []
+    const place = {
+      enter: () => steps.push('enter') > 0,
+      leave: () => {
+        steps.push('leave')
+        return left.promise
+      },
+    }
+    const answer = track(wait.begin(undefined, place).forLease(1000))
+    expect(steps).toEqual(['enter'])
+    await elapse(clock, 1000)
+    expect([answer.answer, steps]).toEqual(['waits', ['enter', 'leave']])
+    left.resolve()
+    await settle()
+    expect(answer.answer).toBe(true)
   })
 })

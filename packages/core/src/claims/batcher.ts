@@ -61,9 +61,9 @@ export class Batcher<Request, Answer> {
   }
 
   /** For what happens with each message: no promise is made for it. */
-  submit(request: Request, asker: Requester<Answer>): void {
+  submit(request: Request, requester: Requester<Answer>): void {
     this.#requests.push(request)
-    this.#requesters.push(asker)
+    this.#requesters.push(requester)
     if (!this.#scheduled) this.#schedule()
   }
 
@@ -113,7 +113,7 @@ export class Batcher<Request, Answer> {
   }
 
   #shrink(size: number): void {
-    this.#sizeMax = Math.max(1, Math.floor(size / 2))
+    this.#sizeMax = Math.max(1, Math.min(this.#sizeMax, Math.floor(size / 2)))
   }
 
   #grow(): void {

@@ -9,16 +9,16 @@ import type { GuardedStore } from '../store/guarded-store.ts'
 import type { Outage } from '../store/outage.ts'
 import { JoinedSignals } from '../time/joined-signals.ts'
 import type { BatchFaults, StoreLoad } from './batcher.ts'
+import { mayAskAgain } from './ask-again.ts'
 import { Batcher } from './batcher.ts'
 import type { RunningClaim } from './claim.ts'
 import { Isolation } from './isolation.ts'
 import { Lease, LeaseKeeper } from './lease-keeper.ts'
+import type { LocalKey } from './local-keys.ts'
 import { LocalKeys } from './local-keys.ts'
 import type { PendingClaimServices } from './pending-claim.ts'
 import { PendingClaim } from './pending-claim.ts'
 import { Waiters } from './waiters.ts'
-
-const BACKGROUND_MAX_MS = 3_600_000
 
 /** All claims of a deduplicator, with what they share: see {@link PendingClaim} for the way of one. */
 export class ClaimManager<Tx> {
@@ -63,6 +63,11 @@ export class ClaimManager<Tx> {
     return new Promise((resolve) => new PendingClaim(this.#services, identity, delivery, resolve).begin())
   }
 
+  /** Aborts at close. */
+  get closing(): AbortSignal {
+    return this.#closing.signal
+  }
+
   /** Removes what is remembered of a key here. */
   forget(id: string): void {
     this.#keys.forget(id)
@@ -91,36 +96,54 @@ export class ClaimManager<Tx> {
 
   /**
    * A claim whose answer never came may have been applied, and would count as a start that never was. To ask
-   * again with the same claim id tells, and does no harm.
+   * again with the same claim id tells, and does no harm. Once the record is forgotten there is nothing to
+   * say.
    */
   async #abandon(lease: Lease): Promise<void> {
-    const { claims, clock, closing, outage } = this.#services
-    const untilMs = clock.monotonicMs() + BACKGROUND_MAX_MS
-    for (;;) {
-      const leftMs = untilMs - clock.monotonicMs()
-      if (leftMs <= 0 || !(await outage.recovery(leftMs, closing))) return
+    const { claims, clock, closing, outage, retentionMs } = this.#services
+    const untilMs = clock.monotonicMs() + retentionMs
+    let mayAsk = await outage.recovery(retentionMs, closing)
+    while (mayAsk) {
       try {
         const answer = await claims.ask(lease)
         if (answer.status === 'granted') await this.#release(lease, answer.attempt - 1)
         return
-      } catch (error) {
-        if (!(error as OncemqError).retryable || closing.aborted) return
-        outage.failed(error as OncemqError)
+      } catch (thrown) {
+        const error = thrown as OncemqError
+        mayAsk = error.retryable && (await mayAskAgain(error, untilMs, this.#services, closing))
       }
     }
   }
 
   async #forgive(identity: Identity): Promise<boolean> {
-    const { claims, outage, settings } = this.#services
-    const lease = new Lease(identity, settings.random.claimId(), settings)
-    for (let isFirst = true; ; isFirst = false) {
+    const { clock, settings } = this.#services
+    const untilMs = clock.monotonicMs() + settings.outageHoldMs
+    const localKey = await this.#enter(identity.id, untilMs)
+    if (localKey === undefined) return false
+    try {
+      return await this.#resetAttempts(new Lease(identity, settings.random.claimId(), settings), untilMs)
+    } finally {
+      this.#keys.leave(localKey)
+    }
+  }
+
+  /** Beside a delivery of this process nothing is asked: an id must not stand in a batch twice. */
+  async #enter(id: string, untilMs: number): Promise<LocalKey | undefined> {
+    const { clock } = this.#services
+    for (let known = this.#keys.get(id); known?.isInFlight === true; known = this.#keys.get(id)) {
+      if ((await known.ended(clock, untilMs - clock.monotonicMs(), undefined)) === undefined) return undefined
+    }
+    return this.#keys.enter(id)
+  }
+
+  async #resetAttempts(lease: Lease, untilMs: number): Promise<boolean> {
+    for (;;) {
       try {
-        const answer = await claims.ask(lease)
+        const answer = await this.#services.claims.ask(lease)
         return answer.status === 'granted' && (await this.#release(lease, 0)) === 'ok'
-      } catch (error) {
-        if (!(error as OncemqError).retryable || !isFirst) return false
-        outage.failed(error as OncemqError)
-        if (!(await outage.recovery(settings.outageHoldMs))) return false
+      } catch (thrown) {
+        const error = thrown as OncemqError
+        if (!error.retryable || !(await mayAskAgain(error, untilMs, this.#services))) return false
       }
     }
   }

@@ -5,7 +5,7 @@ import type { EventHub } from '../observe/event-hub.ts'
 import type { ClaimUpdate, CompleteUpdate, ReleaseUpdate, UpdateAnswer } from '../store/contract.ts'
 import type { Outage } from '../store/outage.ts'
 import type { Clock } from '../time/clock.ts'
-import { pause } from '../time/condition.ts'
+import { mayAskAgain } from './ask-again.ts'
 import type { Batcher } from './batcher.ts'
 import type { Isolation } from './isolation.ts'
 import type { Lease, LeaseKeeper } from './lease-keeper.ts'
@@ -13,14 +13,14 @@ import type { DoneKey, LocalKey, LocalKeys } from './local-keys.ts'
 
 /**
  * How a claim ended for a handler that succeeded. `unconfirmed`: the store could not be told before the lease
- * ended, and is still being told in the background. `closed`: the deduplicator was closed before the store had
- * answered; whether the key is done is not known, and the message has to be delivered again.
+ * ended, and is still being told in the background. `closed`: the deduplicator was closed before the store
+ * had answered; whether the key is done is not known, and the message has to be delivered again.
  */
 export type Completion = 'completed' | 'lost' | 'unconfirmed' | 'closed'
 
 /**
- * Why a key is given back. `failed`: the attempt counts. `spent`: no attempt is left, and a further delivery is
- * rejected, until the message is durably dead-lettered and the key forgiven. `permanent`: attempts start
+ * Why a key is given back. `failed`: the attempt counts. `spent`: no attempt is left, and a further delivery
+ * is rejected, until the message is durably dead-lettered and the key forgiven. `permanent`: attempts start
  * afresh. `unstarted`: nothing counts.
  */
 export type ReleaseReason = 'failed' | 'spent' | 'permanent' | 'unstarted'
@@ -86,7 +86,6 @@ export interface ClaimServices {
 
 const RESULT_BYTES_MAX = 1_048_576
 const BACKGROUND_MAX_MS = 3_600_000
-const REFUSED_AGAIN_MS = 1000
 
 /**
  * A claim while it is held. It ends once, by `complete` or by `release`; until then its lease is renewed.
@@ -223,7 +222,7 @@ export class HeldClaim implements RunningClaim {
     untilMs: number,
   ): Promise<UpdateAnswer | undefined> {
     if (!error.retryable && update.result !== undefined) return this.#tellWithoutResult(update, untilMs)
-    return (await this.#storeIsBack(error, untilMs)) ? this.#tell(update, untilMs) : undefined
+    return (await mayAskAgain(error, untilMs, this.#services)) ? this.#tell(update, untilMs) : undefined
   }
 
   /** A result that the store refuses must not keep the key from being done. */
@@ -232,16 +231,6 @@ export class HeldClaim implements RunningClaim {
       message: 'the store refused a result; the key is done without it',
     }))
     return this.#tell({ ...update, result: undefined }, untilMs)
-  }
-
-  async #storeIsBack(error: OncemqError, untilMs: number): Promise<boolean> {
-    const { clock, outage } = this.#services
-    const leftMs = untilMs - clock.monotonicMs()
-    if (leftMs <= 0 || outage.isClosed) return false
-    // What is refused for one key may be fine for all others.
-    if (!error.retryable) return pause(clock, Math.min(leftMs, REFUSED_AGAIN_MS))
-    outage.failed(error)
-    return outage.recovery(leftMs)
   }
 
   #ended(answer: UpdateAnswer, result: Uint8Array | undefined): Completion {
@@ -265,22 +254,30 @@ export class HeldClaim implements RunningClaim {
       this.#takenOver = (await this.#services.updates.ask(update)) === 'lost'
     } catch (error) {
       void this.#releaseLater(update, error as OncemqError)
+      return 'lost'
     }
     if (this.#takenOver) this.#services.events.emit('lost', () => ({ key: this.key, epoch: this.epoch }))
     return this.#over('lost')
   }
 
-  /** The key is free when its lease ends, but what its attempts become has to be said. */
+  /**
+   * The key is free when its lease ends, but what its attempts become has to be said. Until then it stays in
+   * flight here: an id must not stand in a batch twice. What the store refuses is not asked for past the
+   * lease.
+   */
   async #releaseLater(update: ReleaseUpdate, error: OncemqError): Promise<void> {
-    const untilMs = this.#services.clock.monotonicMs() + BACKGROUND_MAX_MS
-    for (let thrown = error; await this.#storeIsBack(thrown, untilMs);) {
+    const { clock, retentionMs } = this.#services
+    const forgottenMs = clock.monotonicMs() + retentionMs
+    const untilMs = ({ retryable }: OncemqError): number => (retryable ? forgottenMs : this.#lease.deadlineMs)
+    for (let thrown = error; await mayAskAgain(thrown, untilMs(thrown), this.#services);) {
       try {
         await this.#services.updates.ask(update)
-        return
+        break
       } catch (again) {
         thrown = again as OncemqError
       }
     }
+    this.#over('lost')
   }
 
   #over(completion: Completion, done?: DoneKey): Completion {

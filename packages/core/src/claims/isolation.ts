@@ -4,21 +4,25 @@ import { Condition } from '../time/condition.ts'
 /**
  * Lets a suspect run alone. A message whose last starts all ended with their process may be what ends it, or
  * may only have been in flight with it; so before it is given up it gets one more start, during which nothing
- * else of this deduplicator starts or runs. Suspects go one after the other.
+ * else of this deduplicator starts or runs. Suspects take turns, in the order in which they came.
  *
- * Both waits have a bound: a handler that never ends must not keep suspects waiting, nor a suspect the others.
+ * A turn has a bound, after which it holds nobody up any more: neither a handler that never ends may keep the
+ * suspects waiting, nor a suspect the others. Each wait is bounded by the turns before it.
  */
 export class Isolation {
   readonly #clock: Clock
-  readonly #boundMs: number
+  readonly #turnMs: number
   readonly #changed = new Condition()
   #running = 0
   #suspects = 0
-  #isReserved = false
+  /** The turn that is taken now. */
+  #turn: object | undefined
+  /** When a turn was last taken or over. */
+  #turnedMs = Number.NEGATIVE_INFINITY
 
-  constructor(clock: Clock, boundMs: number) {
+  constructor(clock: Clock, turnMs: number) {
     this.#clock = clock
-    this.#boundMs = boundMs
+    this.#turnMs = turnMs
   }
 
   /** How many handlers run. */
@@ -40,23 +44,39 @@ export class Isolation {
     if (this.#suspects > 0 || this.#running === 0) this.#changed.notifyAll()
   }
 
-  /** Resolves when no suspect is left, at its bound, or when `signal` aborts. */
-  async shared(signal: AbortSignal | undefined): Promise<void> {
-    await this.#until(() => !this.isReserved, signal)
+  /**
+   * Resolves when no suspect is left, when a turn takes too long, or when `signal` aborts. Answers whether no
+   * suspect is left.
+   */
+  async shared(signal: AbortSignal | undefined): Promise<boolean> {
+    await this.#until((isOverdue) => isOverdue || !this.isReserved, signal)
+    return !this.isReserved
   }
 
-  /** Resolves when nothing else runs, or at its bound. Answers the function that lets the others go on. */
-  async alone(signal: AbortSignal | undefined): Promise<() => void> {
+  /**
+   * Reserves the next free turn at once, and resolves when it has come. Answers the function that lets the
+   * others go on, or `undefined` when `signal` aborted before.
+   */
+  async alone(signal: AbortSignal | undefined): Promise<(() => void) | undefined> {
+    const turn = {}
     this.#suspects += 1
-    await this.#until(() => !this.#isReserved && this.#running === 0, signal)
-    this.#isReserved = true
+    // Taken in the step that sees that it is free: others are woken at the same moment.
+    await this.#until((isOverdue) => {
+      const isFree = this.#turn === undefined && this.#running === 0
+      if (isFree || isOverdue) this.#take(turn)
+      return isFree || isOverdue
+    }, signal)
+    const isMine = this.#turn === turn
+    if (!isMine) {
+      this.#leave()
+      return undefined
+    }
     let isOver = false
     return () => {
       if (isOver) return
       isOver = true
-      this.#isReserved = false
-      this.#suspects -= 1
-      this.#changed.notifyAll()
+      if (this.#turn === turn) this.#take(undefined)
+      this.#leave()
     }
   }
 
@@ -68,11 +88,21 @@ export class Isolation {
     }
   }
 
-  async #until(isSo: () => boolean, signal: AbortSignal | undefined): Promise<void> {
-    const untilMs = this.#clock.monotonicMs() + this.#boundMs
-    while (!isSo() && signal?.aborted !== true) {
-      const leftMs = untilMs - this.#clock.monotonicMs()
-      if (leftMs <= 0) return
+  #take(turn: object | undefined): void {
+    this.#turn = turn
+    this.#turnedMs = this.#clock.monotonicMs()
+  }
+
+  #leave(): void {
+    this.#suspects -= 1
+    this.#changed.notifyAll()
+  }
+
+  async #until(isSo: (isOverdue: boolean) => boolean, signal: AbortSignal | undefined): Promise<void> {
+    const sinceMs = this.#clock.monotonicMs()
+    while (signal?.aborted !== true) {
+      const leftMs = Math.max(sinceMs, this.#turnedMs) + this.#turnMs - this.#clock.monotonicMs()
+      if (isSo(leftMs <= 0)) return
       await this.#changed.wait(this.#clock, leftMs, signal)
     }
   }

@@ -1,4 +1,4 @@
-import { conflicted, rejectedForAttempts } from '../delivery/refusals.ts'
+import { closed, conflicted, rejectedForAttempts } from '../delivery/refusals.ts'
 import type { Identity } from '../delivery/identity.ts'
 import type { ClaimOutcome, Delivery, NotGranted, Unprotected } from '../delivery/outcome.ts'
 import { OncemqError } from '../errors.ts'
@@ -55,8 +55,10 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   #storeBusy = 0
   /** Whether a question is out whose answer never came. */
   #isInDoubt = false
-  /** Set while this delivery is a suspect that runs alone. */
-  #letOthersGo: (() => void) | undefined
+  /** Set while this delivery is a suspect whose turn it is. */
+  #endTurn: (() => void) | undefined
+  /** Whether a suspect took too long, so that this delivery waits for none any more. */
+  #isOverdue = false
 
   /** `end` is told how it ended, once. */
   constructor(
@@ -113,12 +115,13 @@ export class PendingClaim implements Requester<ClaimAnswer> {
 
   #ask(): void {
     const { outage, claims } = this.#services
-    if (outage.error === undefined) claims.submit(this.#lease, this)
-    else void this.#hold(outage.error)
+    if (outage.mayAsk()) claims.submit(this.#lease, this)
+    else void this.#hold(outage.error as OncemqError)
   }
 
   /** With the same claim: whether it was applied in the doubt before makes no difference. */
   async #hold(down: OncemqError): Promise<void> {
+    this.#stopBeingAlone()
     const leftMs = this.#holdLeftMs()
     const { outage, claims } = this.#services
     const isBack = leftMs > 0 && (await outage.recovery(leftMs, this.#stopSignal))
@@ -128,6 +131,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   }
 
   async #holdBriefly(error: OncemqError): Promise<void> {
+    this.#stopBeingAlone()
     const { clock, closing, settings } = this.#services
     const delayMs = jittered(backoffMs(STORE_BUSY_BACKOFF, this.#storeBusy++), settings.random)
     const mayWait = this.#holdLeftMs() > delayMs
@@ -149,22 +153,24 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     const end = await this.#ownWait().forLocal(running)
     if (end?.done !== undefined) return this.#end(this.#done(end.done, 'memory'))
     if (end !== undefined) return this.begin()
-    this.#end(this.#services.closing.aborted ? closed() : this.#busy(RETRY_AFTER_MS))
+    this.#end(this.#stillBusy(RETRY_AFTER_MS))
   }
 
   async #waitForLease(leaseRemainingMs: number): Promise<void> {
+    this.#stopBeingAlone()
     if (await this.#ownWait().forLease(leaseRemainingMs)) this.#ask()
-    else this.#leave(this.#services.closing.aborted ? closed() : this.#busy(Math.max(1, leaseRemainingMs)))
+    else this.#leave(this.#stillBusy(Math.max(1, leaseRemainingMs)))
   }
 
   /** One that takes longer than its bound holds nobody up any more. */
   async #waitForSuspects(): Promise<void> {
-    await this.#services.isolation.shared(this.#stopSignal)
-    this.#enter()
+    this.#isOverdue = !(await this.#services.isolation.shared(this.#stopSignal))
+    if (this.#stopSignal.aborted) this.#end(this.#stillBusy(RETRY_AFTER_MS))
+    else this.#enter()
   }
 
   #granted(grant: { epoch: number; attempt: number }): void {
-    const { clock, closing, events, settings } = this.#services
+    const { clock, closing, events, isolation, settings } = this.#services
     const isLate = clock.monotonicMs() >= this.#lease.deadlineMs
     // The answer came when its lease was as good as over. Asking again with the same claim id starts it anew.
     if (isLate && ++this.#lateAnswers < LATE_ANSWERS_MAX) return this.#ask()
@@ -174,13 +180,15 @@ export class PendingClaim implements Requester<ClaimAnswer> {
       this.#entered,
       this.#lease,
       grant,
-      this.#letOthersGo,
+      this.#endTurn,
     )
     if (isLate) return void this.#giveBack(claim, { status: 'store-down', error: lateAnswers() })
     if (closing.aborted) return void this.#giveBack(claim, closed())
     if (claim.attempt > settings.attemptsMax + 1) return void this.#exhausted(claim)
-    if (claim.attempt > settings.attemptsMax && this.#letOthersGo === undefined)
-      return void this.#askAlone(claim)
+    if (this.#endTurn === undefined) {
+      if (claim.attempt > settings.attemptsMax) return void this.#askAlone(claim)
+      if (isolation.isReserved && !this.#isOverdue) return void this.#giveWay(claim)
+    }
     events.emit('granted', () => ({ key: claim.key, epoch: claim.epoch, attempt: claim.attempt }))
     this.#end({ status: 'granted', claim })
   }
@@ -196,13 +204,22 @@ export class PendingClaim implements Requester<ClaimAnswer> {
    */
   async #askAlone(claim: HeldClaim): Promise<void> {
     const { isolation, keys } = this.#services
+    const turn = isolation.alone(this.#stopSignal)
     await claim.release('unstarted')
-    this.#letOthersGo = await isolation.alone(this.#stopSignal)
+    this.#endTurn = await turn
+    if (this.#endTurn === undefined) return this.#end(this.#stillBusy(RETRY_AFTER_MS))
     this.#lease = this.#newLease()
     const known = keys.get(this.#identity.id)
-    if (known?.isInFlight === true) return this.#endAlone(this.#busy(RETRY_AFTER_MS))
+    if (known?.isInFlight === true) return this.#endAlone(this.#stillBusy(RETRY_AFTER_MS))
     this.#localKey = keys.enter(this.#identity.id)
     this.#ask()
+  }
+
+  /** Granted while a suspect waits for its turn or has it: nothing else may start meanwhile. */
+  async #giveWay(claim: HeldClaim): Promise<void> {
+    await claim.release('unstarted')
+    this.#lease = this.#newLease()
+    await this.#waitForSuspects()
   }
 
   async #exhausted(claim: HeldClaim): Promise<void> {
@@ -229,8 +246,14 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   }
 
   #endAlone(outcome: NotGranted | Unprotected): void {
-    this.#letOthersGo?.()
+    this.#stopBeingAlone()
     this.#end(outcome)
+  }
+
+  /** Others start while this one waits. It takes another turn when it is granted. */
+  #stopBeingAlone(): void {
+    this.#endTurn?.()
+    this.#endTurn = undefined
   }
 
   #done(done: DoneKey, source: 'store' | 'memory'): NotGranted | Unprotected {
@@ -254,6 +277,15 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     }
     if (settings.onConflict === 'ack' && done !== undefined) return { status: 'duplicate', result: undefined }
     return conflicted(startsBefore)
+  }
+
+  /** While the store is down no key becomes free: that is no other worker's doing. */
+  #stillBusy(retryAfterMs: number): NotGranted {
+    const { closing, outage } = this.#services
+    if (closing.aborted) return closed()
+    return outage.error === undefined
+      ? this.#busy(retryAfterMs)
+      : { status: 'store-down', error: outage.error }
   }
 
   #busy(retryAfterMs: number): NotGranted {
@@ -280,11 +312,6 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   get #stopSignal(): AbortSignal {
     return this.#services.stopSignal(this.#delivery)
   }
-}
-
-function closed(): NotGranted {
-  const error = new OncemqError('ONCEMQ_CLOSED', 'the deduplicator is closed; make a new one')
-  return { status: 'closed', error }
 }
 
 function lateAnswers(): OncemqError {

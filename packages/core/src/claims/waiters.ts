@@ -7,8 +7,8 @@ import type { LocalEnd, LocalKey } from './local-keys.ts'
 const POLL_BACKOFF = { firstMs: 25, factor: 1.6, maxMs: 1000 }
 
 /**
- * Where one delivery waits, as its consumer sees it: a broker adapter bounds how much of its window waits, and
- * lets somebody else have the handler's place meanwhile.
+ * Where one delivery waits, as its consumer sees it: a broker adapter bounds how much of its window waits,
+ * and lets somebody else have the handler's place meanwhile.
  */
 export interface WaitingPlace {
   /** The delivery begins to wait for a busy key. False where there is no room: it is `busy` at once. */

@@ -5,11 +5,13 @@ import { isPermanent } from '../strategies/failure.ts'
 import type { Handler, Strategy, StrategyServices } from '../strategies/strategy.ts'
 import { contextOf } from './context.ts'
 import type { ClaimOutcome, ProcessOutcome } from './outcome.ts'
-import { rejectedForAttempts } from './refusals.ts'
+import { closed, rejectedForAttempts } from './refusals.ts'
 
 export interface HandleServices<Tx> extends StrategyServices {
   readonly strategy: Strategy<Tx>
   readonly isolation: Isolation
+  /** Aborts at close. */
+  readonly closing: AbortSignal
 }
 
 /** Runs the handler as the answer to its claim says. Never rejects. */
@@ -29,16 +31,17 @@ async function handleUnclaimed<Tx>(
   handler: Handler<Tx>,
   services: HandleServices<Tx>,
 ): Promise<ProcessOutcome> {
-  const { attemptsMax, isolation } = services
+  const { attemptsMax, closing, isolation } = services
   if (attempt > attemptsMax + 1) return rejectedForAttempts(attempt - 1, attemptsMax)
-  const letOthersGo = attempt > attemptsMax ? await isolation.alone(undefined) : undefined
-  if (letOthersGo === undefined && isolation.isReserved) await isolation.shared(undefined)
-  isolation.started()
+  const isSuspect = attempt > attemptsMax
+  const endTurn = isSuspect ? await isolation.alone(closing) : undefined
+  while (!isSuspect && isolation.isReserved) if (!(await isolation.shared(closing))) break
   try {
-    return await runUnclaimed(attempt, handler, services)
+    if (closing.aborted) return closed()
+    isolation.started()
+    return await runUnclaimed(attempt, handler, services).finally(() => isolation.ended())
   } finally {
-    isolation.ended()
-    letOthersGo?.()
+    endTurn?.()
   }
 }
 

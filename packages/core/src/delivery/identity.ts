@@ -60,17 +60,20 @@ export function keyText(key: Key): string {
 
 /**
  * Group, source and key for people who look into the store: printable, well-formed, cut at 256 characters.
- * What a terminal or a log viewer would act on (control characters, changes of writing direction) is replaced.
+ * What a terminal or a log viewer would act on (control characters, line separators, changes of writing
+ * direction) is replaced.
  */
 export function readableLabel(group: string, source: string | undefined, key: string): string {
   const scope = source === undefined ? '' : `${source}/`
   return printable(`${group}/${scope}${key}`.slice(0, LABEL_MAX))
 }
 
+// eslint-disable-next-line no-control-regex -- These are what is looked for.
+const ACTED_ON = /[\u0000-\u001F\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069]/g
+
 /** A text without what a terminal or a log viewer would act on. */
 export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- These are what is looked for.
-  return text.replace(/[\u0000-\u001F\u007F-\u009F\u202A-\u202E\u2066-\u2069]/g, pictured).toWellFormed()
+  return text.replace(ACTED_ON, pictured).toWellFormed()
 }
 
 function pictured(character: string): string {

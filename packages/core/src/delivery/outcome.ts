@@ -68,9 +68,9 @@ export type NotGranted =
   | { readonly status: 'closed'; readonly error: OncemqError }
 
 /**
- * Lets the key's attempts start afresh, so that a replay of the message runs. To be called when the message is
- * durably dead-lettered and not before: until then a further delivery of it is rejected without a start. Never
- * rejects; answers whether it could.
+ * Lets the key's attempts start afresh, so that a replay of the message runs. To be called when the message
+ * is durably dead-lettered and not before: until then a further delivery of it is rejected without a start.
+ * Never rejects; answers whether it could.
  */
 export type Forgive = () => Promise<boolean>
 

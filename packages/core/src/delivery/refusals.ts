@@ -11,6 +11,12 @@ export function rejectedForAttempts(attempt: number, attemptsMax: number, forgiv
   return { status: 'rejected', reason: 'attempts', error, attempt, forgive }
 }
 
+/** The deduplicator is closed: nothing starts here any more. */
+export function closed(): NotGranted {
+  const error = new OncemqError('ONCEMQ_CLOSED', 'the deduplicator is closed; make a new one')
+  return { status: 'closed', error }
+}
+
 /** The key is known with another payload. */
 export function conflicted(attempt: number): NotGranted {
   const error = new OncemqError(

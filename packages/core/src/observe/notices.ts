@@ -55,10 +55,10 @@ export class Notices {
   }
 
   #log(message: string): void {
+    // A logger that throws or rejects must not end a delivery, let alone the process.
     try {
-      this.#logger?.warn(message)
-    } catch {
-      // A logger that throws must not end a delivery.
-    }
+      const answer = this.#logger?.warn(message)
+      if (answer instanceof Promise) answer.catch(() => undefined)
+    } catch {}
   }
 }

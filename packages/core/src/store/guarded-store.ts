@@ -2,6 +2,7 @@ import type { Clock } from '../time/clock.ts'
 import { isOncemqError, received, StoreError } from '../errors.ts'
 import type { OncemqError } from '../errors.ts'
 import type { EventHub } from '../observe/event-hub.ts'
+import { isAnswer } from './outage.ts'
 import type { ClaimAnswer, ClaimRequest, ClaimUpdate, Store, StoredRecord, UpdateAnswer } from './contract.ts'
 
 /**
@@ -15,7 +16,7 @@ export class GuardedStore {
   readonly #events: EventHub
   readonly #onAnswer: () => void
 
-  /** `onAnswer` is told each time that the store has answered claims or updates. */
+  /** `onAnswer` is told each time that the store has answered for an entry, be it by a refusal. */
   constructor(store: Store, timeoutMs: number, clock: Clock, events: EventHub, onAnswer: () => void) {
     this.#store = store
     this.#timeoutMs = timeoutMs
@@ -73,6 +74,7 @@ export class GuardedStore {
   report(operation: string, entries: number, thrown: unknown): OncemqError {
     const error = isOncemqError(thrown) ? thrown : this.#unexpected(operation, thrown)
     this.#events.emit('storeError', () => ({ operation, entries, error }))
+    if (entries > 0 && isAnswer(error)) this.#onAnswer()
     return error
   }
 

@@ -9,6 +9,11 @@ const PROBE_BACKOFF = { firstMs: 50, factor: 2, maxMs: 5000 }
 /** A store that fails again within this time has not recovered: its waits go on growing. */
 const STABLE_MS = 60_000
 
+/** Whether `error` says that the store is up: it answered, if only that it will not or cannot just now. */
+export function isAnswer({ code, retryable }: OncemqError): boolean {
+  return !retryable || code === 'ONCEMQ_STORE_BUSY'
+}
+
 export interface OutageSettings {
   readonly clock: Clock
   readonly random: Random
@@ -17,10 +22,10 @@ export interface OutageSettings {
 }
 
 /**
- * Whether the store is up: a circuit breaker. After a failure one probe at a time asks it, with growing waits,
- * while everyone else waits here. A probe that succeeds is not believed at once: one delivery goes first, with
- * its real claim, and the others follow when that was answered. So a store that answers small calls and fails
- * at the work meets one caller every few seconds, not a herd.
+ * Whether the store is up: a circuit breaker. After a failure one probe at a time asks it, with growing
+ * waits, while everyone else waits here. A probe that succeeds is not believed at once: one delivery goes
+ * first, with its real claim, and the others follow when that was answered. So a store that answers small
+ * calls and fails at the work meets one caller every few seconds, not a herd.
  *
  *   up ──failed──▶ down ──probe fails──▶ down, after a longer wait
  *    ▲              │ ▲
@@ -35,6 +40,8 @@ export class Outage {
   readonly #recovery = new Condition()
   #error: OncemqError | undefined
   #isTrial = false
+  /** Whether the next delivery that asks may, although the store is on trial. */
+  #isPassFree = false
   #failures = 0
   #sinceMs = 0
   #recoveredMs = Number.NEGATIVE_INFINITY
@@ -63,7 +70,7 @@ export class Outage {
     this.#error = error
     if (this.#isClosed || (!wasUp && !this.#isTrial)) return
     const { clock } = this.#settings
-    this.#isTrial = false
+    this.#endTrial()
     if (wasUp) {
       if (clock.monotonicMs() - this.#recoveredMs > STABLE_MS) this.#failures = 0
       this.#sinceMs = clock.monotonicMs()
@@ -72,7 +79,15 @@ export class Outage {
     this.#schedule()
   }
 
-  /** Says that the store answered the work. */
+  /** Takes the right to ask the store: everyone has it while the store is up, and one at most on trial. */
+  mayAsk(): boolean {
+    if (this.#error === undefined) return true
+    const may = this.#isPassFree
+    this.#isPassFree = false
+    return may
+  }
+
+  /** Says that the store answered the work, be it by a refusal. */
   succeeded(): void {
     if (this.#isTrial) this.#recovered()
   }
@@ -81,10 +96,17 @@ export class Outage {
    * Resolves with true when the caller may ask the store, with false after `delayMs` or when `signal` aborts.
    * Without a bound of its own it waits for as long as the outage lasts.
    */
-  recovery(delayMs = Number.POSITIVE_INFINITY, signal?: AbortSignal): Promise<boolean> {
-    if (this.#error === undefined) return Promise.resolve(true)
-    if (this.#isClosed) return Promise.resolve(false)
-    return this.#recovery.wait(this.#settings.clock, delayMs, signal)
+  async recovery(delayMs = Number.POSITIVE_INFINITY, signal?: AbortSignal): Promise<boolean> {
+    if (this.#error === undefined) return true
+    if (this.#isClosed) return false
+    return (await this.#recovery.wait(this.#settings.clock, delayMs, signal)) && !this.#isClosed
+  }
+
+  /** The same for one that does not ask by itself: on trial, the next delivery that comes may ask. */
+  async available(signal?: AbortSignal): Promise<boolean> {
+    const isUp = await this.recovery(undefined, signal)
+    if (this.#isTrial && isUp) this.#isPassFree = true
+    return isUp
   }
 
   close(): void {
@@ -112,17 +134,23 @@ export class Outage {
     if (!this.#isClosed) this.#try()
   }
 
+  #endTrial(): void {
+    this.#isTrial = false
+    this.#isPassFree = false
+  }
+
   /** Whoever goes first may have left without asking the store: then the next one goes, after a while. */
   #try(): void {
     const { clock, storeTimeoutMs } = this.#settings
     this.#isTrial = true
+    this.#isPassFree = false
     if (!this.#recovery.notifyOne()) return this.#recovered()
     this.#timer = clock.after(storeTimeoutMs * 2, () => this.#isTrial && this.#try(), 'background')
   }
 
   #recovered(): void {
     this.#timer?.cancel()
-    this.#isTrial = false
+    this.#endTrial()
     this.#error = undefined
     const nowMs = this.#settings.clock.monotonicMs()
     this.#recoveredMs = nowMs

@@ -23,7 +23,7 @@ export async function selfTest(
   complete: Complete = async (completion) => (await store.update([completion]))[0],
 ): Promise<void> {
   const mine = random.claimId()
-  const id = recordId('oncemq self-test', mine)
+  const id = recordId('', mine, { kind: 'internal' })
   const ask = async (claimId: string): Promise<string> => {
     const [answer] = await store.claim([
       {

@@ -6,7 +6,7 @@ export interface HandlerBound {
   /** 0 for no bound. */
   readonly handlerTimeoutMs: number
   /** Tells the handler to stop. */
-  abort(reason: unknown): void
+  readonly abort: (reason: unknown) => void
 }
 
 /** Runs a handler within its bound. One that goes on past it is told to stop, and is waited for no more. */

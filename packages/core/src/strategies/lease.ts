@@ -7,8 +7,8 @@ import { failed } from './failure.ts'
 import type { Handler, Strategy, StrategyServices } from './strategy.ts'
 
 /**
- * For effects outside of the store's database: claim, run, complete. A worker that dies between the effect and
- * the record of it leaves an effect of which nobody knows, and the handler runs again.
+ * For effects outside of the store's database: claim, run, complete. A worker that dies between the effect
+ * and the record of it leaves an effect of which nobody knows, and the handler runs again.
  */
 export function lease(): Strategy {
   return strategy

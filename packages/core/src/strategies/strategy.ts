@@ -34,8 +34,8 @@ export interface CheckedSettings {
 }
 
 /**
- * A way to be idempotent, picked once per deduplicator: how the handler's effect and the record of it are kept
- * together. A new one is one file beside this; nothing else asks which one it is.
+ * A way to be idempotent, picked once per deduplicator: how the handler's effect and the record of it are
+ * kept together. A new one is one file beside this; nothing else asks which one it is.
  */
 export interface Strategy<Tx = undefined> {
   /** Short name for messages, such as `lease`. */
@@ -55,7 +55,7 @@ export interface Strategy<Tx = undefined> {
   /** @throws OptionError for options that do not go with this strategy. */
   check(settings: CheckedSettings): void
   /** Completes a claim as handlers' claims are completed, to find out at start whether the server can. */
-  completeOnce?(store: Store, completion: CompleteUpdate): Promise<UpdateAnswer>
+  readonly completeOnce?: (store: Store, completion: CompleteUpdate) => Promise<UpdateAnswer>
   /** Runs the handler under a granted claim, and ends the claim. Never rejects. */
   run(claim: RunningClaim, handler: Handler<Tx>, services: StrategyServices): Promise<ProcessOutcome>
 }

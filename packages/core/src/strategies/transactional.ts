@@ -130,7 +130,10 @@ class Attempt<Tx> {
     this.#thrown = undefined
     return new Promise((resolve, reject) => {
       let timer: Timer | undefined
+      let isOver = false
       const expectStore = (boundMs: number, error: StoreError): void => {
+        // A handler that was given up may end after its transaction has.
+        if (isOver) return
         timer = clock.after(boundMs, () => {
           stop.abort(error)
           reject(error)
@@ -153,7 +156,10 @@ class Attempt<Tx> {
       ;(store as Store as TransactionalStore<Tx>)
         .transaction(work, stop.signal)
         .then(resolve, reject)
-        .finally(() => timer?.cancel())
+        .finally(() => {
+          isOver = true
+          timer?.cancel()
+        })
     })
   }
 

@@ -1,0 +1,19 @@
+import type { Deduplicator } from './deduplicator.ts'
+import type { DeduplicatorOptions } from './options.ts'
+import { Service } from './service.ts'
+import type { TransactionalStore } from './store/contract.ts'
+
+/**
+ * Makes a deduplicator. No I/O happens before its first use or {@link Deduplicator.open}.
+ * @throws OptionError for an option that is wrong.
+ * @example
+ * const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'billing' })
+ */
+export function createDeduplicator<Tx>(
+  options: DeduplicatorOptions<Tx> & { strategy: 'transactional'; store: TransactionalStore<Tx> },
+): Deduplicator<Tx>
+export function createDeduplicator(options: DeduplicatorOptions & { strategy?: 'lease' }): Deduplicator
+export function createDeduplicator<Tx>(options: DeduplicatorOptions<Tx>): Deduplicator<Tx>
+export function createDeduplicator<Tx>(options: DeduplicatorOptions<Tx>): Deduplicator<Tx> {
+  return new Service(options)
+}

@@ -1,0 +1,157 @@
+import { describe, expect, test } from 'vitest'
+
+import { PermanentError } from '../src/index.ts'
+import { StoreError } from '../src/store/index.ts'
+import { elapse, settle } from './elapse.ts'
+import { heldHandler, setUp } from './set-up.ts'
+
+const down = new StoreError('ONCEMQ_STORE_UNAVAILABLE', 'down')
+const fails = (): Promise<never> => Promise.reject(new PermanentError('no'))
+
+/** A message that is never started again before it is forgiven. */
+async function spent(options: Parameters<typeof setUp>[0] = {}) {
+  const all = await setUp(options)
+  const outcome = await all.dedup.process({ key: 'a' }, fails)
+  if (outcome.status !== 'failed' || !outcome.final) throw new Error('expected a final failure')
+  const { forgive = () => Promise.reject(new Error('expected forgive')) } = outcome
+  all.store.calls.length = 0
+  return { ...all, forgive }
+}
+
+describe('forgive', () => {
+  test('lets the attempts of the key start afresh', async () => {
+    const { dedup, forgive, told } = await spent()
+    told.length = 0
+    expect([await forgive(), await forgive(), told]).toEqual([true, true, []])
+    expect(await dedup.process({ key: 'a' }, ({ attempt }) => expect(attempt).toBe(1))).toMatchObject({
+      status: 'completed',
+    })
+  })
+
+  test('waits for a delivery of this process: an id never stands in a batch twice', async () => {
+    const { dedup, store, forgive } = await spent()
+    const again = dedup.process({ key: 'a' }, () => expect.unreachable())
+    const [forgiven, outcome] = await Promise.all([forgive(), again])
+    expect([forgiven, outcome.status]).toEqual([true, 'rejected'])
+    for (const { batch } of store.calls) expect(batch).toHaveLength(1)
+  })
+
+  test('waits for a store that is down, as long as others do', async () => {
+    const { clock, dedup, store, forgive } = await spent({ outageHoldMs: 5000 })
+    store.around = () => Promise.reject(down)
+    const late = forgive()
+    await elapse(clock, 2000)
+    store.works()
+    await elapse(clock, 3000)
+    expect(await late).toBe(true)
+    store.around = () => Promise.reject(down)
+    const never = forgive()
+    await elapse(clock, 6000)
+    expect(await never).toBe(false)
+    store.works()
+    await elapse(clock, 10_000)
+    expect((await dedup.process({ key: 'a' }, () => {})).status).toBe('completed')
+  })
+
+  test('cannot, and says so, where another worker runs the key or the store refuses', async () => {
+    const all = await spent()
+    const other = await setUp({ apartFrom: all })
+    expect(await all.forgive()).toBe(true)
+    const { handler, end } = heldHandler()
+    const running = other.dedup.process({ key: 'a' }, handler('a'))
+    await settle()
+    expect(await all.forgive()).toBe(false)
+    end()
+    expect((await running).status).toBe('completed')
+    all.store.around = () => Promise.reject(new StoreError('ONCEMQ_STORE_REFUSED', 'no'))
+    expect(await all.forgive()).toBe(false)
+  })
+})
+
+describe('a release that the store did not hear', () => {
+  test.each([
+    ['permanent', fails, 17],
+    ['failed', () => Promise.reject(new Error('no')), 1],
+  ] as const)('%s: is told later, in the background', async (_, handler, attempts) => {
+    const { clock, dedup, store } = await setUp()
+    const outcome = dedup.process({ key: 'a' }, () => {
+      store.around = () => Promise.reject(down)
+      return handler()
+    })
+    await settle()
+    expect((await outcome).status).toBe('failed')
+    await elapse(clock, 10_000)
+    store.works()
+    await elapse(clock, 10_000)
+    expect(await dedup.inspect('a')).toMatchObject({ state: 'free', attempts })
+  })
+
+  test('keeps its key in flight until then: an id never stands in a batch twice', async () => {
+    const { clock, dedup, store } = await setUp({ leaseMs: 1000, storeTimeoutMs: 1000 })
+    void dedup.process({ key: 'a' }, () => {
+      store.around = (call, apply) => (call.operation === 'update' ? Promise.reject(down) : apply())
+      throw new Error('no')
+    })
+    await elapse(clock, 5000)
+    const { started, handler } = heldHandler()
+    void dedup.process({ key: 'a' }, handler('again'))
+    await elapse(clock, 5000)
+    expect(started).toEqual([])
+    store.works()
+    await elapse(clock, 10_000)
+    expect(started).toEqual(['again'])
+    expect(store.updates('release')).not.toEqual([])
+  })
+
+  test('that the store refuses is not repeated past its lease', async () => {
+    const { clock, dedup, store } = await setUp({ leaseMs: 4000, storeTimeoutMs: 1000 })
+    void dedup.process({ key: 'a' }, () => {
+      store.around = (call, apply) =>
+        call.operation === 'update' ? Promise.reject(new StoreError('ONCEMQ_STORE_REFUSED', 'no')) : apply()
+      throw new Error('no')
+    })
+    await elapse(clock, 60_000)
+    expect(store.updates('release').length).toBeLessThan(6)
+    store.works()
+    expect(await dedup.process({ key: 'a' }, ({ attempt }) => expect(attempt).toBe(2))).toMatchObject({
+      status: 'completed',
+    })
+  })
+})
+
+test('what runs without a record is waited for at close too', async () => {
+  const { dedup, store } = await setUp()
+  const { handler, end } = heldHandler()
+  const running = dedup.process({ key: undefined }, handler('unkeyed'))
+  await settle()
+  const closing = dedup.close()
+  await settle()
+  expect(store.callsOf('close')).toEqual([])
+  end()
+  await closing
+  expect(store.callsOf('close')).toHaveLength(1)
+  expect((await running).status).toBe('completed')
+})
+
+test('a close that is out of time is no lease that was too short: the message is delivered again', async () => {
+  const { clock, dedup, store } = await setUp({ leaseMs: 30_000 })
+  const outcome = dedup.process({ key: 'a' }, () => {
+    store.around = (call, apply) => (call.operation === 'update' ? Promise.reject(down) : apply())
+  })
+  await settle()
+  const closing = dedup.close({ timeoutMs: 1000 })
+  await elapse(clock, 1000)
+  await closing
+  expect(await outcome).toMatchObject({ status: 'closed', error: { code: 'ONCEMQ_CLOSED' } })
+  expect(dedup.counts().unconfirmed).toBe(0)
+})
+
+test('what runs past the bound of a close is told of, also without a record', async () => {
+  const { clock, dedup, told } = await setUp()
+  void dedup.process({ key: undefined }, () => new Promise(() => {}))
+  await settle()
+  const closing = dedup.close({ timeoutMs: 500 })
+  await elapse(clock, 500)
+  await closing
+  expect(told.at(-1)).toMatchObject({ name: 'warning', message: expect.stringContaining('500 ms') as string })
+})

@@ -1,0 +1,124 @@
+import { afterEach, describe, expect, test, vi } from 'vitest'
+
+import { createDeduplicator } from '../src/index.ts'
+import type { Logger } from '../src/index.ts'
+import { StoreError } from '../src/store/index.ts'
+import { VirtualClock } from '../src/testing/index.ts'
+import { EventHub } from '../src/observe/event-hub.ts'
+import { settle } from './elapse.ts'
+import { ScriptedStore } from './scripted-store.ts'
+
+afterEach(() => vi.restoreAllMocks())
+
+const down = new StoreError('ONCEMQ_STORE_UNAVAILABLE', 'no connection')
+
+/** A hub, and the warnings of the process, instead of its standard error. */
+function hub(logger?: Logger) {
+  const warned: string[] = []
+  vi.spyOn(process, 'emitWarning').mockImplementation((warning) => void warned.push(String(warning)))
+  return { warned, hub: new EventHub('billing', logger) }
+}
+
+describe('without a logger', () => {
+  test('what a person must know is a warning of the process, once a kind', () => {
+    const { hub: events, warned } = hub()
+    for (let count = 0; count < 3; count += 1) {
+      events.emit('outage', () => ({ error: down }))
+      events.emit('deadLettered', () => ({ source: `orders ${count}`, reason: 'attempts', attempt: 16 }))
+      events.emit('unprotected', () => ({ key: undefined, reason: 'missing-key' }))
+      events.emit('warning', () => ({ message: 'one and the same' }))
+      events.emit('warning', () => ({ message: `another, number ${count}` }))
+    }
+    expect(warned).toEqual([
+      'billing: the store is down; messages are held until it is back: no connection',
+      "billing: a message was dead-lettered (attempts) from 'orders 0'; its headers say why",
+      'billing: a message without a key runs without protection; stamp an id at the producer, or set onMissingKey',
+      'billing: one and the same',
+      'billing: another, number 0',
+      'billing: another, number 1',
+      'billing: another, number 2',
+    ])
+  })
+
+  test('findings are told by their sentences, but for mere information', () => {
+    const { hub: events, warned } = hub()
+    for (const severity of ['error', 'warning', 'info'] as const) {
+      events.emit('finding', () => ({ severity, code: 'c', found: `Found ${severity}.`, remedy: 'Do it.' }))
+    }
+    expect(warned).toEqual(['billing: Found error. Do it.', 'billing: Found warning. Do it.'])
+  })
+
+  test('what counters are for is told to nobody, and is not even built', () => {
+    const { hub: events, warned } = hub()
+    const build = vi.fn<() => { key: string; epoch: number }>(() => ({ key: 'a', epoch: 1 }))
+    for (const name of ['completed', 'lost', 'unconfirmed'] as const) events.emit(name, build)
+    expect([warned, build.mock.calls.length]).toEqual([[], 0])
+  })
+
+  test('a listener hears it instead; removed, it does no longer', () => {
+    const { hub: events, warned } = hub()
+    const heard: string[] = []
+    const remove = events.on('warning', ({ message }) => heard.push(message))
+    events.emit('warning', () => ({ message: 'first' }))
+    expect([heard, warned]).toEqual([['first'], []])
+    remove()
+    events.emit('warning', () => ({ message: 'second' }))
+    expect([heard, warned]).toEqual([['first'], ['billing: second']])
+  })
+
+  test('a flood of different sentences ends at a thousand', () => {
+    const { hub: events, warned } = hub()
+    for (let count = 0; count < 2000; count += 1) events.emit('warning', () => ({ message: String(count) }))
+    expect(warned).toHaveLength(1000)
+  })
+})
+
+describe('a logger', () => {
+  test('gets each notice, also where a listener hears it, and the process none', () => {
+    const logged: string[] = []
+    const { hub: events, warned } = hub({ warn: (message) => logged.push(message) })
+    events.on('outage', () => {})
+    for (let count = 0; count < 2; count += 1) events.emit('outage', () => ({ error: down }))
+    events.emit('unprotected', () => ({ key: 'a', reason: 'store-down' }))
+    expect(logged).toEqual([
+      'billing: the store is down; messages are held until it is back: no connection',
+      'billing: the store is down; messages are held until it is back: no connection',
+      'billing: a message runs without protection (store-down)',
+    ])
+    expect(warned).toEqual([])
+  })
+
+  test.each([
+    [
+      'throws',
+      () => {
+        throw new Error('no')
+      },
+    ],
+    ['rejects', () => Promise.reject(new Error('no'))],
+  ])('that %s disturbs nothing', async (_, warn) => {
+    const { hub: events } = hub({ warn })
+    const heard: string[] = []
+    events.on('warning', ({ message }) => heard.push(message))
+    events.emit('warning', () => ({ message: 'x' }))
+    await settle()
+    expect(heard).toEqual(['x'])
+  })
+
+  test('is an option', async () => {
+    const clock = new VirtualClock()
+    const logged: string[] = []
+    const store = new ScriptedStore(clock)
+    const logger = { warn: (message: string) => logged.push(message) }
+    const dedup = createDeduplicator({ store, consumerGroup: 'billing', clock, sweepEveryMs: 0, logger })
+    await dedup.process({ key: undefined }, () => {})
+    expect(logged).toHaveLength(1)
+    await dedup.close()
+  })
+})
+
+test('what a terminal or a log viewer would act on is shown, not sent', () => {
+  const { hub: events, warned } = hub()
+  events.emit('warning', () => ({ message: 'a\r\nb\u001b[31mc\u0000d\u202ee\u2028f\u009bg\u007fh\ud83d' }))
+  expect(warned).toEqual(['billing: a\u240d\u240ab\u241b[31mc\u2400d\ufffde\ufffdf\ufffdg\u2421h\ufffd'])
+})
