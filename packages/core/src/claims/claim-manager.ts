@@ -96,33 +96,42 @@ export class ClaimManager<Tx> {
    * again with the same claim id tells, and does no harm.
    */
   async #abandon(lease: Lease): Promise<void> {
-    const { claims, clock, closing, outage } = this.#services
+    await this.#untilTold(async () => {
+      const answer = await this.#services.claims.ask(lease)
+      if (answer.status === 'granted') await this.#release(lease, answer.attempt - 1)
+    })
+  }
+
+  /** Nobody waits for a store that is down: it is told when it is back. */
+  async #forgive(identity: Identity): Promise<boolean> {
+    const lease = new Lease(identity, this.#services.settings.random.claimId(), this.#services.settings)
+    const tell = async (): Promise<boolean> => {
+      const answer = await this.#services.claims.ask(lease)
+      return answer.status === 'granted' && (await this.#release(lease, 0)) === 'ok'
+    }
+    try {
+      return await tell()
+    } catch (error) {
+      if (!(error as OncemqError).retryable) return false
+      this.#services.outage.failed(error as OncemqError)
+      void this.#untilTold(tell)
+      return false
+    }
+  }
+
+  /** Repeats what may be repeated until the store has answered it, or refuses. Never rejects. */
+  async #untilTold(tell: () => Promise<unknown>): Promise<void> {
+    const { clock, closing, outage } = this.#services
     const untilMs = clock.monotonicMs() + BACKGROUND_MAX_MS
     for (;;) {
       const leftMs = untilMs - clock.monotonicMs()
       if (leftMs <= 0 || !(await outage.recovery(leftMs, closing))) return
       try {
-        const answer = await claims.ask(lease)
-        if (answer.status === 'granted') await this.#release(lease, answer.attempt - 1)
+        await tell()
         return
       } catch (error) {
         if (!(error as OncemqError).retryable || closing.aborted) return
         outage.failed(error as OncemqError)
-      }
-    }
-  }
-
-  async #forgive(identity: Identity): Promise<boolean> {
-    const { claims, outage, settings } = this.#services
-    const lease = new Lease(identity, settings.random.claimId(), settings)
-    for (let isFirst = true; ; isFirst = false) {
-      try {
-        const answer = await claims.ask(lease)
-        return answer.status === 'granted' && (await this.#release(lease, 0)) === 'ok'
-      } catch (error) {
-        if (!(error as OncemqError).retryable || !isFirst) return false
-        outage.failed(error as OncemqError)
-        if (!(await outage.recovery(settings.outageHoldMs))) return false
       }
     }
   }
