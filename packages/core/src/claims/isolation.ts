@@ -48,13 +48,19 @@ export class Isolation {
   /** Resolves when nothing else runs, or at its bound. Answers the function that lets the others go on. */
   async alone(signal: AbortSignal | undefined): Promise<() => void> {
     this.#suspects += 1
-    await this.#until(() => !this.#isReserved && this.#running === 0, signal)
-    this.#isReserved = true
+    let isMine = false
+    // Reserved as soon as it is found free: all that wait look at once.
+    await this.#until(() => {
+      if (this.#isReserved || this.#running > 0) return false
+      isMine = true
+      this.#isReserved = true
+      return true
+    }, signal)
     let isOver = false
     return () => {
       if (isOver) return
       isOver = true
-      this.#isReserved = false
+      if (isMine) this.#isReserved = false
       this.#suspects -= 1
       this.#changed.notifyAll()
     }

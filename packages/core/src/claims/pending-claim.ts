@@ -55,6 +55,8 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   #storeBusy = 0
   /** Whether a question is out whose answer never came. */
   #isInDoubt = false
+  /** Whether it has let suspects go first, which is done once. */
+  #hasYielded = false
   /** Set while this delivery is a suspect that runs alone. */
   #letOthersGo: (() => void) | undefined
 
@@ -179,8 +181,10 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     if (isLate) return void this.#giveBack(claim, { status: 'store-down', error: lateAnswers() })
     if (closing.aborted) return void this.#giveBack(claim, closed())
     if (claim.attempt > settings.attemptsMax + 1) return void this.#exhausted(claim)
-    if (claim.attempt > settings.attemptsMax && this.#letOthersGo === undefined)
-      return void this.#askAlone(claim)
+    if (this.#letOthersGo === undefined) {
+      if (claim.attempt > settings.attemptsMax) return void this.#askAlone(claim)
+      if (this.#services.isolation.isReserved && !this.#hasYielded) return void this.#yield(claim)
+    }
     events.emit('granted', () => ({ key: claim.key, epoch: claim.epoch, attempt: claim.attempt }))
     this.#end({ status: 'granted', claim })
   }
@@ -188,6 +192,14 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   async #giveBack(claim: HeldClaim, outcome: NotGranted | Unprotected): Promise<void> {
     await claim.release('unstarted')
     this.#end(outcome)
+  }
+
+  /** A suspect was alone when it asked for its claim, while this claim was on its way. */
+  async #yield(claim: HeldClaim): Promise<void> {
+    this.#hasYielded = true
+    await claim.release('unstarted')
+    this.#lease = this.#newLease()
+    await this.#waitForSuspects()
   }
 
   /**
