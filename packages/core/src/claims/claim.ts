@@ -103,6 +103,8 @@ export class HeldClaim implements RunningClaim {
   readonly epoch: number
   readonly attempt: number
   #end: Promise<Completion> | undefined
+  /** Set while the store is yet to be told of the release. */
+  #releasing: Promise<void> | undefined
   #takenOver = false
 
   constructor(
@@ -144,8 +146,12 @@ export class HeldClaim implements RunningClaim {
     this.#lease.abort(reason)
   }
 
-  forgive(): Promise<boolean> {
-    return this.#services.forgive(this.#identity)
+  async forgive(): Promise<boolean> {
+    const forgive = (): Promise<boolean> => this.#services.forgive(this.#identity)
+    if (this.#releasing === undefined) return forgive()
+    // Told now, it would be undone by the release, which is still on its way.
+    void this.#releasing.then(forgive)
+    return false
   }
 
   complete(result?: Uint8Array): Promise<Completion> {
@@ -267,7 +273,7 @@ export class HeldClaim implements RunningClaim {
     try {
       this.#takenOver = (await this.#services.updates.ask(update)) === 'lost'
     } catch (error) {
-      void this.#releaseLater(update, error as OncemqError)
+      this.#releasing = this.#releaseLater(update, error as OncemqError)
     }
     if (this.#takenOver) this.#services.events.emit('lost', () => ({ key: this.key, epoch: this.epoch }))
     return this.#over('lost')
