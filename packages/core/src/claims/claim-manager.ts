@@ -7,6 +7,7 @@ import type { Settings } from '../options.ts'
 import type { ClaimAnswer, ClaimUpdate, RenewUpdate, Store, UpdateAnswer } from '../store/contract.ts'
 import type { GuardedStore } from '../store/guarded-store.ts'
 import type { Outage } from '../store/outage.ts'
+import { pause } from '../time/condition.ts'
 import { JoinedSignals } from '../time/joined-signals.ts'
 import type { BatchFaults, StoreLoad } from './batcher.ts'
 import { mayAskAgain } from './ask-again.ts'
@@ -115,9 +116,15 @@ export class ClaimManager<Tx> {
     }
   }
 
+  /** Whoever asks waits for a while; a store that is down for longer is told when it is back. */
   async #forgive(identity: Identity): Promise<boolean> {
     const { clock, settings } = this.#services
-    const untilMs = clock.monotonicMs() + settings.outageHoldMs
+    const forgiven = this.#forgiveLater(identity, clock.monotonicMs() + settings.retentionMs)
+    return Promise.race([forgiven, pause(clock, settings.outageHoldMs).then(() => false)])
+  }
+
+  async #forgiveLater(identity: Identity, untilMs: number): Promise<boolean> {
+    const { settings } = this.#services
     const localKey = await this.#enter(identity.id, untilMs)
     if (localKey === undefined) return false
     try {
@@ -143,7 +150,8 @@ export class ClaimManager<Tx> {
         return answer.status === 'granted' && (await this.#release(lease, 0)) === 'ok'
       } catch (thrown) {
         const error = thrown as OncemqError
-        if (!error.retryable || !(await mayAskAgain(error, untilMs, this.#services))) return false
+        if (!error.retryable || !(await mayAskAgain(error, untilMs, this.#services, this.#closing.signal)))
+          return false
       }
     }
   }

@@ -121,7 +121,7 @@ export class HeldClaim implements RunningClaim {
     this.#localKey = localKey
     this.#lease = lease
     this.epoch = grant.epoch
-    this.attempt = grant.attempt
+    this.attempt = grant.attempt + (identity.startsBefore ?? 0)
     services.keeper.watch(lease)
     services.isolation.started()
   }
@@ -249,7 +249,13 @@ export class HeldClaim implements RunningClaim {
     const spent = this.#services.attemptsMax + 1
     const attempts = { failed: attempt, spent, permanent: 0, unstarted: attempt - 1 }[reason]
     const { id, claimId } = this.#lease
-    const update = { op: 'release', id, claimId, retentionMs: this.#services.retentionMs, attempts } as const
+    const update = {
+      op: 'release',
+      id,
+      claimId,
+      retentionMs: this.#services.retentionMs,
+      attempts: Math.max(0, attempts - (this.#identity.startsBefore ?? 0)),
+    } as const
     try {
       this.#takenOver = (await this.#services.updates.ask(update)) === 'lost'
     } catch (error) {

@@ -37,8 +37,8 @@ export function identify(
 }
 
 /** An identity that no other delivery has: the transaction that a handler expects hangs on a claim. */
-export function unkeyed(settings: KeySettings): Identity {
-  return identityOf(settings.random.claimId(), 'unkeyed', {}, settings)
+export function unkeyed(settings: KeySettings, startsBefore: number): Identity {
+  return { ...identityOf(settings.random.claimId(), 'unkeyed', {}, settings), startsBefore }
 }
 
 function identityOf(

@@ -18,6 +18,8 @@ export interface Identity {
   readonly id: string
   readonly label: string | undefined
   readonly fingerprint: string | undefined
+  /** Starts that its record knows nothing of, since each delivery has a record of its own. */
+  readonly startsBefore?: number
 }
 
 /** Identities of different kinds never meet: a sender who chooses a key cannot choose a hash or our own ids. */
