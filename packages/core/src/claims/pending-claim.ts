@@ -1,4 +1,4 @@
-import { conflicted, rejectedForAttempts } from '../delivery/refusals.ts'
+import { conflicted, rejectedForAttempts, startsMax } from '../delivery/refusals.ts'
 import type { Identity } from '../delivery/identity.ts'
 import type { ClaimOutcome, Delivery, NotGranted, Unprotected } from '../delivery/outcome.ts'
 import { OncemqError } from '../errors.ts'
@@ -180,7 +180,8 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     )
     if (isLate) return void this.#giveBack(claim, { status: 'store-down', error: lateAnswers() })
     if (closing.aborted) return void this.#giveBack(claim, closed())
-    if (claim.attempt > settings.attemptsMax + 1) return void this.#exhausted(claim)
+    const most = startsMax(settings.attemptsMax, this.#identity.startsBefore === undefined)
+    if (claim.attempt > most) return void this.#exhausted(claim)
     if (this.#letOthersGo === undefined) {
       if (claim.attempt > settings.attemptsMax) return void this.#askAlone(claim)
       if (this.#services.isolation.isReserved && !this.#hasYielded) return void this.#yield(claim)
@@ -222,7 +223,8 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     const { key, attempt } = claim
     await claim.release('spent')
     events.emit('rejected', () => ({ key, reason: 'attempts' }))
-    const starts = Math.min(attempt - 1, settings.attemptsMax + 1)
+    const most = startsMax(settings.attemptsMax, this.#identity.startsBefore === undefined)
+    const starts = Math.min(attempt - 1, most)
     this.#end(rejectedForAttempts(starts, settings.attemptsMax, () => claim.forgive()))
   }
 
