@@ -78,6 +78,8 @@ export class DeliveryLoop<Message> {
   #pausing = new AbortController()
   #held = 0
   #waiting = 0
+  /** Those that others of their order are before. */
+  #queued = 0
 
   constructor(options: DeliveryLoopOptions<Message>) {
     this.#options = options
@@ -85,12 +87,22 @@ export class DeliveryLoop<Message> {
     this.#place = { enter: () => this.#enterPlace(), leave: () => this.#leavePlace() }
   }
 
-  /** How many more messages may be held now. */
+  /**
+   * How many more messages are of use now: as many as can be worked on at once, since one that is held and only
+   * lies here is kept from other consumers. Those that wait do not count, but for the window.
+   */
   get room(): number {
-    return this.#stopping.signal.aborted ? 0 : this.#options.window - this.#held
+    if (this.#stopping.signal.aborted) return 0
+    const { concurrency, window } = this.#options
+    return Math.max(0, Math.min(window - this.#held, concurrency - this.active))
   }
 
-  /** Resolves when something has been settled. */
+  /** How many are worked on, or could be: those that are held, and do not wait for anything but a slot. */
+  get active(): number {
+    return this.#held - this.#waiting - this.#queued
+  }
+
+  /** Resolves when something has been settled, or has begun to wait. */
   async changed(signal?: AbortSignal): Promise<void> {
     await this.#changed.wait(this.#clock, Number.POSITIVE_INFINITY, signal)
   }
@@ -120,7 +132,11 @@ export class DeliveryLoop<Message> {
     const key = readKey(this.#options.key, held.message)
     const passage = { held, sinceMs: this.#clock.monotonicMs(), starts: held.startsBefore, holds: 0 }
     if (!(await this.#isReplaced(passage, key !== undefined))) {
-      await this.#order.run(held.order, () => this.#pass(passage, key, attempt))
+      this.#queued += 1
+      await this.#order.run(held.order, () => {
+        this.#queued -= 1
+        return this.#pass(passage, key, attempt)
+      })
     }
     this.#held -= 1
     this.#changed.notifyAll()
@@ -233,6 +249,7 @@ export class DeliveryLoop<Message> {
   ): Promise<boolean> {
     const signal = AbortSignal.any([this.#stopSignal(passage.held.signal), this.#pausing.signal])
     this.#waiting += 1
+    this.#changed.notifyAll()
     await pause(this.#clock, Math.min(delayMs, Math.max(0, this.#leftMs(passage))), signal)
     this.#waiting -= 1
     return this.#stillHeld(passage, reason)
@@ -255,17 +272,18 @@ export class DeliveryLoop<Message> {
     const { firstAtMs } = held
     const { clock } = dedup.settings
     const letter = deadLetterOf(settlement.reason, outcome, { firstAtMs, lastAtMs: clock.nowMs() })
+    let isDurable = true
     for (let failures = 0; ; failures += 1) {
       if (held.signal.aborted) return
       try {
-        await held.deadLetter(letter)
+        isDurable = (await held.deadLetter(letter)) !== 'left-to-broker'
         break
       } catch (error) {
         this.#tellCopyFailed('dead-letter', error)
         if (!(await this.#wait(passage, backoffMs(REFUSED_BACKOFF, failures), 'failed'))) return
       }
     }
-    if ('forgive' in outcome) await outcome.forgive?.()
+    if (isDurable && 'forgive' in outcome) await outcome.forgive?.()
     dedup.deadLettered({ source: held.source, reason: letter.reason, attempt: letter.attempts })
     await held.ack()
   }
@@ -289,6 +307,7 @@ export class DeliveryLoop<Message> {
     if (this.#waiting >= Math.floor(this.#options.window / 2)) return false
     this.#waiting += 1
     this.#slots.release()
+    this.#changed.notifyAll()
     return true
   }
 

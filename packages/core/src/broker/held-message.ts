@@ -31,15 +31,16 @@ export interface HeldMessage<Message = unknown> {
   /** The broker may forget it. Never rejects: what cannot be acked is delivered again, and is done by then. */
   ack(): Promise<void> | void
   /**
-   * Lets the broker deliver it again after a while. Resolves when that is durable. Rejects when it cannot be
-   * had: the message is still held.
+   * Lets the broker deliver it again after a while. Resolves when that is durable; it is acked afterwards,
+   * unless this has settled it. Rejects when it cannot be had: the message is still held.
    */
   retryLater(retry: Retry): Promise<void>
   /**
-   * Puts it aside. Resolves when that is durable; it is acked afterwards, unless this has settled it. Rejects
-   * when it cannot be had: the message is still held.
+   * Puts it aside. Resolves when that is durable; it is acked afterwards, unless this has settled it. Answers
+   * `left-to-broker` where the broker is to do it by its own rules, which may deliver it again before: its
+   * attempts then do not start afresh. Rejects when it cannot be had: the message is still held.
    */
-  deadLetter(letter: DeadLetter): Promise<void>
+  deadLetter(letter: DeadLetter): Promise<'left-to-broker' | void>
   /**
    * Returns it to the broker for another consumer, so that this counts as little as possible towards a limit
    * by which the broker deletes messages. Never rejects.
