@@ -18,6 +18,8 @@ import { MessageOrder } from './message-order.ts'
 const REFUSED_BACKOFF = { firstMs: 1000, factor: 2, maxMs: 60_000 }
 /** A message that waits for longer than this leaves half of the window to others. */
 const LONG_WAIT_MS = 5000
+/** Whoever holds the claim of a busy key may be done before its lease ends. */
+const LOOK_AGAIN_MS = 1000
 
 export interface DeliveryLoopOptions<Message> {
   readonly dedup: Deduplicator<never>
@@ -222,7 +224,10 @@ export class DeliveryLoop<Message> {
   ): Promise<boolean> {
     const { held, starts } = passage
     if (this.#isOver(held)) return this.#leave(held)
-    if (this.#mayWaitHere(passage, delayMs, reason)) return this.#wait(passage, delayMs, reason)
+    if (this.#mayWaitHere(passage, delayMs, reason)) {
+      const waitMs = reason === 'busy' ? Math.min(delayMs, LOOK_AGAIN_MS) : delayMs
+      return this.#wait(passage, waitMs, reason)
+    }
     try {
       await held.retryLater({ delayMs, reason, starts })
     } catch (error) {
