@@ -17,6 +17,8 @@ import { Warnings } from './warnings.ts'
 
 /** Between two tries of what a store or broker refuses: from a second to a minute. */
 const REFUSED_BACKOFF = { firstMs: 1000, factor: 2, maxMs: 60_000 }
+/** Whoever holds the claim of a busy key may be done before its lease ends. */
+const LOOK_AGAIN_MS = 1000
 
 export interface DeliveryLoopOptions<Message> {
   readonly dedup: Deduplicator<never>
@@ -266,8 +268,10 @@ export class DeliveryLoop<Message> {
     const untilMs = this.#clock.monotonicMs() + delayMs
     const staysShort = delayMs < this.#leftMs(passage) && this.#room.hasPlace(delayMs, reason === 'busy')
     if (held.order !== undefined || staysShort) {
-      const isHeld = await this.#wait(passage, delayMs, 'unsettled', held.order === undefined)
-      if (!isHeld || this.#clock.monotonicMs() >= untilMs) return isHeld
+      const waitMs = reason === 'busy' ? Math.min(delayMs, LOOK_AGAIN_MS) : delayMs
+      const startMs = this.#clock.monotonicMs()
+      const isHeld = await this.#wait(passage, waitMs, 'unsettled', held.order === undefined)
+      if (!isHeld || this.#clock.monotonicMs() >= startMs + waitMs) return isHeld
     }
     const restMs = Math.max(1, Math.ceil(untilMs - this.#clock.monotonicMs()))
     try {
