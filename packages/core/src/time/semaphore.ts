@@ -1,6 +1,6 @@
 /** So many permits; whoever finds none waits, and is served in the order of arrival. */
 export class Semaphore {
-  readonly #waiting: (() => void)[] = []
+  readonly #waiting = new Set<() => void>()
   #free: number
 
   constructor(permits: number) {
@@ -19,16 +19,32 @@ export class Semaphore {
     return true
   }
 
-  /** Resolves with a permit. */
-  async acquire(): Promise<void> {
+  /** Resolves with a permit. Rejects with the signal's reason when it aborts before there is one. */
+  async acquire(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted()
     if (this.tryAcquire()) return
-    await new Promise<void>((resolve) => void this.#waiting.push(resolve))
+    await new Promise<void>((resolve, reject) => {
+      const next = (): void => {
+        signal?.removeEventListener('abort', aborted)
+        resolve()
+      }
+      const aborted = (): void => {
+        this.#waiting.delete(next)
+        reject(signal?.reason as Error)
+      }
+      signal?.addEventListener('abort', aborted, { once: true })
+      this.#waiting.add(next)
+    })
   }
 
   /** Gives a permit to the next that waits. */
   release(): void {
-    const next = this.#waiting.shift()
-    if (next === undefined) this.#free += 1
-    else next()
+    const [next] = this.#waiting
+    if (next === undefined) {
+      this.#free += 1
+      return
+    }
+    this.#waiting.delete(next)
+    next()
   }
 }

@@ -1,0 +1,155 @@
+import { types } from 'node:util'
+import { StoreError } from '../errors.ts'
+import { causes } from './causes.ts'
+
+/** How {@link revocable} treats a driver's connection. */
+export interface RevocableOptions {
+  /** The store's class, for the message of a late use. */
+  readonly store: string
+  /** Whether an object that the connection gives away writes by it too, and so has to end with it. */
+  nested?(value: object): boolean
+}
+
+/** A connection that is lent to a handler, until it is taken back. */
+export interface Revocable<Target extends object> {
+  /** What the handler gets in place of the connection: it behaves alike, and is an instance of its class. */
+  readonly proxy: Target
+  /** Ends it: from now on each of its methods throws `ONCEMQ_TRANSACTION_ENDED`. Idempotent. */
+  readonly revoke: () => void
+  /**
+   * The error that the driver made on this connection and that stands behind `thrown`, which may be that
+   * error itself. `undefined` for all others, however much they look like one: a handler may throw anything,
+   * also what a sender put into a payload.
+   */
+  readonly driverErrorIn: (thrown: unknown) => unknown
+}
+
+/** Methods that may take a callback as their last argument, whose first argument is an error. */
+const CALLED_BACK = new Set<string | symbol>(['query', 'execute'])
+
+/**
+ * Lends a driver's connection: after `revoke` a branch of the handler that was left running fails loudly, and
+ * writes neither outside of the transaction nor into another message's. Listeners are handed on as they are,
+ * since drivers know them by identity.
+ * @example
+ * const nested = (value: object) => value instanceof StatementSync
+ * const { proxy, revoke } = revocable(database, { store: 'SqliteStore', nested })
+ * await work(proxy).finally(revoke)
+ */
+export function revocable<Target extends object>(
+  target: Target,
+  options: RevocableOptions,
+): Revocable<Target> {
+  const loan = new Loan(options)
+  return {
+    proxy: loan.lend(target),
+    revoke: () => loan.revoke(),
+    driverErrorIn: (thrown) => loan.driverErrorIn(thrown),
+  }
+}
+
+type Method = (...args: unknown[]) => unknown
+
+/** A connection and all that it gave away, which end together. */
+class Loan {
+  readonly #options: RevocableOptions
+  readonly #errors = new WeakSet<object>()
+  /** One proxy for each object, so that what is the same stays the same. */
+  readonly #proxies = new WeakMap<object, object>()
+  #isOver = false
+
+  constructor(options: RevocableOptions) {
+    this.#options = options
+  }
+
+  revoke(): void {
+    this.#isOver = true
+  }
+
+  driverErrorIn(thrown: unknown): unknown {
+    for (const error of causes(thrown)) {
+      if (isObject(error) && this.#errors.has(error)) return error
+    }
+    return undefined
+  }
+
+  lend<Target extends object>(target: Target): Target {
+    const known = this.#proxies.get(target)
+    if (known !== undefined) return known as Target
+    const methods = new WeakMap<Method, Method>()
+    const proxy = new Proxy(target, {
+      get: (_target, name) => {
+        // The target is the receiver too: a driver's getters and methods may use private fields.
+        const value: unknown = Reflect.get(target, name, target)
+        // Libraries ask for the class to know what they were given.
+        if (typeof value !== 'function' || name === 'constructor') return this.#given(value)
+        const method = methods.get(value as Method) ?? this.#method(target, name, value as Method)
+        methods.set(value as Method, method)
+        return method
+      },
+      set: (_target, name, value) => {
+        this.#requireOpen()
+        return Reflect.set(target, name, value, target)
+      },
+    })
+    this.#proxies.set(target, proxy)
+    return proxy
+  }
+
+  /** A proxy of the function, which keeps what else is on it. */
+  #method(target: object, name: string | symbol, method: Method): Method {
+    return new Proxy(method, {
+      apply: (_method, _this, args: unknown[]) => this.#call(target, name, method, args),
+    })
+  }
+
+  #call(target: object, name: string | symbol, method: Method, args: unknown[]): unknown {
+    this.#requireOpen()
+    const given = CALLED_BACK.has(name) ? this.#heardBack(args) : args
+    let answer: unknown
+    try {
+      answer = Reflect.apply(method, target, given)
+    } catch (error) {
+      throw this.#remembered(error)
+    }
+    if (!types.isPromise(answer)) return this.#given(answer)
+    return answer.then(
+      (value) => this.#given(value),
+      (error: unknown) => {
+        throw this.#remembered(error)
+      },
+    )
+  }
+
+  /** What the connection gives away: itself, as `on()` does, a part of it, or a plain value. */
+  #given(value: unknown): unknown {
+    if (!isObject(value)) return value
+    return this.#proxies.get(value) ?? (this.#options.nested?.(value) === true ? this.lend(value) : value)
+  }
+
+  #heardBack(args: unknown[]): unknown[] {
+    const callback = args.at(-1)
+    if (typeof callback !== 'function') return args
+    const heard = (error: unknown, ...rest: unknown[]): unknown =>
+      (callback as Method)(this.#remembered(error), ...rest)
+    return [...args.slice(0, -1), heard]
+  }
+
+  #remembered(error: unknown): unknown {
+    if (isObject(error)) this.#errors.add(error)
+    return error
+  }
+
+  #requireOpen(): void {
+    if (!this.#isOver) return
+    throw new StoreError(
+      'ONCEMQ_TRANSACTION_ENDED',
+      `${this.#options.store}: expected no use of tx after the end of its handler, received one, which did ` +
+        `nothing; await all that the handler begins, also when a part of it fails (Promise.allSettled)`,
+    )
+  }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}

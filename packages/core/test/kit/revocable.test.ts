@@ -1,0 +1,157 @@
+import { EventEmitter } from 'node:events'
+import { describe, expect, test } from 'vitest'
+import { revocable } from '../../src/store/index.ts'
+
+class Statement {
+  readonly #ran: string[]
+  readonly sql: string
+
+  constructor(ran: string[], sql: string) {
+    this.#ran = ran
+    this.sql = sql
+  }
+
+  run(): void {
+    this.#ran.push(this.sql)
+  }
+}
+
+type Callback = (error: unknown, rows?: readonly string[]) => void
+
+/** A driver's connection with what drivers have: private fields, promises, callbacks, events, parts. */
+class Connection extends EventEmitter {
+  readonly #ran: string[] = []
+  failure: Error | undefined
+  readonly inner = new Statement(this.#ran, 'inner')
+
+  get ran(): readonly string[] {
+    return this.#ran
+  }
+
+  async query(sql: string, callback?: Callback): Promise<unknown> {
+    this.#ran.push(sql)
+    if (callback !== undefined) return callback(this.failure, [sql])
+    if (this.failure !== undefined) throw this.failure
+    return [sql]
+  }
+
+  exec(sql: string): void {
+    if (this.failure !== undefined) throw this.failure
+    this.#ran.push(sql)
+  }
+
+  prepare(sql: string): Statement {
+    return new Statement(this.#ran, sql)
+  }
+
+  async prepareLater(sql: string): Promise<Statement> {
+    return this.prepare(sql)
+  }
+}
+
+function lent() {
+  const connection = new Connection()
+  const nested = (value: object): boolean => value instanceof Statement
+  return { connection, ...revocable(connection, { store: 'ToyStore', nested }) }
+}
+
+const ENDED: unknown = expect.objectContaining({ code: 'ONCEMQ_TRANSACTION_ENDED' })
+
+describe('a connection that is lent', () => {
+  test('works as it does itself', async () => {
+    const { connection, proxy } = lent()
+    expect(proxy).toBeInstanceOf(Connection)
+    expect(proxy.constructor).toBe(Connection)
+    expect(await proxy.query('a')).toEqual(['a'])
+    const exec = Reflect.get(proxy, 'exec') as (sql: string) => void
+    exec('b')
+    proxy.prepare('c').run()
+    const other = proxy.prepare('d')
+    proxy.prepare('e').run()
+    other.run()
+    ;(await proxy.prepareLater('f')).run()
+    proxy.inner.run()
+    expect(proxy.ran).toEqual(['a', 'b', 'c', 'e', 'd', 'f', 'inner'])
+    expect(connection.ran).toEqual(proxy.ran)
+    expect(Reflect.get(proxy, 'exec')).toBe(exec)
+    expect(proxy.inner).toBe(proxy.inner)
+  })
+
+  test('does nothing any more once it is taken back, nor do its parts and methods', async () => {
+    const { connection, proxy, revoke } = lent()
+    const [statement, { inner }] = [proxy.prepare('late'), proxy]
+    const exec = Reflect.get(proxy, 'exec') as (sql: string) => void
+    const chained = proxy.on('end', () => undefined)
+    expect(chained).toBe(proxy)
+    const onTheirWay = proxy.prepareLater('on its way')
+    revoke()
+    revoke()
+    const late = [
+      () => proxy.exec('late'),
+      () => exec('late'),
+      () => proxy.prepare('late'),
+      () => statement.run(),
+      () => inner.run(),
+      () => proxy.inner.run(),
+      () => chained.exec('late'),
+      () => (proxy.failure = new Error('late')),
+    ]
+    for (const use of late) expect(use).toThrow(ENDED)
+    await expect((async () => proxy.query('late'))()).rejects.toEqual(ENDED)
+    const statementOnItsWay = await onTheirWay
+    expect(() => statementOnItsWay.run()).toThrow(ENDED)
+    expect(connection.ran).toEqual([])
+    expect(connection.failure).toBe(undefined)
+    connection.exec('its owner goes on')
+    expect(connection.ran).toEqual(['its owner goes on'])
+  })
+
+  test('lets a listener be removed again', () => {
+    const { connection, proxy } = lent()
+    const listener = (): void => undefined
+    proxy.on('error', listener)
+    expect(connection.listeners('error')).toEqual([listener])
+    proxy.off('error', listener)
+    expect(connection.listenerCount('error')).toBe(0)
+  })
+})
+
+describe("a driver's own errors", () => {
+  test('are known, thrown or rejected or called back, also behind others', async () => {
+    const { connection, proxy, driverErrorIn } = lent()
+    const failures = [1, 2, 3].map((code) => Object.assign(new Error('deadlock'), { code }))
+    connection.failure = failures[0]
+    expect(() => proxy.exec('a')).toThrow('deadlock')
+    connection.failure = failures[1]
+    await expect(proxy.query('b')).rejects.toBe(failures[1])
+    connection.failure = failures[2]
+    let heard: unknown
+    await proxy.query('c', (error) => (heard = error))
+    expect(heard).toBe(failures[2])
+    for (const failure of failures) {
+      expect(driverErrorIn(failure)).toBe(failure)
+      expect(driverErrorIn(new Error('of an ORM', { cause: failure }))).toBe(failure)
+    }
+  })
+
+  test('are told from whatever looks like them', async () => {
+    const { connection, proxy, driverErrorIn } = lent()
+    connection.failure = Object.assign(new Error('deadlock'), { errno: 1213 })
+    await expect(proxy.query('a')).rejects.toThrow('deadlock')
+    const alike = Object.assign(new Error('deadlock'), { errno: 1213 })
+    for (const thrown of [alike, { errno: 1213 }, { cause: connection.failure }, undefined, null, 'text']) {
+      expect(driverErrorIn(thrown)).toBe(undefined)
+    }
+  })
+
+  test('are none when a query succeeds by callback, or a late use is refused', async () => {
+    const { proxy, revoke, driverErrorIn } = lent()
+    let rows: unknown
+    await proxy.query('a', (_error, found) => (rows = found))
+    expect(rows).toEqual(['a'])
+    revoke()
+    const refusal = await (async () => proxy.query('b'))().catch((error: unknown) => error)
+    expect(refusal).toEqual(ENDED)
+    expect(driverErrorIn(refusal)).toBe(undefined)
+  })
+})
