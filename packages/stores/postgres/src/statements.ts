@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Settings } from './options.ts'
 
 /** The states as they are stored. */
 export const FREE = 0
@@ -33,10 +34,27 @@ export interface LockWaits {
   readonly commitMs: number
 }
 
+const CLAIM_WAIT_MAX_MS = 50
+const MANY_WAIT_MAX_MS = 500
+/** The server gives up a little before the client does, so that no statement is left that waits for nobody. */
+const SERVER_SHARE = 0.8
+const COMMIT_SHARE = 2
+
+export function lockWaitsOf({ timeoutMs }: Pick<Settings, 'timeoutMs'>): LockWaits {
+  const loneMs = Math.max(1, Math.floor(timeoutMs * SERVER_SHARE))
+  return {
+    claimMs: Math.min(CLAIM_WAIT_MAX_MS, loneMs),
+    manyMs: Math.min(MANY_WAIT_MAX_MS, loneMs),
+    loneMs,
+    commitMs: timeoutMs * COMMIT_SHARE,
+  }
+}
+
 export interface Statements {
   readonly insert: NamedStatement
   readonly insertMany: NamedStatement
   readonly claim: string
+  readonly claimUnlocked: string
   readonly complete: NamedStatement
   readonly completeMany: string
   readonly update: (isLone: boolean) => string
@@ -73,7 +91,8 @@ export function statementsOf({ records, meta }: Tables, waits: LockWaits): State
   return {
     insert: named(insertSql(records, claimMs)),
     insertMany: named(insertManySql(records, claimMs)),
-    claim: claimSql(records, claimMs),
+    claim: claimSql(records, claimMs, WAITING),
+    claimUnlocked: claimSql(records, claimMs, SKIPPING),
     complete: named(completeSql(records, loneMs)),
     completeMany: completeManySql(records, manyMs),
     update: (isLone) => (isLone ? updates.lone : updates.many),
@@ -161,16 +180,24 @@ function insertManySql(records: string, waitMs: number): string {
     SELECT at::text AS answer FROM entry WHERE id NOT IN (SELECT id FROM inserted)`
 }
 
+/** What a claim does about a record that others have locked, and what it then says of the entry. */
+interface Locking {
+  readonly lock: string
+  readonly untaken: 'again' | 'locked'
+}
+
+const WAITING: Locking = { lock: 'FOR NO KEY UPDATE', untaken: 'again' }
+const SKIPPING: Locking = { lock: 'FOR NO KEY UPDATE SKIP LOCKED', untaken: 'locked' }
+
 /**
  * Arrays of id, claim id, lease, retention, fingerprint, label -> a row for each entry that is not new.
  *
- * All entries are looked at. What is not there is inserted; what may be claimed is claimed, if nobody has its
- * row locked and it still may be once it is locked here; all else writes nothing. 'again' means that the
- * record changed after this statement's snapshot was taken, so that another statement has to look; 'locked'
- * that somebody holds its row, for a moment or, if a host vanished, until the server ends its transaction.
- * Waits for nobody but who inserts the same id at this moment.
+ * All entries are looked at. What is not there is inserted; what may be claimed is locked, and claimed if it
+ * still may be; all else writes nothing. 'again' means that the record changed after this statement's
+ * snapshot was taken, so that another statement has to look; 'locked' that somebody else has its row, perhaps
+ * a host that vanished, until the server ends its transaction.
  */
-function claimSql(records: string, waitMs: number): string {
+function claimSql(records: string, waitMs: number, { lock, untaken }: Locking): string {
   // A claim that is asked for again, because its answer got lost, changes nothing but the lease.
   const repeated = `record.state = ${RUNNING} AND record.claim_id = other.claim_id`
   return `
@@ -193,7 +220,7 @@ function claimSql(records: string, waitMs: number): string {
       SELECT looked.*, lockable.id IS NOT NULL AS is_locked_here FROM looked
         LEFT JOIN LATERAL (SELECT record.id FROM ${records} AS record
           WHERE looked.is_takeable AND record.id = ANY (ARRAY[looked.id])
-          FOR NO KEY UPDATE SKIP LOCKED) AS lockable ON true
+          ${lock}) AS lockable ON true
       WHERE looked.state IS NOT NULL OR looked.id NOT IN (SELECT id FROM inserted)
       ORDER BY looked.id
     ), taken AS (
@@ -212,7 +239,7 @@ function claimSql(records: string, waitMs: number): string {
     )
     SELECT json_build_object('at', at,
       'status', CASE WHEN taken.id IS NOT NULL THEN 'granted'
-        WHEN state IS NULL OR is_locked_here THEN 'again' WHEN is_takeable THEN 'locked'
+        WHEN state IS NULL OR is_locked_here THEN 'again' WHEN is_takeable THEN '${untaken}'
         WHEN is_conflict THEN 'conflict' WHEN state = ${RUNNING} THEN 'busy' ELSE 'done' END,
       'epoch', coalesce(taken.epoch, other.epoch, 0), 'attempt', taken.attempts,
       'leaseRemainingMs', greatest(1, ${msUntil('lease_until')}),
