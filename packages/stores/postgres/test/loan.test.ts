@@ -230,7 +230,7 @@ describeService('postgres-18', (server) => {
 
     test('comes too late once the handler has ended', async () => {
       const stop = new AbortController()
-      const ended = async () => void queueMicrotask(() => queueMicrotask(() => stop.abort(new Error('late'))))
+      const ended = async () => void setImmediate(() => stop.abort(new Error('late')))
       expect(await attempt(await granted(), ended, { signal: stop.signal })).toBe('ok')
     })
   })
