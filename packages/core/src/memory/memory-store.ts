@@ -31,6 +31,8 @@ const KEYS_MAX_BOUND = 100_000_000
 // Enough room for the rest of a batch, and a short step.
 const MAKE_ROOM_KEYS = 256
 
+const CONFLICT: ClaimAnswer = Object.freeze({ status: 'conflict' })
+
 const STATE_NAMES = { [RUNNING]: 'running', [DONE]: 'done', [FREE]: 'free' } as const
 
 /**
@@ -133,12 +135,14 @@ export class MemoryStore implements SweepingStore {
     switch (segment.state(slot)) {
       case RUNNING:
         if (segment.isClaimedBy(slot, claimId)) return grantAgain(segment, slot, request, nowMs)
+        if (isOfAnother(segment, slot, request, nowMs)) return CONFLICT
         if (segment.leaseUntilMs(slot) > nowMs) return busy(segment, slot, nowMs)
         return grant(segment, slot, request, claimId, nowMs)
       case DONE:
         if (segment.expiresAtMs(slot) > nowMs) return done(segment, slot)
         return grant(segment, slot, request, claimId, nowMs)
       default:
+        if (isOfAnother(segment, slot, request, nowMs)) return CONFLICT
         return grant(segment, slot, request, claimId, nowMs)
     }
   }
@@ -185,6 +189,18 @@ export class MemoryStore implements SweepingStore {
         return 'ok'
     }
   }
+}
+
+/** Whether the record is of another payload and has not expired. */
+function isOfAnother(
+  segment: MemorySegment,
+  slot: number,
+  { fingerprint }: ClaimRequest,
+  nowMs: number,
+): boolean {
+  if (fingerprint === undefined) return false
+  const known = segment.extras(slot)?.fingerprint
+  return known !== undefined && known !== fingerprint && segment.expiresAtMs(slot) > nowMs
 }
 
 function grant(

@@ -9,17 +9,13 @@ const STATE_NAMES = Object.freeze({ [FREE]: 'free', [RUNNING]: 'running', [DONE]
  * What the record says to a claim that did not create it; `undefined` when it may be granted, and the claim
  * of a running record that is this claim's own.
  */
-export function claimAnswer({
-  state,
-  epoch,
-  leaseRemainingMs,
-  expiresInMs,
-  fingerprint,
-  result,
-}: RecordDocument): ClaimAnswer | undefined {
-  if (state === RUNNING && leaseRemainingMs > 0) return { status: 'busy', epoch, leaseRemainingMs }
-  if (state !== DONE || expiresInMs <= 0) return undefined
-  return { status: 'done', fingerprint: hexOrNone(fingerprint), result }
+export function claimAnswer(request: ClaimRequest, record: RecordDocument): ClaimAnswer | undefined {
+  const { state, epoch, leaseRemainingMs, expiresInMs, result } = record
+  const fingerprint = hexOrNone(record.fingerprint)
+  if (state === DONE) return expiresInMs > 0 ? { status: 'done', fingerprint, result } : undefined
+  const areKnown = fingerprint !== undefined && request.fingerprint !== undefined
+  if (areKnown && fingerprint !== request.fingerprint && expiresInMs > 0) return { status: 'conflict' }
+  return state === RUNNING && leaseRemainingMs > 0 ? { status: 'busy', epoch, leaseRemainingMs } : undefined
 }
 
 /** Whether the record runs with this request's claim. */

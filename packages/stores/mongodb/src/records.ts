@@ -139,7 +139,7 @@ export class Records {
       if (record === undefined) return undefined
       if (isOwn(request, record)) return ownAnswer(request, record)
       this.#looksFirst = true
-      return claimAnswer(record)
+      return claimAnswer(request, record)
     })
   }
 
@@ -164,7 +164,7 @@ export class Records {
       const { epoch, attempts } = record
       if (isOwn(request, record)) return granted(epoch, attempts)
       const held: ClaimAnswer = { status: 'busy', epoch, leaseRemainingMs: HELD_MS }
-      return claimAnswer(record) ?? (isHeld ? held : undefined)
+      return claimAnswer(request, record) ?? (isHeld ? held : undefined)
     })
   }
 

@@ -48,6 +48,12 @@ const isTaken = {
 // a string of the user stands in `$literal`: else a label such as `$$NOW` would be computed. All else is
 // bytes and numbers, which are no expressions.
 
+/** Whether the record is of another payload and has not expired. One without a fingerprint is of none. */
+function isOfAnother(fingerprint: Uint8Array): object {
+  const isOther = { $ne: [{ $ifNull: ['$fingerprint', fingerprint] }, fingerprint] }
+  return { $and: [{ $ne: ['$state', DONE] }, { $gt: ['$expiresAt', '$$NOW'] }, isOther] }
+}
+
 /**
  * Creates the records of these requests that are absent, with the requests' claims, and leaves the others as
  * they are. In: the requests; `collection`, its name. Out: fails with a duplicate key if there was another,
@@ -93,8 +99,9 @@ function createdRecord({ id, claimId, leaseMs, retentionMs, fingerprint, label }
  * and finds the other's record.
  */
 export function claimStatement(request: ClaimRequest): UpdateStatement {
-  const { id, claimId, leaseMs, retentionMs, fingerprint, label } = request
+  const { id, claimId, leaseMs, retentionMs, label } = request
   const owner = bytesOf(claimId)
+  const fingerprint = request.fingerprint === undefined ? undefined : bytesOf(request.fingerprint)
   const times = { leaseUntil: fromNow(leaseMs), expiresAt: fromNow(leaseMs + retentionMs) }
   const isOwn = { $and: [isRunning, { $eq: ['$claimId', owner] }] }
   const renewed = { $mergeObjects: ['$$ROOT', times] }
@@ -105,10 +112,11 @@ export function claimStatement(request: ClaimRequest): UpdateStatement {
     ...times,
     epoch: { $add: [{ $ifNull: ['$epoch', 0] }, 1] },
     attempts: { $cond: [isDone, 1, { $add: [{ $ifNull: ['$attempts', 0] }, 1] }] },
-    ...(fingerprint === undefined ? {} : { fingerprint: bytesOf(fingerprint) }),
+    ...(fingerprint === undefined ? {} : { fingerprint }),
     ...(label === undefined ? {} : { label: { $literal: label } }),
   }
-  const record = { $cond: [isOwn, renewed, { $cond: [isTaken, '$$ROOT', granted] }] }
+  const isKept = fingerprint === undefined ? isTaken : { $or: [isTaken, isOfAnother(fingerprint)] }
+  const record = { $cond: [isOwn, renewed, { $cond: [isKept, '$$ROOT', granted] }] }
   return { q: { _id: bytesOf(id) }, u: [{ $replaceWith: record }], upsert: true, multi: false }
 }
 

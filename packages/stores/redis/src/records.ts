@@ -7,6 +7,7 @@ import type { Script } from './statements.ts'
 import { keysWith, tagOf } from './tags.ts'
 
 const FRESH: ClaimAnswer = Object.freeze({ status: 'granted', epoch: 1, attempt: 1 })
+const CONFLICT: ClaimAnswer = Object.freeze({ status: 'conflict' })
 const ABOUT_NONE = '-'
 const ABOUT_SOME = '+'
 const RESULT_MARK = '\0'
@@ -216,6 +217,7 @@ function claimAnswer(text: string): readonly [index: number, answer: ClaimAnswer
   const index = Number(text.slice(0, space)) - 1
   const kind = text.charAt(space + 1)
   const rest = text.slice(space + 3)
+  if (kind === 'c') return [index, CONFLICT]
   if (kind === 'd') {
     const { fingerprint, result } = aboutOf(rest)
     return [index, { status: 'done', fingerprint, result }]

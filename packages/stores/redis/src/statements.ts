@@ -58,7 +58,7 @@ const nextText = (texts: string, text: string): string => `
 // KEYS: records. ARGV: lease and retention in ms, claim ids, abouts or nothing.
 // -> first how many were granted as new (epoch 1, attempt 1); then, for every other key, a string:
 //    '<position> g <epoch> <attempt>' granted, '<position> b <epoch> <ms left>' busy, '<position> d <about>'
-//    done.
+//    done, '<position> c ' in conflict: both fingerprints are known (no '-' and ' ') and differ.
 // The first claim of a key is one SET NX; what is there already is read and judged in the same step.
 const claim = `${PRELUDE}
 local ids, lease, last = ARGV[3], now + ARGV[1], now + ARGV[1] + ARGV[2]
@@ -72,13 +72,16 @@ for i = 1, #KEYS do
     granted = granted + 1
   else
     local record = call('GET', key)
-    local state, ends, _, epoch, attempts, owner, was = string.match(record, ${LAYOUT})
+    local state, ends, expiry, epoch, attempts, owner, was = string.match(record, ${LAYOUT})
     if not state then return redis.error_reply('ONCEMQ_LAYOUT expected a record of this version') end
     ends, epoch, attempts = tonumber(ends, 16), tonumber(epoch, 16), tonumber(attempts, 16)
     local answer
     if state == 'r' and owner == id then
       call('SET', key, running .. sub(record, 24), 'PXAT', kept)
       answer = format('%d g %d %d', i, epoch, attempts)
+    elseif state ~= 'd' and sub(about, 2, 2) ~= ' ' and sub(was, 2, 2) ~= ' '
+      and sub(about, 1, 32) ~= sub(was, 1, 32) and tonumber(expiry, 16) > now then
+      answer = format('%d c ', i)
     elseif state == 'r' and ends > now then
       answer = format('%d b %d %d', i, epoch, ends - now)
     elseif state == 'd' and ends > now then

@@ -1,4 +1,6 @@
+import { closeSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { printable } from '@oncemq/core/store'
 import { isBusy } from './errors.ts'
 import { LOCK_WAIT_MS, lockOf, whenFree } from './lock.ts'
 import type { Settings } from './options.ts'
@@ -13,15 +15,20 @@ import { ensureSchema } from './schema.ts'
  */
 const ROOM = 'PRAGMA cache_size = -16000; PRAGMA wal_autocheckpoint = 16000'
 
+const OWNER_ONLY = 0o600
+// https://sqlite.org/uri.html: file:, a host that is empty or localhost, the path, and options.
+const URI = /^file:(?:\/\/(?:localhost)?(?=\/))?([^?#]*)(?:\?([^#]*))?/
+
 /** Names the database in errors. */
 export function nameOf({ source }: Settings): string {
-  return 'path' in source ? `the database ${source.path}` : 'the injected database'
+  return 'path' in source ? `the database ${printable(source.path)}` : 'the injected database'
 }
 
 /** Gives a connection that is set up, can write, and has the tables. */
 export async function connect(settings: Settings): Promise<DatabaseSync> {
   const { source } = settings
   if ('database' in source) return prepare(source.database, '', settings)
+  createForOwner(source.path)
   const database = new DatabaseSync(source.path, { timeout: LOCK_WAIT_MS })
   try {
     const pragmas = `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${settings.synchronous}; ${ROOM}`
@@ -29,6 +36,32 @@ export async function connect(settings: Settings): Promise<DatabaseSync> {
   } catch (error) {
     database.close()
     throw error
+  }
+}
+
+/**
+ * Creates the file where it is missing, for its owner alone: keys and labels can be read in it. SQLite would
+ * let everyone read it, and gives the WAL journal's two files the rights that this one has.
+ */
+function createForOwner(path: string): void {
+  const file = fileOf(path)
+  if (file === undefined) return
+  try {
+    closeSync(openSync(file, 'wx', OWNER_ONLY))
+  } catch {
+    // It is there already, with the rights that its owner gave it; or SQLite says better what is wrong.
+  }
+}
+
+/** The file that SQLite creates for this path, which may be a URI; `undefined` when it creates none. */
+function fileOf(path: string): string | undefined {
+  if (!path.startsWith('file:')) return path === ':memory:' ? undefined : path
+  const [, name = '', query = ''] = URI.exec(path) ?? []
+  if (name === '' || name === ':memory:' || /(?:^|&)mode=(?!rwc)/.test(query)) return undefined
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return undefined
   }
 }
 

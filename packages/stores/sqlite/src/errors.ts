@@ -1,6 +1,7 @@
-import { StoreError } from '@oncemq/core/store'
-import { isOncemqError } from '@oncemq/core'
-import type { ErrorCode } from '@oncemq/core'
+import { isOncemqError, StoreError, storeError } from '@oncemq/core/store'
+import type { Explanation } from '@oncemq/core/store'
+
+export const STORE = 'SqliteStore'
 
 /** SQLite's primary result codes that the store tells apart: https://sqlite.org/rescode.html */
 export const SQLITE = Object.freeze({
@@ -15,8 +16,6 @@ export const SQLITE = Object.freeze({
   CONSTRAINT: 19,
   NOTADB: 26,
 })
-
-type Explanation = readonly [code: ErrorCode, received: string, remedy: string]
 
 const LOCKED: Explanation = [
   'ONCEMQ_STORE_UNAVAILABLE',
@@ -92,28 +91,56 @@ export class ConnectionTaken extends StoreError {
 }
 
 /** What the store throws for `error`. `where` names the database; SQLite's messages hold no values. */
-export function storeError(error: unknown, where: string): StoreError {
+export function asStoreError(error: unknown, where: string): StoreError {
   if (isOncemqError(error)) return error as StoreError
-  const [code, what, remedy] = explanations[resultCode(error) ?? 0] ?? UNKNOWN
-  const detail = error instanceof Error ? ` (${error.message})` : ''
-  return new StoreError(code, `SqliteStore: expected to use ${where}, but ${what}${detail}; ${remedy}`, {
-    cause: error,
-  })
+  const detail = error instanceof Error ? error.message : undefined
+  const parts = { store: STORE, expected: `to use ${where}`, detail, cause: error }
+  return storeError(parts, explanations[resultCode(error) ?? 0] ?? UNKNOWN)
+}
+
+const FAILURES_OF_THE_DATABASE: ReadonlySet<number | undefined> = new Set([
+  SQLITE.IOERR,
+  SQLITE.CORRUPT,
+  SQLITE.FULL,
+  SQLITE.CANTOPEN,
+  SQLITE.NOTADB,
+])
+
+/** Whether the database itself failed a handler's statement, and not the statement the database. */
+export function isDatabaseFailure(error: unknown): boolean {
+  return FAILURES_OF_THE_DATABASE.has(resultCode(error))
 }
 
 /** What a failed COMMIT of a handler's transaction becomes. */
-export function commitError(error: unknown, where: string): StoreError {
-  const failure = `SqliteStore: expected ${where} to commit, but`
-  const code = resultCode(error)
+export function commitError(cause: unknown, where: string): StoreError {
+  const parts = { store: STORE, expected: `${where} to commit`, cause }
+  const code = resultCode(cause)
   // Without WAL a reader can be in the way of a commit.
   if (code === SQLITE.BUSY) {
-    const message = `${failure} a reader is in the way; use the WAL journal`
-    return new StoreError('ONCEMQ_TRANSACTION_CONFLICT', message, { cause: error })
+    return storeError(parts, ['ONCEMQ_TRANSACTION_CONFLICT', 'a reader is in the way', 'use the WAL journal'])
   }
   // The log may hold the whole commit although the disk did not confirm it.
   if (code === SQLITE.IOERR) {
-    const message = `${failure} the disk failed; look at the system log`
-    return new StoreError('ONCEMQ_COMMIT_UNKNOWN', message, { cause: error })
+    return storeError(parts, ['ONCEMQ_COMMIT_UNKNOWN', 'the disk failed', 'look at the system log'])
   }
-  return storeError(error, where)
+  return asStoreError(cause, where)
+}
+
+/** What a handler's transaction becomes that is not open any more when the handler has ended. */
+export function endedError(cause: unknown): StoreError {
+  return storeError({ store: STORE, expected: 'the transaction to be open when the handler ends', cause }, [
+    'ONCEMQ_TRANSACTION_ENDED',
+    'received it ended',
+    'leave BEGIN, COMMIT and ROLLBACK to the store, and use SAVEPOINT inside. What the handler has committed ' +
+      'by itself stays, and the message is not recorded as done',
+  ])
+}
+
+/** What a short write becomes that has waited for a handler of this process. */
+export function heldByHandler(busyTimeoutMs: number): StoreError {
+  return storeError({ store: STORE, expected: `the database within ${busyTimeoutMs} ms` }, [
+    'ONCEMQ_STORE_BUSY',
+    'received none while a handler of this process has a transaction open',
+    'keep such handlers short, and do not wait for the store inside of one',
+  ])
 }

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
-import type { Clock, Random } from '@oncemq/core/store'
 import { backoffMs, jittered } from '@oncemq/core/store'
 import { ConnectionTaken, isBusy } from './errors.ts'
+import type { Settings } from './options.ts'
 
 /**
  * How long SQLite itself may wait for a lock: it does so in a system call, with this process's event loop at
@@ -12,19 +12,22 @@ export const LOCK_WAIT_MS = 5
 
 const RETRY = Object.freeze({ firstMs: 1, factor: 1.6, maxMs: 50 })
 
-export interface Patience {
-  readonly busyTimeoutMs: number
-  readonly clock: Clock
-  readonly random: Random
-}
+/** How long to wait for the lock, and by which time. */
+export type LockSettings = Pick<Settings, 'busyTimeoutMs' | 'clock' | 'random'>
 
 /**
- * Repeats `attempt` for as long as the lock is taken, at most `busyTimeoutMs`, and throws its last error. The
- * event loop goes on in between: the lock may be held by a handler of this very process.
+ * Repeats `attempt` for as long as the lock is taken, at most `busyTimeoutMs`, and throws its last error, or
+ * the signal's reason. The event loop goes on in between: the lock may be held by a handler of this very
+ * process.
  */
-export async function whenFree<T>(attempt: () => T, { busyTimeoutMs, clock, random }: Patience): Promise<T> {
+export async function whenFree<T>(
+  attempt: () => T,
+  { busyTimeoutMs, clock, random }: LockSettings,
+  signal?: AbortSignal,
+): Promise<T> {
   const deadlineMs = clock.monotonicMs() + busyTimeoutMs
   for (let count = 0; ; count += 1) {
+    signal?.throwIfAborted()
     try {
       return attempt()
     } catch (error) {

@@ -43,16 +43,8 @@ export class Records {
       this.#statements.renew.run(leaseUntilMs, expiresAtMs, id, claimId)
       return { status: 'granted', epoch: found.epoch, attempt: found.attempts }
     }
-    if (found.state === RUNNING && found.leaseUntilMs > nowMs) {
-      return { status: 'busy', epoch: found.epoch, leaseRemainingMs: found.leaseUntilMs - nowMs }
-    }
-    if (found.state === DONE && found.expiresAtMs > nowMs) {
-      return {
-        status: 'done',
-        fingerprint: found.fingerprint ?? undefined,
-        result: found.result ?? undefined,
-      }
-    }
+    const answer = answerOf(found, fingerprint, nowMs)
+    if (answer !== undefined) return answer
     const epoch = found.epoch + 1
     const attempt = found.state === DONE ? 1 : found.attempts + 1
     this.#statements.take.run(claimId, epoch, attempt, leaseUntilMs, expiresAtMs, fingerprint, label, id)
@@ -111,4 +103,21 @@ export class Records {
         return release.run(nowMs + retentionMs, update.attempts, id, claimId).changes
     }
   }
+}
+
+/** What a record of another claim says to this one; `undefined` when it may be granted. */
+function answerOf(found: RecordRow, fingerprint: string | null, nowMs: number): ClaimAnswer | undefined {
+  const isExpired = found.expiresAtMs <= nowMs
+  if (found.state === DONE) {
+    if (isExpired) return undefined
+    return {
+      status: 'done',
+      fingerprint: found.fingerprint ?? undefined,
+      result: found.result ?? undefined,
+    }
+  }
+  const areKnown = found.fingerprint !== null && fingerprint !== null
+  if (areKnown && found.fingerprint !== fingerprint && !isExpired) return { status: 'conflict' }
+  if (found.state === FREE || found.leaseUntilMs <= nowMs) return undefined
+  return { status: 'busy', epoch: found.epoch, leaseRemainingMs: found.leaseUntilMs - nowMs }
 }

@@ -11,9 +11,9 @@ import type {
   UpdateAnswer,
 } from '@oncemq/core/store'
 import type { TransactionalStore } from '@oncemq/core'
-import { StoreError } from '@oncemq/core/store'
+import { LifeCycle } from '@oncemq/core/store'
 import { connect, nameOf } from './connection.ts'
-import { storeError } from './errors.ts'
+import { asStoreError, STORE } from './errors.ts'
 import { whenFree } from './lock.ts'
 import type { Settings, SqliteStoreOptions } from './options.ts'
 import { settingsOf } from './options.ts'
@@ -23,7 +23,7 @@ import { Transactions } from './transaction.ts'
 import { verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */
-interface Session {
+interface Opened {
   readonly database: DatabaseSync
   readonly records: Records
   readonly transactions: Transactions
@@ -46,11 +46,18 @@ export class SqliteStore implements TransactionalStore<DatabaseSync>, SweepingSt
   readonly guarantees: StoreGuarantees
   readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 1 })
   readonly #settings: Settings
-  #opening: Promise<Session> | undefined
-  #session: Session | undefined
+  readonly #life: LifeCycle<Opened>
 
   constructor(options: SqliteStoreOptions) {
     this.#settings = settingsOf(options)
+    this.#life = new LifeCycle({
+      name: STORE,
+      connect: () => this.#connect(),
+      end: async ({ transactions, database }) => {
+        await transactions.drained()
+        this.#release(database)
+      },
+    })
     const durable = !isInMemory(this.#settings.source)
     this.guarantees = Object.freeze({
       durable,
@@ -67,20 +74,11 @@ export class SqliteStore implements TransactionalStore<DatabaseSync>, SweepingSt
   }
 
   async open(): Promise<readonly Finding[]> {
-    const opening = (this.#opening ??= this.#connect())
-    try {
-      const session = await opening
-      // It may have been closed meanwhile.
-      if (this.#opening === opening) this.#session = session
-      return session.findings
-    } catch (error) {
-      if (this.#opening === opening) this.#opening = undefined
-      throw storeError(error, nameOf(this.#settings))
-    }
+    return (await this.#life.open()).findings
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    const { records, transactions } = this.#opened()
+    const { records, transactions } = this.#life.opened
     return transactions.write(() => {
       const nowMs = records.nowMs()
       return batch.map((request) => records.claim(request, nowMs))
@@ -88,7 +86,7 @@ export class SqliteStore implements TransactionalStore<DatabaseSync>, SweepingSt
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
-    const { records, transactions } = this.#opened()
+    const { records, transactions } = this.#life.opened
     return transactions.write(() => {
       const nowMs = records.nowMs()
       return batch.map((update) => records.update(update, nowMs))
@@ -96,7 +94,7 @@ export class SqliteStore implements TransactionalStore<DatabaseSync>, SweepingSt
   }
 
   async inspect(ids: readonly string[]): Promise<readonly (StoredRecord | undefined)[]> {
-    const { records } = this.#opened()
+    const { records } = this.#life.opened
     const read = () => {
       const nowMs = records.nowMs()
       return ids.map((id) => records.inspect(id, nowMs))
@@ -104,28 +102,33 @@ export class SqliteStore implements TransactionalStore<DatabaseSync>, SweepingSt
     try {
       return await whenFree(read, this.#settings)
     } catch (error) {
-      throw storeError(error, nameOf(this.#settings))
+      throw asStoreError(error, nameOf(this.#settings))
     }
   }
 
   async forget(ids: readonly string[]): Promise<void> {
-    const { records, transactions } = this.#opened()
+    const { records, transactions } = this.#life.opened
     return transactions.write(() => ids.forEach((id) => records.forget(id)))
   }
 
   async sweep(limit: number): Promise<number> {
-    const { records, transactions } = this.#opened()
+    const { records, transactions } = this.#life.opened
     return transactions.write(() => records.sweep(limit, records.nowMs()))
   }
 
   /**
    * Runs `work` with a connection on which a transaction is open, for which all other writes of this file
-   * wait: keep it short, and write with `tx` alone. Transactions of one store run one after the other.
+   * wait: keep it short, and write with `tx` alone, which ends with it. Transactions of one store run one
+   * after the other.
    */
-  async transaction(work: (tx: DatabaseSync) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
-    const { records, transactions } = this.#opened()
+  async transaction(
+    work: (tx: DatabaseSync) => Promise<CompleteUpdate>,
+    signal?: AbortSignal,
+  ): Promise<UpdateAnswer> {
+    const { records, transactions } = this.#life.opened
     return transactions.handle({
       work,
+      signal,
       finish: (completion) => {
         // The repetition of a transaction whose commit was not known: the first run's writes are there, so
         // that this run's must not be.
@@ -137,36 +140,24 @@ export class SqliteStore implements TransactionalStore<DatabaseSync>, SweepingSt
   }
 
   async close(): Promise<void> {
-    const opening = this.#opening
-    this.#opening = undefined
-    this.#session = undefined
-    const session = await opening?.catch(() => undefined)
-    await session?.transactions.drained()
-    if (session !== undefined) this.#release(session.database)
+    await this.#life.close()
   }
 
-  async #connect(): Promise<Session> {
-    const database = await connect(this.#settings)
+  async #connect(): Promise<Opened> {
+    let database: DatabaseSync | undefined
     try {
+      database = await connect(this.#settings)
       const records = new Records(database, this.#settings.table)
       const transactions = new Transactions(database, nameOf(this.#settings), this.#settings)
       return { database, records, transactions, findings: verify(database) }
     } catch (error) {
-      this.#release(database)
-      throw error
+      if (database !== undefined) this.#release(database)
+      throw asStoreError(error, nameOf(this.#settings))
     }
   }
 
   #release(database: DatabaseSync): void {
     if ('path' in this.#settings.source && database.isOpen) database.close()
-  }
-
-  #opened(): Session {
-    if (this.#session !== undefined) return this.#session
-    throw new StoreError(
-      'ONCEMQ_CLOSED',
-      'SqliteStore: expected an open store, received one that is not; await open() before its use',
-    )
   }
 }
 

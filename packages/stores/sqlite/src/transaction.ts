@@ -1,9 +1,9 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { CompleteUpdate, Timer, UpdateAnswer } from '@oncemq/core/store'
-import { StoreError } from '@oncemq/core/store'
-import { commitError, storeError } from './errors.ts'
+import { revocable, untilAborted } from '@oncemq/core/store'
+import { asStoreError, commitError, endedError, heldByHandler, isDatabaseFailure, STORE } from './errors.ts'
 import { lockOf, whenFree } from './lock.ts'
-import type { Patience } from './lock.ts'
+import type { LockSettings } from './lock.ts'
 
 // A savepoint around the handler's writes, by which its transaction is known again.
 const GUARD = 'oncemq_handler'
@@ -20,6 +20,8 @@ interface Write {
 export interface HandlerTransaction {
   readonly work: (tx: DatabaseSync) => Promise<CompleteUpdate>
   readonly finish: (completion: CompleteUpdate) => Finish
+  /** Ends the transaction at once, whatever the handler does. */
+  readonly signal: AbortSignal | undefined
 }
 
 /** What the transaction answers, and whether what was written in it is to stay. */
@@ -42,18 +44,18 @@ export interface Finish {
 export class Transactions {
   readonly #database: DatabaseSync
   readonly #where: string
-  readonly #patience: Patience
+  readonly #settings: LockSettings
   readonly #lock: () => void
   readonly #commit: StatementSync
   #writes: Write[] = []
-  readonly #handlers: (() => Promise<void>)[] = []
+  readonly #handlers = new Set<() => Promise<void>>()
   #loop: Promise<void> | undefined
   #handling = false
 
-  constructor(database: DatabaseSync, where: string, patience: Patience) {
+  constructor(database: DatabaseSync, where: string, settings: LockSettings) {
     this.#database = database
     this.#where = where
-    this.#patience = patience
+    this.#settings = settings
     this.#lock = lockOf(database)
     this.#commit = database.prepare('COMMIT')
   }
@@ -66,7 +68,7 @@ export class Transactions {
         timer: undefined,
         apply: () => void (answer = step()),
         committed: () => resolve(answer),
-        failed: (error) => reject(storeError(error, this.#where)),
+        failed: (error) => reject(asStoreError(error, this.#where)),
       }
       if (this.#handling) this.#boundWait(write)
       this.#writes.push(write)
@@ -78,8 +80,19 @@ export class Transactions {
    * Opens a transaction, runs the handler in it, and commits what it wrote and its completion, or neither.
    */
   handle(transaction: HandlerTransaction): Promise<UpdateAnswer> {
+    const { signal } = transaction
     return new Promise((resolve, reject) => {
-      this.#handlers.push(() => this.#handle(transaction).then(resolve, reject))
+      signal?.throwIfAborted()
+      const leave = (): void => {
+        this.#handlers.delete(turn)
+        reject(signal?.reason as Error)
+      }
+      const turn = (): Promise<void> => {
+        signal?.removeEventListener('abort', leave)
+        return this.#handle(transaction).then(resolve, reject)
+      }
+      signal?.addEventListener('abort', leave, { once: true })
+      this.#handlers.add(turn)
       this.#start()
     })
   }
@@ -96,16 +109,19 @@ export class Transactions {
   async #run(): Promise<void> {
     // A microtask later, so that whatever is asked for at the same moment shares the first commit.
     await Promise.resolve()
-    while (this.#writes.length > 0 || this.#handlers.length > 0) {
+    while (this.#writes.length > 0 || this.#handlers.size > 0) {
       if (this.#writes.length > 0) await this.#write()
-      await this.#handlers.shift()?.()
+      const [turn] = this.#handlers
+      if (turn === undefined) continue
+      this.#handlers.delete(turn)
+      await turn()
     }
     this.#loop = undefined
   }
 
   async #write(): Promise<void> {
     try {
-      const tell = await whenFree(() => this.#lockAndCommit(), this.#patience)
+      const tell = await whenFree(() => this.#lockAndCommit(), this.#settings)
       tell()
     } catch (error) {
       // Nobody's turn has come: they all wait for the same lock.
@@ -138,35 +154,51 @@ export class Transactions {
     return writes
   }
 
-  async #handle({ work, finish }: HandlerTransaction): Promise<UpdateAnswer> {
+  async #handle(transaction: HandlerTransaction): Promise<UpdateAnswer> {
     this.#handling = true
+    // Some may have come since the last turn of the short writes.
+    for (const write of this.#writes) this.#boundWait(write)
     try {
-      await this.#takeLock()
-      return await this.#workAndCommit(work, finish)
+      await this.#takeLock(transaction.signal)
+      return await this.#workAndCommit(transaction)
     } finally {
       this.#handling = false
     }
   }
 
-  async #takeLock(): Promise<void> {
+  async #takeLock(signal: AbortSignal | undefined): Promise<void> {
     try {
-      await whenFree(this.#lock, this.#patience)
+      await whenFree(this.#lock, this.#settings, signal)
     } catch (error) {
-      throw storeError(error, this.#where)
+      throw signal?.aborted === true ? error : asStoreError(error, this.#where)
     }
   }
 
-  async #workAndCommit(
-    work: HandlerTransaction['work'],
-    finish: HandlerTransaction['finish'],
-  ): Promise<UpdateAnswer> {
+  async #workAndCommit({ work, finish, signal }: HandlerTransaction): Promise<UpdateAnswer> {
     try {
       this.#database.exec(`SAVEPOINT ${GUARD}`)
-      const completion = await work(this.#database)
+      const completion = await this.#work(work, signal)
       this.#requireSameTransaction()
       return this.#commitIf(() => finish(completion))
     } finally {
       this.#rollback()
+    }
+  }
+
+  /** Lends the connection to the handler, until it ends or its time is over. */
+  async #work(work: HandlerTransaction['work'], signal?: AbortSignal): Promise<CompleteUpdate> {
+    const { proxy, revoke, driverErrorIn } = revocable(this.#database, { store: STORE, nested: isUsable })
+    try {
+      return await untilAborted(() => work(proxy), signal)
+    } catch (error) {
+      if (signal?.aborted === true) throw error
+      const failure = driverErrorIn(error)
+      if (isDatabaseFailure(failure)) throw asStoreError(failure, this.#where)
+      // What it has committed is there: it must not be run again.
+      this.#requireSameTransaction(error)
+      throw error
+    } finally {
+      revoke()
     }
   }
 
@@ -176,7 +208,7 @@ export class Transactions {
       const { answer, commit } = finish()
       if (!commit) return answer
     } catch (error) {
-      throw storeError(error, this.#where)
+      throw asStoreError(error, this.#where)
     }
     try {
       this.#commit.run()
@@ -187,17 +219,11 @@ export class Transactions {
   }
 
   /** The savepoint is gone if the handler ended the transaction, also when it has begun another one. */
-  #requireSameTransaction(): void {
+  #requireSameTransaction(thrown?: unknown): void {
     try {
       this.#database.exec(`RELEASE ${GUARD}`)
     } catch (cause) {
-      throw new StoreError(
-        'ONCEMQ_STORE_REFUSED',
-        'SqliteStore: expected the transaction to be open when the handler returns, received it ended; ' +
-          'leave BEGIN, COMMIT and ROLLBACK to the store, and use SAVEPOINT inside. What the handler has ' +
-          'committed by itself stays, and the message is not recorded as done',
-        { cause },
-      )
+      throw endedError(thrown ?? cause)
     }
   }
 
@@ -208,18 +234,17 @@ export class Transactions {
 
   /** Whoever asks from inside a handler, which then awaits the answer, would wait for ever. */
   #boundWait(write: Write): void {
-    const { clock, busyTimeoutMs } = this.#patience
-    write.timer = clock.after(busyTimeoutMs, () => {
+    const { clock, busyTimeoutMs } = this.#settings
+    write.timer ??= clock.after(busyTimeoutMs, () => {
       this.#writes = this.#writes.filter((each) => each !== write)
       write.failed(heldByHandler(busyTimeoutMs))
     })
   }
 }
 
-function heldByHandler(busyTimeoutMs: number): StoreError {
-  return new StoreError(
-    'ONCEMQ_STORE_UNAVAILABLE',
-    `SqliteStore: expected the database within ${busyTimeoutMs} ms, received none while a handler of this ` +
-      `process has a transaction open; keep such handlers short, and do not wait for the store inside of one`,
-  )
+/** Whether it uses the connection: a statement, an iterator or a session. Rows, lists and blobs do not. */
+function isUsable(value: object): boolean {
+  if (Array.isArray(value) || ArrayBuffer.isView(value)) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype !== null && prototype !== Object.prototype
 }

@@ -1,4 +1,13 @@
-import { chmodSync, closeSync, mkdirSync, openSync, statSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { SqliteStore } from '@oncemq/sqlite'
@@ -28,6 +37,44 @@ test('a folder in place of a file', async () => {
   const path = fileOf('folder')
   mkdirSync(path)
   await expect(opened(path)).rejects.toMatchObject({ code: 'ONCEMQ_STORE_UNAVAILABLE' })
+})
+
+const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8)
+
+test.each(['a path', 'a URI'])("files that the store creates at %s are their owner's alone", async (how) => {
+  const folder = fileOf(`private by ${how}`)
+  mkdirSync(folder, { mode: 0o755 })
+  const path = join(folder, 'oncemq.db')
+  const before = modeOf(folder)
+  const store = new SqliteStore({ path: how === 'a URI' ? `file://${encodeURI(path)}?cache=private` : path })
+  await store.open()
+  await store.claim([claimOf({ label: 'secret' })])
+  expect([path, `${path}-wal`, `${path}-shm`].map(modeOf)).toEqual(['600', '600', '600'])
+  expect(modeOf(folder)).toBe(before)
+  await store.close()
+})
+
+test('a file that is there keeps the rights that its owner gave it', async () => {
+  const path = fileOf('shared')
+  withDatabase(path, (database) => database.exec('CREATE TABLE mine (a)'))
+  chmodSync(path, 0o640)
+  const store = new SqliteStore({ path })
+  await store.open()
+  expect(modeOf(path)).toBe('640')
+  await store.close()
+})
+
+test.each([':memory:', 'file::memory:', 'file:memory?mode=memory'])('%s makes no file', async (path) => {
+  const store = new SqliteStore({ path })
+  await store.open()
+  expect((await store.claim([claimOf()]))[0]?.status).toBe('granted')
+  await store.close()
+  expect(['memory', ':memory:', path].filter((file) => existsSync(file))).toEqual([])
+})
+
+test('a path with control characters is shown with escapes', async () => {
+  const failure = await opened(join(fileOf('no\u001b[31m\nfolder'), 'oncemq.db')).catch(String)
+  expect(failure).toContain('no\\u{1b}[31m\\u{a}folder')
 })
 
 test('a file that is no database', async () => {

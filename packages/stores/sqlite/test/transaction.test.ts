@@ -38,10 +38,22 @@ describe('a handler that ends the transaction itself', () => {
       return completionOf(claim)
     })
     await expect(outcome).rejects.toMatchObject({
-      code: 'ONCEMQ_STORE_REFUSED',
+      code: 'ONCEMQ_TRANSACTION_ENDED',
+      retryable: false,
       message: expect.stringContaining('SAVEPOINT') as string,
     })
     expect((await store.inspect([claim.id]))[0]?.state).toBe('running')
+    expect(await store.update([completionOf(claim)])).toEqual(['ok'])
+  })
+
+  test.each(statements)('%s is told also when it throws afterwards: it must not run again', async (sql) => {
+    const claim = await granted()
+    const thrown = new Error('the handler failed')
+    const outcome = store.transaction(async (tx) => {
+      tx.exec(sql)
+      throw thrown
+    })
+    await expect(outcome).rejects.toMatchObject({ code: 'ONCEMQ_TRANSACTION_ENDED', cause: thrown })
     expect(await store.update([completionOf(claim)])).toEqual(['ok'])
   })
 
@@ -118,7 +130,8 @@ describe('turns', () => {
     const claim = await granted()
     const answer = await impatient.transaction(async () => {
       await expect(impatient.claim([claimOf()])).rejects.toMatchObject({
-        code: 'ONCEMQ_STORE_UNAVAILABLE',
+        code: 'ONCEMQ_STORE_BUSY',
+        retryable: true,
         message: expect.stringContaining('handler of this process') as string,
       })
       return completionOf(claim)
@@ -166,7 +179,8 @@ describe('an injected connection', () => {
   test('is the one that the handler gets, and stays open after close', async () => {
     const claim = await granted()
     const answer = await injected.transaction(async (tx) => {
-      expect(tx).toBe(database)
+      expect(tx).toBeInstanceOf(DatabaseSync)
+      expect([tx.isTransaction, tx.location()]).toEqual([true, database.location()])
       await effects.write(tx, name, 'mine')
       return completionOf(claim)
     })

@@ -2,11 +2,12 @@ import { describe, expect, test } from 'vitest'
 import { runStoreCase, type StoreCase, storeProperties, type StoreSuiteOptions } from '../src/index.ts'
 import { brokenCalls } from './broken/calls.ts'
 import { brokenClaims } from './broken/claims.ts'
+import { brokenConflicts } from './broken/conflicts.ts'
 import { brokenContents } from './broken/contents.ts'
 import { brokenTimes } from './broken/times.ts'
 import { MapDatabase, MapStore } from './map-store.ts'
 
-const brokenStores = [...brokenClaims, ...brokenTimes, ...brokenContents, ...brokenCalls]
+const brokenStores = [...brokenClaims, ...brokenConflicts, ...brokenTimes, ...brokenContents, ...brokenCalls]
 
 describe('a correct store', () => {
   test.each(storeProperties)('passes: $name', async ({ cases }) => {

@@ -96,11 +96,12 @@ export class MapStore implements SweepingStore, TransactionalStore<string[]> {
     const nowMs = this.clock.nowMs()
     const found = this.record(request.id)
     if (found?.state === 'running' && this.isRepeated(found, request)) return this.grantAgain(found, request)
-    if (found?.state === 'running' && !this.isLeaseOver(found, nowMs)) {
-      return { status: 'busy', epoch: found.epoch, leaseRemainingMs: found.leaseUntilMs - nowMs }
-    }
     if (found?.state === 'done' && !this.isRetentionOver(found, nowMs)) {
       return { status: 'done', fingerprint: found.fingerprint, result: this.resultOf(found) }
+    }
+    if (found !== undefined && this.isOfAnother(found, request, nowMs)) return { status: 'conflict' }
+    if (found?.state === 'running' && !this.isLeaseOver(found, nowMs)) {
+      return { status: 'busy', epoch: found.epoch, leaseRemainingMs: found.leaseUntilMs - nowMs }
     }
     return this.grant(found, request)
   }
@@ -151,6 +152,11 @@ export class MapStore implements SweepingStore, TransactionalStore<string[]> {
 
   isSwept(found: MapRecord, nowMs: number): boolean {
     return found.expiresAtMs <= nowMs
+  }
+
+  isOfAnother(found: MapRecord, { fingerprint }: ClaimRequest, nowMs: number): boolean {
+    if (found.state === 'done' || found.expiresAtMs <= nowMs) return false
+    return found.fingerprint !== undefined && fingerprint !== undefined && found.fingerprint !== fingerprint
   }
 
   attemptOf(found: MapRecord | undefined): number {

@@ -24,6 +24,11 @@ export function assertBusy(answer: ClaimAnswer | undefined, epoch: number, lease
   )
 }
 
+export function assertConflict(answer: ClaimAnswer | undefined): void {
+  const { status } = defined(answer)
+  assert.equal(status, 'conflict', `expected conflict, received ${status}`)
+}
+
 export function assertDone(
   answer: ClaimAnswer | undefined,
   { fingerprint, result }: { fingerprint?: string | undefined; result?: Uint8Array | undefined } = {},

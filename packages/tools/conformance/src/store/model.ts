@@ -15,6 +15,7 @@ export interface ModelRecord {
 /** What a claim must be answered; a lease's rest is not part of it. */
 export type ModelAnswer =
   | Extract<ClaimAnswer, { status: 'granted' | 'done' }>
+  | { readonly status: 'conflict' }
   | { readonly status: 'busy'; readonly epoch: number }
 
 /** The protocol on a plain map, one call at a time: what every store is compared with. */
@@ -28,10 +29,14 @@ export class StoreModel {
       found.over = over
       return { status: 'granted', epoch: found.epoch, attempt: found.attempts }
     }
-    if (found?.state === 'running' && !found.over) return { status: 'busy', epoch: found.epoch }
     if (found?.state === 'done' && !found.over) {
       return { status: 'done', fingerprint: found.fingerprint, result: found.result }
     }
+    // Only done records expire while a schedule runs.
+    if (found !== undefined && found.state !== 'done' && isOther(found.fingerprint, fingerprint)) {
+      return { status: 'conflict' }
+    }
+    if (found?.state === 'running' && !found.over) return { status: 'busy', epoch: found.epoch }
     const epoch = (found?.epoch ?? 0) + 1
     const attempts = found === undefined || found.state === 'done' ? 1 : found.attempts + 1
     this.records.set(id, {
@@ -84,4 +89,8 @@ export class StoreModel {
     const found = this.records.get(id)
     return found?.state === 'running' && found.claimId === claimId ? found : undefined
   }
+}
+
+function isOther(known: string | undefined, given: string | undefined): boolean {
+  return known !== undefined && given !== undefined && known !== given
 }

@@ -2,6 +2,7 @@ import { attempts } from './properties/attempts.ts'
 import { batches } from './properties/batches.ts'
 import { claim } from './properties/claim.ts'
 import { closing } from './properties/closing.ts'
+import { conflict } from './properties/conflict.ts'
 import { concurrency } from './properties/concurrency.ts'
 import { guarantees } from './properties/guarantees.ts'
 import { idempotence } from './properties/idempotence.ts'
@@ -26,6 +27,7 @@ export const storeProperties: readonly StoreProperty[] = Object.freeze([
   attempts,
   retention,
   payload,
+  conflict,
   labels,
   ids,
   batches,

@@ -12,7 +12,7 @@ export const payload: StoreProperty = {
     {
       name: 'a duplicate gets the fingerprint of the claim that completed',
       async run({ worker, another, time }) {
-        const first = newClaim({ leaseMs: 1, fingerprint: newHex() })
+        const first = newClaim({ leaseMs: 1 })
         const second = rivalOf(first, { fingerprint: newHex() })
         const other = await another()
         await worker.claim(first)

@@ -1,0 +1,204 @@
+import { DatabaseSync } from 'node:sqlite'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { ClaimRequest } from '@oncemq/core/store'
+import { SqliteStore } from '@oncemq/sqlite'
+import { claimOf, completionOf, newHex } from '@oncemq/test-stores'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { effects, fileOf } from './folder.ts'
+
+let name: string
+let store: SqliteStore
+
+beforeEach(async () => {
+  name = newHex()
+  await effects.prepare?.(name)
+  store = new SqliteStore({ path: fileOf(name) })
+  await store.open()
+})
+
+afterEach(() => store.close())
+
+async function granted(): Promise<ClaimRequest> {
+  const claim = claimOf()
+  await store.claim([claim])
+  return claim
+}
+
+const ENDED: unknown = expect.objectContaining({ code: 'ONCEMQ_TRANSACTION_ENDED', retryable: false })
+const INSERT = 'INSERT INTO effects (name) VALUES (?)'
+
+/** All that a handler can keep of its transaction. */
+function keepOf(tx: DatabaseSync) {
+  const statement = tx.prepare(INSERT)
+  const [iterator, insertion] = [
+    tx.prepare('SELECT 1 UNION SELECT 2'),
+    tx.prepare(`${INSERT} RETURNING name`),
+  ].map((each, at) => (at === 0 ? each.iterate() : each.iterate('late'))) as [
+    Iterator<unknown>,
+    Iterator<unknown>,
+  ]
+  iterator.next()
+  const exec = Reflect.get(tx, 'exec') as (sql: string) => void
+  return {
+    exec: () => tx.exec(`INSERT INTO effects (name) VALUES ('late')`),
+    'exec, taken out before': () => exec(`INSERT INTO effects (name) VALUES ('late')`),
+    prepare: () => tx.prepare(INSERT),
+    'a statement': () => statement.run('late'),
+    'an iterator': () => iterator.next(),
+    'an iterator that writes': () => insertion.next(),
+    function: () => tx.function('late', () => 1),
+    close: () => tx.close(),
+  }
+}
+
+describe('what a handler leaves running', () => {
+  const endings: Readonly<Record<string, (claim: ClaimRequest) => Promise<ReturnType<typeof completionOf>>>> =
+    {
+      returned: async (claim) => completionOf(claim),
+      thrown: () => Promise.reject(new Error('one branch failed')),
+    }
+
+  test.each(Object.entries(endings))('has no effect once it has %s', async (_how, end) => {
+    const claim = await granted()
+    let kept: ReturnType<typeof keepOf> | undefined
+    const running = store.transaction(async (tx) => {
+      kept = keepOf(tx)
+      await effects.write(tx, name, 'in time')
+      return end(claim)
+    })
+    const [outcome] = await Promise.allSettled([running])
+    for (const late of Object.values(kept ?? {})) expect(late).toThrow(ENDED)
+    expect(kept).toBeDefined()
+    expect(await effects.count(name, 'late')).toBe(0)
+    expect(await effects.count(name, 'in time')).toBe(outcome?.status === 'fulfilled' ? 1 : 0)
+  })
+
+  test("does not get into the next message's transaction", async () => {
+    const [first, second] = [await granted(), await granted()]
+    const later = Promise.withResolvers<void>()
+    let branch: Promise<unknown> | undefined
+    const failed = store.transaction(async (tx) => {
+      branch = later.promise.then(() => effects.write(tx, name, 'late'))
+      branch.catch(() => undefined)
+      return Promise.reject(new Error('the other branch failed'))
+    })
+    await expect(failed).rejects.toThrow('the other branch failed')
+    const answer = await store.transaction(async (tx) => {
+      later.resolve()
+      await branch?.catch(() => undefined)
+      await effects.write(tx, name, 'in time')
+      return completionOf(second)
+    })
+    await expect(branch).rejects.toEqual(ENDED)
+    expect([answer, await effects.count(name, 'late'), await effects.count(name, 'in time')]).toEqual([
+      'ok',
+      0,
+      1,
+    ])
+    expect((await store.inspect([first.id]))[0]?.state).toBe('running')
+  })
+})
+
+describe('a handler that hangs', () => {
+  const reason = new Error('handlerTimeoutMs')
+
+  test('loses its transaction when the signal aborts, and the lock is free at once', async () => {
+    const [first, second] = [await granted(), await granted()]
+    const controller = new AbortController()
+    const written = Promise.withResolvers<DatabaseSync>()
+    const hung = store.transaction(async (tx) => {
+      await effects.write(tx, name, 'hung')
+      written.resolve(tx)
+      return new Promise(() => {})
+    }, controller.signal)
+    const tx = await written.promise
+    const waiting = store.claim([claimOf()])
+    const next = store.transaction(async () => completionOf(second))
+    controller.abort(reason)
+    await expect(hung).rejects.toBe(reason)
+    expect((await waiting)[0]?.status).toBe('granted')
+    expect(await next).toBe('ok')
+    expect(() => tx.exec('SELECT 1')).toThrow(ENDED)
+    expect(await effects.count(name, 'hung')).toBe(0)
+    expect((await store.inspect([first.id]))[0]?.state).toBe('running')
+  })
+
+  test('is not begun when the signal aborts before its turn, nor when it has aborted already', async () => {
+    const [first, second] = [await granted(), await granted()]
+    const [controller, going] = [new AbortController(), Promise.withResolvers<void>()]
+    const running = store.transaction(async () => {
+      await going.promise
+      return completionOf(first)
+    })
+    let begun = 0
+    const work = async () => {
+      begun += 1
+      return completionOf(second)
+    }
+    const waiting = store.transaction(work, controller.signal)
+    await nextTurn()
+    controller.abort(reason)
+    await expect(waiting).rejects.toBe(reason)
+    await expect(store.transaction(work, controller.signal)).rejects.toBe(reason)
+    going.resolve()
+    expect([await running, begun]).toEqual(['ok', 0])
+    expect(await store.transaction(work, new AbortController().signal)).toBe('ok')
+  })
+})
+
+describe('errors inside of a handler', () => {
+  const lookalikes = [{ errcode: 10 }, Object.assign(new Error('disk I/O error'), { errcode: 13 })]
+
+  test.each(lookalikes)("that look like the database's own are the handler's: %o", async (thrown) => {
+    await granted()
+    // oxlint-disable-next-line typescript/prefer-promise-reject-errors
+    const outcome = store.transaction(() => Promise.reject(thrown))
+    await expect(outcome).rejects.toBe(thrown)
+  })
+
+  test("of its statements are its own, and those of the database are the store's", async () => {
+    const database = new DatabaseSync(fileOf(name))
+    const injected = new SqliteStore({ database })
+    await injected.open()
+    const faulty = injected.transaction(async (tx) => {
+      tx.exec('INSERT INTO no_such_table VALUES (1)')
+      return completionOf(claimOf())
+    })
+    await expect(faulty).rejects.toMatchObject({ code: 'ERR_SQLITE_ERROR', errcode: 1 })
+    const { page_count: pages } = database.prepare('PRAGMA page_count').get() as { page_count: number }
+    database.exec(`PRAGMA max_page_count = ${pages}`)
+    const full = injected.transaction(async (tx) => {
+      try {
+        tx.prepare(INSERT).run('x'.repeat(1_000_000))
+      } catch (cause) {
+        throw new Error('the order was not written', { cause })
+      }
+      return completionOf(claimOf())
+    })
+    await expect(full).rejects.toMatchObject({ code: 'ONCEMQ_STORE_FULL', cause: { errcode: 13 } })
+    database.close()
+  })
+})
+
+test('short writes that wait for a handler are told so, however they came before it', async () => {
+  const impatient = new SqliteStore({ path: fileOf(name), busyTimeoutMs: 50 })
+  await impatient.open()
+  const claim = await granted()
+  const over = Promise.withResolvers<void>()
+  const running = impatient.transaction(async () => {
+    await over.promise
+    return completionOf(claim)
+  })
+  const answers: Promise<string>[] = []
+  // One microtask after the other, until the handler has begun: one of them falls between two turns.
+  for (let turn = 0; turn < 20; turn += 1) {
+    const told = ({ code }: { code: string }) => code
+    answers.push(impatient.claim([claimOf()]).then(([answer]) => answer?.status ?? 'none', told))
+    await Promise.resolve()
+  }
+  const known = await Promise.all(answers)
+  expect(new Set(known)).toEqual(new Set(['granted', 'ONCEMQ_STORE_BUSY']))
+  over.resolve()
+  expect(await running).toBe('ok')
+  await impatient.close()
+})
