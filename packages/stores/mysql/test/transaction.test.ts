@@ -85,7 +85,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
         const meddle = async (tx: PoolConnection) => {
           for (const statement of statements) await tx.query(statement)
         }
-        expect(await attempt(store, claim, meddle)).toBe('ONCEMQ_STORE_REFUSED')
+        expect(await attempt(store, claim, meddle)).toBe('ONCEMQ_TRANSACTION_ENDED')
         expect(await stateOf(store, claim)).toEqual(state)
       })
 
