@@ -1,7 +1,7 @@
-import { StoreError } from '@oncemq/core/store'
-import type { Clock } from '@oncemq/core/store'
+import { storeError } from '@oncemq/core/store'
+import type { Clock, StoreError } from '@oncemq/core/store'
 import type { MongoCollection, MongoSession } from './client.ts'
-import { SERVER, WriteFailure, isDuplicateKey, storeError } from './errors.ts'
+import { SERVER, STORE, WriteFailure, asStoreError, isDuplicateKey } from './errors.ts'
 
 /** What the store reads of a command's answer. */
 export interface Reply {
@@ -20,7 +20,7 @@ interface Running<Session> {
   /** The session whose transaction the command is part of. */
   readonly session?: Session
   /** The part of the call's time that the server may take. */
-  readonly patience?: number
+  readonly timeShare?: number
 }
 
 /** How records come back, whatever the client is set to. */
@@ -54,8 +54,8 @@ export class Commands<Session extends MongoSession = MongoSession> {
    * A duplicate key is no failure: of two upserts of one id that meet, one finds the other's record.
    * @throws WriteFailure for any other entry that the server did not take.
    */
-  async run(command: object, { session, patience = 1 }: Running<Session> = {}): Promise<Reply> {
-    const bounded = { ...command, maxTimeMS: Math.ceil(this.#timeoutMs * patience) }
+  async run(command: object, { session, timeShare = 1 }: Running<Session> = {}): Promise<Reply> {
+    const bounded = { ...command, maxTimeMS: Math.ceil(this.#timeoutMs * timeShare) }
     const options = { ...this.#options(), ...(session === undefined ? {} : { session }) }
     const reply: WrittenReply = await this.collection.db.command(bounded, options)
     const failure = reply.writeErrors?.find(({ code }) => code !== SERVER.DuplicateKey)
@@ -102,7 +102,7 @@ export async function withCommands<Session extends MongoSession, Answer>(
   try {
     return await work(new Commands(collection, timeoutMs, controller.signal))
   } catch (error) {
-    throw storeError(controller.signal.aborted ? controller.signal.reason : error, nameOf(collection))
+    throw asStoreError(controller.signal.aborted ? controller.signal.reason : error, nameOf(collection))
   } finally {
     timer.cancel()
   }
@@ -113,9 +113,9 @@ export function nameOf({ collectionName, db }: MongoCollection): string {
 }
 
 function timeout(where: string, timeoutMs: number): StoreError {
-  return new StoreError(
+  return storeError({ store: STORE, expected: `an answer of ${where} within ${timeoutMs} ms` }, [
     'ONCEMQ_STORE_TIMEOUT',
-    `MongoStore: expected an answer of ${where} within ${timeoutMs} ms, received none; ` +
-      `look at the server and the network, or raise timeoutMs`,
-  )
+    'received none',
+    'look at the server and the network, or raise timeoutMs',
+  ])
 }

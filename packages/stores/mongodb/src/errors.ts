@@ -1,6 +1,8 @@
-import { StoreError } from '@oncemq/core/store'
-import { isOncemqError } from '@oncemq/core'
-import type { ErrorCode } from '@oncemq/core'
+import { types } from 'node:util'
+import { causes, isOncemqError, storeError } from '@oncemq/core/store'
+import type { Explanation, StoreError } from '@oncemq/core/store'
+
+export const STORE = 'MongoStore'
 
 /**
  * MongoDB's error codes that the store tells apart:
@@ -47,10 +49,6 @@ export class WriteFailure extends Error {
 /** By these labels the driver and the server say what may be repeated. */
 const TRANSIENT = 'TransientTransactionError'
 const UNKNOWN_COMMIT = 'UnknownTransactionCommitResult'
-
-const CAUSES_MAX = 8
-
-type Explanation = readonly [code: ErrorCode, received: string, remedy: string]
 
 const UNKNOWN: Explanation = [
   'ONCEMQ_STORE_UNAVAILABLE',
@@ -160,8 +158,6 @@ const byName: Readonly<Record<string, Explanation>> = {
 interface DriverError {
   readonly name?: unknown
   readonly code?: unknown
-  readonly cause?: unknown
-  readonly errorLabels?: unknown
   readonly codeName?: unknown
 }
 
@@ -169,19 +165,19 @@ interface DriverError {
  * What the store throws for `error`. `where` names the collection. The driver's message is left to the cause:
  * the server's messages repeat ids, and even whole commands.
  */
-export function storeError(error: unknown, where: string): StoreError {
+export function asStoreError(error: unknown, where: string): StoreError {
   if (isOncemqError(error)) return error as StoreError
   const { name, code, codeName } = asDriverError(error)
-  const explanation =
-    (typeof code === 'number' ? byCode[code] : undefined) ??
-    (typeof name === 'string' ? byName[name] : undefined) ??
-    UNKNOWN
-  const [oncemqCode, what, remedy] = explanation
   const detail = [name, code, codeName].filter((part) => ['string', 'number'].includes(typeof part)).join(' ')
-  return new StoreError(
-    oncemqCode,
-    `MongoStore: expected to use ${where}, but ${what} (${detail}); ${remedy}`,
-    { cause: error },
+  const parts = { store: STORE, expected: `to use ${where}`, detail, cause: error }
+  return storeError(parts, explanationOf(error) ?? UNKNOWN)
+}
+
+function explanationOf(error: unknown): Explanation | undefined {
+  const { name, code } = asDriverError(error)
+  return (
+    (typeof code === 'number' ? byCode[code] : undefined) ??
+    (typeof name === 'string' ? byName[name] : undefined)
   )
 }
 
@@ -200,49 +196,84 @@ export function isOutOfTime(error: unknown): boolean {
 }
 
 /**
- * Whether the database asks for the whole transaction to be run again. A handler may have wrapped the
- * driver's error in one of its own.
+ * The driver's error behind `error` by which it or the server ended a transaction, so that the whole is to be
+ * run again. A handler may have wrapped it. What a handler makes itself, of a payload perhaps, has labels at
+ * best, and not the driver's method that tells them.
  */
-export function isConflict(error: unknown): boolean {
-  return hasLabel(error, TRANSIENT)
+export function transientErrorIn(error: unknown): Error | undefined {
+  return labelled(error, TRANSIENT)
 }
 
-/** What an error of a transaction becomes that is to be run again. */
-export function conflictError(error: unknown, where: string): StoreError {
-  return new StoreError(
+/** What a {@link transientErrorIn} becomes: a conflict, unless the server was lost. */
+export function transientError(cause: Error, where: string): StoreError {
+  const isLost = explanationOf(cause)?.[0] === 'ONCEMQ_STORE_UNAVAILABLE'
+  return isLost ? asStoreError(cause, where) : conflictError(cause, where)
+}
+
+/** What a transaction becomes that another write was in the way of. */
+export function conflictError(cause: unknown, where: string): StoreError {
+  return storeError({ store: STORE, expected: `the transaction on ${where} to go through`, cause }, [
     'ONCEMQ_TRANSACTION_CONFLICT',
-    `MongoStore: expected the transaction on ${where} to go through, received a conflict with another ` +
-      `write; it is run again. If that happens to every run, look for who else writes the same documents`,
-    { cause: isOncemqError(error) ? error.cause : error },
-  )
+    'received a conflict with another write',
+    'it is run again. If that happens to every run, look for who else writes the same documents',
+  ])
 }
 
 /** What a failed commit of a handler's transaction becomes. */
 export function commitError(error: unknown, where: string): StoreError {
-  if (hasLabel(error, UNKNOWN_COMMIT)) {
-    return new StoreError(
+  if (isUnknownCommit(error)) {
+    const parts = { store: STORE, expected: `the transaction on ${where} to be committed`, cause: error }
+    return storeError(parts, [
       'ONCEMQ_COMMIT_UNKNOWN',
-      `MongoStore: expected the transaction on ${where} to be committed, received no answer; ` +
-        `when it is run again, the record tells what became of it`,
-      { cause: error },
-    )
+      'received no answer',
+      'when it is run again, the record tells what became of it',
+    ])
   }
-  return isConflict(error) ? conflictError(error, where) : storeError(error, where)
+  const transient = transientErrorIn(error)
+  return transient === undefined ? asStoreError(error, where) : transientError(transient, where)
+}
+
+/** What a handler's transaction becomes that is not open any more when the handler has ended. */
+export function endedError(cause?: unknown): StoreError {
+  const parts = { store: STORE, expected: 'the transaction to be open when the handler ends', cause }
+  return storeError(parts, [
+    'ONCEMQ_TRANSACTION_ENDED',
+    'received it ended',
+    'leave commitTransaction and abortTransaction to the store. What the handler has committed by itself ' +
+      'stays, and the message is not recorded as done',
+  ])
+}
+
+/** What a late use of a handler's transaction becomes. */
+export function lateError(): StoreError {
+  return storeError({ store: STORE, expected: 'no use of tx after the end of its handler' }, [
+    'ONCEMQ_TRANSACTION_ENDED',
+    'received one, which did nothing',
+    'await all that the handler begins, also when a part of it fails (Promise.allSettled)',
+  ])
+}
+
+/** What a call becomes that met a document which is no record. */
+export function foreignError(where: string): StoreError {
+  return storeError({ store: STORE, expected: `records of this version in ${where}` }, [
+    'ONCEMQ_STORE_REFUSED',
+    'received another document',
+    'give the store a collection of its own, or use the version of @oncemq/mongodb that wrote it',
+  ])
 }
 
 /** Whether a commit may have happened, so that it is to be asked again. */
 export function isUnknownCommit(error: unknown): boolean {
-  return hasLabel(error, UNKNOWN_COMMIT)
+  return labelled(error, UNKNOWN_COMMIT) !== undefined
 }
 
-function hasLabel(error: unknown, label: string): boolean {
-  let current: unknown = error
-  for (let depth = 0; depth < CAUSES_MAX && current !== undefined; depth += 1) {
-    const { errorLabels, cause } = asDriverError(current)
-    if (Array.isArray(errorLabels) && errorLabels.includes(label)) return true
-    current = cause
+function labelled(error: unknown, label: string): Error | undefined {
+  for (const each of causes(error)) {
+    if (!types.isNativeError(each) || !('hasErrorLabel' in each)) continue
+    const { hasErrorLabel } = each
+    if (typeof hasErrorLabel === 'function' && hasErrorLabel.call(each, label) === true) return each
   }
-  return false
+  return undefined
 }
 
 function asDriverError(error: unknown): DriverError {

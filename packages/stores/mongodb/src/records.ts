@@ -7,13 +7,16 @@ import type {
   StoredRecord,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { StoreError } from '@oncemq/core/store'
+import { storeError } from '@oncemq/core/store'
 import { claimAnswer, hexOf, isOwn, ownAnswer, shown, updateAnswer } from './answers.ts'
 import type { MongoSession } from './client.ts'
 import type { Commands } from './commands.ts'
-import { isOutOfTime } from './errors.ts'
+import { STORE, foreignError, isOutOfTime } from './errors.ts'
 import type { RecordDocument, UpdateStatement } from './statements.ts'
 import {
+  DONE,
+  FREE,
+  RUNNING,
   bytesOf,
   claimStatement,
   createCommand,
@@ -30,7 +33,7 @@ const ROUNDS_MAX = 6
 const PART_BYTES_MAX = 8_388_608
 
 // To take a record over takes milliseconds, unless a transaction holds it; then it is asked for again.
-const TAKE_PATIENCE = 1 / 4
+const TAKE_TIME_SHARE = 1 / 4
 const HELD_MS = 1000
 
 type ClaimRound = readonly (ClaimAnswer | undefined)[]
@@ -151,7 +154,7 @@ export class Records {
     let created: ReadonlySet<number> = new Set()
     let isHeld = false
     try {
-      created = await this.#upsert(commands, requests.map(claimStatement), TAKE_PATIENCE)
+      created = await this.#upsert(commands, requests.map(claimStatement), TAKE_TIME_SHARE)
     } catch (error) {
       isHeld = isOutOfTime(error)
       if (!isHeld) throw error
@@ -172,9 +175,9 @@ export class Records {
   async #upsert(
     commands: Commands,
     updates: readonly UpdateStatement[],
-    patience = 1,
+    timeShare = 1,
   ): Promise<ReadonlySet<number>> {
-    const { upserted } = await commands.run(this.#updateCommand(commands, updates), { patience })
+    const { upserted } = await commands.run(this.#updateCommand(commands, updates), { timeShare })
     return new Set(upserted?.map(({ index }) => index))
   }
 
@@ -188,6 +191,7 @@ export class Records {
     ids: readonly string[],
   ): Promise<ReadonlyMap<string, RecordDocument>> {
     const found = await commands.find<RecordDocument>(recordsOf(ids), recordFields)
+    if (!found.every(isRecord)) throw foreignError(commands.where)
     return new Map(found.map((record) => [hexOf(record._id), record]))
   }
 }
@@ -212,11 +216,11 @@ async function inRounds<Entry, Answer>(
     })
   }
   if (open.length === 0) return answers
-  throw new StoreError(
+  throw storeError({ store: STORE, expected: `records of ${commands.where} to hold still` }, [
     'ONCEMQ_STORE_UNAVAILABLE',
-    `MongoStore: expected records of ${commands.where} to hold still, received ${ROUNDS_MAX} changes in a ` +
-      `row; the operation is tried again`,
-  )
+    `received ${ROUNDS_MAX} changes in a row`,
+    'the operation is tried again',
+  ])
 }
 
 /** Cuts a batch where its results would not fit into one command. */
@@ -233,6 +237,12 @@ function partsOf(batch: readonly ClaimUpdate[]): readonly (readonly ClaimUpdate[
     parts.at(-1)?.push(update)
   }
   return parts
+}
+
+/** What stands in a record's place may be somebody else's. */
+function isRecord({ state, claimId, epoch, expiresInMs }: RecordDocument): boolean {
+  const isState = state === FREE || state === RUNNING || state === DONE
+  return isState && claimId instanceof Uint8Array && Number.isFinite(epoch) && Number.isFinite(expiresInMs)
 }
 
 function granted(epoch: number, attempt: number): ClaimAnswer {

@@ -8,13 +8,14 @@ import type {
   UpdateAnswer,
 } from '@oncemq/core/store'
 import type { TransactionalStore } from '@oncemq/core'
-import { StoreError } from '@oncemq/core/store'
+import { LifeCycle, storeError } from '@oncemq/core/store'
+import type { StoreError } from '@oncemq/core/store'
 import type { MongoCollection, MongoSession } from './client.ts'
 import type { Commands } from './commands.ts'
 import { nameOf, withCommands } from './commands.ts'
 import { connect } from './connection.ts'
 import type { Connection } from './connection.ts'
-import { storeError } from './errors.ts'
+import { STORE, asStoreError } from './errors.ts'
 import type { MongoStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
 import type { WriteConcernDocument } from './records.ts'
@@ -59,11 +60,18 @@ export class MongoStore<Session extends MongoSession = MongoSession> implements 
   readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
   readonly #settings: Settings<Session>
   readonly #transactions = new Set<Promise<unknown>>()
-  #opening: Promise<Opened<Session>> | undefined
-  #session: Opened<Session> | undefined
+  readonly #life: LifeCycle<Opened<Session>>
 
   constructor(options: MongoStoreOptions<Session>) {
     this.#settings = settingsOf(options)
+    this.#life = new LifeCycle({
+      name: STORE,
+      connect: () => this.#connect(),
+      end: async (opened) => {
+        await Promise.allSettled(this.#transactions)
+        await opened.close()
+      },
+    })
   }
 
   /**
@@ -78,9 +86,7 @@ export class MongoStore<Session extends MongoSession = MongoSession> implements 
   }
 
   async open(): Promise<readonly Finding[]> {
-    this.#opening ??= this.#connect()
-    const { findings } = await this.#opening
-    return findings
+    return (await this.#life.open()).findings
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
@@ -101,15 +107,19 @@ export class MongoStore<Session extends MongoSession = MongoSession> implements 
 
   /**
    * Runs `work` with a session in which a transaction is open: give it to each of your writes, as
-   * `{ session: tx }`. Transactions overlap; of two that write the same document one is run again.
+   * `{ session: tx }`; it ends with `work`. Transactions overlap; of two that write the same document one is
+   * run again.
    *
    * `work` has to end within `leaseMs`: MongoDB runs a transaction on the data as they were at its start,
    * where a renewal of the lease meanwhile would be a conflict.
    */
-  async transaction(work: (tx: Session) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
-    const opened = this.#opened()
+  async transaction(
+    work: (tx: Session) => Promise<CompleteUpdate>,
+    signal?: AbortSignal,
+  ): Promise<UpdateAnswer> {
+    const opened = this.#life.opened
     if (opened.topology.isStandalone) throw noTransactions(opened.collection)
-    const running = commitTogether({ ...opened, ...this.#settings }, work)
+    const running = commitTogether({ ...opened, ...this.#settings }, work, signal)
     this.#transactions.add(running)
     try {
       return await running
@@ -119,12 +129,7 @@ export class MongoStore<Session extends MongoSession = MongoSession> implements 
   }
 
   async close(): Promise<void> {
-    const opening = this.#opening
-    this.#opening = undefined
-    this.#session = undefined
-    const session = await opening?.catch(() => undefined)
-    await Promise.allSettled(this.#transactions)
-    await session?.close()
+    await this.#life.close()
   }
 
   async #connect(): Promise<Opened<Session>> {
@@ -133,14 +138,12 @@ export class MongoStore<Session extends MongoSession = MongoSession> implements 
       connection = await connect(this.#settings)
       const { clock } = this.#settings
       const bound = { clock, timeoutMs: OPEN_TIMEOUT_MS }
-      this.#session = await withCommands(connection.collection, bound, (commands) =>
+      return await withCommands(connection.collection, bound, (commands) =>
         this.#prepare(connection as Connection<Session>, commands),
       )
-      return this.#session
     } catch (error) {
-      this.#opening = undefined
       await connection?.close()
-      throw storeError(error, connection === undefined ? 'the server' : nameOf(connection.collection))
+      throw asStoreError(error, connection === undefined ? 'the server' : nameOf(connection.collection))
     }
   }
 
@@ -158,24 +161,16 @@ export class MongoStore<Session extends MongoSession = MongoSession> implements 
   async #call<Answer>(
     work: (opened: Opened<Session>, commands: Commands<Session>) => Promise<Answer>,
   ): Promise<Answer> {
-    const opened = this.#opened()
+    const opened = this.#life.opened
     const { clock, timeoutMs } = this.#settings
     return withCommands(opened.collection, { clock, timeoutMs }, (commands) => work(opened, commands))
-  }
-
-  #opened(): Opened<Session> {
-    if (this.#session !== undefined) return this.#session
-    throw new StoreError(
-      'ONCEMQ_CLOSED',
-      'MongoStore: expected an open store, received one that is not; await open() before its use',
-    )
   }
 }
 
 function noTransactions(collection: MongoCollection): StoreError {
-  return new StoreError(
+  return storeError({ store: STORE, expected: `${nameOf(collection)} on a replica set` }, [
     'ONCEMQ_STORE_REFUSED',
-    `MongoStore: expected ${nameOf(collection)} on a replica set, received a standalone server, which ` +
-      `has no transactions; start mongod with --replSet and run rs.initiate(), or use strategy 'lease'`,
-  )
+    'received a standalone server, which has no transactions',
+    "start mongod with --replSet and run rs.initiate(), or use strategy 'lease'",
+  ])
 }

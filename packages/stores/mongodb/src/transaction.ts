@@ -1,14 +1,22 @@
 import type { Clock, CompleteUpdate, Random, UpdateAnswer } from '@oncemq/core/store'
-import { StoreError, backoffMs, jittered } from '@oncemq/core/store'
+import { backoffMs, endWithin, jittered, untilAborted } from '@oncemq/core/store'
 import type { MongoCollection, MongoSession } from './client.ts'
 import { nameOf, withCommands } from './commands.ts'
-import { commitError, conflictError, isConflict, isUnknownCommit } from './errors.ts'
+import {
+  commitError,
+  conflictError,
+  endedError,
+  isUnknownCommit,
+  transientError,
+  transientErrorIn,
+} from './errors.ts'
 import type { Records, WriteConcernDocument } from './records.ts'
+import { lend } from './tx.ts'
 
 const COMMIT_RETRY = Object.freeze({ firstMs: 10, factor: 2, maxMs: 500 })
 
 /** What a transaction needs of its store. */
-export interface TransactionHome<Session extends MongoSession> {
+export interface TransactionContext<Session extends MongoSession> {
   readonly collection: MongoCollection<Session>
   readonly records: Records
   readonly writeConcern: WriteConcernDocument
@@ -24,51 +32,70 @@ export interface TransactionHome<Session extends MongoSession> {
  * that a transaction has touched waiting, and a batch of claims with them.
  */
 export async function commitTogether<Session extends MongoSession>(
-  home: TransactionHome<Session>,
+  context: TransactionContext<Session>,
   work: (tx: Session) => Promise<CompleteUpdate>,
+  signal?: AbortSignal,
 ): Promise<UpdateAnswer> {
-  const session = home.collection.db.client.startSession()
+  signal?.throwIfAborted()
+  const session = context.collection.db.client.startSession()
   try {
     session.startTransaction({
       readConcern: { level: 'snapshot' },
-      writeConcern: home.writeConcern,
+      writeConcern: context.writeConcern,
       readPreference: 'primary',
-      maxCommitTimeMS: home.timeoutMs,
+      maxCommitTimeMS: context.timeoutMs,
     })
-    const answer = await workAndComplete(home, session, work)
-    if (answer === 'ok') await commit(home, session)
+    const completion = await run(context, session, work, signal)
+    const answer = await complete(context, session, completion)
+    if (answer === 'ok') await commit(context, session)
     return answer === 'lost' ? 'lost' : 'ok'
   } finally {
-    await session.endSession()
+    // Rolls back what is open. A server that does not answer ends it by itself.
+    await endWithin(() => session.endSession(), context)
   }
 }
 
-async function workAndComplete<Session extends MongoSession>(
-  home: TransactionHome<Session>,
+/** Lends the session to the handler, until it ends or its time is over. */
+async function run<Session extends MongoSession>(
+  { collection }: TransactionContext<Session>,
   session: Session,
   work: (tx: Session) => Promise<CompleteUpdate>,
-): Promise<'ok' | 'lost' | 'ok before'> {
-  const where = nameOf(home.collection)
+  signal: AbortSignal | undefined,
+): Promise<CompleteUpdate> {
+  const ours = transactionOf(session)
+  const { tx, revoke } = lend(session)
+  let completion: CompleteUpdate
   try {
-    const ours = transactionOf(session)
-    const completion = await work(session)
-    requireSameTransaction(session, ours)
-    const answer = await complete(home, session, completion)
-    if (answer === undefined) throw conflictError(undefined, where)
-    return answer
+    completion = await untilAborted(() => work(tx), signal)
   } catch (error) {
-    if (isConflict(error)) throw conflictError(error, where)
-    throw error
+    if (signal?.aborted === true) throw error
+    // What it has committed is there: it must not be run again.
+    if (!isOpen(session, ours)) throw endedError(error)
+    const transient = transientErrorIn(error)
+    throw transient === undefined ? error : transientError(transient, nameOf(collection))
+  } finally {
+    revoke()
   }
+  if (!isOpen(session, ours)) throw endedError()
+  return completion
 }
 
 async function complete<Session extends MongoSession>(
-  { collection, records, clock, timeoutMs }: TransactionHome<Session>,
+  { collection, records, clock, timeoutMs }: TransactionContext<Session>,
   session: Session,
   completion: CompleteUpdate,
-): Promise<'ok' | 'lost' | 'ok before' | undefined> {
-  const bound = { clock, timeoutMs }
-  return withCommands(collection, bound, (commands) => records.completeIn(session, commands, completion))
+): Promise<'ok' | 'lost' | 'ok before'> {
+  const where = nameOf(collection)
+  try {
+    const answer = await withCommands(collection, { clock, timeoutMs }, (commands) =>
+      records.completeIn(session, commands, completion),
+    )
+    if (answer === undefined) throw conflictError(undefined, where)
+    return answer
+  } catch (error) {
+    const transient = transientErrorIn(error)
+    throw transient === undefined ? error : transientError(transient, where)
+  }
 }
 
 /**
@@ -76,7 +103,7 @@ async function complete<Session extends MongoSession>(
  * since an open transaction holds the record until the server ends it, after a minute by default.
  */
 async function commit<Session extends MongoSession>(
-  { collection, clock, random, timeoutMs }: TransactionHome<Session>,
+  { collection, clock, random, timeoutMs }: TransactionContext<Session>,
   session: Session,
 ): Promise<void> {
   const deadlineMs = clock.monotonicMs() + timeoutMs
@@ -94,14 +121,8 @@ async function commit<Session extends MongoSession>(
 }
 
 /** The driver makes an object of each transaction; a handler that has ended ours may have begun another. */
-function requireSameTransaction(session: MongoSession, ours: unknown): void {
-  if (session.inTransaction() && transactionOf(session) === ours) return
-  throw new StoreError(
-    'ONCEMQ_STORE_REFUSED',
-    'MongoStore: expected the transaction to be open when the handler returns, received it ended; ' +
-      'leave commitTransaction and abortTransaction to the store. What the handler has committed by itself ' +
-      'stays, and the message is not recorded as done',
-  )
+function isOpen(session: MongoSession, ours: unknown): boolean {
+  return session.inTransaction() && transactionOf(session) === ours
 }
 
 function transactionOf(session: MongoSession): unknown {

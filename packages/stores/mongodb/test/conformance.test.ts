@@ -7,6 +7,9 @@ describeService('mongodb-6', (server) => {
   const { collection, effects } = databaseOn(server)
   testStore('mongodb', {
     open: ({ namespace }) => new MongoStore({ collection: collection(namespace) }),
+    async spoil(namespace, id) {
+      await collection(namespace).insertOne({ _id: Buffer.from(id, 'hex') as never, name: 'foreign' })
+    },
     effects,
   })
 })

@@ -27,6 +27,9 @@ export function databaseOn({ url }: { readonly url: string }): Database {
       async write(session, namespace, name) {
         await rows(namespace).insertOne({ name }, { session })
       },
+      async commit(session) {
+        await session.commitTransaction()
+      },
       count: (namespace, name) => rows(namespace).countDocuments({ name }),
     },
   }

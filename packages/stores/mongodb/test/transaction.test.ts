@@ -71,7 +71,7 @@ describeService('mongodb-6', failing, (server) => {
         await end(tx)
         return completionOf(claim)
       })
-      await expect(outcome).rejects.toMatchObject({ code: 'ONCEMQ_STORE_REFUSED' })
+      await expect(outcome).rejects.toMatchObject({ code: 'ONCEMQ_TRANSACTION_ENDED', retryable: false })
       await expect(outcome).rejects.toThrow(/leave commitTransaction and abortTransaction to the store/)
       expect(await stateOf(claim)).toBe('running')
     })

@@ -128,11 +128,12 @@ export function commitError(cause: unknown, where: string): StoreError {
 
 /** What a handler's transaction becomes that is not open any more when the handler has ended. */
 export function endedError(cause: unknown): StoreError {
-  return storeError({ store: STORE, expected: 'the transaction to be open when the handler ends', cause }, [
+  const parts = { store: STORE, expected: 'the transaction to be open when the handler ends', cause }
+  return storeError(parts, [
     'ONCEMQ_TRANSACTION_ENDED',
     'received it ended',
-    'leave BEGIN, COMMIT and ROLLBACK to the store, and use SAVEPOINT inside. What the handler has committed ' +
-      'by itself stays, and the message is not recorded as done',
+    'leave BEGIN, COMMIT and ROLLBACK to the store, and use SAVEPOINT inside. What the handler has ' +
+      'committed by itself stays, and the message is not recorded as done',
   ])
 }
 

@@ -33,6 +33,9 @@ export const effects: StoreEffects<DatabaseSync> = {
   async write(tx, _namespace, name) {
     tx.prepare('INSERT INTO effects (name) VALUES (?)').run(name)
   },
+  async commit(tx) {
+    tx.exec('COMMIT')
+  },
   async count(namespace, name) {
     const rows = withDatabase(fileOf(namespace), (database) =>
       database.prepare('SELECT name FROM effects WHERE name = ?').all(name),

@@ -30,13 +30,8 @@ const INSERT = 'INSERT INTO effects (name) VALUES (?)'
 /** All that a handler can keep of its transaction. */
 function keepOf(tx: DatabaseSync) {
   const statement = tx.prepare(INSERT)
-  const [iterator, insertion] = [
-    tx.prepare('SELECT 1 UNION SELECT 2'),
-    tx.prepare(`${INSERT} RETURNING name`),
-  ].map((each, at) => (at === 0 ? each.iterate() : each.iterate('late'))) as [
-    Iterator<unknown>,
-    Iterator<unknown>,
-  ]
+  const iterator = tx.prepare('SELECT 1 UNION SELECT 2').iterate()
+  const insertion = tx.prepare(`${INSERT} RETURNING name`).iterate('late')
   iterator.next()
   const exec = Reflect.get(tx, 'exec') as (sql: string) => void
   return {

@@ -4,10 +4,20 @@ import { brokenCalls } from './broken/calls.ts'
 import { brokenClaims } from './broken/claims.ts'
 import { brokenConflicts } from './broken/conflicts.ts'
 import { brokenContents } from './broken/contents.ts'
+import { brokenNeighbours } from './broken/neighbours.ts'
+import { brokenTransactions } from './broken/transactions.ts'
 import { brokenTimes } from './broken/times.ts'
-import { MapDatabase, MapStore } from './map-store.ts'
+import { MapDatabase, MapStore, type MapTransaction } from './map-store.ts'
 
-const brokenStores = [...brokenClaims, ...brokenConflicts, ...brokenTimes, ...brokenContents, ...brokenCalls]
+const brokenStores = [
+  ...brokenClaims,
+  ...brokenConflicts,
+  ...brokenTimes,
+  ...brokenContents,
+  ...brokenCalls,
+  ...brokenTransactions,
+  ...brokenNeighbours,
+]
 
 describe('a correct store', () => {
   test.each(storeProperties)('passes: $name', async ({ cases }) => {
@@ -48,7 +58,7 @@ async function failureOf(Store: typeof MapStore, testCase: StoreCase): Promise<u
   )
 }
 
-function suiteOf(Store: typeof MapStore): StoreSuiteOptions<string[]> {
+function suiteOf(Store: typeof MapStore): StoreSuiteOptions<MapTransaction> {
   const databases = new Map<string, MapDatabase>()
   const databaseOf = (namespace: string): MapDatabase => {
     const database = databases.get(namespace) ?? new MapDatabase()
@@ -58,8 +68,10 @@ function suiteOf(Store: typeof MapStore): StoreSuiteOptions<string[]> {
   return {
     virtualTime: true,
     open: ({ namespace, clock }) => new Store(databaseOf(namespace), clock),
+    spoil: async (namespace, id) => void databaseOf(namespace).foreign.add(id),
     effects: {
-      write: async (tx, _namespace, name) => void tx.push(name),
+      write: (tx, _namespace, name) => tx.write(name),
+      commit: async (tx) => tx.commit(),
       count: async (namespace, name) => databaseOf(namespace).rows.filter((row) => row === name).length,
     },
   }

@@ -10,6 +10,8 @@ import type {
   UpdateAnswer,
 } from '@oncemq/core/store'
 import type { TransactionalStore } from '@oncemq/core'
+import type { Revocable, StoreError } from '@oncemq/core/store'
+import { revocable, storeError, untilAborted } from '@oncemq/core/store'
 
 export interface MapRecord {
   state: 'running' | 'done' | 'free'
@@ -27,13 +29,37 @@ export interface MapRecord {
 export class MapDatabase {
   records = new Map<string, MapRecord>()
   rows: string[] = []
+  /** Ids in whose place something of somebody else stands. */
+  readonly foreign = new Set<string>()
+}
+
+/** What a handler writes with: rows, which are there once the transaction has committed. */
+export class MapTransaction {
+  readonly rows: string[] = []
+  readonly #database: MapDatabase
+  hasEnded = false
+
+  constructor(database: MapDatabase) {
+    this.#database = database
+  }
+
+  async write(row: string): Promise<void> {
+    await Promise.resolve()
+    ;(this.hasEnded ? this.#database.rows : this.rows).push(row)
+  }
+
+  /** What a handler is not to do. */
+  commit(): void {
+    this.#database.rows.push(...this.rows)
+    this.hasEnded = true
+  }
 }
 
 /**
  * The smallest correct store, each rule in a method of its own: the broken stores override one each. Every
  * step awaits once before it reads, so that calls of several handles interleave.
  */
-export class MapStore implements SweepingStore, TransactionalStore<string[]> {
+export class MapStore implements SweepingStore, TransactionalStore<MapTransaction> {
   readonly name: string = 'map'
   readonly guarantees = {
     durable: true,
@@ -73,7 +99,10 @@ export class MapStore implements SweepingStore, TransactionalStore<string[]> {
   }
 
   async forget(ids: readonly string[]): Promise<void> {
-    for (const id of ids) this.database.records.delete(this.keyOf(id))
+    for (const id of ids) {
+      this.database.records.delete(this.keyOf(id))
+      this.database.foreign.delete(id)
+    }
   }
 
   async sweep(limit: number): Promise<number> {
@@ -83,9 +112,43 @@ export class MapStore implements SweepingStore, TransactionalStore<string[]> {
     return Math.min(limit, expired.length)
   }
 
-  async transaction(work: (tx: string[]) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
-    const rows: string[] = []
-    const update = await work(rows)
+  async transaction(
+    work: (tx: MapTransaction) => Promise<CompleteUpdate>,
+    signal?: AbortSignal,
+  ): Promise<UpdateAnswer> {
+    const tx = new MapTransaction(this.database)
+    const { proxy, revoke } = this.lend(tx)
+    try {
+      const update = await this.run(() => work(proxy), signal)
+      this.requireOpen(tx)
+      return this.finish(tx, update)
+    } catch (error) {
+      this.requireOpen(tx, error)
+      throw this.failureOf(error)
+    } finally {
+      revoke()
+    }
+  }
+
+  lend(tx: MapTransaction): Pick<Revocable<MapTransaction>, 'proxy' | 'revoke'> {
+    return revocable(tx, { store: 'MapStore' })
+  }
+
+  run(work: () => Promise<CompleteUpdate>, signal?: AbortSignal): Promise<CompleteUpdate> {
+    return untilAborted(work, signal)
+  }
+
+  requireOpen({ hasEnded }: MapTransaction, cause?: unknown): void {
+    if (!hasEnded) return
+    const parts = { store: 'MapStore', expected: 'the transaction to be open', cause }
+    throw storeError(parts, ['ONCEMQ_TRANSACTION_ENDED', 'received it ended', 'leave commit to the store'])
+  }
+
+  failureOf(error: unknown): unknown {
+    return error
+  }
+
+  finish({ rows }: MapTransaction, update: CompleteUpdate): UpdateAnswer {
     const repeated = this.record(update.id)?.state === 'done'
     const answer = this.updateOne(update)
     if (answer === 'ok' && !repeated) this.database.rows.push(...rows)
@@ -131,7 +194,13 @@ export class MapStore implements SweepingStore, TransactionalStore<string[]> {
   }
 
   record(id: string): MapRecord | undefined {
+    if (this.database.foreign.has(id)) throw this.foreignError()
     return this.database.records.get(this.keyOf(id))
+  }
+
+  foreignError(): StoreError {
+    const parts = { store: 'MapStore', expected: 'a record' }
+    return storeError(parts, ['ONCEMQ_STORE_REFUSED', 'received another value', 'forget it'])
   }
 
   isRepeated(found: MapRecord, { claimId }: ClaimRequest): boolean {

@@ -1,16 +1,31 @@
-import type { Store, TransactionalStore } from '@oncemq/core'
+import type { Store } from '@oncemq/core'
+import type { StoreSuiteOptions } from './options.ts'
 
-/** What a case may need of a store: a guarantee, or records that stay until they are swept. */
-export type StoreNeed = 'durable' | 'sweeping' | 'transactional'
+/** What a case may need: a guarantee, records that stay until they are swept, or a part of the options. */
+export type StoreNeed = 'durable' | 'sweeping' | 'transactional' | 'committing' | 'spoiling'
 
-const CAPABLE: Record<StoreNeed, (store: Store) => boolean> = {
+type Capable = (store: Store, options: StoreSuiteOptions<never>) => boolean
+
+const CAPABLE: Record<StoreNeed, Capable> = {
+  committing: (store, { effects }) => store.guarantees.transactional && effects?.commit !== undefined,
+  spoiling: (_store, options) => options.spoil !== undefined,
   durable: (store) => store.guarantees.durable,
   sweeping: isSweeping,
-  transactional: (store): store is TransactionalStore<unknown> => store.guarantees.transactional,
+  transactional: (store) => store.guarantees.transactional,
 }
 
-export function isCapable(store: Store, need: StoreNeed | undefined): boolean {
-  return need === undefined || CAPABLE[need](store)
+/** Why a case with this need is skipped, or undefined. */
+export function skipReason(
+  store: Store,
+  need: StoreNeed | undefined,
+  options: StoreSuiteOptions<never>,
+): string | undefined {
+  if (need === undefined || CAPABLE[need](store, options)) return undefined
+  if (need === 'spoiling') return "the suite's options have no spoil()"
+  if (need !== 'committing') return `${store.name} is not ${need}`
+  return store.guarantees.transactional
+    ? "the suite's options have no effects.commit()"
+    : `${store.name} is not transactional`
 }
 
 /** Whether expired records stay until they are swept, so that their epochs can be told. */

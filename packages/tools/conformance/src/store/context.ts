@@ -12,6 +12,8 @@ export interface StoreContext {
   readonly worker: StoreWorker
   /** Another process: a further handle on the same records. */
   readonly another: () => Promise<StoreWorker>
+  /** Puts something of somebody else in the place of this id's record. */
+  readonly spoil: (id: string) => Promise<void>
   /** The user's own table. Fails if the options do not name one. */
   readonly effects: () => StoreEffects<unknown>
 }

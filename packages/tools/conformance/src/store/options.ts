@@ -15,6 +15,11 @@ export interface StoreSuiteOptions<Tx = unknown> {
    * @default false
    */
   readonly virtualTime?: boolean
+  /**
+   * Puts something of somebody else in the place of this id's record: a value under its key, a document with
+   * its id. Cases about that are skipped without it.
+   */
+  spoil?(namespace: string, id: string): Promise<void>
   /** The handler's own writes; needed for a store with `guarantees.transactional`. */
   readonly effects?: StoreEffects<Tx>
 }
@@ -31,6 +36,8 @@ export interface StoreEffects<Tx> {
   prepare?(namespace: string): Promise<void>
   /** Writes one row with this name in the transaction. */
   write(tx: Tx, namespace: string, name: string): Promise<void>
+  /** Commits on `tx`, as a handler must not. Cases about that are skipped without it. */
+  commit?(tx: Tx): Promise<void>
   /** Counts the committed rows with this name, seen from outside of any transaction. */
   count(namespace: string, name: string): Promise<number>
 }

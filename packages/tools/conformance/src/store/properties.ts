@@ -6,10 +6,12 @@ import { conflict } from './properties/conflict.ts'
 import { concurrency } from './properties/concurrency.ts'
 import { guarantees } from './properties/guarantees.ts'
 import { idempotence } from './properties/idempotence.ts'
+import { handlers } from './properties/handlers.ts'
 import { ids } from './properties/ids.ts'
 import { labels } from './properties/labels.ts'
 import { lease } from './properties/lease.ts'
 import { model } from './properties/model.ts'
+import { neighbours } from './properties/neighbours.ts'
 import { operators } from './properties/operators.ts'
 import { ownership } from './properties/ownership.ts'
 import { payload } from './properties/payload.ts'
@@ -31,6 +33,7 @@ export const storeProperties: readonly StoreProperty[] = Object.freeze([
   labels,
   ids,
   batches,
+  neighbours,
   idempotence,
   operators,
   closing,
@@ -38,4 +41,5 @@ export const storeProperties: readonly StoreProperty[] = Object.freeze([
   concurrency,
   model,
   transactions,
+  handlers,
 ])

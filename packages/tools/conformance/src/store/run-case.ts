@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { type Store } from '@oncemq/core'
 import { systemClock } from '@oncemq/core/store'
 import { VirtualClock } from '@oncemq/core/testing'
-import { isCapable } from './capabilities.ts'
+import { skipReason } from './capabilities.ts'
 import type { StoreEffects, StoreSuiteOptions } from './options.ts'
 import type { StoreCase } from './property.ts'
 import { storeTime, virtualTime } from './time.ts'
@@ -26,11 +26,13 @@ export async function runStoreCase(
   }
   try {
     const worker = await another()
-    if (!isCapable(worker.store, testCase.needs)) return `${worker.store.name} is not ${testCase.needs}`
+    const skipped = skipReason(worker.store, testCase.needs, options)
+    if (skipped !== undefined) return skipped
     const time = virtualClock ? virtualTime(virtualClock) : storeTime(worker.store)
     const { guarantees } = worker.store
     const effects = (): StoreEffects<unknown> => effectsOf(options)
-    await testCase.run({ guarantees, namespace, time, worker, another, effects })
+    const spoil = async (id: string): Promise<void> => options.spoil?.(namespace, id)
+    await testCase.run({ guarantees, namespace, time, worker, another, effects, spoil })
     return undefined
   } finally {
     await Promise.all(handles.map((store) => store.close()))

@@ -1,15 +1,9 @@
-import type {
-  ClaimAnswer,
-  ClaimRequest,
-  CompleteUpdate,
-  StoredRecord,
-  UpdateAnswer,
-} from '@oncemq/core/store'
+import type { ClaimAnswer, ClaimRequest, StoredRecord } from '@oncemq/core/store'
 import { newClaim } from '../../src/store/requests.ts'
 import { type MapRecord, MapStore } from '../map-store.ts'
 import type { BrokenStore } from './broken-store.ts'
 
-/** Operators' calls, opening, closing and transactions that go wrong. */
+/** Operators' calls, opening and closing that go wrong. */
 export const brokenCalls: readonly BrokenStore[] = [
   {
     fault: 'takes over what it only inspects',
@@ -68,70 +62,6 @@ export const brokenCalls: readonly BrokenStore[] = [
       override async close(): Promise<void> {
         for (const [id, { state }] of this.database.records) {
           if (state === 'free') this.database.records.delete(id)
-        }
-      }
-    },
-  },
-  {
-    fault: 'commits the writes when the claim is lost',
-    caughtBy: ['transactions'],
-    Store: class extends MapStore {
-      override async transaction(work: (tx: string[]) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
-        const answer = this.updateOne(await work(this.database.rows))
-        return answer
-      }
-    },
-  },
-  {
-    fault: 'commits the completion before the work',
-    caughtBy: ['transactions'],
-    Store: class extends MapStore {
-      override async transaction(work: (tx: string[]) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
-        const rows: string[] = []
-        const update = await work(rows)
-        if (this.updateOne({ ...update, claimId: this.record(update.id)?.claimId ?? '' }) === 'lost')
-          return 'lost'
-        this.database.rows.push(...rows)
-        return 'ok'
-      }
-    },
-  },
-  {
-    fault: 'wraps what the work throws',
-    caughtBy: ['transactions'],
-    Store: class extends MapStore {
-      override async transaction(work: (tx: string[]) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
-        try {
-          return await super.transaction(work)
-        } catch (cause) {
-          throw new Error('the transaction failed', { cause })
-        }
-      }
-    },
-  },
-  {
-    fault: 'commits the writes again when a committed transaction is repeated',
-    caughtBy: ['transactions'],
-    Store: class extends MapStore {
-      override async transaction(work: (tx: string[]) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
-        const rows: string[] = []
-        const answer = this.updateOne(await work(rows))
-        if (answer === 'ok') this.database.rows.push(...rows)
-        return answer
-      }
-    },
-  },
-  {
-    fault: 'rolls back what other calls did while a transaction ran',
-    caughtBy: ['transactions'],
-    Store: class extends MapStore {
-      override async transaction(work: (tx: string[]) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
-        const before = structuredClone(this.database.records)
-        try {
-          return await super.transaction(work)
-        } catch (error) {
-          this.database.records = before
-          throw error
         }
       }
     },

@@ -1,14 +1,10 @@
 import assert from 'node:assert/strict'
-import { type ClaimRequest, type CompleteUpdate, type UpdateAnswer } from '@oncemq/core/store'
-import { isOncemqError, type TransactionalStore } from '@oncemq/core'
 import { assertDone, assertGranted, assertRecord, lasting } from '../answers.ts'
-import type { StoreContext } from '../context.ts'
+import { completionOf, prepared, reasonOf, transactionOf, writeAndComplete } from '../handler.ts'
 import type { StoreCase, StoreProperty } from '../property.ts'
 import { newClaim, newClaims, rivalOf } from '../requests.ts'
-import { LONG_MS, type StoreWorker } from '../worker.ts'
 
 const TOGETHER = 8
-const CONFLICTS_MAX = 20
 
 const cases: readonly StoreCase[] = [
   {
@@ -144,53 +140,4 @@ const cases: readonly StoreCase[] = [
 export const transactions: StoreProperty = {
   name: 'transactions',
   cases: cases.map((testCase) => ({ ...testCase, needs: 'transactional' })),
-}
-
-interface Effects {
-  write(tx: unknown, name: string): Promise<void>
-  count(name: string): Promise<number>
-}
-
-async function prepared(context: StoreContext): Promise<Effects> {
-  const { namespace } = context
-  const effects = context.effects()
-  await effects.prepare?.(namespace)
-  return {
-    write: (tx, name) => effects.write(tx, namespace, name),
-    count: (name) => effects.count(namespace, name),
-  }
-}
-
-/** Runs the whole transaction again, as the core does, when the database asks for it. */
-async function writeAndComplete(
-  worker: StoreWorker,
-  effects: Effects,
-  claim: ClaimRequest,
-): Promise<UpdateAnswer> {
-  for (let round = 1; ; round += 1) {
-    try {
-      return await transactionOf(worker).transaction(async (tx) => {
-        await effects.write(tx, claim.id)
-        return completionOf(claim)
-      })
-    } catch (error) {
-      const again = isOncemqError(error) && error.code === 'ONCEMQ_TRANSACTION_CONFLICT'
-      if (!again || round === CONFLICTS_MAX) throw error
-    }
-  }
-}
-
-function completionOf({ id, claimId }: ClaimRequest, result?: Uint8Array): CompleteUpdate {
-  return { op: 'complete', id, claimId, retentionMs: LONG_MS, result }
-}
-
-function transactionOf({ store }: StoreWorker): TransactionalStore<unknown> {
-  assert.ok('transaction' in store, 'a transactional store has a transaction method')
-  return store as TransactionalStore<unknown>
-}
-
-async function reasonOf(running: Promise<unknown>): Promise<unknown> {
-  const [outcome] = await Promise.allSettled([running])
-  assert.equal(outcome?.status, 'rejected', 'expected a rejection, the transaction was answered')
-  return outcome?.status === 'rejected' ? outcome.reason : undefined
 }
