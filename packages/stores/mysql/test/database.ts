@@ -13,6 +13,9 @@ export function databaseOf({ url }: Pick<Server, 'url'>) {
     async write(tx, namespace, name) {
       await tx.query(`INSERT INTO ${namespace}_effects (name) VALUES (?)`, [name])
     },
+    async commit(tx) {
+      await tx.query('COMMIT')
+    },
     async count(namespace, name) {
       const [rows] = await pool.query<RowDataPacket[]>(
         `SELECT COUNT(*) AS count FROM ${namespace}_effects WHERE name = ?`,
