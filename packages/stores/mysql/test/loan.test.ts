@@ -6,7 +6,7 @@ import { BOUND } from '@oncemq/test-stores/load'
 import type { Connection as CallbackConnection } from 'mysql2'
 import mysql from 'mysql2/promise'
 import type { PoolConnection, RowDataPacket } from 'mysql2/promise'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { databaseOf } from './database.ts'
 
 const NAME = 'lent'
@@ -226,6 +226,10 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
       test.each(['that waits for a lock', 'that does nothing'])('ends a handler %s at once', async (what) => {
         const claim = await granted()
         const other = await pool.getConnection()
+        onTestFinished(async () => {
+          await other.rollback()
+          other.release()
+        })
         await other.beginTransaction()
         await other.query('UPDATE stock SET left_over = 0')
         const stop = new AbortController()
@@ -255,8 +259,6 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
         await expect.poll(async () => (await pool.query<RowDataPacket[]>(waiting))[0].length, BOUND).toBe(0)
         expect(await late.promise).toMatchObject({ code: 'ONCEMQ_TRANSACTION_ENDED' })
         expect(await stateOf(claim)).toEqual(['running', 0])
-        await other.rollback()
-        other.release()
       })
 
       test('ends the wait for a turn, and takes none', async () => {
@@ -283,7 +285,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
       const failure = await attempt(await granted(), async (tx) => {
         await tx.query("SELECT 'secret'").then(() => tx.query(`${DEADLOCK}, MESSAGE_TEXT = 'x' /* secret */`))
       })
-      const { cause } = failure as { cause: object }
+      const { cause } = failure as { cause: Error }
       expect(cause).toMatchObject({ errno: 1213 })
       expect(JSON.stringify([String(failure), String(cause), { ...cause }])).not.toContain('secret')
     })

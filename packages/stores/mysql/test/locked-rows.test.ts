@@ -88,6 +88,16 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
         expect(await store.claim([rival])).toEqual([{ status: 'granted', epoch: 2, attempt: 2 }])
       })
 
+      test('however many are locked', async () => {
+        const victims = await Promise.all(Array.from({ length: OTHERS }, lapsed))
+        const lock = await locking(...victims.map(({ id }) => change(id)))
+        const rivals = victims.flatMap(({ id }) => [claimOf({ id }), claimOf()])
+        const [answers, batchMs] = await timed(() => store.claim(rivals))
+        expect(answers.map(({ status }) => status)).toEqual(victims.flatMap(() => ['busy', 'granted']))
+        expect(batchMs).toBeLessThan(SOON_MS)
+        await lock.end()
+      })
+
       test('whose first insert is not committed', async () => {
         const rival = claimOf()
         const lock = await locking(insert(rival.id))

@@ -4,7 +4,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { claimOf, completionOf } from '@oncemq/test-stores'
 import { BOUND } from '@oncemq/test-stores/load'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { databaseOf } from './database.ts'
 
 const NAME = 'lent'
@@ -183,6 +183,10 @@ describeService('postgres-18', (server) => {
     test.each(['that waits for a lock', 'that does nothing'])('ends a handler %s at once', async (what) => {
       const claim = await granted()
       const other = await pool.connect()
+      onTestFinished(async () => {
+        await other.query('ROLLBACK')
+        other.release()
+      })
       await other.query('BEGIN; UPDATE stock SET left_over = 0')
       const stop = new AbortController()
       const late = Promise.withResolvers<unknown>()
@@ -211,8 +215,6 @@ describeService('postgres-18', (server) => {
       await expect.poll(async () => (await pool.query(waiting)).rowCount, BOUND).toBe(0)
       expect(await late.promise).toMatchObject({ code: 'ONCEMQ_TRANSACTION_ENDED' })
       expect(await stateOf(claim)).toEqual(['running', 0])
-      await other.query('ROLLBACK')
-      other.release()
     })
 
     test('ends the wait for a turn, and takes none', async () => {
@@ -242,7 +244,7 @@ describeService('postgres-18', (server) => {
       .catch((error: unknown) => error)
     await pool.query(`ALTER TABLE ${NAME} DROP CONSTRAINT none`)
     expect(failure).toMatchObject({ code: 'ONCEMQ_STORE_REFUSED' })
-    const { cause } = failure as { cause: object }
+    const { cause } = failure as { cause: Error }
     expect(JSON.stringify([String(failure), String(cause), { ...cause }])).not.toContain('secret')
   })
 })

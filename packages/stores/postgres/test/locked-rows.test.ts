@@ -87,6 +87,17 @@ describeService('postgres-18', (server) => {
       expect(await store.claim([rival])).toEqual([{ status: 'granted', epoch: 2, attempt: 2 }])
     })
 
+    test('however many are locked', async () => {
+      const victims = await Promise.all(Array.from({ length: OTHERS }, lapsed))
+      const ids = victims.map(({ id }) => `'${id}'`).join(', ')
+      const lock = await locking(`UPDATE ${TABLE} SET result = NULL WHERE id IN (${ids})`)
+      const rivals = victims.flatMap(({ id }) => [claimOf({ id }), claimOf()])
+      const [answers, batchMs] = await timed(() => store.claim(rivals))
+      expect(answers.map(({ status }) => status)).toEqual(victims.flatMap(() => ['busy', 'granted']))
+      expect(batchMs).toBeLessThan(SOON_MS)
+      await lock.end()
+    })
+
     test('whose first insert is not committed', async () => {
       const rival = claimOf()
       const columns = 'id, state, attempts, epoch, claim_id, lease_until, expires_at'
