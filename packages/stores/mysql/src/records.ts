@@ -6,7 +6,7 @@ import type {
   StoredRecord,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { isFreshLease } from '@oncemq/core/store'
+import { isFreshLease, LockedRecords } from '@oncemq/core/store'
 import type { MysqlHeader, MysqlRow } from './client.ts'
 import type { Connections } from './connection.ts'
 import { isLockTaken } from './errors.ts'
@@ -57,20 +57,21 @@ export class Records {
   readonly #connections: Connections
   readonly #statements: Statements
   readonly #random: Random
+  readonly #locked: LockedRecords
 
   constructor(connections: Connections, statements: Statements, random: Random) {
     this.#connections = connections
     this.#statements = statements
     this.#random = random
+    this.#locked = new LockedRecords({
+      usual: (batch) => this.#rounds(batch, statements.insert, insertAnswer),
+      careful: (batch) => this.#claimUnlocked(batch),
+      isLockTaken,
+    })
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    try {
-      return await this.#rounds(batch, this.#statements.insert, insertAnswer)
-    } catch (error) {
-      if (!isLockTaken(error)) throw error
-    }
-    return this.#claimUnlocked(batch)
+    return this.#locked.claim(batch)
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {

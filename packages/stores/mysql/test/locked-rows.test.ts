@@ -10,6 +10,7 @@ import { poolBefore } from './database.ts'
 
 const TABLE = 'locked_rows'
 const OTHERS = 40
+const ROUNDS = 40
 /** Long before the store would give up. */
 const SOON_MS = 2500
 const LONG_MS = 1500
@@ -96,6 +97,25 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
         expect(answers.map(({ status }) => status)).toEqual(victims.flatMap(() => ['busy', 'granted']))
         expect(batchMs).toBeLessThan(SOON_MS)
         await lock.end()
+      })
+
+      test('that is known to be locked: the others do not wait at all', async () => {
+        const victim = await lapsed()
+        const lock = await locking(change(victim.id))
+        const rival = claimOf({ id: victim.id })
+        await store.claim([rival])
+        const [, allMs] = await timed(async () => {
+          for (let round = 0; round < ROUNDS; round += 1) {
+            const answers = await store.claim([claimOf(), rival, claimOf()])
+            expect(answers.map(({ status }) => status)).toEqual(['granted', 'busy', 'granted'])
+          }
+        })
+        expect(allMs).toBeLessThan(SOON_MS)
+        await lock.end()
+        expect((await store.claim([claimOf(), rival])).map(({ status }) => status)).toEqual([
+          'granted',
+          'granted',
+        ])
       })
 
       test('whose first insert is not committed', async () => {

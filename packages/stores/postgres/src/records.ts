@@ -6,6 +6,7 @@ import type {
   StoredRecord,
   UpdateAnswer,
 } from '@oncemq/core/store'
+import { LockedRecords } from '@oncemq/core/store'
 import type { Connections } from './connection.ts'
 import { isLockTaken } from './errors.ts'
 import { DONE, FREE, RUNNING, SWEEP_BLOCKS } from './statements.ts'
@@ -55,21 +56,23 @@ interface RecordRow {
 export class Records {
   readonly #connections: Connections
   readonly #statements: Statements
+  readonly #locked: LockedRecords
 
   constructor(connections: Connections, statements: Statements) {
     this.#connections = connections
     this.#statements = statements
+    const { claim, claimUnlocked } = statements
+    this.#locked = new LockedRecords({
+      usual: async (batch) =>
+        resolved(batch, NEW, await this.#insert(batch), (entries) => this.#claim(claim, entries)),
+      careful: (batch) =>
+        resolved(batch, NEW, [...batch.keys()], (entries) => this.#claimUnlocked(claimUnlocked, entries)),
+      isLockTaken,
+    })
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    const { claim, claimUnlocked } = this.#statements
-    try {
-      const positions = await this.#insert(batch)
-      return await resolved(batch, NEW, positions, (entries) => this.#claim(claim, entries))
-    } catch (error) {
-      if (!isLockTaken(error)) throw error
-    }
-    return resolved(batch, NEW, [...batch.keys()], (entries) => this.#claimUnlocked(claimUnlocked, entries))
+    return this.#locked.claim(batch)
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
