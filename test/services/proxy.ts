@@ -95,8 +95,8 @@ export class FaultProxy {
   }
 
   /**
-   * Does to the connections there are as if the client's host had lost its power: nothing passes any more, and
-   * the servers do not learn that anything ended, until `close`. New connections are welcome.
+   * Does to the connections there are as if the client's host had lost its power: nothing passes any more,
+   * and the servers do not learn that anything ended, until `close`. New connections are welcome.
    */
   vanish(): void {
     for (const link of this.#links) {

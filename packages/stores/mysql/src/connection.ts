@@ -27,7 +27,7 @@ export function nameOf({ table }: Pick<Settings, 'table'>): string {
 export interface WriteOptions {
   /** At READ COMMITTED, where it locks rows and not the gaps between them, whatever the session's default. */
   readonly ofManyRows?: boolean
-  /** How long it may take before it is stopped, in milliseconds: it waits for a row that others have locked. */
+  /** How long it may take, in milliseconds: until then it waits for a row that others have locked. */
   readonly waitMaxMs?: number
 }
 

@@ -234,10 +234,10 @@ export function commitError(error: unknown, where: string): StoreError {
 export function endedError(cause: unknown): StoreError {
   return new StoreError(
     'ONCEMQ_TRANSACTION_ENDED',
-    'MysqlStore: expected the transaction to be open when the handler ends, received it ended; leave COMMIT ' +
-      'and ROLLBACK to the store, use SAVEPOINT inside, and keep statements that commit by themselves ' +
-      '(CREATE, ALTER, TRUNCATE ...) out of it. What the handler has committed by itself stays, and the ' +
-      'message is not recorded as done',
+    'MysqlStore: expected the transaction to be open when the handler ends, received it ended; leave ' +
+      'COMMIT and ROLLBACK to the store, use SAVEPOINT inside, and keep statements that commit by ' +
+      'themselves (CREATE, ALTER, TRUNCATE ...) out of it. What the handler has committed by itself stays, ' +
+      'and the message is not recorded as done',
     { cause },
   )
 }

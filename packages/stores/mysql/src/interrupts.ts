@@ -16,7 +16,7 @@ export class Interrupts {
     this.#send = send
   }
 
-  /** Stops the statement that the connection waits for, which fails. Resolves when that is done; never rejects. */
+  /** Stops the statement that the connection waits for, which fails. Resolves when it is; never rejects. */
   async stop({ threadId }: MysqlConnection): Promise<void> {
     if (this.isOn && typeof threadId === 'number') await this.#tell(`KILL QUERY ${threadId}`)
   }

@@ -41,7 +41,7 @@ export interface Frame {
   readonly restore: string
 }
 
-/** The isolation is of the next transaction alone; how long it may lie idle is the session's until it ends. */
+/** The isolation is of the next transaction alone; how long it may lie idle is the session's setting. */
 export function frameOf<Connection extends MysqlConnection>(
   settings: Settings<Connection>,
   { version = '', transaction_isolation: newName }: Variables,
@@ -50,8 +50,9 @@ export function frameOf<Connection extends MysqlConnection>(
   const prefix = newName === undefined ? 'tx' : 'transaction'
   const idle = `@@SESSION.${dialectOf(version).idleSetting}`
   const seconds = Math.ceil(transactionIdleMs / MS_PER_SECOND)
+  const level = isolation.toUpperCase().replace(' ', '-')
   const begin = [
-    `SET @@${prefix}_isolation = '${isolation.toUpperCase().replace(' ', '-')}', @@${prefix}_read_only = 0, ` +
+    `SET @@${prefix}_isolation = '${level}', @@${prefix}_read_only = 0, ` +
       `${IDLE_BEFORE} = ${idle}, ${idle} = ${seconds}`,
     'START TRANSACTION',
     `SAVEPOINT ${GUARD}`,
@@ -227,8 +228,9 @@ class Transaction<Connection extends MysqlConnection> {
   }
 
   /**
-   * The savepoint is gone if the transaction ended: by the handler's COMMIT or ROLLBACK, or by one of the many
-   * statements that commit by themselves (CREATE, ALTER, DROP, TRUNCATE, LOCK TABLES, START TRANSACTION).
+   * The savepoint is gone if the transaction ended: by the handler's COMMIT or ROLLBACK, or by one of the
+   * many statements that commit by themselves (CREATE, ALTER, DROP, TRUNCATE, LOCK TABLES, START
+   * TRANSACTION).
    */
   async #requireSameTransaction(thrown?: unknown): Promise<void> {
     try {

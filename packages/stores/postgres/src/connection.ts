@@ -218,8 +218,8 @@ export function isUnanswered(error: unknown): boolean {
 function noAnswer(timeoutMs: number): StoreError {
   const error = new StoreError(
     'ONCEMQ_STORE_TIMEOUT',
-    `PostgresStore: expected an answer within ${timeoutMs} ms, received none; look at the load of the server ` +
-      'and at the network, or raise timeoutMs',
+    `PostgresStore: expected an answer within ${timeoutMs} ms, received none; look at the load of the ` +
+      'server and at the network, or raise timeoutMs',
   )
   unanswered.add(error)
   return error

@@ -168,7 +168,8 @@ export function commitError(error: unknown, where: string): StoreError {
   if (isKnown) return storeError(error, where)
   return new StoreError(
     'ONCEMQ_COMMIT_UNKNOWN',
-    'PostgresStore: expected the answer to COMMIT, received none; the message is delivered again and finds out',
+    'PostgresStore: expected the answer to COMMIT, received none; the message is delivered again and ' +
+      'finds out',
     { cause: error },
   )
 }

@@ -133,8 +133,8 @@ export class Records {
   }
 
   /**
-   * Claims what nobody has locked. That waits for an insert of the same id alone: where one does not end, each
-   * half of the batch goes by itself, so that the entry that is held up does not hold up the others.
+   * Claims what nobody has locked. That waits for an insert of the same id alone: where one does not end,
+   * each half of the batch goes by itself, so that the entry that is held up does not hold up the others.
    */
   async #claimUnlocked(
     statement: string,

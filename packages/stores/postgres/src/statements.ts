@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { Settings } from './options.ts'
+import { boundedWaits } from './lock-waits.ts'
+import type { LockWaits } from './lock-waits.ts'
 
 /** The states as they are stored. */
 export const FREE = 0
@@ -22,33 +23,6 @@ export interface NamedStatement {
 }
 
 export type Statement = string | NamedStatement
-
-/** How long statements wait for rows that others have locked, in milliseconds, before they fail by 55P03. */
-export interface LockWaits {
-  /** A claim answers that the record is busy, and must not hold up the other claims of its batch. */
-  readonly claimMs: number
-  /** Of several updates the core then sends each half by itself. */
-  readonly manyMs: number
-  readonly loneMs: number
-  /** How long a transaction may then wait for its COMMIT: no longer than it takes to send it. */
-  readonly commitMs: number
-}
-
-const CLAIM_WAIT_MAX_MS = 50
-const MANY_WAIT_MAX_MS = 500
-/** The server gives up a little before the client does, so that no statement is left that waits for nobody. */
-const SERVER_SHARE = 0.8
-const COMMIT_SHARE = 2
-
-export function lockWaitsOf({ timeoutMs }: Pick<Settings, 'timeoutMs'>): LockWaits {
-  const loneMs = Math.max(1, Math.floor(timeoutMs * SERVER_SHARE))
-  return {
-    claimMs: Math.min(CLAIM_WAIT_MAX_MS, loneMs),
-    manyMs: Math.min(MANY_WAIT_MAX_MS, loneMs),
-    loneMs,
-    commitMs: timeoutMs * COMMIT_SHARE,
-  }
-}
 
 export interface Statements {
   readonly insert: NamedStatement
@@ -114,14 +88,6 @@ function named(text: string): NamedStatement {
  */
 const after = (milliseconds: string): string => `clock_timestamp() + ${milliseconds} * interval '1 ms'`
 const msUntil = (time: string): string => `ceil(extract(epoch FROM ${time} - clock_timestamp()) * 1000)`
-
-/**
- * A condition that always holds and bounds the waits for locks, for this transaction alone. It is computed
- * before any row is locked. The server gives up by itself, also behind a pooler, so that a row whose owner
- * vanished does not collect sessions that wait for it.
- */
-const boundedWaits = (milliseconds: number): string =>
-  `(SELECT set_config('lock_timeout', '${milliseconds}', true)) IS NOT NULL`
 
 /** Whether a record that is not done is of another payload than the request, as far as both are known. */
 const conflicts = (record: string, request: string): string =>

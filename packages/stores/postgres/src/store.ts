@@ -20,7 +20,8 @@ import { settingsOf } from './options.ts'
 import { Records } from './records.ts'
 import { ensureSchema, schemaSql } from './schema.ts'
 import { Transactions } from './transaction.ts'
-import { lockWaitsOf, statementsOf, tablesOf } from './statements.ts'
+import { lockWaitsOf } from './lock-waits.ts'
+import { statementsOf, tablesOf } from './statements.ts'
 import { verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */

@@ -16,7 +16,8 @@ import {
   storeError,
 } from './errors.ts'
 import type { Settings } from './options.ts'
-import { lockWaitsOf, statementsOf, tablesOf } from './statements.ts'
+import { lockWaitsOf } from './lock-waits.ts'
+import { statementsOf, tablesOf } from './statements.ts'
 
 /** What the handler's code does in its transaction. */
 type Work<Client> = (tx: Client) => Promise<CompleteUpdate>

@@ -211,7 +211,8 @@ describeService('postgres-18', (server) => {
       expect(await hung).toBe(reason)
       // Its place is free, its connection too, and nobody waits on the server any more.
       expect(await attempt(await granted(), (tx) => tx.query('SELECT 1'))).toBe('ok')
-      const waiting = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE stock%'`
+      const waiting = `SELECT FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE stock%'`
       await expect.poll(async () => (await pool.query(waiting)).rowCount, BOUND).toBe(0)
       expect(await late.promise).toMatchObject({ code: 'ONCEMQ_TRANSACTION_ENDED' })
       expect(await stateOf(claim)).toEqual(['running', 0])
@@ -245,6 +246,6 @@ describeService('postgres-18', (server) => {
     await pool.query(`ALTER TABLE ${NAME} DROP CONSTRAINT none`)
     expect(failure).toMatchObject({ code: 'ONCEMQ_STORE_REFUSED' })
     const { cause } = failure as { cause: Error }
-    expect(JSON.stringify([String(failure), String(cause), { ...cause }])).not.toContain('secret')
+    expect(JSON.stringify([String(failure), String(cause), Object.entries(cause)])).not.toContain('secret')
   })
 })

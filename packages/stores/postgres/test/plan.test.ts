@@ -1,7 +1,8 @@
 import { PostgresStore } from '@oncemq/postgres'
 import { describeService } from '@oncemq/test-services/vitest'
 import { afterAll, expect, test } from 'vitest'
-import { lockWaitsOf, statementsOf, tablesOf } from '../src/statements.ts'
+import { lockWaitsOf } from '../src/lock-waits.ts'
+import { statementsOf, tablesOf } from '../src/statements.ts'
 import { databaseOf } from './database.ts'
 import { claimsOf, completionOf, newHex } from '@oncemq/test-stores'
 
