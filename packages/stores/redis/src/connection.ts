@@ -1,24 +1,25 @@
-import { StoreError } from '@oncemq/core/store'
-import type { Redis } from 'ioredis'
+import { importPeer, storeError, within } from '@oncemq/core/store'
+import type { StoreError } from '@oncemq/core/store'
 import type { Commands } from './client.ts'
 import { commandsOf } from './client.ts'
-import { storeError, isUnknownScript } from './errors.ts'
+import { STORE, asStoreError, isUnknownScript } from './errors.ts'
 import type { Settings } from './options.ts'
 import type { Script } from './statements.ts'
 
 const RECONNECT_STEP_MS = 50
 const RECONNECT_MAX_MS = 1000
+const PEER = Object.freeze({ store: STORE, name: 'ioredis', instead: '{ client }' })
 
 /** A client that can be used, and how to end what was opened for it. */
-export interface Opened {
+export interface Client {
   readonly commands: Commands
   close(): void
 }
 
 /** Gives the injected client, or one of the store's own. */
-export async function connect({ source, callTimeoutMs }: Settings): Promise<Opened> {
+export async function connect({ source, callTimeoutMs }: Settings): Promise<Client> {
   if ('commands' in source) return { commands: source.commands, close: () => {} }
-  const driver = await loadDriver()
+  const driver = await importPeer(PEER, () => import('ioredis'))
   const client = new driver.Redis(source.url, {
     lazyConnect: true,
     connectTimeout: callTimeoutMs,
@@ -38,33 +39,20 @@ export async function connect({ source, callTimeoutMs }: Settings): Promise<Open
   } catch (error) {
     client.disconnect()
     // ioredis says only that the connection is closed; the event said why.
-    throw storeError(lastError ?? error)
+    throw asStoreError(lastError ?? error)
   }
   return { commands: commandsOf(client) as Commands, close: () => client.disconnect() }
-}
-
-async function loadDriver(): Promise<{ Redis: typeof Redis }> {
-  try {
-    return await import('ioredis')
-  } catch (cause) {
-    throw new StoreError(
-      'ONCEMQ_STORE_REFUSED',
-      `RedisStore: expected the package ioredis for { url }, but it cannot be loaded; ` +
-        `install ioredis 6, or give { client } with a client that you have`,
-      { cause },
-    )
-  }
 }
 
 /** The client as the store calls it: every call has a bound, and every failure is a {@link StoreError}. */
 export class Connection {
   readonly commands: Commands
-  readonly #opened: Opened
+  readonly #client: Client
   readonly #settings: Settings
 
-  constructor(opened: Opened, settings: Settings) {
-    this.commands = opened.commands
-    this.#opened = opened
+  constructor(client: Client, settings: Settings) {
+    this.commands = client.commands
+    this.#client = client
     this.#settings = settings
   }
 
@@ -81,34 +69,28 @@ export class Connection {
   }
 
   /** A server that is stopped leaves the client waiting for ever, so that the timeout alone bounds a call. */
-  within<Answer>(call: () => Promise<Answer>): Promise<Answer> {
+  async within<Answer>(call: () => Promise<Answer>): Promise<Answer> {
     const { clock, callTimeoutMs } = this.#settings
-    return new Promise((resolve, reject) => {
-      const timer = clock.after(callTimeoutMs, () => reject(timeout(callTimeoutMs)))
-      const fail = (error: unknown): void => {
-        timer.cancel()
-        reject(storeError(error))
-      }
-      try {
-        call().then((answer) => {
-          timer.cancel()
-          resolve(answer)
-        }, fail)
-      } catch (error) {
-        fail(error)
-      }
-    })
+    try {
+      return await within(call, {
+        clock,
+        timeoutMs: callTimeoutMs,
+        timeoutError: () => timeout(callTimeoutMs),
+      })
+    } catch (error) {
+      throw asStoreError(error)
+    }
   }
 
   close(): void {
-    this.#opened.close()
+    this.#client.close()
   }
 }
 
 function timeout(callTimeoutMs: number): StoreError {
-  return new StoreError(
+  return storeError({ store: STORE, expected: `an answer within ${callTimeoutMs} ms` }, [
     'ONCEMQ_STORE_TIMEOUT',
-    `RedisStore: expected an answer within ${callTimeoutMs} ms, received none; ` +
-      `look at the server and at the network, or raise callTimeoutMs`,
-  )
+    'received none',
+    'look at the server and at the network, or raise callTimeoutMs',
+  ])
 }

@@ -1,8 +1,7 @@
-import { StoreError } from '@oncemq/core/store'
-import { isOncemqError } from '@oncemq/core'
-import type { ErrorCode } from '@oncemq/core'
+import { isOncemqError, storeError } from '@oncemq/core/store'
+import type { Explanation, StoreError } from '@oncemq/core/store'
 
-type Explanation = readonly [code: ErrorCode, received: string, remedy: string]
+export const STORE = 'RedisStore'
 
 const NOT_ALLOWED: Explanation = [
   'ONCEMQ_STORE_REFUSED',
@@ -14,10 +13,11 @@ const MOVING: Explanation = [
   'the cluster is moving the keys or electing a master',
   'nothing is lost: the operation is tried again',
 ]
-const FOREIGN: Explanation = [
-  'ONCEMQ_STORE_CORRUPT',
+// Refused, and so not the fault of the other entries of its batch: the core asks for those again without it.
+export const FOREIGN: Explanation = [
+  'ONCEMQ_STORE_REFUSED',
   'there is a key that is no record of this version',
-  'choose another prefix, or use the version of @oncemq/redis that wrote it',
+  'forget the key, choose another prefix, or use the version of @oncemq/redis that wrote it',
 ]
 const UNKNOWN: Explanation = [
   'ONCEMQ_STORE_UNAVAILABLE',
@@ -103,12 +103,11 @@ export function isUnknownScript(error: unknown): boolean {
  * What the store throws for `error`. The message says nothing of the client's own: that may quote the
  * command.
  */
-export function storeError(error: unknown): StoreError {
+export function asStoreError(error: unknown): StoreError {
   if (isOncemqError(error)) return error as StoreError
   const word = error instanceof Error ? CODE_WORD.exec(error.message)?.[1] : undefined
-  const [code, what, remedy] = explanations[word ?? ''] ?? UNKNOWN
-  const message = `RedisStore: expected an answer of the server, but ${what}; ${remedy}`
-  return new StoreError(code, message, { cause: withoutCommand(error) })
+  const parts = { store: STORE, expected: 'an answer of the server', cause: withoutCommand(error) }
+  return storeError(parts, explanations[word ?? ''] ?? UNKNOWN)
 }
 
 /** ioredis hangs the command on its errors, with every key and label in it, for any logger to print. */

@@ -1,7 +1,8 @@
 import type { ClaimAnswer, ClaimRequest, ClaimUpdate, StoredRecord, UpdateAnswer } from '@oncemq/core/store'
-import { StoreError } from '@oncemq/core/store'
+import { storeError } from '@oncemq/core/store'
 import { textOf } from './client.ts'
 import type { Connection } from './connection.ts'
+import { FOREIGN, STORE } from './errors.ts'
 import { ABOUT_NOTHING, LAYOUT_PATTERN, STATES, scripts } from './statements.ts'
 import type { Script } from './statements.ts'
 import { keysWith, tagOf } from './tags.ts'
@@ -233,13 +234,7 @@ function claimAnswer(text: string): readonly [index: number, answer: ClaimAnswer
 
 function storedRecord(text: string, nowMs: number): StoredRecord {
   const parts = LAYOUT_PATTERN.exec(text)
-  if (parts === null) {
-    throw new StoreError(
-      'ONCEMQ_STORE_CORRUPT',
-      'RedisStore: expected a record of this version, received another value; choose another prefix, or ' +
-        'use the version of @oncemq/redis that wrote it',
-    )
-  }
+  if (parts === null) throw storeError({ store: STORE, expected: 'a record of this version' }, FOREIGN)
   const [, letter, until, kept, epoch, attempts, , about] = parts
   const state = STATES[letter as keyof typeof STATES]
   const isRunning = state === 'running'
@@ -272,9 +267,9 @@ function aboutOf(about: string): Pick<StoredRecord, 'fingerprint' | 'label' | 'r
 /** A proxy that answers by itself, or a client that changes answers, must not grant anything. */
 function requireWhole(answered: number, asked: number): void {
   if (answered === asked) return
-  throw new StoreError(
+  throw storeError({ store: STORE, expected: `${asked} answers of a script` }, [
     'ONCEMQ_STORE_BROKEN',
-    `RedisStore: expected ${asked} answers of a script, received ${answered}; ` +
-      `connect to a real Redis or Valkey, with a client that leaves replies as they are`,
-  )
+    `received ${answered}`,
+    'connect to a real Redis or Valkey, with a client that leaves replies as they are',
+  ])
 }

@@ -9,9 +9,9 @@ import type {
   UpdateAnswer,
 } from '@oncemq/core/store'
 import type { Store } from '@oncemq/core'
-import { StoreError } from '@oncemq/core/store'
+import { LifeCycle } from '@oncemq/core/store'
 import { Connection, connect } from './connection.ts'
-import { storeError } from './errors.ts'
+import { STORE, asStoreError } from './errors.ts'
 import type { RedisStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
 import { Records } from './records.ts'
@@ -23,7 +23,7 @@ const BATCHING: StoreBatching = Object.freeze({ batchMax: 128, batchesInFlightMa
 const CLUSTER_BATCHING: StoreBatching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2 })
 
 /** What `open()` makes and `close()` ends. */
-interface Session {
+interface Opened {
   readonly connection: Connection
   readonly records: Records
   readonly findings: readonly Finding[]
@@ -45,12 +45,16 @@ export class RedisStore implements Store {
   readonly name = 'redis'
   readonly batching: StoreBatching
   readonly #settings: Settings
-  #opening: Promise<Session> | undefined
-  #session: Session | undefined
+  readonly #life: LifeCycle<Opened>
   #durable = false
 
   constructor(options: RedisStoreOptions) {
     this.#settings = settingsOf(options)
+    this.#life = new LifeCycle({
+      name: STORE,
+      connect: () => this.#connect(),
+      end: ({ connection }) => connection.close(),
+    })
     const { source } = this.#settings
     this.batching = 'commands' in source && source.commands.isCluster ? CLUSTER_BATCHING : BATCHING
   }
@@ -66,61 +70,40 @@ export class RedisStore implements Store {
   }
 
   async open(): Promise<readonly Finding[]> {
-    const opening = (this.#opening ??= this.#connect())
-    try {
-      const session = await opening
-      // It may have been closed meanwhile.
-      if (this.#opening === opening) {
-        this.#session = session
-        this.#durable = session.durable
-      }
-      return session.findings
-    } catch (error) {
-      if (this.#opening === opening) this.#opening = undefined
-      throw storeError(error)
-    }
+    const { findings, durable } = await this.#life.open()
+    this.#durable = durable
+    return findings
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    return this.#opened().records.claim(batch)
+    return this.#life.opened.records.claim(batch)
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
-    return this.#opened().records.update(batch)
+    return this.#life.opened.records.update(batch)
   }
 
   async inspect(ids: readonly string[]): Promise<readonly (StoredRecord | undefined)[]> {
-    return this.#opened().records.inspect(ids)
+    return this.#life.opened.records.inspect(ids)
   }
 
   async forget(ids: readonly string[]): Promise<void> {
-    return this.#opened().records.forget(ids)
+    return this.#life.opened.records.forget(ids)
   }
 
   async close(): Promise<void> {
-    const opening = this.#opening
-    this.#opening = undefined
-    this.#session = undefined
-    const session = await opening?.catch(() => undefined)
-    session?.connection.close()
+    await this.#life.close()
   }
 
-  async #connect(): Promise<Session> {
-    const connection = new Connection(await connect(this.#settings), this.#settings)
+  async #connect(): Promise<Opened> {
+    let connection: Connection | undefined
     try {
+      connection = new Connection(await connect(this.#settings), this.#settings)
       const verdict = await verify(connection)
       return { connection, records: new Records(connection, this.#settings.prefix), ...verdict }
     } catch (error) {
-      connection.close()
-      throw error
+      connection?.close()
+      throw asStoreError(error)
     }
-  }
-
-  #opened(): Session {
-    if (this.#session !== undefined) return this.#session
-    throw new StoreError(
-      'ONCEMQ_CLOSED',
-      'RedisStore: expected an open store, received one that is not; await open() before its use',
-    )
   }
 }

@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import { createDeduplicator } from '@oncemq/core'
 import { RedisStore } from '@oncemq/redis'
 import { describeService } from '@oncemq/test-services/vitest'
 import { Redis } from 'ioredis'
@@ -92,14 +93,31 @@ describeService('redis-8', { own: true }, ({ url }) => {
       await admin.set(keyOf(text.id), 'hello')
       await admin.del(keyOf(list.id))
       await admin.rpush(keyOf(list.id), 'hello')
-      const corrupt = { code: 'ONCEMQ_STORE_CORRUPT', retryable: false }
+      const refused = { code: 'ONCEMQ_STORE_REFUSED', retryable: false }
       for (const { id } of [text, list]) {
-        expect(await failureOf(store.claim([claimOf({ id, label: LABEL })]))).toMatchObject(corrupt)
-        expect(await failureOf(store.inspect([id]))).toMatchObject(corrupt)
+        expect(await failureOf(store.claim([claimOf({ id, label: LABEL })]))).toMatchObject(refused)
+        expect(await failureOf(store.inspect([id]))).toMatchObject(refused)
       }
       expect(await store.update([completionOf(text), completionOf(list)])).toEqual(['lost', 'lost'])
       expect(await admin.get(keyOf(text.id))).toBe('hello')
     })
+  })
+
+  test("somebody else's value is the fault of its own message alone", async () => {
+    const store = new RedisStore({ url, prefix })
+    const another = createDeduplicator({ store, consumerGroup: 'billing' })
+    await another.run('foreign', async () => undefined)
+    const [key] = await admin.keys(`${prefix}:*`)
+    await admin.del(key as string)
+    await admin.rpush(key as string, 'hello')
+    const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
+    const keys = Array.from({ length: 20 }, (_, at) => (at === 7 ? 'foreign' : `key ${at}`))
+    const runs = await Promise.allSettled(keys.map((each) => dedup.run(each, async () => undefined)))
+    expect(runs.map(({ status }, at) => [at, status])).toEqual(
+      keys.map((each, at) => [at, each === 'foreign' ? 'rejected' : 'fulfilled']),
+    )
+    expect(runs[7]).toMatchObject({ reason: { code: 'ONCEMQ_STORE_REFUSED' } })
+    await Promise.all([another.close(), dedup.close()])
   })
 
   test.each(['redis://:wrong@', 'redis://nobody:wrong@'])('a wrong password in %s', async (login) => {
