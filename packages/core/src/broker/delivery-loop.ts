@@ -252,7 +252,9 @@ export class DeliveryLoop<Message> {
     const delayMs = jittered(backoffMs(REFUSED_BACKOFF, passage.holds++), dedup.settings.random)
     if (!(await this.#wait(passage, delayMs, reason))) return false
     const bound = new AbortController()
-    const timer = this.#after(this.#leftMs(passage), () => bound.abort())
+    const leftMs = this.#leftMs(passage)
+    const isBound = Number.isFinite(leftMs)
+    const timer = isBound ? this.#clock.after(leftMs, () => bound.abort(), 'background') : undefined
     const signal = this.#signals.with(passage.held.signal)
     await dedup.available(AbortSignal.any([signal, this.#room.closing, bound.signal]))
     timer?.cancel()
