@@ -347,7 +347,3 @@ export class DeliveryLoop<Message> {
     return sinceMs + this.#options.holdMs - this.#clock.monotonicMs()
   }
 
-  #after(delayMs: number, action: () => void) {
-    return Number.isFinite(delayMs) ? this.#clock.after(delayMs, action, 'background') : undefined
-  }
-}
