@@ -180,7 +180,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
     const key = typeof delivery.key === 'string' ? delivery.key : undefined
     this.#events.emit('unprotected', () => ({ key, reason: outcome.reason }))
     if (this.settings.strategy.runsWithoutClaim) return outcome
-    return this.#claims.claim(unkeyed(this.settings), delivery)
+    return this.#claims.claim(unkeyed(outcome.attempt - 1, this.settings), delivery)
   }
 
   /** Whether a delivery runs although the store is down. */

@@ -103,6 +103,8 @@ export class HeldClaim implements RunningClaim {
   readonly attempt: number
   #end: Promise<Completion> | undefined
   #takenOver = false
+  /** When the completion was told for the first time: its retention starts no earlier. */
+  #doneSinceMs: number | undefined
 
   constructor(
     services: ClaimServices,
@@ -118,7 +120,7 @@ export class HeldClaim implements RunningClaim {
     this.#localKey = localKey
     this.#lease = lease
     this.epoch = grant.epoch
-    this.attempt = grant.attempt
+    this.attempt = identity.startsBefore + grant.attempt
     services.keeper.watch(lease)
     services.isolation.started()
   }
@@ -161,6 +163,7 @@ export class HeldClaim implements RunningClaim {
     const kept: { result: Uint8Array | undefined } = { result: undefined }
     if (!this.#services.renewsInTransaction()) this.#services.keeper.hold(this.#lease)
     return commit((result) => {
+      this.#doneSinceMs = this.#services.clock.monotonicMs()
       kept.result = this.#bounded(result)
       return this.#completion(kept.result)
     }).then((answer) => {
@@ -178,6 +181,7 @@ export class HeldClaim implements RunningClaim {
 
   #complete(given: Uint8Array | undefined): Promise<Completion> {
     this.#handlerEnded()
+    this.#doneSinceMs = this.#services.clock.monotonicMs()
     const result = this.#bounded(given)
     const update = this.#completion(result)
     return new Promise((resolve) => {
@@ -241,7 +245,8 @@ export class HeldClaim implements RunningClaim {
 
   async #release(reason: ReleaseReason): Promise<Completion> {
     this.#handlerEnded()
-    const { attempt } = this
+    const { startsBefore } = this.#identity
+    const attempt = this.attempt - startsBefore
     // One more than the last start that a suspect may have: see the pending claim.
     const spent = this.#services.attemptsMax + 1
     const attempts = { failed: attempt, spent, permanent: 0, unstarted: attempt - 1 }[reason]
@@ -278,7 +283,7 @@ export class HeldClaim implements RunningClaim {
   }
 
   #over(completion: Completion, done?: DoneKey): Completion {
-    this.#services.keys.leave(this.#localKey, done)
+    this.#services.keys.leave(this.#localKey, done, this.#doneSinceMs)
     return completion
   }
 

@@ -34,9 +34,12 @@ export function identify(
   }
 }
 
-/** An identity that no other delivery has: the transaction that a handler expects hangs on a claim. */
-export function unkeyed(settings: KeySettings): Identity {
-  return identityOf(settings.random.claimId(), 'unkeyed', {}, settings)
+/**
+ * An identity that no other delivery has: the transaction that a handler expects hangs on a claim. Its starts
+ * are counted by the broker, since no record outlives the delivery.
+ */
+export function unkeyed(startsBefore: number, settings: KeySettings): Identity {
+  return { ...identityOf(settings.random.claimId(), 'unkeyed', {}, settings), startsBefore }
 }
 
 function identityOf(
@@ -54,6 +57,7 @@ function identityOf(
     id: recordId(consumerGroup, key, { source: scope, kind }),
     label: storeReadableKey ? readableLabel(consumerGroup, scope, text) : undefined,
     fingerprint: isHashed ? payloadHash(body) : undefined,
+    startsBefore: 0,
   }
 }
 

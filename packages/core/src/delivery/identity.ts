@@ -18,6 +18,8 @@ export interface Identity {
   readonly id: string
   readonly label: string | undefined
   readonly fingerprint: string | undefined
+  /** How many starts the broker knows of, where no record counts them; 0 where one does. */
+  readonly startsBefore: number
 }
 
 /**
