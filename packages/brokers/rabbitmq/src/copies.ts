@@ -1,8 +1,8 @@
 import { OncemqError } from '@oncemq/core'
 import type { Clock, DeadLetter, Retry } from '@oncemq/core/broker'
-import { pause, seal } from '@oncemq/core/broker'
+import { pause } from '@oncemq/core/broker'
 import { answerOf } from './amqp.ts'
-import { PROVENANCE_HEADER, SIGNATURE_HEADER, signedId } from './arrival.ts'
+import { sealedHeaders, signedId } from './arrival.ts'
 import type { Copyable } from './copyable.ts'
 import { copyable } from './copyable.ts'
 import type { CopySender, Delivery } from './delivery.ts'
@@ -112,19 +112,19 @@ export class Copies implements CopySender {
     { arrival, source }: Delivery,
     { setAside }: Copyable,
     starts: number,
-  ): Promise<Record<string, unknown>> {
-    const { content, exchange, routingKey, properties, firstAtMs } = arrival
+  ): Promise<Readonly<Record<string, unknown>>> {
+    const { content, exchange, routingKey, properties, firstAtMs, hops } = arrival
     const { deliveryMode } = properties
     const original = {
       exchange,
       routingKey,
       properties: { ...setAside.properties, deliveryMode },
       headers: setAside.headers,
+      ...(hops > 0 && { hops }),
     }
     const provenance = { kind, source, starts, firstAtMs, original }
     const sealedFor = { body: content, id: signedId(properties) }
-    const { provenance: text, signature } = seal(await this.#settings.secret(), provenance, sealedFor)
-    return { [PROVENANCE_HEADER]: text, [SIGNATURE_HEADER]: signature }
+    return sealedHeaders(await this.#settings.secret(), provenance, sealedFor)
   }
 
   async #declareWithRoom(declaration: QueueDeclaration): Promise<void> {

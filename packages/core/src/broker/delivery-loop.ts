@@ -15,6 +15,9 @@ import { MessageOrder } from './message-order.ts'
 import { WaitingRoom } from './waiting-room.ts'
 import { Warnings } from './warnings.ts'
 
+/** Timers may end a little before their time. */
+const TIMER_EARLY_MS = 2
+
 /** Between two tries of what a store or broker refuses: from a second to a minute. */
 const REFUSED_BACKOFF = { firstMs: 1000, factor: 2, maxMs: 60_000 }
 
@@ -267,7 +270,7 @@ export class DeliveryLoop<Message> {
     const staysShort = delayMs < this.#leftMs(passage) && this.#room.hasPlace(delayMs, reason === 'busy')
     if (held.order !== undefined || staysShort) {
       const isHeld = await this.#wait(passage, delayMs, 'unsettled', held.order === undefined)
-      if (!isHeld || this.#clock.monotonicMs() >= untilMs) return isHeld
+      if (!isHeld || this.#clock.monotonicMs() >= untilMs - TIMER_EARLY_MS) return isHeld
     }
     const restMs = Math.max(1, Math.ceil(untilMs - this.#clock.monotonicMs()))
     try {
