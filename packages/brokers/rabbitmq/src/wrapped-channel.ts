@@ -35,7 +35,7 @@ export class WrappedChannel {
   readonly #starting = new Set<Promise<unknown>>()
   /** What `''` stands for in `consume` and `get`: the queue that the channel declared last. */
   #lastQueue: string | undefined
-  #declaring: Promise<void> | undefined
+  #declaring: Promise<unknown> | undefined
   #prefetched: number | undefined
   /** The prefetch that all consumers of the channel share, and who watches it. */
   #prefetchedGlobally = 0
@@ -106,17 +106,21 @@ export class WrappedChannel {
     const keep = (declared: unknown): void => {
       this.#lastQueue = (declared as { queue?: string } | undefined)?.queue ?? this.#lastQueue
     }
-    let answer: unknown
-    this.#declaring = new Promise((resolve) => {
-      const heard: Done<unknown> = (error, value) => {
+    if (!this.#answersItself) {
+      const answer = declare()
+      if (isThenable(answer)) this.#declaring = Promise.resolve(answer).then(keep, () => undefined)
+      return answer
+    }
+    let heard: Done<unknown> = () => undefined
+    const declaring = new Promise<void>((resolve) => {
+      heard = (error, value) => {
         keep(value)
         resolve()
         done?.(error, value)
       }
-      answer = declare(this.#answersItself ? heard : undefined)
-      if (isThenable(answer)) answer.then(keep, () => undefined).then(resolve, resolve)
-      else if (!this.#answersItself) resolve()
     })
+    const answer = declare(heard)
+    this.#declaring = declaring
     return answer === this.#raw ? this.self : answer
   }
 
