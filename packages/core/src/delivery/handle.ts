@@ -5,7 +5,7 @@ import { isPermanent } from '../strategies/failure.ts'
 import type { Handler, Strategy, StrategyServices } from '../strategies/strategy.ts'
 import { contextOf } from './context.ts'
 import type { ClaimOutcome, ProcessOutcome } from './outcome.ts'
-import { closed, rejectedForAttempts } from './refusals.ts'
+import { closed, rejectedForAttempts, startsMax } from './refusals.ts'
 
 export interface HandleServices<Tx> extends StrategyServices {
   readonly strategy: Strategy<Tx>
@@ -25,14 +25,14 @@ export function handle<Tx>(
   return outcome
 }
 
-/** A message without a record, whose starts the broker counts. As with a record, its last start is alone. */
+/** A message without a record, whose starts the broker counts. As with a record, its last starts are alone. */
 async function handleUnclaimed<Tx>(
   attempt: number,
   handler: Handler<Tx>,
   services: HandleServices<Tx>,
 ): Promise<ProcessOutcome> {
   const { attemptsMax, closing, isolation } = services
-  if (attempt > attemptsMax + 1) return rejectedForAttempts(attempt - 1, attemptsMax)
+  if (attempt > startsMax(attemptsMax, false)) return rejectedForAttempts(attempt - 1, attemptsMax)
   const isSuspect = attempt > attemptsMax
   const endTurn = isSuspect ? await isolation.alone(closing) : undefined
   while (!isSuspect && isolation.isReserved) if (!(await isolation.shared(closing))) break
