@@ -346,4 +346,4 @@ export class DeliveryLoop<Message> {
     if (held.order !== undefined) return Number.POSITIVE_INFINITY
     return sinceMs + this.#options.holdMs - this.#clock.monotonicMs()
   }
-
+}
