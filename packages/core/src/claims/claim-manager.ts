@@ -172,7 +172,7 @@ export class ClaimManager<Tx> {
 
 type KeeperSettings = Pick<Settings<unknown>, 'clock' | 'leaseMs' | 'retentionMs'> & { readonly store: Store }
 
-/** Renewals have a batcher of their own: a key's completion must not meet its renewal in one batch. */
+/** Renewals have their own batcher: a key's completion must not meet its renewal in one batch. */
 function keeperOf(
   settings: KeeperSettings,
   store: GuardedStore,

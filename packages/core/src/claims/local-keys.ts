@@ -92,7 +92,7 @@ export class LocalKeys {
 
   /**
    * Ends a key in flight. One that was done here is remembered, but no large result: the store has it. A
-   * copy, since the bytes may be cut from a large buffer. One that the store told to be done (not `isNew`) is
+   * copy, since the bytes may be cut from a large buffer. One that the store says is done (not `isNew`) is
    * not: how much of its retention is left is not known here.
    */
   leave(known: LocalKey, done?: DoneKey, { isNew = true } = {}): void {
