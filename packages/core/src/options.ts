@@ -102,8 +102,8 @@ export interface DeduplicatorOptions<Tx = undefined> {
    */
   fingerprint?: boolean
   /**
-   * What happens to a key that arrives again with another payload: `dead-letter`, `process` without protection,
-   * or `ack`.
+   * What happens to a key that arrives again with another payload: `dead-letter`, `process` without
+   * protection, or `ack`.
    * @default 'dead-letter'
    */
   onConflict?: 'dead-letter' | 'process' | 'ack'
@@ -142,8 +142,8 @@ export interface DeduplicatorOptions<Tx = undefined> {
    */
   acceptFindings?: readonly string[]
   /**
-   * Gets what a person should know, as sentences: pino, winston, `console`, anything with `warn`. Without one,
-   * and without a listener of the event, each kind is a warning of the process, once.
+   * Gets what a person should know, as sentences: pino, winston, `console`, anything with `warn`. Without
+   * one, and without a listener of the event, each kind is a warning of the process, once.
    */
   logger?: Logger
   /** Time, for tests and simulation. The system's by default. */
