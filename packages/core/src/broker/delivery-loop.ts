@@ -65,8 +65,8 @@ interface Passage<Message> {
  *                                   │          ├──retry──▶ waits here, or goes to wait at the broker
  *                                   └──────────┴──hold──▶ waits here until the store answers
  *
- * What is to be tried again waits here, unsettled, for as long as the broker allows and others have room: this
- * costs the broker nothing, and no copy can be refused. Nothing is returned at once.
+ * What is to be tried again waits here, unsettled, for as long as the broker allows and others have room.
+ * This costs the broker nothing, and no copy can be refused. Nothing is returned at once.
  */
 export class DeliveryLoop<Message> {
   readonly #options: DeliveryLoopOptions<Message>
