@@ -66,7 +66,8 @@ export interface Deduplicator<Tx = undefined> extends AsyncDisposable {
   /** For adapters whose users settle by themselves: asks for a delivery's key. Never rejects. */
   claim(delivery: Delivery): Promise<ClaimOutcome>
   /**
-   * For adapters: resolves with true as soon as the store is up, with false when `signal` aborts or at close.
+   * For adapters: resolves with true as soon as the store may be asked again, with false when `signal` aborts
+   * or at close.
    */
   available(signal?: AbortSignal): Promise<boolean>
   /** For adapters: emits, as event `warning`, what users should know and what is no outcome. */

@@ -96,8 +96,9 @@ describe('a release that the store did not hear', () => {
 
   test('keeps its key in flight until then: an id never stands in a batch twice', async () => {
     const { clock, dedup, store } = await setUp({ leaseMs: 1000, storeTimeoutMs: 1000 })
+    const busy = new StoreError('ONCEMQ_STORE_BUSY', 'no free connection')
     void dedup.process({ key: 'a' }, () => {
-      store.around = (call, apply) => (call.operation === 'update' ? Promise.reject(down) : apply())
+      store.around = (call, apply) => (call.operation === 'update' ? Promise.reject(busy) : apply())
       throw new Error('no')
     })
     await elapse(clock, 5000)
@@ -141,7 +142,7 @@ test('what runs without a record is waited for at close too', async () => {
   expect((await running).status).toBe('completed')
 })
 
-test('a close that is out of time is no lease that was too short: the message is delivered again', async () => {
+test('a close that is out of time is no lease that was too short: the key is not confirmed', async () => {
   const { clock, dedup, store } = await setUp({ leaseMs: 30_000 })
   const outcome = dedup.process({ key: 'a' }, () => {
     store.around = (call, apply) => (call.operation === 'update' ? Promise.reject(down) : apply())

@@ -106,6 +106,8 @@ export class HeldClaim implements RunningClaim {
   readonly attempt: number
   #end: Promise<Completion> | undefined
   #takenOver = false
+  /** When the completion was told for the first time: its retention starts no earlier. */
+  #doneSinceMs: number | undefined
 
   constructor(
     services: ClaimServices,
@@ -164,6 +166,7 @@ export class HeldClaim implements RunningClaim {
     const kept: { result: Uint8Array | undefined } = { result: undefined }
     if (!this.#services.renewsInTransaction()) this.#services.keeper.hold(this.#lease)
     return commit((result) => {
+      this.#doneSinceMs = this.#services.clock.monotonicMs()
       kept.result = this.#bounded(result)
       return this.#completion(kept.result)
     }).then((answer) => {
@@ -181,6 +184,7 @@ export class HeldClaim implements RunningClaim {
 
   #complete(given: Uint8Array | undefined): Promise<Completion> {
     this.#handlerEnded()
+    this.#doneSinceMs = this.#services.clock.monotonicMs()
     const result = this.#bounded(given)
     const update = this.#completion(result)
     return new Promise((resolve) => {
@@ -244,7 +248,8 @@ export class HeldClaim implements RunningClaim {
 
   async #release(reason: ReleaseReason): Promise<Completion> {
     this.#handlerEnded()
-    const { attempt } = this
+    const { startsBefore = 0 } = this.#identity
+    const attempt = this.attempt - startsBefore
     // One more than the last start that a suspect may have: see the pending claim.
     const spent = this.#services.attemptsMax + 1
     const attempts = { failed: attempt, spent, permanent: 0, unstarted: attempt - 1 }[reason]
@@ -254,7 +259,7 @@ export class HeldClaim implements RunningClaim {
       id,
       claimId,
       retentionMs: this.#services.retentionMs,
-      attempts: Math.max(0, attempts - (this.#identity.startsBefore ?? 0)),
+      attempts,
     } as const
     try {
       this.#takenOver = (await this.#services.updates.ask(update)) === 'lost'
@@ -287,7 +292,7 @@ export class HeldClaim implements RunningClaim {
   }
 
   #over(completion: Completion, done?: DoneKey): Completion {
-    this.#services.keys.leave(this.#localKey, done)
+    this.#services.keys.leave(this.#localKey, done, this.#doneSinceMs)
     return completion
   }
 

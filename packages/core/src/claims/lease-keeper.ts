@@ -29,7 +29,11 @@ export class Lease implements ClaimRequest, Linked {
   #abortReason: { readonly reason: unknown } | undefined
   #controller: AbortController | undefined
 
-  constructor(identity: Omit<Identity, 'key'>, claimId: string, { leaseMs, retentionMs }: LeaseTimes) {
+  constructor(
+    identity: Omit<Identity, 'key' | 'startsBefore'>,
+    claimId: string,
+    { leaseMs, retentionMs }: LeaseTimes,
+  ) {
     this.id = identity.id
     this.claimId = claimId
     this.leaseMs = leaseMs

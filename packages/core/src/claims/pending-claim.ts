@@ -236,7 +236,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   /** Ends without a claim: others that wait for the key go on. */
   #leave(outcome: NotGranted | Unprotected, done?: DoneKey): void {
     if (this.#isInDoubt) return void this.#leaveInDoubt(outcome)
-    this.#services.keys.leave(this.#entered, done, { isNew: false })
+    this.#services.keys.leave(this.#entered, done)
     this.#endAlone(outcome)
   }
 

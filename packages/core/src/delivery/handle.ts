@@ -31,8 +31,11 @@ async function handleUnclaimed<Tx>(
   handler: Handler<Tx>,
   services: HandleServices<Tx>,
 ): Promise<ProcessOutcome> {
-  const { attemptsMax, closing, isolation } = services
-  if (attempt > startsMax(attemptsMax, false)) return rejectedForAttempts(attempt - 1, attemptsMax)
+  const { attemptsMax, closing, events, isolation } = services
+  if (attempt > startsMax(attemptsMax, false)) {
+    events.emit('rejected', () => ({ key: undefined, reason: 'attempts' }))
+    return rejectedForAttempts(attempt - 1, attemptsMax)
+  }
   const isSuspect = attempt > attemptsMax
   const endTurn = isSuspect ? await isolation.alone(closing) : undefined
   while (!isSuspect && isolation.isReserved) if (!(await isolation.shared(closing))) break

@@ -26,7 +26,7 @@ export interface Delivery {
   readonly signal?: AbortSignal | undefined
   /** For how long it waits for a store that is down, in milliseconds. `outageHoldMs` by default. */
   readonly holdMs?: number | undefined
-  /** How many starts of its handler the broker knows of. Counts for a message that has no record. */
+  /** How many starts of its handler the broker knows of. Counts for a message that no record is kept of. */
   readonly startsBefore?: number | undefined
   /** Whether its payload is hashed whatever the option `fingerprint` says, since its result is replayed. */
   readonly fingerprint?: boolean | undefined
