@@ -150,7 +150,7 @@ describe('a message whose starts all ended with their process', () => {
     last.store.hangs()
     await elapse(all.clock, LEASE_MS)
     const outcome = await all.dedup.process({ key: 'suspect' }, () => expect.unreachable())
-    expect(outcome).toMatchObject({ status: 'rejected', reason: 'attempts', attempt: 3 })
+    expect(outcome).toMatchObject({ status: 'rejected', reason: 'attempts', attempt: 5 })
     expect([starts, all.names()]).toEqual([1, ['rejected']])
     expect('forgive' in outcome && (await outcome.forgive?.())).toBe(true)
     const replay = await all.dedup.process({ key: 'suspect' }, ({ attempt }) => expect(attempt).toBe(1))
@@ -160,7 +160,7 @@ describe('a message whose starts all ended with their process', () => {
   test('that throws in it has failed for the last time', async () => {
     const all = await afterCrashes(['suspect'])
     const outcome = await all.dedup.process({ key: 'suspect' }, () => Promise.reject(new Error('no')))
-    expect(outcome).toMatchObject({ status: 'failed', final: true, reason: 'attempts', attempt: 3 })
+    expect(outcome).toMatchObject({ status: 'failed', final: true, reason: 'attempts', attempt: 5 })
   })
 
   test('a delivery that is granted while it waits gives way, and its start does not count', async () => {
@@ -257,7 +257,7 @@ describe('a message whose starts all ended with their process', () => {
 })
 
 describe('a message without a record', () => {
-  test('is counted by the broker: one more start alone, then none', async () => {
+  test('is counted by the broker, whose returns are not all starts: as many again alone, then none', async () => {
     const all = await setUp(worker)
     const { started, handler, end } = heldHandler()
     const running = all.dedup.process({ key: 'running' }, handler('running'))
@@ -273,8 +273,8 @@ describe('a message without a record', () => {
     }
     end()
     await Promise.all([running, suspect, after])
-    const spent = all.dedup.process({ key: undefined, startsBefore: 3 }, () => expect.unreachable())
-    expect(await spent).toMatchObject({ status: 'rejected', reason: 'attempts', attempt: 3 })
+    const spent = all.dedup.process({ key: undefined, startsBefore: 5 }, () => expect.unreachable())
+    expect(await spent).toMatchObject({ status: 'rejected', reason: 'attempts', attempt: 5 })
     expect(all.told.at(-1)).toEqual({ name: 'rejected', key: undefined, reason: 'attempts' })
   })
 

@@ -9,8 +9,11 @@ export const SIGNATURE_HEADER = 'x-oncemq-signature'
 /** Counts how often a message was sent on by the code that handled it: each hop is a message of its own. */
 export const HOP_HEADER = 'x-oncemq-hop'
 
+/** How deep headers are copied, and can be written: nobody means to nest deeper. */
+export const DEPTH_MAX = 16
+
 /** Counted by quorum queues; the first delivery has none. */
-const RETURNS_HEADER = 'x-delivery-count'
+export const RETURNS_HEADER = 'x-delivery-count'
 
 /** A message as it arrived: what is given to handlers may be changed by them, this is not. */
 export interface Arrival {
@@ -46,9 +49,8 @@ export function readArrival(message: AmqpMessage, { queue, clock, secret }: Read
   const provenance = secret === undefined ? undefined : provenanceOf(message, secret)
   const isOurs = provenance?.source === queue
   const snapshot = isOurs ? restored(message, provenance) : unbelieved(message, provenance !== undefined)
-  const counted = message.properties.headers?.[RETURNS_HEADER]
-  const returns = typeof counted === 'number' ? counted : undefined
   const { redelivered } = message.fields
+  const returns = redelivered ? returnsOf(message) : undefined
   const crashed = returns ?? (redelivered ? 1 : 0)
   return {
     given: snapshot === message ? message : given(snapshot),
@@ -62,6 +64,12 @@ export function readArrival(message: AmqpMessage, { queue, clock, secret }: Read
     firstAtMs: isOurs ? provenance.firstAtMs : clock.nowMs(),
     hops: hopsOf(message),
   }
+}
+
+/** Only of a message that is delivered again: on a first delivery it is a sender's word. */
+function returnsOf({ properties }: AmqpMessage): number | undefined {
+  const counted = properties.headers?.[RETURNS_HEADER]
+  return typeof counted === 'number' && counted >= 0 ? counted : undefined
 }
 
 /** The id that a signature vouches for. */
@@ -136,13 +144,14 @@ function copied(properties: AmqpProperties): AmqpProperties {
   return headers === undefined ? { ...properties } : { ...properties, headers: copiedTable(headers) }
 }
 
-function copiedTable(table: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(table).map(([name, value]) => [name, copiedValue(value)]))
+function copiedTable(table: Readonly<Record<string, unknown>>, depth = 0): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(table).map(([name, value]) => [name, copiedValue(value, depth)]))
 }
 
-function copiedValue(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value
+/** Deeper than `DEPTH_MAX` nothing is copied: a sender may nest as deep as a frame has room. */
+function copiedValue(value: unknown, depth: number): unknown {
+  if (typeof value !== 'object' || value === null || depth > DEPTH_MAX) return value
   if (Buffer.isBuffer(value)) return Buffer.from(value)
-  if (Array.isArray(value)) return value.map(copiedValue)
-  return copiedTable(value as Record<string, unknown>)
+  if (Array.isArray(value)) return value.map((each) => copiedValue(each, depth + 1))
+  return copiedTable(value as Record<string, unknown>, depth + 1)
 }

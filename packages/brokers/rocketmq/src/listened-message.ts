@@ -49,7 +49,7 @@ export class ListenedMessage extends ArrivedMessage {
     return 'left-to-broker'
   }
 
-  /** The client dead-letters a FIFO message at once: it waits, and is delivered again when the process ends. */
+  /** The client would dead-letter a FIFO message: it waits, and is delivered again when the process ends. */
   giveBack(): void {
     if (this.order !== undefined) return
     const delayMs = backoffMs(GIVE_BACK_BACKOFF, this.startsBefore)

@@ -32,8 +32,10 @@ export interface DeliveryLoopOptions<Message> {
   readonly holdMs: number
   /** Whether the payload is hashed whatever the deduplicator's option says, since results are replayed. */
   readonly fingerprint?: boolean
-  /** Called when a message was held for as long as it may be, and nothing here can handle any. */
+  /** Called when a message was held for as long as it may be, and must not be received again too soon. */
   readonly onHoldOver?: (reason: HoldReason | 'unsettled') => void
+  /** Called when a message was sent on: the broker takes copies. */
+  readonly onSentOn?: () => void
   /** Called when the deduplicator turns out to be closed: nobody here will handle anything any more. */
   readonly onClosed?: () => void
 }
@@ -137,10 +139,7 @@ export class DeliveryLoop<Message> {
     this.#room.open()
   }
 
-  /**
-   * Somebody needs the places of those that wait here: they go to wait at the broker, until `relax`. For
-   * consumers that settle by themselves and may wait for further messages before they do.
-   */
+  /** Somebody needs the places of those that wait here: they go to wait at the broker, until `relax`. */
   crowd(): void {
     this.#room.crowd()
   }
@@ -177,6 +176,7 @@ export class DeliveryLoop<Message> {
       this.#warnings.copyFailed('retry', error)
       return false
     }
+    this.#options.onSentOn?.()
     await held.ack()
     return true
   }
@@ -282,6 +282,7 @@ export class DeliveryLoop<Message> {
       this.#warnings.copyFailed('retry', error)
       return this.#wait(passage, restMs, 'unsettled')
     }
+    this.#options.onSentOn?.()
     await held.ack()
     return false
   }
@@ -307,6 +308,7 @@ export class DeliveryLoop<Message> {
         if (!(await this.#wait(passage, backoffMs(REFUSED_BACKOFF, failures), 'unsettled'))) return
       }
     }
+    this.#options.onSentOn?.()
     if (isDurable && 'forgive' in outcome) await outcome.forgive?.()
     dedup.deadLettered({ source: held.source, reason, attempt: letter.attempts })
     await held.ack()
@@ -327,8 +329,11 @@ export class DeliveryLoop<Message> {
   async #stillHeld(passage: Passage<Message>, reason: HoldReason | 'unsettled'): Promise<boolean> {
     if (this.#isOver(passage.held)) return this.#leave(passage.held)
     if (this.#leftMs(passage) > 0) return true
-    this.#options.onHoldOver?.(reason)
-    return this.#leave(passage.held)
+    const { held, key } = passage
+    if (reason !== 'unsettled' || held.isWornOut?.(key !== undefined) !== false) {
+      this.#options.onHoldOver?.(reason)
+    }
+    return this.#leave(held)
   }
 
   /** Ends a message that cannot be settled here any more, or shall not be. Always answers false. */

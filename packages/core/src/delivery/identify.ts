@@ -56,7 +56,6 @@ function identityOf(
     id: recordId(consumerGroup, key, { source: scope, kind }),
     label: storeReadableKey ? readableLabel(consumerGroup, scope, text) : undefined,
     fingerprint: isHashed ? payloadHash(body) : undefined,
-    startsBefore: 0,
   }
 }
 
