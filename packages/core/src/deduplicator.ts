@@ -70,9 +70,9 @@ export interface Deduplicator<Tx = undefined> extends AsyncDisposable {
    * or at close.
    */
   available(signal?: AbortSignal): Promise<boolean>
-  /** For adapters: tells, as event `warning`, what users should know and what has no outcome of its own. */
+  /** For adapters: emits, as event `warning`, what users should know and what is no outcome. */
   warn(message: string): void
-  /** For adapters: tells, as event of that name, that a message was durably dead-lettered. */
+  /** For adapters: emits, as event of that name, that a message was durably dead-lettered. */
   deadLettered(event: Events['deadLettered']): void
   /**
    * For adapters: what the workers of this store share and no sender knows. @throws OncemqError while the

@@ -53,6 +53,14 @@ describe('forgive', () => {
     expect((await dedup.process({ key: 'a' }, () => {})).status).toBe('completed')
   })
 
+  test('leaves no timer behind, which would keep the process alive', async () => {
+    const { clock, forgive } = await spent({ outageHoldMs: 600_000, sweepEveryMs: 0 })
+    expect(await forgive()).toBe(true)
+    // What belongs to leases ends with the next look at them.
+    await elapse(clock, 30_000)
+    expect(clock.nextInMs).toBeUndefined()
+  })
+
   test('cannot, and says so, where another worker runs the key or the store refuses', async () => {
     const all = await spent()
     const other = await setUp({ apartFrom: all })

@@ -39,8 +39,8 @@ interface Passage<Message> {
  *                                   │          ├──retry──▶ waits here, or goes to wait at the broker
  *                                   └──────────┴──hold──▶ waits here until the store answers
  *
- * What is to be tried again waits here, unsettled, for as long as the broker allows that and others have room:
- * this costs the broker nothing, and no copy can be refused. Nothing is returned at once.
+ * What is to be tried again waits here, unsettled, for as long as the broker allows and others have room.
+ * This costs the broker nothing, and no copy can be refused. Nothing is returned at once.
  */
 export class DeliveryLoop<Message> {
   readonly #options: DeliveryLoopOptions<Message>
@@ -67,8 +67,8 @@ export class DeliveryLoop<Message> {
   }
 
   /**
-   * How many more messages are of use now: as many as can be worked on at once, since one that is held and only
-   * lies here is kept from other consumers. Those that wait do not count, but for the window.
+   * How many more messages are of use now: as many as can be worked on at once, since one that is held and
+   * only lies here is kept from other consumers. Those that wait do not count, but for the window.
    */
   get room(): number {
     if (this.#stopping.signal.aborted) return 0

@@ -116,11 +116,14 @@ export class ClaimManager<Tx> {
     }
   }
 
-  /** Whoever asks waits for a while; a store that is down for longer is told when it is back. */
+  /** Whoever asks waits for a while; a store that is down for longer is asked when it is back. */
   async #forgive(identity: Identity): Promise<boolean> {
     const { clock, settings } = this.#services
+    const answered = new AbortController()
     const forgiven = this.#forgiveLater(identity, clock.monotonicMs() + settings.retentionMs)
-    return Promise.race([forgiven, pause(clock, settings.outageHoldMs).then(() => false)])
+    const waited = pause(clock, settings.outageHoldMs, answered.signal).then(() => false)
+    // Else the timer would keep the process alive.
+    return Promise.race([forgiven, waited]).finally(() => answered.abort())
   }
 
   async #forgiveLater(identity: Identity, untilMs: number): Promise<boolean> {
@@ -169,7 +172,7 @@ export class ClaimManager<Tx> {
 
 type KeeperSettings = Pick<Settings<unknown>, 'clock' | 'leaseMs' | 'retentionMs'> & { readonly store: Store }
 
-/** Renewals have a batcher of their own: a key's completion must not meet its renewal in one batch. */
+/** Renewals have their own batcher: a key's completion must not meet its renewal in one batch. */
 function keeperOf(
   settings: KeeperSettings,
   store: GuardedStore,

@@ -12,8 +12,8 @@ import type { Lease, LeaseKeeper } from './lease-keeper.ts'
 import type { DoneKey, LocalKey, LocalKeys } from './local-keys.ts'
 
 /**
- * How a claim ended for a handler that succeeded. `unconfirmed`: the store could not be told before the lease
- * ended, and is still being told in the background. `closed`: the deduplicator was closed before the store
+ * How a claim ended for a handler that succeeded. `unconfirmed`: the store did not answer before the lease
+ * ended, and is asked on in the background. `closed`: the deduplicator was closed before the store
  * had answered; whether the key is done is not known, and the message has to be delivered again.
  */
 export type Completion = 'completed' | 'lost' | 'unconfirmed' | 'closed'
@@ -43,7 +43,7 @@ export interface Claim {
    */
   complete(result?: Uint8Array): Promise<Completion>
   /**
-   * Gives the key back. Never rejects: a store that is down is told later, in the background, and the lease
+   * Gives the key back. Never rejects: a store that is down is asked later, in the background, and the lease
    * ends by itself.
    */
   release(reason: ReleaseReason): Promise<void>

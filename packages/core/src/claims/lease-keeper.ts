@@ -87,7 +87,7 @@ export function isFreshLease(leaseMs: number, remainingMs: number): boolean {
 
 /**
  * Renews the leases of running handlers and takes away those that could not be renewed in time. The tick is
- * shorter than the margin, so a handler is told before another worker can be granted its key.
+ * shorter than the margin, so a handler's signal aborts before another worker can be granted its key.
  *
  *   sent      +1/3 renew     +2/3 renew again     9/10 deadline    1 end in the store
  *    ├───────────┼────────────────┼───────────────────┼───────────────┤

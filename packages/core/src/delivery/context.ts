@@ -1,6 +1,6 @@
 import type { Claim } from '../claims/claim.ts'
 
-/** What a handler is told about its run. */
+/** What a handler knows about its run. */
 export interface HandlerContext<Tx = undefined> {
   /** The delivery's key, to hand on as idempotency key; `undefined` when it runs without protection. */
   readonly key: string | undefined
@@ -29,7 +29,7 @@ export function contextOf<Tx>(
   { attempt = 1, signal }: UnclaimedContext = {},
 ): HandlerContext<Tx> {
   if (claim === undefined) {
-    // A signal of its own: one for all would gather what handlers leave on it.
+    // Not one signal for all: it would gather what handlers leave on it.
     return { key: undefined, epoch: 0, attempt, signal: signal ?? new AbortController().signal, tx }
   }
   return new ClaimContext(claim, tx)
@@ -39,7 +39,7 @@ const CLAIM = Symbol('claim')
 
 /**
  * The claim is seen neither by a copy nor by what prints a context, and is found through a proxy too. One
- * getter for all: with a closure for each, in an object literal, each context had a hidden class of its own,
+ * getter for all: with a closure for each, in an object literal, each context had its own hidden class,
  * which kept its claim in memory until the whole heap was collected.
  */
 class ClaimContext<Tx> implements HandlerContext<Tx> {

@@ -25,7 +25,7 @@ export function handle<Tx>(
   return outcome
 }
 
-/** A message without a record, whose starts the broker counts. As with a record, its last starts are alone. */
+/** A message without a record, whose starts the broker counts. As with one, its last starts are alone. */
 async function handleUnclaimed<Tx>(
   attempt: number,
   handler: Handler<Tx>,

@@ -31,7 +31,7 @@ export function conflicted(attempt: number): NotGranted {
   const error = new OncemqError(
     'ONCEMQ_CONFLICT',
     'expected the payload that this key is known with, received another one; ' +
-      'give each business event a key of its own, or set onConflict',
+      'give each business event its own key, or set onConflict',
   )
   return { status: 'rejected', reason: 'conflict', error, attempt }
 }
