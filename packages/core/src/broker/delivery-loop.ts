@@ -197,12 +197,14 @@ export class DeliveryLoop<Message> {
 
   #deliveryOf(passage: Passage<Message>): Delivery {
     const { held, key, starts } = passage
-    const { source, body, hops, signal } = held
+    const { source, body, hops, signal, message, firstAtMs } = held
     return {
       key,
       source,
       hops,
       body,
+      message,
+      firstAtMs,
       fingerprint: this.#options.fingerprint,
       signal: this.#signals.with(signal),
       holdMs: this.#leftMs(passage),

@@ -63,7 +63,7 @@ async function work(key: string | undefined, epoch: number): Promise<void> {
 }
 
 async function ready(dedup: Pick<Deduplicator, 'on' | 'open'>): Promise<void> {
-  dedup.on('completed', ({ key }) => record(history, { type: 'done', pid, key }))
+  dedup.on('completed', ({ key }) => record(history, { type: 'done', pid, key: key ?? 'none' }))
   dedup.on('lost', ({ key }) => record(history, { type: 'lost', pid, key }))
   await dedup.open()
   isArmed = true
