@@ -17,6 +17,8 @@ import { Warnings } from './warnings.ts'
 
 /** Between two tries of what a store or broker refuses: from a second to a minute. */
 const REFUSED_BACKOFF = { firstMs: 1000, factor: 2, maxMs: 60_000 }
+/** Whoever holds the claim of a busy key may be done before its lease ends. */
+const LOOK_AGAIN_MS = 1000
 
 export interface DeliveryLoopOptions<Message> {
   readonly dedup: Deduplicator<never>
@@ -196,21 +198,11 @@ export class DeliveryLoop<Message> {
   }
 
   #deliveryOf(passage: Passage<Message>): Delivery {
-    const { held, key, starts } = passage
-    const { source, body, hops, signal, message, firstAtMs } = held
-    return {
-      key,
-      source,
-      hops,
-      body,
-      message,
-      firstAtMs,
-      fingerprint: this.#options.fingerprint,
-      signal: this.#signals.with(signal),
-      holdMs: this.#leftMs(passage),
-      startsBefore: starts,
-      place: this.#room.place,
-    }
+    const { held, key, starts: startsBefore } = passage
+    const { source, body, hops, message, firstAtMs } = held
+    const { fingerprint } = this.#options
+    const way = { signal: this.#signals.with(held.signal), holdMs: this.#leftMs(passage), place: this.#room.place }
+    return { key, source, hops, body, message, firstAtMs, fingerprint, startsBefore, ...way }
   }
 
   /** Carries out a settlement. Answers whether the message is to be tried again here. */
@@ -252,7 +244,9 @@ export class DeliveryLoop<Message> {
     const delayMs = jittered(backoffMs(REFUSED_BACKOFF, passage.holds++), dedup.settings.random)
     if (!(await this.#wait(passage, delayMs, reason))) return false
     const bound = new AbortController()
-    const timer = this.#after(this.#leftMs(passage), () => bound.abort())
+    const leftMs = this.#leftMs(passage)
+    const isBound = Number.isFinite(leftMs)
+    const timer = isBound ? this.#clock.after(leftMs, () => bound.abort(), 'background') : undefined
     const signal = this.#signals.with(passage.held.signal)
     await dedup.available(AbortSignal.any([signal, this.#room.closing, bound.signal]))
     timer?.cancel()
@@ -268,8 +262,10 @@ export class DeliveryLoop<Message> {
     const untilMs = this.#clock.monotonicMs() + delayMs
     const staysShort = delayMs < this.#leftMs(passage) && this.#room.hasPlace(delayMs, reason === 'busy')
     if (held.order !== undefined || staysShort) {
-      const isHeld = await this.#wait(passage, delayMs, 'unsettled', held.order === undefined)
-      if (!isHeld || this.#clock.monotonicMs() >= untilMs) return isHeld
+      const waitMs = reason === 'busy' ? Math.min(delayMs, LOOK_AGAIN_MS) : delayMs
+      const startMs = this.#clock.monotonicMs()
+      const isHeld = await this.#wait(passage, waitMs, 'unsettled', held.order === undefined)
+      if (!isHeld || this.#clock.monotonicMs() >= startMs + waitMs) return isHeld
     }
     const restMs = Math.max(1, Math.ceil(untilMs - this.#clock.monotonicMs()))
     try {
@@ -343,7 +339,4 @@ export class DeliveryLoop<Message> {
     return sinceMs + this.#options.holdMs - this.#clock.monotonicMs()
   }
 
-  #after(delayMs: number, action: () => void) {
-    return Number.isFinite(delayMs) ? this.#clock.after(delayMs, action, 'background') : undefined
-  }
 }

@@ -13,7 +13,9 @@ export type {
   NotGranted,
   RetryReason,
   Settlement,
+  Unprotected,
 } from '../delivery/outcome.ts'
+export { rejectedForAttempts } from '../delivery/refusals.ts'
 export type { RejectReason, UnprotectedReason } from '../delivery/reasons.ts'
 export type { SettlementPolicy } from '../delivery/settlement.ts'
 export { retryDefaults, settlementOf } from '../delivery/settlement.ts'

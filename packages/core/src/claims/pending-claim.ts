@@ -1,4 +1,4 @@
-import { closed, conflicted, rejectedForAttempts } from '../delivery/refusals.ts'
+import { closed, conflicted, rejectedForAttempts, startsMax } from '../delivery/refusals.ts'
 import type { Identity } from '../delivery/identity.ts'
 import type { ClaimOutcome, Delivery, NotGranted, Unprotected } from '../delivery/outcome.ts'
 import { OncemqError } from '../errors.ts'
@@ -184,7 +184,8 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     )
     if (isLate) return void this.#giveBack(claim, { status: 'store-down', error: lateAnswers() })
     if (closing.aborted) return void this.#giveBack(claim, closed())
-    if (claim.attempt > settings.attemptsMax + 1) return void this.#exhausted(claim)
+    const most = startsMax(settings.attemptsMax, this.#identity.startsBefore === undefined)
+    if (claim.attempt > most) return void this.#exhausted(claim)
     if (this.#endTurn === undefined) {
       if (claim.attempt > settings.attemptsMax) return void this.#askAlone(claim)
       if (isolation.isReserved && !this.#isOverdue) return void this.#giveWay(claim)
@@ -227,7 +228,8 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     const { key, attempt } = claim
     await claim.release('spent')
     events.emit('rejected', () => ({ key, reason: 'attempts' }))
-    const starts = Math.min(attempt - 1, settings.attemptsMax + 1)
+    const most = startsMax(settings.attemptsMax, this.#identity.startsBefore === undefined)
+    const starts = Math.min(attempt - 1, most)
     this.#end(rejectedForAttempts(starts, settings.attemptsMax, () => claim.forgive()))
   }
 

@@ -5,7 +5,7 @@ import { Unclaimed } from '../claims/unclaimed.ts'
 import type { Handler, Strategy, StrategyServices } from '../strategies/strategy.ts'
 import type { Identity } from './identity.ts'
 import type { ClaimOutcome, Delivery, ProcessOutcome } from './outcome.ts'
-import { closed, rejectedForAttempts } from './refusals.ts'
+import { closed, rejectedForAttempts, startsMax } from './refusals.ts'
 
 export interface HandleServices<Tx> extends StrategyServices {
   readonly strategy: Strategy<Tx>
@@ -46,14 +46,14 @@ export function handle<Tx>(
   }
 }
 
-/** A start without a claim, which the broker counts. As with a record, a message's last start is alone. */
+/** A start without a claim, which the broker counts. As with a record, its last starts are alone. */
 async function inTurn<Tx>(
   start: Start,
   { attemptsMax, closing, isolation }: HandleServices<Tx>,
   run: (start: Start) => Promise<ProcessOutcome>,
 ): Promise<ProcessOutcome> {
   const { attempt } = start
-  if (attempt > attemptsMax + 1) return rejectedForAttempts(attempt - 1, attemptsMax)
+  if (attempt > startsMax(attemptsMax, false)) return rejectedForAttempts(attempt - 1, attemptsMax)
   const isSuspect = attempt > attemptsMax
   const endTurn = isSuspect ? await isolation.alone(closing) : undefined
   while (!isSuspect && isolation.isReserved) if (!(await isolation.shared(closing))) break

@@ -1,6 +1,15 @@
 import { OncemqError } from '../errors.ts'
 import type { Forgive, NotGranted } from './outcome.ts'
 
+/**
+ * How many starts a message has whose starts all end with their process; those above `attemptsMax` are alone.
+ * Where there is no record, starts are what the broker counts: its returns, some of which were none. There it
+ * gets as many again, so that it is not given up for them without having been alone.
+ */
+export function startsMax(attemptsMax: number, hasRecord: boolean): number {
+  return hasRecord ? attemptsMax + 1 : 2 * attemptsMax + 1
+}
+
 /** The message was started as often as is allowed. */
 export function rejectedForAttempts(attempt: number, attemptsMax: number, forgive?: Forgive): NotGranted {
   const error = new OncemqError(

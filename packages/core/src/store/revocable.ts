@@ -8,6 +8,8 @@ export interface RevocableOptions {
   readonly store: string
   /** Whether an object that the connection gives away writes by it too, and so has to end with it. */
   nested?(value: object): boolean
+  /** Is given each error that the driver makes on the connection, also those that the handler keeps quiet. */
+  onError?(error: unknown): void
 }
 
 /** A connection that is lent to a handler, until it is taken back. */
@@ -149,7 +151,9 @@ class Loan {
   }
 
   #remembered(error: unknown): unknown {
-    if (isObject(error)) this.#errors.add(error)
+    if (!isObject(error)) return error
+    this.#errors.add(error)
+    this.#options.onError?.(error)
     return error
   }
 
