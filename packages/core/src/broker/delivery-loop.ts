@@ -201,7 +201,11 @@ export class DeliveryLoop<Message> {
     const { held, key, starts: startsBefore } = passage
     const { source, body, hops, message, firstAtMs } = held
     const { fingerprint } = this.#options
-    const way = { signal: this.#signals.with(held.signal), holdMs: this.#leftMs(passage), place: this.#room.place }
+    const way = {
+      signal: this.#signals.with(held.signal),
+      holdMs: this.#leftMs(passage),
+      place: this.#room.place,
+    }
     return { key, source, hops, body, message, firstAtMs, fingerprint, startsBefore, ...way }
   }
 
@@ -338,5 +342,4 @@ export class DeliveryLoop<Message> {
     if (held.order !== undefined) return Number.POSITIVE_INFINITY
     return sinceMs + this.#options.holdMs - this.#clock.monotonicMs()
   }
-
 }

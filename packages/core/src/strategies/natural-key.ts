@@ -15,8 +15,11 @@ export interface NaturalKeyOptions {
    * The unique key that a second handling of the same event violates, named as the database names it:
    * `orders_pkey` on PostgreSQL, `orders.PRIMARY` (table and index) on MySQL and MariaDB, `orders.id` (table and
    * columns, as in `orders.shop, orders.number`) on SQLite, `orders._id_` (collection and index) on MongoDB.
+   *
+   * Of several keys that one row violates the database reports the one that it checks first. Where a second
+   * handling violates more than one, name each of them.
    */
-  constraint: string
+  constraint: string | readonly string[]
 }
 
 /** Options of {@link naturalKey} for handlers that write with a client of their own. */
@@ -54,13 +57,18 @@ export interface OwnClientOptions extends NaturalKeyOptions {
 export function naturalKey(options: OwnClientOptions): Strategy
 export function naturalKey<Tx>(options: NaturalKeyOptions): Strategy<Tx>
 export function naturalKey<Tx>(options: NaturalKeyOptions | OwnClientOptions): Strategy<Tx> {
-  const { constraint, duplicateKeyOf } = checked(options)
-  return duplicateKeyOf === undefined ? inTheStore<Tx>(constraint) : withOwnClient<Tx>(constraint, duplicateKeyOf)
+  const { keys, duplicateKeyOf } = checked(options)
+  return duplicateKeyOf === undefined ? inTheStore<Tx>(keys) : withOwnClient<Tx>(keys, duplicateKeyOf)
 }
 
-const shared = { name: 'naturalKey', usesRecords: false, allowsDropIn: false, runsWithoutClaim: true } as const
+const shared = {
+  name: 'naturalKey',
+  usesRecords: false,
+  allowsDropIn: false,
+  runsWithoutClaim: true,
+} as const
 
-function inTheStore<Tx>(constraint: string): Strategy<Tx> {
+function inTheStore<Tx>(keys: ReadonlySet<string>): Strategy<Tx> {
   return {
     ...shared,
     // A handler that hangs keeps the database's locks.
@@ -68,28 +76,30 @@ function inTheStore<Tx>(constraint: string): Strategy<Tx> {
     check: requireKeyedStore,
     completeOnce: completeInTransaction,
     prepare: async (store) => {
-      await (store as KeyedStore<Tx>).requireUniqueKey(constraint)
+      for (const key of keys) await (store as KeyedStore<Tx>).requireUniqueKey(key)
       return []
     },
     run: async (start, handler, services) => {
       const store = services.store as Store as KeyedStore<Tx>
       const explain: Explain<Tx> = (error, tx) => {
         const names = tx === undefined ? deferred(error, store) : store.violatedKey(error, tx)
-        return names.includes(constraint) ? duplicate(start, services) : undefined
+        return names.some((name) => keys.has(name)) ? duplicate(start, services) : undefined
       }
       return told(await inTransaction(start, handler, services, explain), start, services)
     },
   }
 }
 
-function withOwnClient<Tx>(constraint: string, duplicateKeyOf: DuplicateKeyOf): Strategy<Tx> {
+function withOwnClient<Tx>(keys: ReadonlySet<string>, duplicateKeyOf: DuplicateKeyOf): Strategy<Tx> {
   return {
     ...shared,
     defaultHandlerTimeoutMs: () => 0,
     check: () => undefined,
     run: async (start, handler, services) => {
       const explain: Explain<Tx> = (error) =>
-        violatedKeyIn(error, duplicateKeyOf).includes(constraint) ? duplicate(start, services) : undefined
+        violatedKeyIn(error, duplicateKeyOf).some((name) => keys.has(name))
+          ? duplicate(start, services)
+          : undefined
       return told(await outsideTransaction(start, handler, services, explain), start, services)
     },
   }
@@ -124,16 +134,28 @@ function requireKeyedStore(settings: CheckedSettings): void {
 const known = new Set(['constraint', 'duplicateKeyOf'])
 const CONSTRAINT_MAX = 300
 
-function checked(options: NaturalKeyOptions | OwnClientOptions): Partial<OwnClientOptions> & NaturalKeyOptions {
+interface Checked {
+  readonly keys: ReadonlySet<string>
+  readonly duplicateKeyOf: DuplicateKeyOf | undefined
+}
+
+function checked(options: NaturalKeyOptions | OwnClientOptions): Checked {
   const { constraint, duplicateKeyOf } = givenOptions<Partial<OwnClientOptions>>('naturalKey', options, known)
-  if (typeof constraint !== 'string' || constraint === '' || constraint.length > CONSTRAINT_MAX) {
-    const what = typeof constraint === 'string' ? `one of ${constraint.length} characters` : received(constraint)
-    throw new OptionError(
-      `constraint: expected a string of 1 to ${CONSTRAINT_MAX} characters, received ${what}; ` +
-        `name the unique key as the database does, such as 'orders_pkey'`,
-    )
+  const keys: readonly unknown[] = Array.isArray(constraint) ? constraint : [constraint]
+  if (keys.length === 0) throw refusal('an empty array')
+  for (const key of keys) {
+    if (typeof key !== 'string') throw refusal(received(key))
+    if (key === '' || key.length > CONSTRAINT_MAX) throw refusal(`one of ${key.length} characters`)
   }
-  if (duplicateKeyOf === undefined) return { constraint }
-  requireFunction('duplicateKeyOf', duplicateKeyOf, 'the one that the package of your database exports')
-  return { constraint, duplicateKeyOf }
+  const given = duplicateKeyOf !== undefined
+  if (given)
+    requireFunction('duplicateKeyOf', duplicateKeyOf, 'the one that the package of your database exports')
+  return { keys: new Set(keys as readonly string[]), duplicateKeyOf }
+}
+
+function refusal(what: string): OptionError {
+  return new OptionError(
+    `constraint: expected a string of 1 to ${CONSTRAINT_MAX} characters, or several, received ${what}; ` +
+      `name the unique key as the database does, such as 'orders_pkey'`,
+  )
 }
