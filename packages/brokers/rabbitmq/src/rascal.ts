@@ -3,7 +3,7 @@
  */
 export type AckOrNack = (
   ...args: [error?: Error | Next, recovery?: Recovery | Recovery[] | Next, next?: Next]
-) => void
+) => unknown
 
 export type Next = (error?: Error) => void
 
@@ -12,4 +12,6 @@ export interface Recovery {
   readonly strategy: string
   readonly requeue?: boolean
   readonly defer?: number
+  /** For everything that is unacked on the channel. */
+  readonly all?: boolean
 }

@@ -1,6 +1,4 @@
-import type { Deduplicator } from '../deduplicator.ts'
 import type { Delivery, HoldReason, ProcessOutcome, Settlement } from '../delivery/outcome.ts'
-import type { SettlementPolicy } from '../delivery/settlement.ts'
 import { settlementOf } from '../delivery/settlement.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
 import type { Clock } from '../time/clock.ts'
@@ -9,45 +7,19 @@ import { JoinedSignals } from '../time/joined-signals.ts'
 import { Semaphore } from '../time/semaphore.ts'
 import { deadLetterOf } from './dead-letter.ts'
 import type { HeldMessage } from './held-message.ts'
-import type { KeyOf } from './key.ts'
 import { readKey } from './key.ts'
+import type { Attempt, DeliveryLoopOptions } from './loop-options.ts'
 import { MessageOrder } from './message-order.ts'
 import { WaitingRoom } from './waiting-room.ts'
 import { Warnings } from './warnings.ts'
+
+/** Timers may end a little before their time. */
+const TIMER_EARLY_MS = 2
 
 /** Between two tries of what a store or broker refuses: from a second to a minute. */
 const REFUSED_BACKOFF = { firstMs: 1000, factor: 2, maxMs: 60_000 }
 /** Whoever holds the claim of a busy key may be done before its lease ends. */
 const LOOK_AGAIN_MS = 1000
-
-export interface DeliveryLoopOptions<Message> {
-  readonly dedup: Deduplicator<never>
-  readonly key: KeyOf<Message>
-  readonly policy: SettlementPolicy
-  /** How many messages may be held unsettled at a time. */
-  readonly window: number
-  /** How many may be worked on at a time, of those that are held; those that wait are not worked on. */
-  readonly concurrency: number
-  /** For how long a message may be held unsettled, in milliseconds; `Infinity` for no bound. */
-  readonly holdMs: number
-  /** Whether the payload is hashed whatever the deduplicator's option says, since results are replayed. */
-  readonly fingerprint?: boolean
-  /** Called when a message was held for as long as it may be, and must not be received again too soon. */
-  readonly onHoldOver?: (reason: HoldReason | 'unsettled') => void
-  /** Called when a message was sent on: the broker takes copies. */
-  readonly onSentOn?: () => void
-  /** Called when the deduplicator turns out to be closed: nobody here will handle anything any more. */
-  readonly onClosed?: () => void
-}
-
-/**
- * Tries a held message once: `process` with a handler, or `claim` for a consumer that settles by itself.
- * `undefined` means that the user's code has the message now, and settles it.
- */
-export type Attempt<Message> = (
-  held: HeldMessage<Message>,
-  delivery: Delivery,
-) => Promise<ProcessOutcome | undefined>
 
 /** A message on its way through the loop. */
 interface Passage<Message> {
@@ -101,8 +73,12 @@ export class DeliveryLoop<Message> {
   get room(): number {
     if (this.#stopping.signal.aborted) return 0
     const { concurrency, window } = this.#options
-    const active = this.#held - this.#room.waiting - this.#queued
-    return Math.max(0, Math.min(window - this.#held, concurrency - active))
+    return Math.max(0, Math.min(window - this.#held, concurrency - this.active))
+  }
+
+  /** How many are worked on, or could be: those that are held, and wait for nothing but a slot. */
+  get active(): number {
+    return this.#held - this.#room.waiting - this.#queued
   }
 
   /** Whether nothing new is started. */
@@ -273,7 +249,7 @@ export class DeliveryLoop<Message> {
       const waitMs = reason === 'busy' ? Math.min(delayMs, LOOK_AGAIN_MS) : delayMs
       const startMs = this.#clock.monotonicMs()
       const isHeld = await this.#wait(passage, waitMs, 'unsettled', held.order === undefined)
-      if (!isHeld || this.#clock.monotonicMs() >= startMs + waitMs) return isHeld
+      if (!isHeld || this.#clock.monotonicMs() >= startMs + waitMs - TIMER_EARLY_MS) return isHeld
     }
     const restMs = Math.max(1, Math.ceil(untilMs - this.#clock.monotonicMs()))
     try {
