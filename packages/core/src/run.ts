@@ -27,6 +27,8 @@ export interface RunOptions<Value> {
    * is kept, which is given only to those who sent the same payload.
    */
   readonly body?: Uint8Array
+  /** What a strategy reads that reads the message (`stateMachine`). */
+  readonly message?: unknown
   /** Stops waiting for a busy key. */
   readonly signal?: AbortSignal
 }
@@ -77,6 +79,7 @@ export async function runWork<Value, Tx>(
       if ('forgive' in outcome) await outcome.forgive?.()
       throw outcome.error
     case 'transaction-conflict':
+    case 'early':
     case 'store-down':
     case 'store-refused':
     case 'closed':

@@ -89,6 +89,7 @@ test('every status of an outcome is in the table', () => {
     'store-down': 0,
     'store-refused': 0,
     'transaction-conflict': 0,
+    early: 0,
     closed: 0,
   } satisfies Record<ProcessOutcome['status'], 0>
   expect([...statuses].toSorted()).toEqual(Object.keys(all).toSorted())

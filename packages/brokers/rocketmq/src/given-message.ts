@@ -1,5 +1,6 @@
 import type { HandlerContext } from '@oncemq/core'
 import type { Claim, Clock, Timer } from '@oncemq/core/broker'
+import { contextOf as claimContext } from '@oncemq/core/broker'
 import type { HiddenMessage } from './hidden-message.ts'
 
 /** How long before its message is delivered again a handler is told to stop. */
@@ -52,7 +53,8 @@ export class GivenMessage {
       const { claim, attempt } = this.#grant
       const { signal: over } = this.#stopping
       const signal = claim === undefined ? over : AbortSignal.any([claim.signal, over])
-      this.#context = { key: claim?.key, epoch: claim?.epoch ?? 0, attempt, signal }
+      const { tx: _, ...told } = claimContext(claim, undefined, { attempt })
+      this.#context = { ...told, signal }
     }
     return this.#context
   }

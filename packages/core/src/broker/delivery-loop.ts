@@ -174,19 +174,15 @@ export class DeliveryLoop<Message> {
   }
 
   #deliveryOf(passage: Passage<Message>): Delivery {
-    const { held, key, starts } = passage
-    const { source, body, hops, signal } = held
-    return {
-      key,
-      source,
-      hops,
-      body,
-      fingerprint: this.#options.fingerprint,
-      signal: this.#signals.with(signal),
+    const { held, key, starts: startsBefore } = passage
+    const { source, body, hops, message, firstAtMs } = held
+    const { fingerprint } = this.#options
+    const way = {
+      signal: this.#signals.with(held.signal),
       holdMs: this.#leftMs(passage),
-      startsBefore: starts,
       place: this.#room.place,
     }
+    return { key, source, hops, body, message, firstAtMs, fingerprint, startsBefore, ...way }
   }
 
   /** Carries out a settlement. Answers whether the message is to be tried again here. */

@@ -10,6 +10,7 @@ import type { Batcher } from './batcher.ts'
 import type { Isolation } from './isolation.ts'
 import type { Lease, LeaseKeeper } from './lease-keeper.ts'
 import type { DoneKey, LocalKey, LocalKeys } from './local-keys.ts'
+import type { Commit, Start } from './start.ts'
 
 /**
  * How a claim ended for a handler that succeeded. `unconfirmed`: the store did not answer before the lease
@@ -29,6 +30,8 @@ export type ReleaseReason = 'failed' | 'spent' | 'permanent' | 'unstarted'
 export interface Claim {
   /** The delivery's key, as it arrived. */
   readonly key: string
+  /** The id of its record. */
+  readonly id: string
   /** Rises with each grant of the key: a fencing token. */
   readonly epoch: number
   /** Which start this is, from 1. */
@@ -55,15 +58,9 @@ export interface Claim {
 }
 
 /** A claim as a strategy runs it. */
-export interface RunningClaim extends Claim {
-  /** Whether the lease is lost: whatever the handler does now, another worker's outcome counts. */
-  readonly isLost: boolean
-  /** Tells the handler to stop, as a lost lease does. */
-  abort(reason: unknown): void
-  /** Ends the claim by a completion that `commit` makes durable together with the handler's writes. */
-  commit(
-    commit: (completion: (result: Uint8Array | undefined) => CompleteUpdate) => Promise<UpdateAnswer>,
-  ): Promise<Completion>
+export interface RunningClaim extends Claim, Start {
+  readonly key: string
+  readonly id: string
 }
 
 /** What the claims of a deduplicator share. */
@@ -132,6 +129,10 @@ export class HeldClaim implements RunningClaim {
     return this.#identity.key
   }
 
+  get id(): string {
+    return this.#identity.id
+  }
+
   get signal(): AbortSignal {
     return this.#lease.signal
   }
@@ -162,7 +163,7 @@ export class HeldClaim implements RunningClaim {
     await this.#end
   }
 
-  commit(commit: (completion: (result: Uint8Array | undefined) => CompleteUpdate) => Promise<UpdateAnswer>) {
+  commit(commit: Commit): Promise<Completion> {
     const kept: { result: Uint8Array | undefined } = { result: undefined }
     if (!this.#services.renewsInTransaction()) this.#services.keeper.hold(this.#lease)
     return commit((result) => {

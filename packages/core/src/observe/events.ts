@@ -5,9 +5,13 @@ import type { Finding } from '../store/contract.ts'
 /** What a deduplicator tells. Each event is also published on the diagnostics channel `oncemq:<name>`. */
 export interface Events {
   granted: { key: string; epoch: number; attempt: number }
-  completed: { key: string; epoch: number }
-  /** `memory`: answered without asking the store. */
-  duplicate: { key: string; source: 'store' | 'memory' }
+  /** `epoch`: 0 and perhaps no key, for ways without a record. */
+  completed: { key: string | undefined; epoch: number }
+  /**
+   * `memory`: answered without asking the store. `constraint`, `state`: told by the user's own data, for ways
+   * without a record.
+   */
+  duplicate: { key: string | undefined; source: 'store' | 'memory' | 'constraint' | 'state' }
   /** Given back to the broker, since another worker holds the claim for longer than the waiting bound. */
   busy: { key: string; retryAfterMs: number }
   /** The lease ended or was taken over while the handler ran. */

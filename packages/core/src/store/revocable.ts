@@ -50,6 +50,18 @@ export function revocable<Target extends object>(
   }
 }
 
+/** Whoever has a proxy alone finds the loan by it. */
+const loans = new WeakMap<object, Loan>()
+
+/**
+ * {@link Revocable.driverErrorIn} for whoever has the proxy alone, also after its end. `undefined` for objects
+ * that were not lent.
+ * @example const error = driverErrorOn(tx, thrown)
+ */
+export function driverErrorOn(proxy: object, thrown: unknown): unknown {
+  return loans.get(proxy)?.driverErrorIn(thrown)
+}
+
 type Method = (...args: unknown[]) => unknown
 
 /** A connection and all that it gave away, which end together. */
@@ -95,6 +107,7 @@ class Loan {
       },
     })
     this.#proxies.set(target, proxy)
+    loans.set(proxy, this)
     return proxy
   }
 

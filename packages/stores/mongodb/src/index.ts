@@ -1,3 +1,4 @@
+export { duplicateKeyOf } from './duplicate-key.ts'
 export type {
   MongoClient,
   MongoCollection,

@@ -4,17 +4,18 @@ import type {
   ClaimUpdate,
   CompleteUpdate,
   Finding,
+  KeyedStore,
   StoredRecord,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import type { TransactionalStore } from '@oncemq/core'
-import { LifeCycle, storeError } from '@oncemq/core/store'
+import { LifeCycle, storeError, violatedKeyIn } from '@oncemq/core/store'
 import type { StoreError } from '@oncemq/core/store'
 import type { MongoCollection, MongoSession } from './client.ts'
 import type { Commands } from './commands.ts'
 import { nameOf, withCommands } from './commands.ts'
 import { connect } from './connection.ts'
 import type { Connection } from './connection.ts'
+import { duplicateKeyOf, requireUniqueKey } from './duplicate-key.ts'
 import { STORE, asStoreError } from './errors.ts'
 import type { MongoStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
@@ -48,7 +49,7 @@ interface Opened<Session extends MongoSession> extends Connection<Session> {
  * const store = new MongoStore({ collection: client.db('shop').collection('oncemq') })
  * const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
  */
-export class MongoStore<Session extends MongoSession = MongoSession> implements TransactionalStore<Session> {
+export class MongoStore<Session extends MongoSession = MongoSession> implements KeyedStore<Session> {
   readonly name = 'mongodb'
   readonly guarantees = Object.freeze({
     durable: true,
@@ -114,7 +115,7 @@ export class MongoStore<Session extends MongoSession = MongoSession> implements 
    * where a renewal of the lease meanwhile would be a conflict.
    */
   async transaction(
-    work: (tx: Session) => Promise<CompleteUpdate>,
+    work: (tx: Session) => Promise<CompleteUpdate | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
     const opened = this.#life.opened
@@ -126,6 +127,15 @@ export class MongoStore<Session extends MongoSession = MongoSession> implements 
     } finally {
       this.#transactions.delete(running)
     }
+  }
+
+  async requireUniqueKey(name: string): Promise<void> {
+    return this.#call((_opened, commands) => requireUniqueKey(commands, name))
+  }
+
+  /** A session sees no errors of its own, so those of the driver count, whichever session they are of. */
+  violatedKey(thrown: unknown): readonly string[] {
+    return violatedKeyIn(thrown, duplicateKeyOf)
   }
 
   async close(): Promise<void> {

@@ -1,3 +1,4 @@
+export { duplicateKeyOf } from './duplicate-key.ts'
 export type { MysqlConnection, MysqlPool, MysqlQuery } from './client.ts'
 export { mysqlStoreDefaults } from './options.ts'
 export type { Isolation, MysqlStoreOptions } from './options.ts'

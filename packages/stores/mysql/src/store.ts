@@ -4,17 +4,18 @@ import type {
   ClaimUpdate,
   CompleteUpdate,
   Finding,
+  KeyedStore,
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import type { TransactionalStore } from '@oncemq/core'
-import { LifeCycle } from '@oncemq/core/store'
+import { driverErrorOn, LifeCycle, violatedKeyIn } from '@oncemq/core/store'
 import type { MysqlConnection } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
 import { dialectOf } from './dialect.ts'
+import { duplicateKeyOf, requireUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { MysqlStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
@@ -27,6 +28,7 @@ import { readVariables, verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */
 interface Opened<Connection extends MysqlConnection> {
+  readonly connections: Connections
   readonly records: Records
   readonly sweep: Sweep
   readonly transactions: Transactions<Connection>
@@ -43,7 +45,7 @@ interface Opened<Connection extends MysqlConnection> {
  * const dedup = createDeduplicator({ store: new MysqlStore({ pool }), consumerGroup: 'billing' })
  */
 export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
-  implements TransactionalStore<Connection>, SweepingStore
+  implements KeyedStore<Connection>, SweepingStore
 {
   readonly name = 'mysql'
   readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
@@ -114,10 +116,18 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
    * wait.
    */
   async transaction(
-    work: (tx: Connection) => Promise<CompleteUpdate>,
+    work: (tx: Connection) => Promise<CompleteUpdate | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
     return this.#life.opened.transactions.handle(work, signal)
+  }
+
+  async requireUniqueKey(name: string): Promise<void> {
+    return this.#with(({ connections }) => requireUniqueKey(connections, name))
+  }
+
+  violatedKey(thrown: unknown, tx: Connection | undefined): readonly string[] {
+    return violatedKeyIn(tx === undefined ? thrown : driverErrorOn(tx, thrown), duplicateKeyOf)
   }
 
   async close(): Promise<void> {
@@ -138,6 +148,7 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
       await ensureSchema(plain, settings)
       await connections.write(statements.probe())
       return {
+        connections: plain,
         records: new Records(plain, statements, settings.random),
         sweep: new Sweep(plain, statements, settings.random),
         transactions: new Transactions(connections, statements, frameOf(this.#settings, variables)),

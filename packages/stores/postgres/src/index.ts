@@ -1,3 +1,4 @@
+export { duplicateKeyOf } from './duplicate-key.ts'
 export type { PostgresClient, PostgresPool, PostgresQuery, PostgresResult } from './client.ts'
 export { postgresStoreDefaults } from './options.ts'
 export type { Isolation, PostgresStoreOptions } from './options.ts'

@@ -4,16 +4,17 @@ import type {
   ClaimUpdate,
   CompleteUpdate,
   Finding,
+  KeyedStore,
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import type { TransactionalStore } from '@oncemq/core'
-import { LifeCycle } from '@oncemq/core/store'
+import { driverErrorOn, LifeCycle, violatedKeyIn } from '@oncemq/core/store'
 import type { PostgresClient } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
+import { duplicateKeyOf, requireUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { PostgresStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
@@ -26,6 +27,7 @@ import { verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */
 interface Opened<Client extends PostgresClient> {
+  readonly connections: Connections
   readonly records: Records
   readonly transactions: Transactions<Client>
   readonly findings: readonly Finding[]
@@ -42,7 +44,7 @@ interface Opened<Client extends PostgresClient> {
  * const dedup = createDeduplicator({ store: new PostgresStore({ pool }), consumerGroup: 'billing' })
  */
 export class PostgresStore<Client extends PostgresClient = PostgresClient>
-  implements TransactionalStore<Client>, SweepingStore
+  implements KeyedStore<Client>, SweepingStore
 {
   readonly name = 'postgres'
   readonly guarantees: StoreGuarantees
@@ -107,10 +109,18 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient>
    * to the store; SAVEPOINT is yours. At most `transactionsMax` run at a time, further ones wait.
    */
   async transaction(
-    work: (tx: Client) => Promise<CompleteUpdate>,
+    work: (tx: Client) => Promise<CompleteUpdate | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
     return this.#life.opened.transactions.handle(work, signal)
+  }
+
+  async requireUniqueKey(name: string): Promise<void> {
+    return this.#with(({ connections }) => requireUniqueKey(connections, name))
+  }
+
+  violatedKey(thrown: unknown, tx: Client | undefined): readonly string[] {
+    return violatedKeyIn(tx === undefined ? thrown : driverErrorOn(tx, thrown), duplicateKeyOf)
   }
 
   async close(): Promise<void> {
@@ -127,7 +137,7 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient>
       const { table } = this.#settings
       const records = new Records(plain, statementsOf(tablesOf(table), lockWaitsOf(this.#settings)))
       const transactions = new Transactions(connections, this.#settings)
-      return { records, transactions, findings, end }
+      return { connections: plain, records, transactions, findings, end }
     } catch (error) {
       await end()
       throw error
