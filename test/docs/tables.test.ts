@@ -32,7 +32,7 @@ test('docs/operations.md lists each event', () => {
   const table = /^\| event[\s\S]*?\n\n/m.exec(read('docs/operations.md'))?.[0] ?? ''
   const listed = table.split('\n').flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`(\w+)`/g)])
   const counted = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'x' }).counts()
-  expect(listed.map(([, name]) => name).toSorted()).toEqual(Object.keys(counted).toSorted())
+  expect(new Set(listed.map(([, name]) => name))).toEqual(new Set(Object.keys(counted)))
 })
 
 function shown(value: unknown): string {
