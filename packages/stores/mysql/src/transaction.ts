@@ -4,7 +4,6 @@ import type { MysqlConnection, MysqlHeader, MysqlRow } from './client.ts'
 import type { Connections } from './connection.ts'
 import { isUnanswered, nameOf } from './connection.ts'
 import { dialectOf } from './dialect.ts'
-import { noteDuplicateKey } from './duplicate-key.ts'
 import {
   MYSQL,
   commitError,
@@ -29,7 +28,7 @@ const IDLE_BEFORE = '@oncemq_idle_before'
 const MS_PER_SECOND = 1000
 
 /** What the handler's code does in its transaction. */
-type Work<Connection> = (tx: Connection) => Promise<CompleteUpdate | undefined>
+type Work<Connection> = (tx: Connection) => Promise<CompleteUpdate>
 
 /** The statements around a handler, and their settings. */
 export interface Frame {
@@ -162,9 +161,8 @@ class Transaction<Connection extends MysqlConnection> {
   }
 
   /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
-  async lend(work: Work<Connection>, signal: AbortSignal | undefined): Promise<CompleteUpdate | undefined> {
+  async lend(work: Work<Connection>, signal: AbortSignal | undefined): Promise<CompleteUpdate> {
     const onError = (error: unknown): void => {
-      noteDuplicateKey(error)
       if (isRolledBack(error)) this.#rolledBackBy ??= withoutStatement(error)
     }
     const loan = revocable(this.#connection, { store: 'MysqlStore', nested: writes, onError })
@@ -201,11 +199,13 @@ class Transaction<Connection extends MysqlConnection> {
     return { answer: wasDone ? 'ok' : 'lost', commit: false }
   }
 
+  /** A COMMIT without an answer may wait for a replica: nobody is told to give that up. */
   async commit(): Promise<void> {
     try {
-      await this.#run(() => this.#connections.commit(this.#connection))
+      await this.#connections.commit(this.#connection)
       this.#isOpen = false
     } catch (error) {
+      this.#hasFailed ||= errorNumber(error) === undefined
       throw commitError(error, this.#frame.where)
     }
   }

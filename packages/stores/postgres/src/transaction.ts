@@ -20,7 +20,7 @@ import { lockWaitsOf } from './lock-waits.ts'
 import { statementsOf, tablesOf } from './statements.ts'
 
 /** What the handler's code does in its transaction. */
-type Work<Client> = (tx: Client) => Promise<CompleteUpdate | undefined>
+type Work<Client> = (tx: Client) => Promise<CompleteUpdate>
 
 /** The statements around a handler, and their settings. */
 interface Frame {
@@ -132,7 +132,7 @@ class Transaction<Client extends PostgresClient> {
   }
 
   /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
-  async lend(work: Work<Client>, signal: AbortSignal | undefined): Promise<CompleteUpdate | undefined> {
+  async lend(work: Work<Client>, signal: AbortSignal | undefined): Promise<CompleteUpdate> {
     const onError = (error: unknown): void => void (this.#sawConflict ||= isConflict(error))
     const loan = revocable(this.#client, { store: 'PostgresStore', onError })
     try {
@@ -150,8 +150,7 @@ class Transaction<Client extends PostgresClient> {
     }
   }
 
-  async complete(completion: CompleteUpdate | undefined): Promise<{ answer: UpdateAnswer; commit: boolean }> {
-    if (completion === undefined) return this.#completeNothing()
+  async complete(completion: CompleteUpdate): Promise<{ answer: UpdateAnswer; commit: boolean }> {
     const { id, claimId, retentionMs, result } = completion
     const values = [id, claimId, retentionMs, result, this.#id]
     const found = JSON.parse(answerOf(await this.#query(this.#frame.finish, values))) as FinishRow
@@ -162,20 +161,15 @@ class Transaction<Client extends PostgresClient> {
     return { answer: found.wasDone ? 'ok' : 'lost', commit: false }
   }
 
-  /** Without a record there is still the transaction, which must be the one that was begun. */
-  async #completeNothing(): Promise<{ answer: UpdateAnswer; commit: boolean }> {
-    const current = 'SELECT pg_current_xact_id_if_assigned()::text AS answer'
-    if (answerOf(await this.#query(current)) !== this.#id) throw endedError()
-    return { answer: 'ok', commit: true }
-  }
-
+  /** A COMMIT without an answer may wait for a standby: nobody is told to give that up. */
   async commit(): Promise<void> {
     try {
-      const { command } = await this.#run('COMMIT')
+      const { command } = await this.#connections.query(this.#client, 'COMMIT')
       // PostgreSQL answers a COMMIT of what it has given up as a success, but names what it did.
       if (command !== 'COMMIT') throw endedError()
       this.#isOpen = false
     } catch (error) {
+      this.#hasFailed ||= sqlState(error) === undefined
       throw commitError(error, this.#frame.where)
     }
   }
