@@ -10,8 +10,7 @@ import type {
   SweepingStore,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import type { TransactionalStore } from '@oncemq/core'
-import { LifeCycle } from '@oncemq/core/store'
+import { driverErrorOn, LifeCycle, violatedKeyIn } from '@oncemq/core/store'
 import type { MysqlConnection } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
@@ -29,6 +28,7 @@ import { readVariables, verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */
 interface Opened<Connection extends MysqlConnection> {
+  readonly connections: Connections
   readonly records: Records
   readonly sweep: Sweep
   readonly transactions: Transactions<Connection>
@@ -116,10 +116,18 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
    * wait.
    */
   async transaction(
-    work: (tx: Connection) => Promise<CompleteUpdate>,
+    work: (tx: Connection) => Promise<CompleteUpdate | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
     return this.#life.opened.transactions.handle(work, signal)
+  }
+
+  async requireUniqueKey(name: string): Promise<void> {
+    return this.#with(({ connections }) => requireUniqueKey(connections, name))
+  }
+
+  violatedKey(thrown: unknown, tx: Connection | undefined): readonly string[] {
+    return violatedKeyIn(tx === undefined ? thrown : driverErrorOn(tx, thrown), duplicateKeyOf)
   }
 
   async close(): Promise<void> {

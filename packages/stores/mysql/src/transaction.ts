@@ -4,6 +4,7 @@ import type { MysqlConnection, MysqlHeader, MysqlRow } from './client.ts'
 import type { Connections } from './connection.ts'
 import { isUnanswered, nameOf } from './connection.ts'
 import { dialectOf } from './dialect.ts'
+import { noteDuplicateKey } from './duplicate-key.ts'
 import {
   MYSQL,
   commitError,
@@ -28,7 +29,7 @@ const IDLE_BEFORE = '@oncemq_idle_before'
 const MS_PER_SECOND = 1000
 
 /** What the handler's code does in its transaction. */
-type Work<Connection> = (tx: Connection) => Promise<CompleteUpdate>
+type Work<Connection> = (tx: Connection) => Promise<CompleteUpdate | undefined>
 
 /** The statements around a handler, and their settings. */
 export interface Frame {
@@ -161,8 +162,9 @@ class Transaction<Connection extends MysqlConnection> {
   }
 
   /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
-  async lend(work: Work<Connection>, signal: AbortSignal | undefined): Promise<CompleteUpdate> {
+  async lend(work: Work<Connection>, signal: AbortSignal | undefined): Promise<CompleteUpdate | undefined> {
     const onError = (error: unknown): void => {
+      noteDuplicateKey(error)
       if (isRolledBack(error)) this.#rolledBackBy ??= withoutStatement(error)
     }
     const loan = revocable(this.#connection, { store: 'MysqlStore', nested: writes, onError })

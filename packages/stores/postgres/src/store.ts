@@ -10,8 +10,7 @@ import type {
   SweepingStore,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import type { TransactionalStore } from '@oncemq/core'
-import { LifeCycle } from '@oncemq/core/store'
+import { driverErrorOn, LifeCycle, violatedKeyIn } from '@oncemq/core/store'
 import type { PostgresClient } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
@@ -28,6 +27,7 @@ import { verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */
 interface Opened<Client extends PostgresClient> {
+  readonly connections: Connections
   readonly records: Records
   readonly transactions: Transactions<Client>
   readonly findings: readonly Finding[]
@@ -109,10 +109,18 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient>
    * to the store; SAVEPOINT is yours. At most `transactionsMax` run at a time, further ones wait.
    */
   async transaction(
-    work: (tx: Client) => Promise<CompleteUpdate>,
+    work: (tx: Client) => Promise<CompleteUpdate | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
     return this.#life.opened.transactions.handle(work, signal)
+  }
+
+  async requireUniqueKey(name: string): Promise<void> {
+    return this.#with(({ connections }) => requireUniqueKey(connections, name))
+  }
+
+  violatedKey(thrown: unknown, tx: Client | undefined): readonly string[] {
+    return violatedKeyIn(tx === undefined ? thrown : driverErrorOn(tx, thrown), duplicateKeyOf)
   }
 
   async close(): Promise<void> {

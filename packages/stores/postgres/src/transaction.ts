@@ -20,7 +20,7 @@ import { lockWaitsOf } from './lock-waits.ts'
 import { statementsOf, tablesOf } from './statements.ts'
 
 /** What the handler's code does in its transaction. */
-type Work<Client> = (tx: Client) => Promise<CompleteUpdate>
+type Work<Client> = (tx: Client) => Promise<CompleteUpdate | undefined>
 
 /** The statements around a handler, and their settings. */
 interface Frame {
@@ -132,7 +132,7 @@ class Transaction<Client extends PostgresClient> {
   }
 
   /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
-  async lend(work: Work<Client>, signal: AbortSignal | undefined): Promise<CompleteUpdate> {
+  async lend(work: Work<Client>, signal: AbortSignal | undefined): Promise<CompleteUpdate | undefined> {
     const onError = (error: unknown): void => void (this.#sawConflict ||= isConflict(error))
     const loan = revocable(this.#client, { store: 'PostgresStore', onError })
     try {
@@ -150,7 +150,8 @@ class Transaction<Client extends PostgresClient> {
     }
   }
 
-  async complete(completion: CompleteUpdate): Promise<{ answer: UpdateAnswer; commit: boolean }> {
+  async complete(completion: CompleteUpdate | undefined): Promise<{ answer: UpdateAnswer; commit: boolean }> {
+    if (completion === undefined) return this.#completeNothing()
     const { id, claimId, retentionMs, result } = completion
     const values = [id, claimId, retentionMs, result, this.#id]
     const found = JSON.parse(answerOf(await this.#query(this.#frame.finish, values))) as FinishRow
@@ -159,6 +160,13 @@ class Transaction<Client extends PostgresClient> {
     // The repetition of a transaction whose commit was not known: the first run's writes are there, so that
     // this run's must not be.
     return { answer: found.wasDone ? 'ok' : 'lost', commit: false }
+  }
+
+  /** Without a record there is still the transaction, which must be the one that was begun. */
+  async #completeNothing(): Promise<{ answer: UpdateAnswer; commit: boolean }> {
+    const current = 'SELECT pg_current_xact_id_if_assigned()::text AS answer'
+    if (answerOf(await this.#query(current)) !== this.#id) throw endedError()
+    return { answer: 'ok', commit: true }
   }
 
   /** A COMMIT without an answer may wait for a standby: nobody is told to give that up. */
