@@ -151,7 +151,11 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     const end = await this.#ownWait().forLocal(running)
     if (end?.done !== undefined) return this.#end(this.#done(end.done, 'memory'))
     if (end !== undefined) return this.begin()
-    this.#end(this.#services.closing.aborted ? closed() : this.#busy(RETRY_AFTER_MS))
+    if (this.#services.closing.aborted) return this.#end(closed())
+    const down = this.#services.outage.error
+    // What runs here may itself wait for the store, however long: to come back each second is of no use.
+    const isHeld = down !== undefined && this.#services.settings.onStoreDown === 'hold'
+    this.#end(isHeld ? { status: 'store-down', error: down } : this.#busy(RETRY_AFTER_MS))
   }
 
   async #waitForLease(leaseRemainingMs: number): Promise<void> {
