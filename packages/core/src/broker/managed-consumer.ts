@@ -133,6 +133,8 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     for (let failures = 0; !signal.aborted;) {
       if (this.#session === undefined) {
         await pause(clock, backoffMs(REOPEN_BACKOFF, failures++), signal)
+        // What a session received meanwhile would be given back at once, and again.
+        await this.#pausing
         if (signal.aborted) return
         try {
           await this.#openSession()
