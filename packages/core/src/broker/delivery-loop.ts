@@ -76,6 +76,8 @@ export class DeliveryLoop<Message> {
   readonly #told = new Set<string>()
   readonly #place: WaitingPlace
   #pausing = new AbortController()
+  readonly #replaced = new Condition()
+  #replacing = 0
   #held = 0
   #waiting = 0
 
@@ -129,14 +131,28 @@ export class DeliveryLoop<Message> {
   /** A copy that the broker does not take is no reason not to handle the message. */
   async #isReplaced({ held, starts }: Passage<Message>, hasKey: boolean): Promise<boolean> {
     if (held.isWornOut?.(hasKey) !== true) return false
+    this.#replacing += 1
     try {
       await held.retryLater({ delayMs: 0, reason: 'worn-out', starts })
+      await held.ack()
+      return true
     } catch (error) {
       this.#tellCopyFailed('retry', error)
       return false
+    } finally {
+      this.#replacing -= 1
+      if (this.#replacing === 0) this.#replaced.notifyAll()
     }
-    await held.ack()
-    return true
+  }
+
+  /**
+   * No handler starts between a copy and the ack of its original: one that ends the process, time and again,
+   * would double all that is held with it, itself included, each time.
+   */
+  async #untilReplaced(signal: AbortSignal): Promise<void> {
+    while (this.#replacing > 0 && !signal.aborted) {
+      await this.#replaced.wait(this.#clock, Number.POSITIVE_INFINITY, signal)
+    }
   }
 
   async #pass(passage: Passage<Message>, key: Delivery['key'], attempt: Attempt<Message>): Promise<void> {
@@ -144,8 +160,12 @@ export class DeliveryLoop<Message> {
     const { fingerprint } = this.#options
     const signal = this.#stopSignal(held.signal)
     for (;;) {
-      if (this.#isOver(held)) return void (await this.#leave(held))
+      if (this.#replacing > 0) await this.#untilReplaced(signal)
       if (!this.#slots.tryAcquire()) await this.#slots.acquire()
+      if (this.#isOver(held)) {
+        this.#slots.release()
+        return void (await this.#leave(held))
+      }
       const { source, body } = held
       const holdMs = this.#leftMs(passage)
       const place = this.#place
