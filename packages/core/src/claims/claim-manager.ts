@@ -96,19 +96,13 @@ export class ClaimManager<Tx> {
    * again with the same claim id tells, and does no harm.
    */
   async #abandon(lease: Lease): Promise<void> {
-    await this.#untilTold(async () => {
-      const answer = await this.#services.claims.ask(lease)
-      if (answer.status === 'granted') await this.#release(lease, answer.attempt - 1)
-    })
+    await this.#untilTold(this.#giveBack(lease, (granted) => granted - 1))
   }
 
   /** Nobody waits for a store that is down: it is told when it is back. */
   async #forgive(identity: Identity): Promise<boolean> {
     const lease = new Lease(identity, this.#services.settings.random.claimId(), this.#services.settings)
-    const tell = async (): Promise<boolean> => {
-      const answer = await this.#services.claims.ask(lease)
-      return answer.status === 'granted' && (await this.#release(lease, 0)) === 'ok'
-    }
+    const tell = this.#giveBack(lease, () => 0)
     try {
       return await tell()
     } catch (error) {
@@ -116,6 +110,19 @@ export class ClaimManager<Tx> {
       this.#services.outage.failed(error as OncemqError)
       void this.#untilTold(tell)
       return false
+    }
+  }
+
+  /** Claims and releases. What has been answered is not done again when the rest is repeated. */
+  #giveBack(lease: Lease, attemptsOf: (granted: number) => number): () => Promise<boolean> {
+    let attempts: number | undefined
+    return async () => {
+      if (attempts === undefined) {
+        const answer = await this.#services.claims.ask(lease)
+        if (answer.status !== 'granted') return false
+        attempts = attemptsOf(answer.attempt)
+      }
+      return (await this.#release(lease, attempts)) === 'ok'
     }
   }
 
