@@ -32,7 +32,7 @@ export interface DeliveryLoopOptions<Message> {
   /** Whether the payload is hashed whatever the deduplicator's option says, since results are replayed. */
   readonly fingerprint?: boolean
   /** Called when a message was held for as long as it may be, and nothing here can handle any. */
-  readonly onHoldOver?: (reason: HoldReason | 'unsettled') => void
+  readonly onHoldOver?: (reason: HoldReason | 'unsettled' | 'waited') => void
   /** Called when the deduplicator turns out to be closed: nobody here will handle anything any more. */
   readonly onClosed?: () => void
 }
@@ -231,7 +231,7 @@ export class DeliveryLoop<Message> {
       await held.retryLater({ delayMs, reason, starts })
     } catch (error) {
       this.#tellCopyFailed('retry', error)
-      return this.#wait(passage, delayMs, reason)
+      return this.#wait(passage, delayMs, 'unsettled')
     }
     await held.ack()
     return false
@@ -249,7 +249,7 @@ export class DeliveryLoop<Message> {
   async #wait(
     passage: Passage<Message>,
     delayMs: number,
-    reason: RetryReason | HoldReason,
+    reason: RetryReason | HoldReason | 'unsettled',
   ): Promise<boolean> {
     const signal = AbortSignal.any([this.#stopSignal(passage.held.signal), this.#pausing.signal])
     this.#waiting += 1
@@ -258,11 +258,14 @@ export class DeliveryLoop<Message> {
     return this.#stillHeld(passage, reason)
   }
 
-  async #stillHeld(passage: Passage<Message>, reason: RetryReason | HoldReason): Promise<boolean> {
+  async #stillHeld(
+    passage: Passage<Message>,
+    reason: RetryReason | HoldReason | 'unsettled',
+  ): Promise<boolean> {
     if (this.#isOver(passage.held)) return this.#leave(passage.held)
     if (this.#leftMs(passage) > 0) return true
-    const isHold = reason === 'store-down' || reason === 'store-refused'
-    this.#options.onHoldOver?.(isHold ? reason : 'unsettled')
+    const isOurs = reason === 'store-down' || reason === 'store-refused' || reason === 'unsettled'
+    this.#options.onHoldOver?.(isOurs ? reason : 'waited')
     return this.#leave(passage.held)
   }
 
@@ -282,7 +285,7 @@ export class DeliveryLoop<Message> {
         break
       } catch (error) {
         this.#tellCopyFailed('dead-letter', error)
-        if (!(await this.#wait(passage, backoffMs(REFUSED_BACKOFF, failures), 'failed'))) return
+        if (!(await this.#wait(passage, backoffMs(REFUSED_BACKOFF, failures), 'unsettled'))) return
       }
     }
     if ('forgive' in outcome) await outcome.forgive?.()
