@@ -52,6 +52,8 @@ export class DeliveryLoop<Message> {
   readonly #changed = new Condition()
   readonly #signals = new JoinedSignals(this.#stopping.signal)
   readonly #warnings: Warnings
+  readonly #replaced = new Condition()
+  #replacing = 0
   #held = 0
   /** Those that wait for the store. */
   #holding = 0
@@ -146,15 +148,29 @@ export class DeliveryLoop<Message> {
   /** A copy that the broker does not take is no reason not to handle the message. */
   async #isReplaced({ held, key, starts }: Passage<Message>): Promise<boolean> {
     if (held.isWornOut?.(key !== undefined) !== true) return false
+    this.#replacing += 1
     try {
       await held.retryLater({ delayMs: 0, reason: 'worn-out', starts })
+      await held.ack()
     } catch (error) {
       this.#warnings.copyFailed('retry', error)
       return false
+    } finally {
+      this.#replacing -= 1
+      if (this.#replacing === 0) this.#replaced.notifyAll()
     }
     this.#options.onSentOn?.()
-    await held.ack()
     return true
+  }
+
+  /**
+   * No handler starts between a copy and the ack of its original: one that ends the process, time and again,
+   * would double all that is held with it, itself included, each time.
+   */
+  async #untilReplaced(signal: AbortSignal): Promise<void> {
+    while (this.#replacing > 0 && !signal.aborted) {
+      await this.#replaced.wait(this.#clock, Number.POSITIVE_INFINITY, signal)
+    }
   }
 
   async #pass(
@@ -165,8 +181,12 @@ export class DeliveryLoop<Message> {
     const { held } = passage
     if (ended !== undefined && !(await this.#goesOn(passage, ended))) return
     for (;;) {
-      if (this.#isOver(held)) return void (await this.#leave(held))
+      if (this.#replacing > 0) await this.#untilReplaced(this.#signals.with(held.signal))
       if (!this.#slots.tryAcquire()) await this.#slots.acquire()
+      if (this.#isOver(held)) {
+        this.#slots.release()
+        return void (await this.#leave(held))
+      }
       const outcome = await attempt(held, this.#deliveryOf(passage))
       this.#slots.release()
       if (outcome === undefined || !(await this.#goesOn(passage, outcome))) return
@@ -244,7 +264,7 @@ export class DeliveryLoop<Message> {
     if (held.order !== undefined || staysShort) {
       const waitMs = reason === 'busy' ? Math.min(delayMs, LOOK_AGAIN_MS) : delayMs
       const startMs = this.#clock.monotonicMs()
-      const isHeld = await this.#wait(passage, waitMs, 'unsettled', held.order === undefined)
+      const isHeld = await this.#wait(passage, waitMs, 'waited', held.order === undefined)
       if (!isHeld || this.#clock.monotonicMs() >= startMs + waitMs - TIMER_EARLY_MS) return isHeld
     }
     const restMs = Math.max(1, Math.ceil(untilMs - this.#clock.monotonicMs()))
@@ -290,7 +310,7 @@ export class DeliveryLoop<Message> {
   async #wait(
     passage: Passage<Message>,
     delayMs: number,
-    reason: HoldReason | 'unsettled',
+    reason: HoldReason | 'unsettled' | 'waited',
     mayLeave = false,
   ): Promise<boolean> {
     const boundMs = Math.min(delayMs, Math.max(0, this.#leftMs(passage)))
@@ -298,7 +318,7 @@ export class DeliveryLoop<Message> {
     return this.#stillHeld(passage, reason)
   }
 
-  async #stillHeld(passage: Passage<Message>, reason: HoldReason | 'unsettled'): Promise<boolean> {
+  async #stillHeld(passage: Passage<Message>, reason: HoldReason | 'unsettled' | 'waited'): Promise<boolean> {
     if (this.#isOver(passage.held)) return this.#leave(passage.held)
     if (this.#leftMs(passage) > 0) return true
     const { held, key } = passage

@@ -18,7 +18,7 @@ export interface DeliveryLoopOptions<Message> {
   /** Whether the payload is hashed whatever the deduplicator's option says, since results are replayed. */
   readonly fingerprint?: boolean
   /** Called when a message was held for as long as it may be, and must not be received again too soon. */
-  readonly onHoldOver?: (reason: HoldReason | 'unsettled') => void
+  readonly onHoldOver?: (reason: HoldReason | 'unsettled' | 'waited') => void
   /** Called when a message was sent on: the broker takes copies. */
   readonly onSentOn?: () => void
   /** Called when the deduplicator turns out to be closed: nobody here will handle anything any more. */

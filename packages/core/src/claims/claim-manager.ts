@@ -101,13 +101,13 @@ export class ClaimManager<Tx> {
    * say.
    */
   async #abandon(lease: Lease): Promise<void> {
-    const { claims, clock, closing, outage, retentionMs } = this.#services
+    const { clock, closing, outage, retentionMs } = this.#services
     const untilMs = clock.monotonicMs() + retentionMs
+    const giveBack = this.#givingBack(lease, (granted) => granted - 1)
     let mayAsk = await outage.recovery(retentionMs, closing)
     while (mayAsk) {
       try {
-        const answer = await claims.ask(lease)
-        if (answer.status === 'granted') await this.#release(lease, answer.attempt - 1)
+        await giveBack()
         return
       } catch (thrown) {
         const error = thrown as OncemqError
@@ -146,11 +146,24 @@ export class ClaimManager<Tx> {
     return this.#keys.enter(id)
   }
 
+  /** Claims and releases. What has been answered is not done again when the rest is repeated. */
+  #givingBack(lease: Lease, attemptsOf: (granted: number) => number): () => Promise<boolean> {
+    let attempts: number | undefined
+    return async () => {
+      if (attempts === undefined) {
+        const answer = await this.#services.claims.ask(lease)
+        if (answer.status !== 'granted') return false
+        attempts = attemptsOf(answer.attempt)
+      }
+      return (await this.#release(lease, attempts)) === 'ok'
+    }
+  }
+
   async #resetAttempts(lease: Lease, untilMs: number): Promise<boolean> {
+    const giveBack = this.#givingBack(lease, () => 0)
     for (;;) {
       try {
-        const answer = await this.#services.claims.ask(lease)
-        return answer.status === 'granted' && (await this.#release(lease, 0)) === 'ok'
+        return await giveBack()
       } catch (thrown) {
         const error = thrown as OncemqError
         if (!error.retryable || !(await mayAskAgain(error, untilMs, this.#services, this.#closing.signal)))
