@@ -97,7 +97,12 @@ function restored({ content, fields, properties }: AmqpMessage, { original }: Pr
   return {
     content,
     fields: { ...fields, exchange: exchange ?? fields.exchange, routingKey: routingKey ?? fields.routingKey },
-    properties: { ...properties, ...set, headers: { ...withoutOurs(properties.headers), ...headers } },
+    properties: {
+      ...properties,
+      deliveryMode: undefined,
+      ...set,
+      headers: { ...withoutOurs(properties.headers), ...headers },
+    },
   }
 }
 
