@@ -108,7 +108,12 @@ function restored(
       exchange: exchange ?? fields.exchange,
       routingKey: routingKey ?? fields.routingKey,
     },
-    properties: { ...properties, ...set, headers: { ...withoutOurs(properties.headers), ...headers } },
+    properties: {
+      ...properties,
+      deliveryMode: undefined,
+      ...set,
+      headers: { ...withoutOurs(properties.headers), ...headers },
+    },
   }
 }
 

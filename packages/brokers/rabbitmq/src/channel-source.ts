@@ -1,7 +1,7 @@
 import { OncemqError } from '@oncemq/core'
 import type { Clock } from '@oncemq/core/broker'
 import type { AmqpConnection, RawChannel } from './amqp.ts'
-import { answerOf } from './amqp.ts'
+import { closeChannel, closeConnection } from './closing.ts'
 import type { OpenConfirmChannel } from './confirm-channel.ts'
 import { confirmChannelBeside } from './confirm-channel.ts'
 import { inTime } from './in-time.ts'
@@ -147,16 +147,6 @@ async function openChannel(connection: AmqpConnection): Promise<RawChannel> {
   // Its event `close` follows and says all that matters; without a listener the process would end.
   channel.on('error', () => undefined)
   return channel
-}
-
-async function closeChannel(channel: RawChannel): Promise<void> {
-  await answerOf((done) => channel.close(done)).catch(() => undefined)
-}
-
-async function closeConnection(connection: AmqpConnection): Promise<void> {
-  // It may have come too late for anyone to listen.
-  ;(connection as Emitter).on?.('error', () => undefined)
-  await (connection as { close?(): Promise<void> }).close?.().catch(() => undefined)
 }
 
 function gone(what: string): OncemqError {

@@ -2,8 +2,8 @@ import { OncemqError } from '@oncemq/core'
 import type { Clock } from '@oncemq/core/broker'
 import { pause, Semaphore } from '@oncemq/core/broker'
 import type { AmqpMessage, RawChannel } from './amqp.ts'
-import { answerOf } from './amqp.ts'
 import { OWN_PREFIX } from './arrival.ts'
+import { closeChannel } from './closing.ts'
 import type { ConfirmChannel, OpenConfirmChannel } from './confirm-channel.ts'
 import { inTime } from './in-time.ts'
 
@@ -167,8 +167,8 @@ function paid(owed: Map<string, number>, queue: string): void {
   else owed.delete(queue)
 }
 
-async function closed({ channel }: ConfirmChannel): Promise<void> {
-  await answerOf((done) => channel.close(done)).catch(() => undefined)
+function closed({ channel }: ConfirmChannel): Promise<void> {
+  return closeChannel(channel)
 }
 
 function listen(channel: RawChannel, gone: () => void, returned: Set<string>): void {

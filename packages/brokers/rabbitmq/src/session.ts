@@ -84,6 +84,7 @@ class ConsumerSession<Tx> implements Session {
   #consumerTag: string | undefined
   /** What was asked of the channel last: one thing after the other, so that there is never a second consumer. */
   #turn: Promise<unknown> | undefined
+  #closing: Promise<void> | undefined
 
   constructor(
     channel: RawChannel,
@@ -148,7 +149,12 @@ class ConsumerSession<Tx> implements Session {
   }
 
   /** A connection that is blocked answers nothing: one that does not must not keep the others. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     this.#acks.flush()
     this.#channel.removeListener('close', this.#onClose)
     // A channel of the user's stays open: what it delivered would never be delivered again.

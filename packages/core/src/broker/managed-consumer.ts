@@ -17,7 +17,7 @@ const REOPEN_BACKOFF = { firstMs: 100, factor: 2, maxMs: 5000 }
 const SESSION_TIMEOUT_MS = 30_000
 const SESSION_STABLE_MS = 10_000
 /** Between two looks whether what could not be settled can be now. */
-const UNSETTLED_BACKOFF = { firstMs: 60_000, factor: 2, maxMs: 86_400_000 }
+const UNSETTLED_BACKOFF = { firstMs: 60_000, factor: 4, maxMs: 86_400_000 }
 const CLOSE_TIMEOUT_MS = 30_000
 const DAY_MS = 86_400_000
 
