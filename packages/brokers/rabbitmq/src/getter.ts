@@ -72,6 +72,7 @@ export class Getter implements DeliveryOwner {
         if (isAsked) return this.#giveBack(delivery)
         isAsked = true
         const outcome = down === undefined ? await this.#claim(delivery, asked) : notGiven(down)
+        if (outcome?.status === 'closed') this.#isClosed = true
         resolve(outcome === undefined ? delivery.message : undefined)
         return outcome
       })
@@ -82,7 +83,6 @@ export class Getter implements DeliveryOwner {
   /** Asks without waiting for a busy key. `undefined` when the message is given. */
   async #claim(delivery: Delivery, asked: Asked): Promise<ProcessOutcome | undefined> {
     const outcome = await this.#services.dedup.claim({ ...asked, signal: NOT_WAITING })
-    if (outcome.status === 'closed') this.#isClosed = true
     if (outcome.status !== 'granted' && outcome.status !== 'unprotected') return outcome
     delivery.claim = outcome.status === 'granted' ? outcome.claim : undefined
     delivery.attempt = outcome.status === 'granted' ? outcome.claim.attempt : outcome.attempt

@@ -69,7 +69,8 @@ export const callbackScripts: Record<string, (stage: CallbackStage) => Promise<v
     const told: string[] = []
     channel.on('error', (error: Error) => told.push(`error ${error.message}`))
     channel.on('close', () => told.push('close'))
-    const done = (error: unknown, ok: unknown): void => void told.push(`consume ${String(error)} ${String(ok)}`)
+    const done = (error: unknown, ok: unknown): void =>
+      void told.push(`consume ${String(error)} ${String(ok)}`)
     channel.consume('no such queue', () => undefined, {}, done)
     await until('all three', () => told.length === 3)
     saw(told.toSorted())
