@@ -7,8 +7,8 @@ export const OWN_PREFIX = 'x-oncemq-'
 const PROVENANCE_HEADER = 'x-oncemq-provenance'
 const SIGNATURE_HEADER = 'x-oncemq-signature'
 
-/** Counted by quorum queues; the first delivery has none. */
-const RETURNS_HEADER = 'x-delivery-count'
+/** Counted by quorum queues. The first delivery has none of the queue's, but what a sender has written there. */
+export const RETURNS_HEADER = 'x-delivery-count'
 
 /** A message as it arrived: what is given to handlers may be changed by them, this is not. */
 export interface Arrival {
@@ -46,9 +46,9 @@ export function readArrival(message: AmqpMessage, { queue, clock, secret }: Read
   const snapshot = isOurs
     ? restored(message, provenance)
     : unbelieved(message, provenance?.kind === 'parked' || provenance?.kind === 'retry')
-  const counted = message.properties.headers?.[RETURNS_HEADER]
-  const returns = typeof counted === 'number' ? counted : undefined
   const { redelivered } = message.fields
+  const counted = message.properties.headers?.[RETURNS_HEADER]
+  const returns = redelivered && typeof counted === 'number' ? counted : undefined
   const crashed = returns ?? (redelivered ? 1 : 0)
   return {
     given: snapshot === message ? message : given(snapshot),

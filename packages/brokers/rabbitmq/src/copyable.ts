@@ -1,5 +1,5 @@
 import type { AmqpProperties } from './amqp.ts'
-import { isDeathHeader, OWN_PREFIX } from './arrival.ts'
+import { isDeathHeader, OWN_PREFIX, RETURNS_HEADER } from './arrival.ts'
 
 /** The protocol writes short strings with their length in one byte. */
 const SHORT_BYTES_MAX = 255
@@ -63,7 +63,8 @@ function dividedHeaders(headers: Readonly<Record<string, unknown>>, unwritable: 
   let bytes = 0
   for (const entry of Object.entries(headers)) {
     const [name, value] = entry
-    if (name.startsWith(OWN_PREFIX) || value === undefined) continue
+    // A copy has a life of its own: with the count of the message it would be worn out at once.
+    if (name.startsWith(OWN_PREFIX) || name === RETURNS_HEADER || value === undefined) continue
     const size = Buffer.byteLength(name) + 1 + sizeOf(value)
     if (name === 'CC' || name === 'BCC' || isDeathHeader(name)) aside.push(entry)
     else if (Buffer.byteLength(name) <= SHORT_BYTES_MAX && bytes + size <= HEADERS_BYTES_MAX) kept.push(entry)
