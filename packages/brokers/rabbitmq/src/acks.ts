@@ -99,6 +99,11 @@ export class ChannelAcks implements Acks {
     )
   }
 
+  /** Returns all that is unsettled, on a channel that stays open. */
+  giveBack(): void {
+    for (const delivery of [...this.#unsettled]) this.nack(delivery, true)
+  }
+
   flush(): void {
     const acking = this.#acking
     if (acking.length === 0) return

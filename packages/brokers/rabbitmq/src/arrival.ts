@@ -7,6 +7,9 @@ export const OWN_PREFIX = 'x-oncemq-'
 const PROVENANCE_HEADER = 'x-oncemq-provenance'
 const SIGNATURE_HEADER = 'x-oncemq-signature'
 
+/** How deep headers are copied, and can be written: nobody means to nest deeper. */
+export const DEPTH_MAX = 16
+
 /** Counted by quorum queues. The first delivery has none of the queue's, but what a sender has written there. */
 export const RETURNS_HEADER = 'x-delivery-count'
 
@@ -47,8 +50,7 @@ export function readArrival(message: AmqpMessage, { queue, clock, secret }: Read
     ? restored(message, provenance)
     : unbelieved(message, provenance?.kind === 'parked' || provenance?.kind === 'retry')
   const { redelivered } = message.fields
-  const counted = message.properties.headers?.[RETURNS_HEADER]
-  const returns = redelivered && typeof counted === 'number' ? counted : undefined
+  const returns = redelivered ? returnsOf(message) : undefined
   const crashed = returns ?? (redelivered ? 1 : 0)
   return {
     given: snapshot === message ? message : given(snapshot),
@@ -62,6 +64,12 @@ export function readArrival(message: AmqpMessage, { queue, clock, secret }: Read
     firstAtMs: isOurs ? provenance.firstAtMs : clock.nowMs(),
     hops: isOurs || provenance?.kind === 'hop' ? hopsOf(provenance) : 0,
   }
+}
+
+/** Only of a message that is delivered again: on a first delivery it is a sender's word. */
+function returnsOf({ properties }: AmqpMessage): number | undefined {
+  const counted = properties.headers?.[RETURNS_HEADER]
+  return typeof counted === 'number' && counted >= 0 ? counted : undefined
 }
 
 /** The id that a signature vouches for. */
@@ -100,7 +108,12 @@ function restored(
       exchange: exchange ?? fields.exchange,
       routingKey: routingKey ?? fields.routingKey,
     },
-    properties: { ...properties, ...set, headers: { ...withoutOurs(properties.headers), ...headers } },
+    properties: {
+      ...properties,
+      deliveryMode: undefined,
+      ...set,
+      headers: { ...withoutOurs(properties.headers), ...headers },
+    },
   }
 }
 
@@ -156,13 +169,14 @@ function copied(properties: AmqpProperties): AmqpProperties {
   return headers === undefined ? { ...properties } : { ...properties, headers: copiedTable(headers) }
 }
 
-function copiedTable(table: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(table).map(([name, value]) => [name, copiedValue(value)]))
+function copiedTable(table: Readonly<Record<string, unknown>>, depth = 0): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(table).map(([name, value]) => [name, copiedValue(value, depth)]))
 }
 
-function copiedValue(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value
+/** Deeper than `DEPTH_MAX` nothing is copied: a sender may nest as deep as a frame has room. */
+function copiedValue(value: unknown, depth: number): unknown {
+  if (typeof value !== 'object' || value === null || depth > DEPTH_MAX) return value
   if (Buffer.isBuffer(value)) return Buffer.from(value)
-  if (Array.isArray(value)) return value.map(copiedValue)
-  return copiedTable(value as Record<string, unknown>)
+  if (Array.isArray(value)) return value.map((each) => copiedValue(each, depth + 1))
+  return copiedTable(value as Record<string, unknown>, depth + 1)
 }

@@ -7,6 +7,7 @@ import type { Copyable } from './copyable.ts'
 import { copyable } from './copyable.ts'
 import type { CopySender, Delivery } from './delivery.ts'
 import { describedHeaders, UNWRITABLE_HEADER } from './parking.ts'
+import { inTime } from './in-time.ts'
 import type { Publisher } from './publisher.ts'
 import { replyOf } from './replies.ts'
 import type { QueueDeclaration, WaitQueueType } from './queues.ts'
@@ -154,7 +155,8 @@ export class Copies implements CopySender {
     const channel = await this.#publisher.channel()
     let found: unknown
     try {
-      found = await answerOf((done) => channel.assertQueue(queue, options, done))
+      const asked = answerOf<unknown>((done) => channel.assertQueue(queue, options, done))
+      found = await inTime(this.#settings.clock, 'an answer to a declaration', asked, () => undefined)
     } catch (error) {
       throw notDeclared(error, queue)
     }

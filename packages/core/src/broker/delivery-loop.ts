@@ -33,8 +33,10 @@ export interface DeliveryLoopOptions<Message> {
   readonly holdMs: number
   /** Whether the payload is hashed whatever the deduplicator's option says, since results are replayed. */
   readonly fingerprint?: boolean
-  /** Called when a message was held for as long as it may be, and nothing here can handle any. */
+  /** Called when a message was held for as long as it may be, and must not be received again too soon. */
   readonly onHoldOver?: (reason: HoldReason | 'unsettled') => void
+  /** Called when a message was sent on: the broker takes copies. */
+  readonly onSentOn?: () => void
   /** Called when the deduplicator turns out to be closed: nobody here will handle anything any more. */
   readonly onClosed?: () => void
 }
@@ -138,10 +140,7 @@ export class DeliveryLoop<Message> {
     this.#room.open()
   }
 
-  /**
-   * Somebody needs the places of those that wait here: they go to wait at the broker, until `relax`. For
-   * consumers that settle by themselves and may wait for further messages before they do.
-   */
+  /** Somebody needs the places of those that wait here: they go to wait at the broker, until `relax`. */
   crowd(): void {
     this.#room.crowd()
   }
@@ -178,6 +177,7 @@ export class DeliveryLoop<Message> {
       this.#warnings.copyFailed('retry', error)
       return false
     }
+    this.#options.onSentOn?.()
     await held.ack()
     return true
   }
@@ -253,10 +253,11 @@ export class DeliveryLoop<Message> {
     const delayMs = jittered(backoffMs(REFUSED_BACKOFF, passage.holds++), dedup.settings.random)
     if (!(await this.#wait(passage, delayMs, reason))) return false
     const bound = new AbortController()
-    const timer = this.#after(this.#leftMs(passage), () => bound.abort())
+    const leftMs = this.#leftMs(passage)
+    const timer = Number.isFinite(leftMs) && this.#clock.after(leftMs, () => bound.abort(), 'background')
     const signal = this.#signals.with(passage.held.signal)
     await dedup.available(AbortSignal.any([signal, this.#room.closing, bound.signal]))
-    timer?.cancel()
+    if (timer !== false) timer.cancel()
     return this.#stillHeld(passage, reason)
   }
 
@@ -279,6 +280,7 @@ export class DeliveryLoop<Message> {
       this.#warnings.copyFailed('retry', error)
       return this.#wait(passage, restMs, 'unsettled')
     }
+    this.#options.onSentOn?.()
     await held.ack()
     return false
   }
@@ -304,6 +306,7 @@ export class DeliveryLoop<Message> {
         if (!(await this.#wait(passage, backoffMs(REFUSED_BACKOFF, failures), 'unsettled'))) return
       }
     }
+    this.#options.onSentOn?.()
     if (isDurable && 'forgive' in outcome) await outcome.forgive?.()
     dedup.deadLettered({ source: held.source, reason, attempt: letter.attempts })
     await held.ack()
@@ -324,8 +327,11 @@ export class DeliveryLoop<Message> {
   async #stillHeld(passage: Passage<Message>, reason: HoldReason | 'unsettled'): Promise<boolean> {
     if (this.#isOver(passage.held)) return this.#leave(passage.held)
     if (this.#leftMs(passage) > 0) return true
-    this.#options.onHoldOver?.(reason)
-    return this.#leave(passage.held)
+    const { held, key } = passage
+    if (reason !== 'unsettled' || held.isWornOut?.(key !== undefined) !== false) {
+      this.#options.onHoldOver?.(reason)
+    }
+    return this.#leave(held)
   }
 
   /** Ends a message that cannot be settled here any more, or shall not be. Always answers false. */
@@ -342,9 +348,5 @@ export class DeliveryLoop<Message> {
     // What has an order holds up its successors anyway, and must not be overtaken by them.
     if (held.order !== undefined) return Number.POSITIVE_INFINITY
     return sinceMs + this.#options.holdMs - this.#clock.monotonicMs()
-  }
-
-  #after(delayMs: number, action: () => void) {
-    return Number.isFinite(delayMs) ? this.#clock.after(delayMs, action, 'background') : undefined
   }
 }

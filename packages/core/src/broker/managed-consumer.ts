@@ -17,7 +17,7 @@ const REOPEN_BACKOFF = { firstMs: 100, factor: 2, maxMs: 5000 }
 const SESSION_TIMEOUT_MS = 30_000
 const SESSION_STABLE_MS = 10_000
 /** Between two looks whether what could not be settled can be now. */
-const UNSETTLED_BACKOFF = { firstMs: 60_000, factor: 2, maxMs: 86_400_000 }
+const UNSETTLED_BACKOFF = { firstMs: 60_000, factor: 4, maxMs: 86_400_000 }
 const CLOSE_TIMEOUT_MS = 30_000
 const DAY_MS = 86_400_000
 
@@ -80,6 +80,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
       holdMs,
       fingerprint: replaysResults || dedup.settings.fingerprint,
       onHoldOver: (reason) => this.#holdOver(reason),
+      onSentOn: () => (this.#unsettled = 0),
       onClosed: () => this.#dedupClosed(),
     })
     this.#process = this.#processing()
@@ -135,6 +136,8 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
         await pause(clock, backoffMs(REOPEN_BACKOFF, failures++), signal)
         if (signal.aborted) return
         try {
+          // What a session received while the consumer pauses would go back at once, and be received again.
+          await this.#pausing
           await this.#openSession()
         } catch (error) {
           if (isFinal(error)) return this.#end(error)
@@ -152,17 +155,21 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   async #openSession(): Promise<void> {
     const { source } = this.#options
     let isEnded = false
-    const receiver: Receiver<Message> = this.#receiver(() => {
+    const receiver: Receiver<Message> = this.#receiver((error) => {
+      if (isEnded) return
       isEnded = true
+      if (isFinal(error)) this.#end(error)
       if (session !== undefined) void this.#retire(session)
     })
     let session: Session | undefined
     session = await this.#inTime('to begin to consume', source.open(receiver), (late) => late.close())
-    if (isEnded || this.#closed.signal.aborted) return void (await this.#inTime('to close', session.close()))
+    if (isEnded || this.#closed.signal.aborted || this.#pausing !== undefined) {
+      return void (await this.#inTime('to close', session.close()))
+    }
     this.#session = session
   }
 
-  #receiver(onEnded: () => void): Receiver<Message> {
+  #receiver(onEnded: (error?: unknown) => void): Receiver<Message> {
     const loop = this.#loop
     const { signal } = this.#closed
     const { dedup } = this.#options
@@ -272,7 +279,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
 
   #tellNoSession(error: unknown): void {
     const what = error instanceof Error ? `${error.name}: ${error.message.slice(0, 200)}` : typeof error
-    this.#options.dedup.warn(`consume: the broker cannot be used (${what}); trying again until it can`)
+    this.#options.dedup.warn(`consume: nothing can be received yet (${what}); trying again until it can`)
   }
 
   async #close(timeoutMs: number): Promise<void> {
