@@ -10,7 +10,7 @@ const SIGNATURE_HEADER = 'x-oncemq-signature'
 /** How deep headers are copied, and can be written: nobody means to nest deeper. */
 export const DEPTH_MAX = 16
 
-/** Counted by quorum queues; the first delivery has none. */
+/** Counted by quorum queues. The first delivery has none of the queue's, but what a sender has written there. */
 export const RETURNS_HEADER = 'x-delivery-count'
 
 /** A message as it arrived: what is given to handlers may be changed by them, this is not. */

@@ -11,6 +11,8 @@ import { loopOf } from './intake.ts'
 
 /** How many messages that were fetched and may not be given yet are held at a time. */
 const HELD_MAX = 100
+/** Between two looks at a busy key. */
+const LOOK_AGAIN_MS = 1000
 const NOT_WAITING = AbortSignal.abort()
 
 type Asked = Parameters<Deduplicator['claim']>[0]
@@ -69,11 +71,12 @@ export class Getter implements DeliveryOwner {
     return new Promise((resolve) => {
       let isAsked = false
       const settled = this.#loop.run(delivery, async (_, asked) => {
-        if (isAsked) return this.#giveBack(delivery)
+        if (isAsked) return this.#lookAgain(delivery, asked)
         isAsked = true
         const outcome = down === undefined ? await this.#claim(delivery, asked) : notGiven(down)
+        if (outcome?.status === 'closed') this.#isClosed = true
         resolve(outcome === undefined ? delivery.message : undefined)
-        return outcome
+        return outcome && soon(outcome)
       })
       void settled.then(() => resolve(undefined))
     })
@@ -82,7 +85,6 @@ export class Getter implements DeliveryOwner {
   /** Asks without waiting for a busy key. `undefined` when the message is given. */
   async #claim(delivery: Delivery, asked: Asked): Promise<ProcessOutcome | undefined> {
     const outcome = await this.#services.dedup.claim({ ...asked, signal: NOT_WAITING })
-    if (outcome.status === 'closed') this.#isClosed = true
     if (outcome.status !== 'granted' && outcome.status !== 'unprotected') return outcome
     delivery.claim = outcome.status === 'granted' ? outcome.claim : undefined
     delivery.attempt = outcome.status === 'granted' ? outcome.claim.attempt : outcome.attempt
@@ -91,10 +93,24 @@ export class Getter implements DeliveryOwner {
     return undefined
   }
 
+  /** Nobody waits for it any more: it is only given back, to be fetched again, when it may be given. */
+  async #lookAgain(delivery: Delivery, asked: Asked): Promise<ProcessOutcome | undefined> {
+    const outcome = await this.#services.dedup.claim({ ...asked, signal: NOT_WAITING })
+    if (outcome.status !== 'granted' && outcome.status !== 'unprotected') return soon(outcome)
+    if (outcome.status === 'granted') await outcome.claim.release('unstarted')
+    return this.#giveBack(delivery)
+  }
+
   /** It may be fetched again, by whoever comes first. */
   readonly #giveBack = async (held: { giveBack(): Promise<void> | void }): Promise<undefined> => {
     await held.giveBack()
   }
+}
+
+/** Another worker may be done with the key long before its lease ends. */
+function soon(outcome: ProcessOutcome): ProcessOutcome {
+  if (outcome.status !== 'busy') return outcome
+  return { ...outcome, retryAfterMs: Math.min(outcome.retryAfterMs, LOOK_AGAIN_MS) }
 }
 
 function notGiven(error: OncemqError): ProcessOutcome {

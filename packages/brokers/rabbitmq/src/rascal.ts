@@ -7,8 +7,9 @@ export type AckOrNack = (
 
 export type Next = (error?: Error) => void
 
-/** One of Rascal's recovery strategies. */
+/** One of Rascal's recovery strategies, with those of its options that mean something here. */
 export interface Recovery {
+  readonly [option: string]: unknown
   readonly strategy: string
   readonly requeue?: boolean
   readonly defer?: number

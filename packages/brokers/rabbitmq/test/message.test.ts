@@ -72,7 +72,8 @@ describe('the properties of a copy', () => {
       type: 't',
       appId: 'a',
     }
-    const acting = { expiration: '5', userId: 'guest', headers: { mine: 1, CC: ['elsewhere'] } }
+    const headers = { mine: 1, CC: ['elsewhere'], 'x-delivery-count': 3 }
+    const acting = { expiration: '5', userId: 'guest', headers }
     expect(copyable({ ...properties, ...acting })).toEqual({
       properties,
       headers: { mine: 1 },
