@@ -5,7 +5,7 @@ import { messageGroupOf } from './client.ts'
 import type { Arrival } from './parked-copy.ts'
 import { copyOf } from './parked-copy.ts'
 
-/** Between deliveries in which the handler does not run. 17 of them, the broker's default, take nine hours. */
+/** Between deliveries in which the handler does not run. 17 of them, the default, take nine hours. */
 const PUT_OFF_BACKOFF = { firstMs: 10_000, factor: 2, maxMs: 3_600_000 }
 
 /** What all forms know of a message that they hold; how it is settled differs. */

@@ -28,7 +28,7 @@ describeService('rocketmq-fast', ({ url }) => {
       const at = await place(url, 'NORMAL', {}, 1)
       const dedup = deduplicator()
       // What is left of its lease is how long a busy copy is to wait.
-    const other = deduplicator({ store: dedup.settings.store, leaseMs: 2000 })
+      const other = deduplicator({ store: dedup.settings.store, leaseMs: 2000 })
       const held = await other.claim({ key: 'a', source: at.topic })
       if (held.status !== 'granted') throw new Error('not granted')
       const attempts: number[] = []

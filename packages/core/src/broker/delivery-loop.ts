@@ -90,8 +90,8 @@ export class DeliveryLoop<Message> {
   }
 
   /**
-   * How many more messages are of use now: as many as can be worked on at once, since one that is held and only
-   * lies here is kept from other consumers. Those that wait do not count, but for the window.
+   * How many more messages are of use now: as many as can be worked on at once, since one that is held and
+   * only lies here is kept from other consumers. Those that wait do not count, but for the window.
    */
   get room(): number {
     if (this.#stopping.signal.aborted) return 0
