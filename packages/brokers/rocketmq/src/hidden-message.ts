@@ -56,9 +56,9 @@ export class HiddenMessage extends ArrivedMessage {
     if (!this.#isSettled) await this.hold.ack()
   }
 
-  /** Costs one of the group's attempts, as each delivery does; the engine waits here while it can. */
-  async retryLater({ delayMs }: Retry): Promise<void> {
-    await this.#settle(() => this.hold.hideFor(delayMs))
+  /** For what there is no room to wait here. */
+  async retryLater(retry: Retry): Promise<void> {
+    await this.#settle(() => this.hold.hideFor(this.putOffMs(retry)))
   }
 
   async deadLetter(letter: DeadLetter): Promise<void> {

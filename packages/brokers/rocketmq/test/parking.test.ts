@@ -123,5 +123,5 @@ async function redrive(at: Place, copy: MessageView, parked: SimpleConsumer): Pr
   const producer = await at.producer()
   const { body, keys, tag, properties } = copy
   await producer.send({ topic: at.topic, body, keys, properties, ...(tag ? { tag } : {}) })
-  await parked.ack(Object.assign(copy))
+  await parked.ack(copy)
 }

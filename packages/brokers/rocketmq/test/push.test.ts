@@ -1,4 +1,4 @@
-// How messages wait in the listener of a PushConsumer: each FAILURE costs an attempt, and a FIFO message more.
+// How messages wait in the listener of a PushConsumer: a FAILURE costs an attempt, and a FIFO message more.
 import { describeService } from '@oncemq/test-services/vitest'
 import { ConsumeResult } from 'rocketmq-client-nodejs'
 import { expect, test } from 'vitest'

@@ -7,6 +7,9 @@ import { FaultyStore } from './faulty-store.ts'
 import { deduplicator, nextOf, type Place, place, quiet, until } from './set-up.ts'
 
 const REFUSED_MS = 6000
+const COPIES = 100
+/** Several times a wait of the core's own, less than the least that a copy is put off for. */
+const BUSY_MS = 6000
 const LONG_MS = 60_000
 
 describeService('rocketmq-fast', ({ url }) => {
@@ -18,6 +21,35 @@ describeService('rocketmq-fast', ({ url }) => {
     onTestFinished(() => consumer.close({ timeoutMs: 1000 }))
     return consumer
   }
+
+  test(
+    'copies of one busy key cost few attempts, and stop no others',
+    async () => {
+      const at = await place(url, 'NORMAL', {}, 1)
+      const dedup = deduplicator()
+      // What is left of its lease is how long a busy copy is to wait.
+      const other = deduplicator({ store: dedup.settings.store, leaseMs: 2000 })
+      const held = await other.claim({ key: 'a', source: at.topic })
+      if (held.status !== 'granted') throw new Error('not granted')
+      const attempts: number[] = []
+      const noting: NonNullable<ConsumeOptions['middlewares']>[number] = async (message, next) => {
+        attempts.push(message.deliveryAttempt ?? 1)
+        return next()
+      }
+      await consuming(at, { dedup, handler: () => undefined, middlewares: [noting], concurrency: 4 })
+      // More than may wait here.
+      await Promise.all(Array.from({ length: COPIES }, () => at.send('a')))
+      await until('the first copies', () => dedup.counts().busy > 0)
+      await Promise.all(Array.from({ length: 20 }, (_, index) => at.send(`b${index}`)))
+      await until('the others', () => dedup.counts().completed === 20)
+      await quiet(BUSY_MS)
+      expect(Math.max(...attempts)).toBe(1)
+      await held.claim.release('failed')
+      await until('all', () => dedup.counts().completed + dedup.counts().duplicate === COPIES + 20, LONG_MS)
+      expect(dedup.counts().completed).toBe(21)
+    },
+    LONG_MS,
+  )
 
   test('gives each attempt, and the parking topic, the message as it arrived', async () => {
     const at = await place(url)
