@@ -1,8 +1,9 @@
 // The door for authors of broker adapters: the engine, and the kit with what every adapter needs. The guide
 // is docs/write-a-broker-adapter.md.
-export type { Claim, Completion, ReleaseReason } from '../claims/claim.ts'
+export type { Claim } from '../claims/claim.ts'
 export type { Linked } from '../claims/linked-list.ts'
 export { LinkedList } from '../claims/linked-list.ts'
+export type { Completion, ReleaseReason } from '../claims/start.ts'
 export { contextOf } from '../delivery/context.ts'
 export { keyText } from '../delivery/identity.ts'
 export { compose } from '../delivery/middleware.ts'

@@ -10,21 +10,7 @@ import type { Batcher } from './batcher.ts'
 import type { Isolation } from './isolation.ts'
 import type { Lease, LeaseKeeper } from './lease-keeper.ts'
 import type { DoneKey, LocalKey, LocalKeys } from './local-keys.ts'
-import type { Commit, Start } from './start.ts'
-
-/**
- * How a claim ended for a handler that succeeded. `unconfirmed`: the store did not answer before the lease
- * ended, and is asked on in the background. `closed`: the deduplicator was closed before the store
- * had answered; whether the key is done is not known, and the message has to be delivered again.
- */
-export type Completion = 'completed' | 'lost' | 'unconfirmed' | 'closed'
-
-/**
- * Why a key is given back. `failed`: the attempt counts. `spent`: no attempt is left, and a further delivery
- * is rejected, until the message is durably dead-lettered and the key forgiven. `permanent`: attempts start
- * afresh. `unstarted`: nothing counts.
- */
-export type ReleaseReason = 'failed' | 'spent' | 'permanent' | 'unstarted'
+import type { Commit, Completion, ReleaseReason, Start } from './start.ts'
 
 /** The right to process one key, granted to one delivery. Its lease is renewed until it ends. */
 export interface Claim {

@@ -1,5 +1,18 @@
-import type { Completion, ReleaseReason } from './claim.ts'
 import type { CompleteUpdate, UpdateAnswer } from '../store/contract.ts'
+
+/**
+ * How a claim ended for a handler that succeeded. `unconfirmed`: the store could not be told before the lease
+ * ended, and is still being told in the background. `closed`: the deduplicator was closed before the store
+ * had answered; whether the key is done is not known, and the message has to be delivered again.
+ */
+export type Completion = 'completed' | 'lost' | 'unconfirmed' | 'closed'
+
+/**
+ * Why a key is given back. `failed`: the attempt counts. `spent`: no attempt is left, and a further delivery
+ * is rejected, until the message is durably dead-lettered and the key forgiven. `permanent`: attempts start
+ * afresh. `unstarted`: nothing counts.
+ */
+export type ReleaseReason = 'failed' | 'spent' | 'permanent' | 'unstarted'
 
 /** Applies a completion together with a handler's writes; without one, what it answers commits the writes alone. */
 export type Commit = (

@@ -1,6 +1,5 @@
 import type { Identity } from '../delivery/identity.ts'
-import type { Completion } from './claim.ts'
-import type { Commit, Start } from './start.ts'
+import type { Commit, Completion, Start } from './start.ts'
 
 /** A start without a record: nothing is told to the store, and nothing can be lost to another worker. */
 export class Unclaimed implements Start {

@@ -49,6 +49,14 @@ export function contextOf<Tx>(
 }
 
 const START = Symbol('start')
+const childIds = new WeakMap<Told, HandlerContext['childId']>()
+
+/** One function for each start, so that what is the same stays the same in a copy. */
+function childIdsOf(start: Told): HandlerContext['childId'] {
+  const childId = childIds.get(start) ?? ((name: string) => childIdOf(start.id, name))
+  childIds.set(start, childId)
+  return childId
+}
 
 /**
  * The start is seen neither by a copy nor by what prints a context, and is found through a proxy too. One
@@ -65,8 +73,7 @@ class StartContext<Tx> implements HandlerContext<Tx> {
     },
     childId: {
       get() {
-        const { id } = this[START]
-        return (name: string): string => childIdOf(id, name)
+        return childIdsOf(this[START])
       },
       enumerable: true,
     },

@@ -5,6 +5,9 @@ import type {
   CompleteUpdate,
   Finding,
   KeyedStore,
+  StateStore,
+  StateTable,
+  StateTableNames,
   StoredRecord,
   UpdateAnswer,
 } from '@oncemq/core/store'
@@ -22,6 +25,7 @@ import { settingsOf } from './options.ts'
 import type { WriteConcernDocument } from './records.ts'
 import { Records } from './records.ts'
 import { ensureSchema, schemaCommands } from './schema.ts'
+import { MongoStateTable, runIn } from './state-table.ts'
 import type { Topology } from './topology.ts'
 import { readTopology } from './topology.ts'
 import { commitTogether } from './transaction.ts'
@@ -49,7 +53,9 @@ interface Opened<Session extends MongoSession> extends Connection<Session> {
  * const store = new MongoStore({ collection: client.db('shop').collection('oncemq') })
  * const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
  */
-export class MongoStore<Session extends MongoSession = MongoSession> implements KeyedStore<Session> {
+export class MongoStore<Session extends MongoSession = MongoSession>
+  implements KeyedStore<Session>, StateStore<Session>
+{
   readonly name = 'mongodb'
   readonly guarantees = Object.freeze({
     durable: true,
@@ -136,6 +142,12 @@ export class MongoStore<Session extends MongoSession = MongoSession> implements 
   /** A session sees no errors of its own, so those of the driver count, whichever session they are of. */
   violatedKey(thrown: unknown): readonly string[] {
     return violatedKeyIn(thrown, duplicateKeyOf)
+  }
+
+  stateTable(names: StateTableNames): StateTable<Session> {
+    const run = (command: object, session?: Session) =>
+      this.#call((_opened, commands) => runIn(commands, command, session))
+    return new MongoStateTable<Session>(run, names)
   }
 
   async close(): Promise<void> {

@@ -5,6 +5,9 @@ import type {
   CompleteUpdate,
   Finding,
   KeyedStore,
+  StateStore,
+  StateTable,
+  StateTableNames,
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
@@ -21,6 +24,7 @@ import type { MysqlStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
 import { Records } from './records.ts'
 import { ensureSchema, schemaSql } from './schema.ts'
+import { MysqlStateTable } from './state-table.ts'
 import { statementsOf, tablesOf } from './statements.ts'
 import { Sweep } from './sweep.ts'
 import { Transactions, frameOf } from './transaction.ts'
@@ -45,7 +49,7 @@ interface Opened<Connection extends MysqlConnection> {
  * const dedup = createDeduplicator({ store: new MysqlStore({ pool }), consumerGroup: 'billing' })
  */
 export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
-  implements KeyedStore<Connection>, SweepingStore
+  implements KeyedStore<Connection>, StateStore<Connection>, SweepingStore
 {
   readonly name = 'mysql'
   readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
@@ -128,6 +132,10 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
 
   violatedKey(thrown: unknown, tx: Connection | undefined): readonly string[] {
     return violatedKeyIn(tx === undefined ? thrown : driverErrorOn(tx, thrown), duplicateKeyOf)
+  }
+
+  stateTable(names: StateTableNames): StateTable<Connection> {
+    return new MysqlStateTable<Connection>(() => this.#life.opened.connections, names)
   }
 
   async close(): Promise<void> {

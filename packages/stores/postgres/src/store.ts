@@ -5,6 +5,9 @@ import type {
   CompleteUpdate,
   Finding,
   KeyedStore,
+  StateStore,
+  StateTable,
+  StateTableNames,
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
@@ -21,6 +24,7 @@ import { settingsOf } from './options.ts'
 import { Records } from './records.ts'
 import { ensureSchema, schemaSql } from './schema.ts'
 import { Transactions } from './transaction.ts'
+import { PostgresStateTable } from './state-table.ts'
 import { lockWaitsOf } from './lock-waits.ts'
 import { statementsOf, tablesOf } from './statements.ts'
 import { verify } from './verify.ts'
@@ -44,7 +48,7 @@ interface Opened<Client extends PostgresClient> {
  * const dedup = createDeduplicator({ store: new PostgresStore({ pool }), consumerGroup: 'billing' })
  */
 export class PostgresStore<Client extends PostgresClient = PostgresClient>
-  implements KeyedStore<Client>, SweepingStore
+  implements KeyedStore<Client>, StateStore<Client>, SweepingStore
 {
   readonly name = 'postgres'
   readonly guarantees: StoreGuarantees
@@ -121,6 +125,10 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient>
 
   violatedKey(thrown: unknown, tx: Client | undefined): readonly string[] {
     return violatedKeyIn(tx === undefined ? thrown : driverErrorOn(tx, thrown), duplicateKeyOf)
+  }
+
+  stateTable(names: StateTableNames): StateTable<Client> {
+    return new PostgresStateTable<Client>(() => this.#life.opened.connections, names)
   }
 
   async close(): Promise<void> {

@@ -6,6 +6,9 @@ import type {
   CompleteUpdate,
   Finding,
   KeyedStore,
+  StateStore,
+  StateTable,
+  StateTableNames,
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
@@ -20,6 +23,7 @@ import type { Settings, SqliteStoreOptions } from './options.ts'
 import { settingsOf } from './options.ts'
 import { Records } from './records.ts'
 import { schemaSql } from './schema.ts'
+import { SqliteStateTable } from './state-table.ts'
 import { Transactions } from './transaction.ts'
 import { verify } from './verify.ts'
 
@@ -42,7 +46,7 @@ interface Opened {
  * const store = new SqliteStore({ path: 'oncemq.db' })
  * const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
  */
-export class SqliteStore implements KeyedStore<DatabaseSync>, SweepingStore {
+export class SqliteStore implements KeyedStore<DatabaseSync>, StateStore<DatabaseSync>, SweepingStore {
   readonly name = 'sqlite'
   readonly guarantees: StoreGuarantees
   readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 1 })
@@ -148,6 +152,10 @@ export class SqliteStore implements KeyedStore<DatabaseSync>, SweepingStore {
 
   violatedKey(thrown: unknown, tx: DatabaseSync | undefined): readonly string[] {
     return violatedKeyIn(tx === undefined ? thrown : driverErrorOn(tx, thrown), duplicateKeyOf)
+  }
+
+  stateTable(names: StateTableNames): StateTable<DatabaseSync> {
+    return new SqliteStateTable(() => this.#life.opened.database, names)
   }
 
   async close(): Promise<void> {
