@@ -28,12 +28,14 @@ for (let seed = first; seed < first + seeds; seed += 1) {
   const { plan, violations, history } = await simulate(seed)
   if (violations.length > 0 || rejections.length > 0) {
     failed.push(seed)
-    const all = [...violations, ...rejections.splice(0).map((reason) => `no-unhandled-rejection: ${String(reason)}`)]
+    const all = [
+      ...violations,
+      ...rejections.splice(0).map((reason) => `no-unhandled-rejection: ${String(reason)}`),
+    ]
     console.log(`seed ${seed} fails: ${all.join('; ')}`)
     if (historyMax > 0) console.log(`${JSON.stringify(plan)}\n${history.slice(-historyMax).join('\n')}`)
   }
   if (performance.now() - toldMs > TOLD_EVERY_MS) tell(seed)
-  if (process.env.ALLS) console.error(seed)
 }
 tell(first + seeds - 1)
 if (failed.length > 0) console.log(`failed: ${failed.join(' ')}`)

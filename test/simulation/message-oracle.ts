@@ -138,7 +138,9 @@ export class MessageOracle {
   finished(): void {
     for (const { message, parked, isExcused } of this.#fates.values()) {
       if (parked === 0 && !isExcused && !this.#oracle.hasSucceeded(this.#idOf(message))) {
-        this.#oracle.violated(`nothing-lost: message ${message.number} (${message.kind}) is gone without effect`)
+        this.#oracle.violated(
+          `nothing-lost: message ${message.number} (${message.kind}) is gone without effect`,
+        )
       }
     }
   }
@@ -149,14 +151,25 @@ export class MessageOracle {
     const count = (minutes.get(minute) ?? 0) + 1
     minutes.set(minute, count)
     if (count === (PER_MINUTE_MAX[what] + 1) * Math.max(1, copies)) {
-      this.#oracle.violated(`no-hot-loop: message ${message.number}: over ${count - 1} of '${what}' in a minute`)
+      this.#oracle.violated(
+        `no-hot-loop: message ${message.number}: over ${count - 1} of '${what}' in a minute`,
+      )
     }
   }
 
   #fate(message: SimMessage): Fate {
     const known = this.#fates.get(message.number)
     if (known !== undefined) return known
-    const fate = { message, copies: 0, parked: 0, isExcused: false, middlewareThrows: 0, returns: 0, given: 0, minutes: new Map<string, number>() }
+    const fate = {
+      message,
+      copies: 0,
+      parked: 0,
+      isExcused: false,
+      middlewareThrows: 0,
+      returns: 0,
+      given: 0,
+      minutes: new Map<string, number>(),
+    }
     this.#fates.set(message.number, fate)
     return fate
   }

@@ -1,5 +1,12 @@
 import { createDeduplicator, PermanentError } from '@oncemq/core'
-import type { Deduplicator, Delivery, Handler, HandlerContext, Middleware, ProcessOutcome } from '@oncemq/core'
+import type {
+  Deduplicator,
+  Delivery,
+  Handler,
+  HandlerContext,
+  Middleware,
+  ProcessOutcome,
+} from '@oncemq/core'
 import { ManagedConsumer } from '@oncemq/core/broker'
 import type { Consumer } from '@oncemq/core/broker'
 import { recordId } from '@oncemq/core/store'
@@ -57,6 +64,7 @@ export class Worker {
   readonly #received = new WeakMap<Uint8Array, { held: SimHeld; channel: ChannelVerbs }>()
   readonly #onOver: (worker: Worker) => void
   #consumer: Consumer | undefined
+  readonly #spares: Deduplicator<Writes>[] = []
   #isOver = false
 
   constructor(world: World, broker: Broker, mutation: WorkerMutation, onOver: (worker: Worker) => void) {
@@ -71,10 +79,18 @@ export class Worker {
     void this.#start()
   }
 
+  /** One of two further deduplicators of this process. */
+  spare(which: number): Deduplicator<Writes> {
+    const known = this.#spares[which] ?? this.deduplicator()
+    this.#spares[which] = known
+    return known
+  }
+
   /** A deduplicator of this process. */
   deduplicator(): Deduplicator<Writes> {
     const { oracle, plan, dice } = this.world
-    const { attemptsMax, busyTimeoutMs, doneCacheMax, leaseMs, outageHoldMs, storeTimeoutMs, waitersMax } = plan
+    const { attemptsMax, busyTimeoutMs, doneCacheMax, leaseMs, outageHoldMs, storeTimeoutMs, waitersMax } =
+      plan
     const dedup = createDeduplicator<Writes>({
       store: new FaultyStore(this.world, this.clock),
       consumerGroup: GROUP,
@@ -145,7 +161,10 @@ export class Worker {
         dedup: this.#wrapped(),
         source: this.#source,
         key: ({ key }) => key,
-        handler: async ({ message }, context) => void (await this.#work(message, context)),
+        handler: async ({ message }, context) => {
+          await this.#work(message, context)
+          return undefined
+        },
         middlewares: [...(this.#mutation.middlewares ?? []), (message, next) => this.#around(message, next)],
         retry: { firstMs: retryFirstMs, factor: 2, maxMs: retryMaxMs },
         window,
@@ -203,6 +222,7 @@ export class Worker {
     }
     messages.started(message)
     oracle.started(execution)
+    signal.addEventListener('abort', () => oracle.gaveUp(id))
     for (let step = 0; step < 3; step += 1)
       await this.#sleep(dice.integer(0, Math.floor(plan.handlerMsMax / 3)))
     const kind = isHealed() ? 'fine' : message.kind
