@@ -36,7 +36,6 @@ for (let seed = first; seed < first + seeds; seed += 1) {
     if (historyMax > 0) console.log(`${JSON.stringify(plan)}\n${history.slice(-historyMax).join('\n')}`)
   }
   if (performance.now() - toldMs > TOLD_EVERY_MS) tell(seed)
-  if (process.env.ALLS) console.error(seed)
 }
 tell(first + seeds - 1)
 if (failed.length > 0) console.log(`failed: ${failed.join(' ')}`)

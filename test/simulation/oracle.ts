@@ -41,6 +41,8 @@ interface Life {
   effects: number
   isUnconfirmed: boolean
   readonly epochsStarted: Set<number>
+  /** Claims that were released: a request that was long on its way may bring one back, for nobody. */
+  readonly released: Set<string>
 }
 
 /**
@@ -64,7 +66,6 @@ export class Oracle {
 
   /** Anything worth reading afterwards. */
   tell(what: string): void {
-    if (process.env.ALLS) console.error(Math.round(this.#nowMs()), what)
     this.history.push(`${Math.round(this.#nowMs())} ${what}`)
   }
 
@@ -138,6 +139,11 @@ export class Oracle {
     if (how === 'ok') life.succeeded += 1
     else life.failures += 1
     if (how === 'permanent') life.permanents += 1
+  }
+
+  /** A handler was told to stop: if its time was over, that is a failure. */
+  gaveUp(id: string): void {
+    this.#life(id).failures += 1
   }
 
   /** A process was paused or closed: what it could not tell is not its fault. */
@@ -215,6 +221,7 @@ export class Oracle {
       if (!life.isParked) this.violated(`reset-when-durable: ${id} starts afresh and is put aside nowhere`)
       this.#startsAfresh(life)
     }
+    if (life.claimId !== undefined) life.released.add(life.claimId)
     life.claimId = undefined
     life.owner = undefined
   }
@@ -227,7 +234,9 @@ export class Oracle {
   #countGhost(life: Life, process: object): void {
     const { claimId, owner } = life
     if (claimId === undefined || life.hasStarted || life.done || owner === undefined) return
-    if (owner === process && !this.#disturbed.has(owner)) return
+    // Nor is one by which a key was to be forgiven, and that was not answered.
+    const isStray = life.released.has(claimId) || life.isParked
+    if (owner === process && !this.#disturbed.has(owner) && !isStray) return
     life.ghosts += 1
     life.ghostsEver += 1
   }
@@ -264,6 +273,7 @@ export class Oracle {
       effects: 0,
       isUnconfirmed: false,
       epochsStarted: new Set(),
+      released: new Set(),
     }
     this.#lives.set(id, life)
     return life

@@ -106,7 +106,7 @@ export function planOf(seed: number): Plan {
     waitersMax: dice.pick([0, 2, 1000]),
     outageHoldMs: dice.pick([0, 200, 5000]),
     doneCacheMax: dice.pick([0, 2, 1000]),
-    attemptsMax: dice.pick([1, 2, 3, 16, 16]),
+    attemptsMax: dice.pick(chances.hung > 0 ? [1, 2, 3] : [1, 2, 3, 16, 16]),
     handlerTimeoutMs: 4 * leaseMs,
     retryFirstMs: dice.pick([200, 1000, 5000]),
     retryMaxMs: dice.pick([5000, MINUTE_MS]),

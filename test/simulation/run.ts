@@ -18,6 +18,8 @@ export interface Mutation extends WorkerMutation {
   readonly server?: (memory: MemoryStore) => Server
   /** What a seed's plan is to be, so that the fault shows soon. */
   readonly plan?: (plan: Plan) => Partial<Plan>
+  /** How long everything may take to end once faults have stopped. */
+  readonly restMs?: number
 }
 
 export interface Report {
@@ -42,7 +44,11 @@ export async function simulate(seed: number, mutation: Mutation = {}): Promise<R
   const crew = new Crew(world, broker, mutation)
   publish(world, broker)
   scheduleFaults(world, broker, crew.workers)
-  await advance(clock, () => messages.open === 0 && !isFaulty(), plan.faultsEndMs + REST_MS)
+  // What was violated is told at once: what follows may never end.
+  const isViolated = (): boolean => oracle.violations.length > 0
+  const isOver = (): boolean => isViolated() || (messages.open === 0 && !isFaulty())
+  await advance(clock, isOver, plan.faultsEndMs + (mutation.restMs ?? REST_MS))
+  if (isViolated()) return { plan, violations: oracle.violations, history: oracle.history }
   if (messages.open > 0) oracle.stuck(`messages have not come to their end: ${messages.openNames}`)
   else await replay(world, broker, heal)
   await crew.close()
@@ -123,7 +129,11 @@ async function replay({ clock, messages, oracle }: World, broker: Broker, heal: 
   // A process that ended before it could forgive the key leaves it spent: then the second replay runs.
   for (let round = 0; round < 2; round += 1) {
     for (const message of dead.values()) if (!oracle.hasSucceeded(idOf(message))) broker.publish(message)
-    await advance(clock, () => messages.open === 0, clock.monotonicMs() + REST_MS)
+    await advance(
+      clock,
+      () => messages.open === 0 || oracle.violations.length > 0,
+      clock.monotonicMs() + REST_MS,
+    )
   }
   if (messages.open > 0) oracle.stuck(`replayed messages have not come to their end: ${messages.openNames}`)
   for (const message of dead.values()) {

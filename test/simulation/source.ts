@@ -23,8 +23,8 @@ export interface AdapterMutation {
 export type SimHeld = { -readonly [Name in keyof HeldMessage<SimMessage>]: HeldMessage<SimMessage>[Name] }
 
 export interface ChannelVerbs {
-  ack(): void
-  requeue(): void
+  readonly ack: () => void
+  readonly requeue: () => void
 }
 
 /** An adapter as one for a real broker is: it owns the wire, and the engine decides. */

@@ -64,6 +64,7 @@ export class Worker {
   readonly #received = new WeakMap<Uint8Array, { held: SimHeld; channel: ChannelVerbs }>()
   readonly #onOver: (worker: Worker) => void
   #consumer: Consumer | undefined
+  readonly #spares: Deduplicator<Writes>[] = []
   #isOver = false
 
   constructor(world: World, broker: Broker, mutation: WorkerMutation, onOver: (worker: Worker) => void) {
@@ -76,6 +77,13 @@ export class Worker {
       this.#received.set(held.body, { held, channel }),
     )
     void this.#start()
+  }
+
+  /** One of two further deduplicators of this process. */
+  spare(which: number): Deduplicator<Writes> {
+    const known = this.#spares[which] ?? this.deduplicator()
+    this.#spares[which] = known
+    return known
   }
 
   /** A deduplicator of this process. */
@@ -153,7 +161,10 @@ export class Worker {
         dedup: this.#wrapped(),
         source: this.#source,
         key: ({ key }) => key,
-        handler: async ({ message }, context) => void (await this.#work(message, context)),
+        handler: async ({ message }, context) => {
+          await this.#work(message, context)
+          return undefined
+        },
         middlewares: [...(this.#mutation.middlewares ?? []), (message, next) => this.#around(message, next)],
         retry: { firstMs: retryFirstMs, factor: 2, maxMs: retryMaxMs },
         window,
@@ -211,6 +222,7 @@ export class Worker {
     }
     messages.started(message)
     oracle.started(execution)
+    signal.addEventListener('abort', () => oracle.gaveUp(id))
     for (let step = 0; step < 3; step += 1)
       await this.#sleep(dice.integer(0, Math.floor(plan.handlerMsMax / 3)))
     const kind = isHealed() ? 'fine' : message.kind

@@ -1,4 +1,4 @@
-import type { BrokerBench, ConsumeRequest, SuiteConsumer } from '@oncemq/conformance'
+import type { BrokerBench, ConsumeRequest, SuiteConsumer, SuiteDeadLetter } from '@oncemq/conformance'
 import { isOncemqError } from '@oncemq/core'
 import { type ChannelModel, connect, type ConsumeMessage } from 'amqplib'
 import { consume, contextOf, dedupChannel } from '../src/index.ts'
@@ -29,7 +29,7 @@ export async function openBench(
     consume: async (request) =>
       form === 'managed' ? managed(url, queue, request) : dropIn(url, queue, request),
     remaining: async () => (await readyIn(connection, queue)) ?? 0,
-    deadLettered: () => bodiesIn(connection, parking),
+    deadLettered: () => deadLettersIn(connection, parking),
     async close() {
       await channel.deleteQueue(queue)
       await channel.deleteQueue(parking)
@@ -108,14 +108,23 @@ async function cuttable(url: string): Promise<{ connection: ChannelModel; cut: (
 }
 
 /** Looks at the messages of a queue; they go back when the channel closes. */
-async function bodiesIn(connection: ChannelModel, queue: string): Promise<string[]> {
+/** What was parked, or dead-lettered by the broker, so far: it is left where it is. */
+async function deadLettersIn(connection: ChannelModel, queue: string): Promise<SuiteDeadLetter[]> {
   const channel = await connection.createChannel()
-  const bodies: string[] = []
+  const letters: SuiteDeadLetter[] = []
   for (;;) {
     const message = await channel.get(queue)
     if (message === false) break
-    bodies.push(message.content.toString())
+    const headers = (message.properties.headers ?? {}) as Record<string, unknown>
+    const text = (name: string): string | undefined => headers[`x-oncemq-${name}`] as string | undefined
+    letters.push({
+      body: message.content.toString(),
+      reason: text('reason'),
+      attempts: headers['x-oncemq-attempts'] as number | undefined,
+      errorName: text('error'),
+      errorMessage: text('error-message'),
+    })
   }
   await channel.close()
-  return bodies
+  return letters
 }
