@@ -5,6 +5,7 @@ import { openBench } from './bench.ts'
 const lacks = {
   counting: "a nack of a message without a key is the broker's to count",
   middlewares: 'a wrapped channel has none',
+  errors: 'a nack does not say why',
   answers: 'what a callback answers is nothing to amqplib',
   'bounded close': "closing a channel does not wait for the user's code",
 }

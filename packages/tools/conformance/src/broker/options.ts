@@ -7,6 +7,7 @@ import type { Deduplicator } from '@oncemq/core'
  * - `handing back`: the client can close without handling all that it was handed;
  * - `counting`: starts of messages without a key are counted;
  * - `middlewares`: the adapter runs middlewares around the handler;
+ * - `errors`: the adapter sees what a handler throws;
  * - `answers`: the adapter does something with what a handler answers;
  * - `bounded close`: the adapter's close has a bound;
  * - `changing messages`: a handler can change the message that it is given;
@@ -17,6 +18,7 @@ export type BrokerNeed =
   | 'handing back'
   | 'counting'
   | 'middlewares'
+  | 'errors'
   | 'answers'
   | 'bounded close'
   | 'changing messages'

@@ -7,6 +7,7 @@ export const deadLetters: BrokerProperty = {
   cases: [
     {
       name: 'a dead letter says why, after how many attempts, and with which error',
+      needs: 'errors',
       async run({ bench, consume, send, deduplicator, until }) {
         await consume({
           dedup: deduplicator({ attemptsMax: 2 }),
