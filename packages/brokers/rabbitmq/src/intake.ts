@@ -124,6 +124,8 @@ export class Intake {
 
   async #claim(delivery: Delivery, asked: Promise<ClaimOutcome>): Promise<ProcessOutcome | undefined> {
     const outcome = await asked
+    // Every other outcome is the loop's.
+    // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- see default
     switch (outcome.status) {
       case 'granted': {
         delivery.claim = outcome.claim
@@ -148,8 +150,7 @@ export class Intake {
 
   #give(delivery: Delivery): undefined {
     // A channel that has gone meanwhile delivers it again, elsewhere.
-    if (delivery.acks.open && !this.#loop.isStopped)
-      return void give(this.#services, delivery, this.#callback)
+    if (delivery.acks.open && !this.#loop.isStopped) return give(this.#services, delivery, this.#callback)
     void delivery.claim?.release('unstarted')
     delivery.giveBack()
     return undefined
@@ -174,7 +175,7 @@ export function loopOf(
 }
 
 /** Gives a message to the user's code, whose ack and nack end it. */
-function give(services: WrappedServices, delivery: Delivery, callback: OnMessage): void {
+function give(services: WrappedServices, delivery: Delivery, callback: OnMessage): undefined {
   delivery.state = 'given'
   delivery.running = true
   remember(delivery)
@@ -183,11 +184,12 @@ function give(services: WrappedServices, delivery: Delivery, callback: OnMessage
     answer = callback(delivery.message)
   } catch (thrown) {
     failed(delivery)
-    return raise(services.channel, thrown, services.dedup.settings.clock)
+    raise(services.channel, thrown, services.dedup.settings.clock)
+    return undefined
   }
   if (!isThenable(answer)) {
     delivery.running = false
-    return
+    return undefined
   }
   // The derived promise rejects as the callback's own would have, unobserved: whoever listens for that still
   // hears it.
@@ -198,6 +200,7 @@ function give(services: WrappedServices, delivery: Delivery, callback: OnMessage
       throw error
     },
   )
+  return undefined
 }
 
 /** As the broker would deliver it again: whatever the handler did to the one that it had. */

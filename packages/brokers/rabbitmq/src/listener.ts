@@ -128,11 +128,11 @@ class GivenMessages {
     const { consumerTag } = message.fields
     this.#given.set(settling, consumerTag)
     return (...args) => {
-      if (!this.#given.has(settling)) return void settling.end(args)
+      if (!this.#given.has(settling)) return settling.end(args)
       const isAll = [args[1] ?? []].flat().some((each) => typeof each !== 'function' && each.all === true)
       if (!isAll) return this.#end(settling, args)
       const single = withoutAll(args)
-      for (const [each, tag] of [...this.#given]) if (tag === consumerTag) this.#end(each, single)
+      for (const [each, tag] of this.#given) if (tag === consumerTag) this.#end(each, single)
     }
   }
 
@@ -146,7 +146,7 @@ function withoutAll([error, recovery]: Parameters<AckOrNack>): Parameters<AckOrN
   const single = [recovery ?? []]
     .flat()
     .filter((each) => typeof each !== 'function')
-    .map(({ all: _, ...rest }) => rest)
+    .map((each) => ({ ...each, all: false }))
   return isFailure(error) ? [error as Error, single] : []
 }
 

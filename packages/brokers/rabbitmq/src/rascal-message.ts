@@ -88,14 +88,14 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
     return new Promise((resolve, reject) => {
       const late = (): void => reject(new Error('Rascal has not answered'))
       const timer = clock.after(leaseMs, late, 'background')
-      const next = (error?: unknown): void => {
+      const told = (error?: unknown): void => {
         timer.cancel()
         if (error === undefined || error === null) resolve()
         else reject(error as Error)
       }
       // With `promisifyAckOrNack` it answers by a promise instead.
-      const answer: unknown = ackOrNack(new Error(why), recovery, next)
-      if (isThenable(answer)) answer.then(() => next(), next)
+      const answer: unknown = ackOrNack(new Error(why), recovery, told)
+      if (isThenable(answer)) answer.then(() => told(), told)
     })
   }
 }
