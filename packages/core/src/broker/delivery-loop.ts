@@ -17,6 +17,8 @@ import { Warnings } from './warnings.ts'
 
 /** Between two tries of what a store or broker refuses: from a second to a minute. */
 const REFUSED_BACKOFF = { firstMs: 1000, factor: 2, maxMs: 60_000 }
+/** Timers may end a little before their time. */
+const TIMER_EARLY_MS = 5
 
 export interface DeliveryLoopOptions<Message> {
   readonly dedup: Deduplicator<never>
@@ -264,18 +266,18 @@ export class DeliveryLoop<Message> {
   ): Promise<boolean> {
     const { held, starts } = passage
     if (this.#isOver(held)) return this.#leave(held)
-    const untilMs = this.#clock.monotonicMs() + delayMs
+    const untilMs = this.#clock.monotonicMs() + delayMs - TIMER_EARLY_MS
     const staysShort = delayMs < this.#leftMs(passage) && this.#room.hasPlace(delayMs, reason === 'busy')
     if (held.order !== undefined || staysShort) {
       const isHeld = await this.#wait(passage, delayMs, 'unsettled', held.order === undefined)
       if (!isHeld || this.#clock.monotonicMs() >= untilMs) return isHeld
     }
-    const restMs = Math.max(1, Math.ceil(untilMs - this.#clock.monotonicMs()))
     try {
-      await held.retryLater({ delayMs: restMs, reason, starts })
+      // The whole delay again, as the broker may need a queue for each.
+      await held.retryLater({ delayMs: Math.max(1, Math.ceil(delayMs)), reason, starts })
     } catch (error) {
       this.#warnings.copyFailed('retry', error)
-      return this.#wait(passage, restMs, 'unsettled')
+      return this.#wait(passage, delayMs, 'unsettled')
     }
     this.#options.onSentOn?.()
     await held.ack()
