@@ -42,6 +42,11 @@ export interface CheckedSettings {
   readonly onStoreDown: 'hold' | 'process'
 }
 
+/** A strategy whose handlers get the `tx` of whatever store they are used with. */
+export interface TransactionStrategy extends Strategy<unknown> {
+  readonly givesTx: true
+}
+
 /**
  * A way to be idempotent, picked once per deduplicator: how the handler's effect and the record of it are
  * kept together. A new one is one file beside this; nothing else asks which one it is.

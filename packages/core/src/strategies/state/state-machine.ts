@@ -5,7 +5,7 @@ import type { StateStore, StateTable, Store } from '../../store/contract.ts'
 import { quotedColumn, quotedName } from '../../store/row-write.ts'
 import { givenOptions, missingMethod, requireFunction, requireInteger, requireOneOf } from '../../validate.ts'
 import { completeInTransaction, inTransaction, requireTransactions } from '../in-transaction.ts'
-import type { CheckedSettings, Explain, Handler, Strategy, StrategyServices } from '../strategy.ts'
+import type { CheckedSettings, Explain, Handler, StrategyServices, TransactionStrategy } from '../strategy.ts'
 import { Machine } from './machine.ts'
 import type { MachineOptions } from './machine.ts'
 import type { Read, Reading } from './reading.ts'
@@ -73,17 +73,18 @@ export const stateMachineDefaults = Object.freeze({
  *   read: (message: AmqpMessage) => JSON.parse(message.content.toString()),
  * })
  */
-export function stateMachine<Tx, Message = unknown>(options: StateMachineOptions<Message>): Strategy<Tx> {
+export function stateMachine<Message = unknown>(options: StateMachineOptions<Message>): TransactionStrategy {
   const settings = settingsOf(options)
   const machine = new Machine(options, settings.record)
-  const tables = new WeakMap<Store, StateTable<Tx>>()
-  const tableOf = (store: Store): StateTable<Tx> => {
-    const table = tables.get(store) ?? (store as StateStore<Tx>).stateTable(settings.names)
+  const tables = new WeakMap<Store, StateTable<unknown>>()
+  const tableOf = (store: Store): StateTable<unknown> => {
+    const table = tables.get(store) ?? (store as StateStore<unknown>).stateTable(settings.names)
     tables.set(store, table)
     return table
   }
   return {
     name: 'stateMachine',
+    givesTx: true,
     usesRecords: settings.record,
     allowsDropIn: false,
     runsWithoutClaim: true,
@@ -103,10 +104,10 @@ export function stateMachine<Tx, Message = unknown>(options: StateMachineOptions
   }
 }
 
-interface StepParts<Tx> {
+interface StepParts {
   readonly machine: Machine
   readonly reading: Reading
-  readonly table: StateTable<Tx>
+  readonly table: StateTable<unknown>
   readonly policy: Policy
   readonly start: Start
   readonly services: StrategyServices
@@ -116,23 +117,23 @@ interface StepParts<Tx> {
 const MOVES_MAX = 3
 
 /** One transition of one row. */
-class Step<Tx> {
-  readonly #parts: StepParts<Tx>
+class Step {
+  readonly #parts: StepParts
   #isPast = false
 
-  constructor(parts: StepParts<Tx>) {
+  constructor(parts: StepParts) {
     this.#parts = parts
   }
 
-  async run(handler: Handler<Tx>): Promise<ProcessOutcome> {
+  async run(handler: Handler<unknown>): Promise<ProcessOutcome> {
     const { start, services, policy } = this.#parts
     const { events } = services
-    const moving: Handler<Tx> = async (context) => {
+    const moving: Handler<unknown> = async (context) => {
       this.#isPast = !(await this.#move(context.tx))
       // A record, where there is one, is completed all the same.
       return this.#isPast ? undefined : handler(context)
     }
-    const explain: Explain<Tx> = (error) =>
+    const explain: Explain<unknown> = (error) =>
       error instanceof NotMoved ? judged(error.verdict, start, services, policy) : undefined
     const outcome = await inTransaction(start, moving, services, explain)
     if (outcome.status !== 'completed') return outcome
@@ -146,7 +147,7 @@ class Step<Tx> {
   }
 
   /** Answers whether the row was moved now, and not before. @throws NotMoved which ends the transaction. */
-  async #move(tx: Tx): Promise<boolean> {
+  async #move(tx: unknown): Promise<boolean> {
     const { machine, reading, table, policy } = this.#parts
     const { id, transition, from, to } = reading
     for (let count = 0; count < MOVES_MAX; count += 1) {
@@ -166,7 +167,14 @@ class Step<Tx> {
 
 const known = new Set([
   ...Object.keys(stateMachineDefaults),
-  ...['table', 'id', 'state', 'initial', 'final', 'transitions', 'onAmbiguous', 'read'],
+  'table',
+  'id',
+  'state',
+  'initial',
+  'final',
+  'transitions',
+  'onAmbiguous',
+  'read',
 ])
 const YEAR_MS = 31_536_000_000
 
