@@ -11,7 +11,9 @@ const worker = { leaseMs: LEASE_MS, storeTimeoutMs: 1000, attemptsMax: 2, doneCa
 
 type Worker = Awaited<ReturnType<typeof setUp>>
 
-/** A worker that finds these keys as they are after `attemptsMax` starts that all ended with their process. */
+/**
+ * A worker that finds these keys as they are after `attemptsMax` starts that all ended with their process.
+ */
 async function afterCrashes(keys: readonly string[], options: Parameters<typeof setUp>[0] = {}) {
   const all = await setUp({ ...worker, ...options })
   for (let crash = 0; crash < 2; crash += 1) {

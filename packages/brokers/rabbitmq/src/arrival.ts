@@ -94,8 +94,8 @@ function restored({ content, fields, properties }: AmqpMessage, { original }: Pr
 }
 
 /**
- * Headers of ours on a message that is no copy of this queue's: from a parking queue that is consumed they are
- * worth reading, from anybody else they are not ours.
+ * Headers of ours on a message that is no copy of this queue's: from a parking queue that is consumed they
+ * are worth reading, from anybody else they are not ours.
  */
 function unbelieved(message: AmqpMessage, isParked: boolean): AmqpMessage {
   const { headers } = message.properties

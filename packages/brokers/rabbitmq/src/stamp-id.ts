@@ -5,9 +5,9 @@ import { received } from '@oncemq/core/broker'
 const BYTES_MAX = 255
 
 /**
- * For producers: the publish options with this message id, by which consumers know a message that is sent again.
- * Take the id of the business event (`eventId` of `@oncemq/core`), made once, and send the same options again
- * after a confirm that did not come, a timeout or a restart.
+ * For producers: the publish options with this message id, by which consumers know a message that is sent
+ * again. Take the id of the business event (`eventId` of `@oncemq/core`), made once, and send the same
+ * options again after a confirm that did not come, a timeout or a restart.
  *
  * @throws OptionError for an id that is no string, empty, not well-formed or longer than 255 bytes, and for
  *   options that have another id already: one message is about one event.

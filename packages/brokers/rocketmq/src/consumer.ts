@@ -9,8 +9,9 @@ import { PollingSource } from './polling-source.ts'
 import { consumeSettings } from './settings.ts'
 
 /**
- * How many messages are held, those that wait included: FIFO messages wait here, and with them what came after
- * them in their group. A queue gives no further ones meanwhile, so this many groups that fail stop no other.
+ * How many messages are held, those that wait included: FIFO messages wait here, and with them what came
+ * after them in their group. A queue gives no further ones meanwhile, so this many groups that fail stop no
+ * other.
  */
 const WINDOW_PER_HANDLER = 16
 const WINDOW_MIN = 128

@@ -19,8 +19,8 @@ export interface Grant {
 }
 
 /**
- * A message that the user's code has. The broker may be out of reach meanwhile: the claim stays until the hold
- * ends, so that no other handler starts while this one runs.
+ * A message that the user's code has. The broker may be out of reach meanwhile: the claim stays until the
+ * hold ends, so that no other handler starts while this one runs.
  *
  *   granted ──holdMs──▶ renewed no more ──▶ signal aborts ──1 s──▶ delivered again: failed, its key is free
  *      └──────── acked, or given back by the user ◀───────┘
@@ -68,7 +68,9 @@ export class GivenMessage {
     return false
   }
 
-  /** Hides it for exactly this long. If it is not acked by then, it has failed. @throws what `hide` throws. */
+  /**
+   * Hides it for exactly this long. If it is not acked by then, it has failed. @throws what `hide` throws.
+   */
   async hideFor(delayMs: number, hide: () => Promise<void>): Promise<void> {
     // When it cannot be told, the hold ends as it would have ended.
     await this.hidden.hold.last(hide)

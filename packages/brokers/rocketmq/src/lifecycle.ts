@@ -50,7 +50,8 @@ interface ClientParts {
  * client waits for ever for a consumer group that does not exist, and goes on asking after it was shut down.
  *
  * @throws OncemqError `ONCEMQ_CONSUMER_UNSAFE` for a consumer group or topic that does not exist or is
- * refused, and for a group that reads its own dead letters; `ONCEMQ_BROKER_UNAVAILABLE` when the server does not answer within `timeoutMs`.
+ * refused, and for a group that reads its own dead letters; `ONCEMQ_BROKER_UNAVAILABLE` when the server does
+ * not answer within `timeoutMs`.
  * @example await startClient(consumer)
  */
 export async function startClient(client: RocketmqClient, options: ClientTimeOptions = {}): Promise<void> {
@@ -119,8 +120,9 @@ const HEAL_EVERY_MS = 1000
 const healed = new WeakSet<object>()
 
 /**
- * A server forgets the settings of a client that it has not heard of for a while, and then answers none of its
- * calls for messages until the client tells them again, each five minutes. Here it tells them when that happens.
+ * A server forgets the settings of a client that it has not heard of for a while, and then answers none of
+ * its calls for messages until the client tells them again, each five minutes. Here it tells them when that
+ * happens.
  */
 export function healSettings(client: RocketmqClient, clock: Clock = systemClock): void {
   const parts = client as unknown as ClientParts

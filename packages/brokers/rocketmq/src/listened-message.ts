@@ -49,7 +49,9 @@ export class ListenedMessage extends ArrivedMessage {
     return 'left-to-broker'
   }
 
-  /** The client dead-letters a FIFO message at once: it waits, and is delivered again when the process ends. */
+  /**
+   * The client dead-letters a FIFO message at once: it waits, and is delivered again when the process ends.
+   */
   giveBack(): void {
     if (this.order !== undefined) return
     const delayMs = backoffMs(GIVE_BACK_BACKOFF, this.startsBefore)

@@ -49,8 +49,8 @@ export function messageKeys({
 }
 
 /**
- * The key is the `messageId`: stable when the broker delivers again, another when a producer sends again. It is
- * no word that a sender could choose as a key.
+ * The key is the `messageId`: stable when the broker delivers again, another when a producer sends again. It
+ * is no word that a sender could choose as a key.
  * @example consume({ key: messageId(), ... })
  */
 export function messageId(): KeyOf {

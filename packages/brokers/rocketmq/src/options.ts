@@ -32,9 +32,9 @@ export interface ParkingOptions {
 /** Options of {@link dedupSimpleConsumer}. All times are milliseconds. */
 export interface DedupSimpleConsumerOptions extends SharedOptions, ParkingOptions {
   /**
-   * For how long a message that you have received and not acked yet is kept hidden from other consumers. After
-   * that, or after a time that `changeInvisibleDuration` sets, it counts as failed: the `signal` of its context
-   * aborts, and its key is free when it is delivered again. 0 to 86400000.
+   * For how long a message that you have received and not acked yet is kept hidden from other consumers.
+   * After that, or after a time that `changeInvisibleDuration` sets, it counts as failed: the `signal` of its
+   * context aborts, and its key is free when it is delivered again. 0 to 86400000.
    * @default 120000
    */
   holdMs?: number
@@ -52,7 +52,9 @@ export interface DedupListenerOptions extends SharedOptions, ParkingOptions {
    * @default 128
    */
   concurrency?: number
-  /** Waits between the attempts on a message, which are made in place. 1 s, 2 s ... up to a minute by default. */
+  /**
+   * Waits between the attempts on a message, which are made in place. 1 s, 2 s ... up to a minute by default.
+   */
   retry?: Partial<Backoff>
   /** `ConsumeResult` of your copy of the client, if it is not the one that this package finds. */
   results?: ConsumeResults

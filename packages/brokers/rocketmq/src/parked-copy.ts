@@ -30,7 +30,9 @@ export interface Arrival {
   readonly firstAtMs: number
 }
 
-/** The message to be parked in `topic`. Everything that the sender has set stays, but for what acts on a send. */
+/**
+ * The message to be parked in `topic`. Everything that the sender has set stays, but for what acts on a send.
+ */
 export function parkedCopy(
   { message, firstAtMs }: Arrival,
   topic: string,
@@ -118,7 +120,9 @@ async function provenanceOf(
 
 const ASK_AGAIN_MS = 1000
 
-/** Waits for the store: nothing could be handled without it anyway. None when there will be no answer here. */
+/**
+ * Waits for the store: nothing could be handled without it anyway. None when there will be no answer here.
+ */
 async function secretOf(
   dedup: Deduplicator<never>,
   signal: AbortSignal | undefined,

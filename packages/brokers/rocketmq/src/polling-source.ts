@@ -31,7 +31,8 @@ export class PollingSource implements MessageSource<RocketmqMessage> {
   }
 
   /**
-   * Starts the client, if it is not started: a client cannot be started twice, so this is no part of a session.
+   * Starts the client, if it is not started: a client cannot be started twice, so this is no part of a
+   * session.
    * @throws OncemqError those of {@link startClient}.
    */
   async start(): Promise<void> {

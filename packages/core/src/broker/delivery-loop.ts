@@ -28,7 +28,9 @@ export interface DeliveryLoopOptions<Message> {
   readonly window: number
   /** How many may be worked on at a time, of those that are held; those that wait are not worked on. */
   readonly concurrency: number
-  /** For how long a message may be held unsettled, in milliseconds; `Infinity` where the broker sets no bound. */
+  /**
+   * For how long a message may be held unsettled, in milliseconds; `Infinity` where the broker sets no bound.
+   */
   readonly holdMs: number
   /** Whether the payload is hashed whatever the deduplicator's option says, since results are replayed. */
   readonly fingerprint?: boolean
@@ -65,8 +67,8 @@ interface Passage<Message> {
  *                                   │          ├──retry──▶ waits here, or goes to wait at the broker
  *                                   └──────────┴──hold──▶ waits here until the store answers
  *
- * What is to be tried again waits here, unsettled, for as long as the broker allows that and others have room:
- * this costs the broker nothing, and no copy can be refused. Nothing is returned at once.
+ * What is to be tried again waits here, unsettled, for as long as the broker allows that and others have
+ * room: this costs the broker nothing, and no copy can be refused. Nothing is returned at once.
  */
 export class DeliveryLoop<Message> {
   readonly #options: DeliveryLoopOptions<Message>
@@ -93,8 +95,8 @@ export class DeliveryLoop<Message> {
   }
 
   /**
-   * How many more messages are of use now: as many as can be worked on at once, since one that is held and only
-   * lies here is kept from other consumers. Those that wait do not count, but for the window.
+   * How many more messages are of use now: as many as can be worked on at once, since one that is held and
+   * only lies here is kept from other consumers. Those that wait do not count, but for the window.
    */
   get room(): number {
     if (this.#stopping.signal.aborted) return 0

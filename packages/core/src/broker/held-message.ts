@@ -30,7 +30,9 @@ export interface HeldMessage<Message = unknown> {
    * may soon delete it, or cannot count for us how often it was started.
    */
   isWornOut?(hasKey: boolean): boolean
-  /** The broker may forget it. Never rejects: what cannot be acked is delivered again, and is done by then. */
+  /**
+   * The broker may forget it. Never rejects: what cannot be acked is delivered again, and is done by then.
+   */
   ack(): Promise<void> | void
   /**
    * Lets the broker deliver it again after a while. Resolves when that is durable; it is acked afterwards,

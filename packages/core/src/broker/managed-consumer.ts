@@ -86,8 +86,8 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   }
 
   /**
-   * Opens the store and begins to consume. A store or broker that is down now is an outage like any other, and
-   * told; what is set up wrongly is thrown, before any message sees it.
+   * Opens the store and begins to consume. A store or broker that is down now is an outage like any other,
+   * and told; what is set up wrongly is thrown, before any message sees it.
    * @throws OncemqError for what is set up wrongly.
    */
   static async start<Tx, Message>(options: ManagedConsumerOptions<Tx, Message>): Promise<Consumer> {
@@ -225,7 +225,9 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     }
   }
 
-  /** Messages were held for as long as they may be: they go back, and no further ones are taken for a while. */
+  /**
+   * Messages were held for as long as they may be: they go back, and no further ones are taken for a while.
+   */
   #holdOver(reason: string): void {
     this.#pausing ??= this.#pauseSession(reason === 'unsettled').finally(() => (this.#pausing = undefined))
   }
@@ -291,7 +293,9 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     await this.#inTime('to close', source.close()).catch(() => undefined)
   }
 
-  /** What a client never answers must not keep the consumer for ever. What comes too late is handed to `late`. */
+  /**
+   * What a client never answers must not keep the consumer for ever. What comes too late is handed to `late`.
+   */
   #inTime<Value>(what: string, call: Promise<Value>, late?: (value: Value) => unknown): Promise<Value> {
     const { clock } = this.#options.dedup.settings
     return new Promise((resolve, reject) => {

@@ -22,7 +22,9 @@ export interface Identity {
   readonly startsBefore?: number
 }
 
-/** Identities of different kinds never meet: a sender who chooses a key cannot choose a hash or our own ids. */
+/**
+ * Identities of different kinds never meet: a sender who chooses a key cannot choose a hash or our own ids.
+ */
 export type IdentityKind = 'key' | 'hop' | 'hash' | 'unkeyed' | 'internal'
 
 /**

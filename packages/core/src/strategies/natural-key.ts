@@ -13,8 +13,9 @@ import type { CheckedSettings, Explain, Strategy, StrategyServices, TransactionS
 export interface NaturalKeyOptions {
   /**
    * The unique key that a second handling of the same event violates, named as the database names it:
-   * `orders_pkey` on PostgreSQL, `orders.PRIMARY` (table and index) on MySQL and MariaDB, `orders.id` (table and
-   * columns, as in `orders.shop, orders.number`) on SQLite, `orders._id_` (collection and index) on MongoDB.
+   * `orders_pkey` on PostgreSQL, `orders.PRIMARY` (table and index) on MySQL and MariaDB, `orders.id` (table
+   * and columns, as in `orders.shop, orders.number`) on SQLite, `orders._id_` (collection and index) on
+   * MongoDB.
    *
    * Of several keys that one row violates the database reports the one that it checks first. Where a second
    * handling violates more than one, name each of them.
@@ -38,13 +39,14 @@ export interface OwnClientOptions extends NaturalKeyOptions {
  * that is acked. There is no record of ours. Any other error, other unique violations too, is the handler's
  * failure.
  *
- * The handler gets `context.tx`: all that it writes commits together or not at all, and only an error that the
- * database itself answered on `tx` counts. With `duplicateKeyOf` it writes with a client of its own instead, and
- * has to make its statements one transaction itself: whatever it wrote before the duplicate stays otherwise.
+ * The handler gets `context.tx`: all that it writes commits together or not at all, and only an error that
+ * the database itself answered on `tx` counts. With `duplicateKeyOf` it writes with a client of its own
+ * instead, and has to make its statements one transaction itself: whatever it wrote before the duplicate
+ * stays otherwise.
  *
  * Starts are counted by the broker, so a message whose handler ends its process is given up as exactly as the
- * broker counts, and two deliveries of one event may run at the same time: the database lets one of them commit.
- * What the handler does outside of the database is repeated with each start.
+ * broker counts, and two deliveries of one event may run at the same time: the database lets one of them
+ * commit. What the handler does outside of the database is repeated with each start.
  * @throws OptionError for an option that is wrong; at start for a store without transactions, and
  *   `ONCEMQ_TABLE_UNFIT` when the database has no such unique key, or several.
  * @example

@@ -55,9 +55,9 @@ export interface Strategy<Tx = undefined> {
   /** Short name for messages, such as `lease`. */
   readonly name: string
   /**
-   * Whether messages have records: a claim is asked for each, and its end is written down. If not, no claim is
-   * asked and nothing is written by us: something of the user's own is the guard, and the broker counts the
-   * starts.
+   * Whether messages have records: a claim is asked for each, and its end is written down. If not, no claim
+   * is asked and nothing is written by us: something of the user's own is the guard, and the broker counts
+   * the starts.
    */
   readonly usesRecords: boolean
   /**

@@ -15,7 +15,9 @@ import { judged, NotMoved } from './verdict.ts'
 
 /** Options of {@link stateMachine}. All times are milliseconds. */
 export interface StateMachineOptions<Message> extends MachineOptions {
-  /** The table of the rows, with or without its schema (`orders`, `shop.orders`); on MongoDB the collection. */
+  /**
+   * The table of the rows, with or without its schema (`orders`, `shop.orders`); on MongoDB the collection.
+   */
   table: string
   /** The column that a row is found by. An index on it is looked for at start. */
   id: string
@@ -39,8 +41,8 @@ export interface StateMachineOptions<Message> extends MachineOptions {
    */
   earlyForMs?: number
   /**
-   * Whether each message has a record of ours too, which commits together with the transition. It tells what a
-   * state alone cannot: which of two messages did a transition that may happen more than once.
+   * Whether each message has a record of ours too, which commits together with the transition. It tells what
+   * a state alone cannot: which of two messages did a transition that may happen more than once.
    * @default false
    */
   record?: boolean
@@ -54,17 +56,17 @@ export const stateMachineDefaults = Object.freeze({
 })
 
 /**
- * For handlers of rows that go through states: a message asks for a transition, and the row's state tells whether
- * it is new. In one transaction of the store the row is moved, by one statement that names the states it may be
- * in, and the handler runs with `context.tx`; both commit or neither. Where the row is in none of these states,
- * the handler does not run: past the transition the delivery is a duplicate and acked; before it, it came too
- * early and is tried again, for `earlyForMs`; else it is dead-lettered as `impossible`.
+ * For handlers of rows that go through states: a message asks for a transition, and the row's state tells
+ * whether it is new. In one transaction of the store the row is moved, by one statement that names the states
+ * it may be in, and the handler runs with `context.tx`; both commit or neither. Where the row is in none of
+ * these states, the handler does not run: past the transition the delivery is a duplicate and acked; before
+ * it, it came too early and is tried again, for `earlyForMs`; else it is dead-lettered as `impossible`.
  *
- * Two messages that ask for the same transition of one row are one event to it, whatever their keys are, unless
- * `record` is true.
+ * Two messages that ask for the same transition of one row are one event to it, whatever their keys are,
+ * unless `record` is true.
  * @throws OptionError for a machine with states that cannot be reached, dead ends that are not in `final`, or
- *   cycles without `record`; at start for a store without transactions, and `ONCEMQ_TABLE_UNFIT` when the table
- *   lacks a column.
+ *   cycles without `record`; at start for a store without transactions, and `ONCEMQ_TABLE_UNFIT` when the
+ *   table lacks a column.
  * @example
  * const strategy = stateMachine({
  *   table: 'orders', id: 'id', state: 'status',
@@ -113,7 +115,10 @@ interface StepParts {
   readonly services: StrategyServices
 }
 
-/** Between the update that moved nothing and the look at the row, somebody else may have moved it to where it can. */
+/**
+ * Between the update that moved nothing and the look at the row, somebody else may have moved it to where it
+ * can.
+ */
 const MOVES_MAX = 3
 
 /** One transition of one row. */
