@@ -21,6 +21,9 @@ function compile(program: string): string {
   const args = [join(root, 'node_modules/typescript/bin/tsc'), '--project', folder, '--pretty', 'false']
   const { stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' })
   return stdout
+    .split('\n')
+    .filter((line) => line.includes('program.ts'))
+    .join('\n')
 }
 
 /** A private field makes a class fit itself alone: types that users hand on are interfaces. */

@@ -128,6 +128,23 @@ test('a handler that ended its transaction by itself has failed for good, and ne
   expect(runs).toBe(2)
 })
 
+test('a message without a key is counted by the broker, since its claim is new each time', async () => {
+  const { store, dedup } = await setUp({ attemptsMax: 2 })
+  const fail = (startsBefore: number) =>
+    dedup.process({ key: undefined, startsBefore }, ({ attempt }) => Promise.reject(new Error(`${attempt}`)))
+  expect(await fail(0)).toMatchObject({ final: false, attempt: 1, error: { message: '1' } })
+  expect(await fail(1)).toMatchObject({
+    final: true,
+    attempt: 2,
+    reason: 'attempts',
+    error: { message: '2' },
+  })
+  // Its process ended twice, as far as is known: it starts again alone.
+  expect(await fail(2)).toMatchObject({ final: true, attempt: 3, error: { message: '3' } })
+  expect(await fail(5)).toMatchObject({ status: 'rejected', reason: 'attempts', attempt: 5 })
+  expect(store.transactions).toBe(3)
+})
+
 describe("what is the store's fault is no attempt of the handler", () => {
   test.each(['ONCEMQ_STORE_UNAVAILABLE', 'ONCEMQ_STORE_BUSY', 'ONCEMQ_COMMIT_UNKNOWN'] as const)(
     '%s',
@@ -173,7 +190,8 @@ describe('a handler that hangs', () => {
       ['failed'],
       { state: 'free', attempts: 1 },
     ])
-    await elapse(clock, LEASE_MS)
+    // The look of the lease keeper at nothing, and no more.
+    await elapse(clock, LEASE_MS / 10)
     expect(clock.nextInMs).toBeUndefined()
   })
 

@@ -1,16 +1,17 @@
-import type { Clock, Provenance } from '@oncemq/core/broker'
-import { unseal } from '@oncemq/core/broker'
+import type { Clock, Provenance, Sealed } from '@oncemq/core/broker'
+import { seal, unseal } from '@oncemq/core/broker'
 import type { AmqpMessage, AmqpProperties } from './amqp.ts'
 
 /** The names of all headers of ours begin so. Whoever else sends one is not believed. */
 export const OWN_PREFIX = 'x-oncemq-'
-export const PROVENANCE_HEADER = 'x-oncemq-provenance'
-export const SIGNATURE_HEADER = 'x-oncemq-signature'
-/** Counts how often a message was sent on by the code that handled it: each hop is a message of its own. */
-export const HOP_HEADER = 'x-oncemq-hop'
+const PROVENANCE_HEADER = 'x-oncemq-provenance'
+const SIGNATURE_HEADER = 'x-oncemq-signature'
 
-/** Counted by quorum queues; the first delivery has none. */
-const RETURNS_HEADER = 'x-delivery-count'
+/** How deep headers are copied, and can be written: nobody means to nest deeper. */
+export const DEPTH_MAX = 16
+
+/** Counted by quorum queues. The first delivery has none of the queue's, but what a sender has written there. */
+export const RETURNS_HEADER = 'x-delivery-count'
 
 /** A message as it arrived: what is given to handlers may be changed by them, this is not. */
 export interface Arrival {
@@ -44,11 +45,12 @@ export interface ReadSettings {
 /** Takes a snapshot of a message, and gives a copy of ours back as the message first came. */
 export function readArrival(message: AmqpMessage, { queue, clock, secret }: ReadSettings): Arrival {
   const provenance = secret === undefined ? undefined : provenanceOf(message, secret)
-  const isOurs = provenance?.source === queue
-  const snapshot = isOurs ? restored(message, provenance) : unbelieved(message, provenance !== undefined)
-  const counted = message.properties.headers?.[RETURNS_HEADER]
-  const returns = typeof counted === 'number' ? counted : undefined
+  const isOurs = provenance !== undefined && provenance.kind !== 'hop' && provenance.source === queue
+  const snapshot = isOurs
+    ? restored(message, provenance)
+    : unbelieved(message, provenance?.kind === 'parked' || provenance?.kind === 'retry')
   const { redelivered } = message.fields
+  const returns = redelivered ? returnsOf(message) : undefined
   const crashed = returns ?? (redelivered ? 1 : 0)
   return {
     given: snapshot === message ? message : given(snapshot),
@@ -60,8 +62,14 @@ export function readArrival(message: AmqpMessage, { queue, clock, secret }: Read
     redelivered,
     startsBefore: crashed + (isOurs ? provenance.starts : 0),
     firstAtMs: isOurs ? provenance.firstAtMs : clock.nowMs(),
-    hops: hopsOf(message),
+    hops: isOurs || provenance?.kind === 'hop' ? hopsOf(provenance) : 0,
   }
+}
+
+/** Only of a message that is delivered again: on a first delivery it is a sender's word. */
+function returnsOf({ properties }: AmqpMessage): number | undefined {
+  const counted = properties.headers?.[RETURNS_HEADER]
+  return typeof counted === 'number' && counted >= 0 ? counted : undefined
 }
 
 /** The id that a signature vouches for. */
@@ -82,20 +90,36 @@ interface Original {
   readonly routingKey?: string
   readonly properties?: AmqpProperties
   readonly headers?: Readonly<Record<string, unknown>>
+  /** How often the message had been sent on by its handlers. */
+  readonly hops?: number
 }
 
-function restored({ content, fields, properties }: AmqpMessage, { original }: Provenance): AmqpMessage {
+/** A copy of a message that was started before is delivered again, whatever the broker says of the copy. */
+function restored(
+  { content, fields, properties }: AmqpMessage,
+  { original, starts }: Provenance,
+): AmqpMessage {
   const { exchange, routingKey, properties: set = {}, headers } = original as Original
   return {
     content,
-    fields: { ...fields, exchange: exchange ?? fields.exchange, routingKey: routingKey ?? fields.routingKey },
-    properties: { ...properties, ...set, headers: { ...withoutOurs(properties.headers), ...headers } },
+    fields: {
+      ...fields,
+      redelivered: fields.redelivered || starts > 0,
+      exchange: exchange ?? fields.exchange,
+      routingKey: routingKey ?? fields.routingKey,
+    },
+    properties: {
+      ...properties,
+      deliveryMode: undefined,
+      ...set,
+      headers: { ...withoutOurs(properties.headers), ...headers },
+    },
   }
 }
 
 /**
- * Headers of ours on a message that is no copy of this queue's: from a parking queue that is consumed they
- * are worth reading, from anybody else they are not ours.
+ * Headers of ours on a message that is no copy of this queue's: from a parking queue that is consumed they are
+ * worth reading, from anybody else they are not ours.
  */
 function unbelieved(message: AmqpMessage, isParked: boolean): AmqpMessage {
   const { headers } = message.properties
@@ -121,9 +145,18 @@ export function isDeathHeader(name: string): boolean {
   return name === 'x-death' || name.startsWith('x-first-death-') || name.startsWith('x-last-death-')
 }
 
-function hopsOf({ properties }: AmqpMessage): number {
-  const hops = properties.headers?.[HOP_HEADER]
-  return typeof hops === 'number' && Number.isSafeInteger(hops) && hops > 0 ? hops : 0
+function hopsOf({ original }: Provenance): number {
+  return (original as Original).hops ?? 0
+}
+
+/** The headers that say whose copy, or which hop, a message is. */
+export function sealedHeaders(
+  secret: Uint8Array,
+  provenance: Provenance,
+  sealed: Sealed,
+): Readonly<Record<string, unknown>> {
+  const { provenance: text, signature } = seal(secret, provenance, sealed)
+  return { [PROVENANCE_HEADER]: text, [SIGNATURE_HEADER]: signature }
 }
 
 /** Users may write to what they are given. */
@@ -136,13 +169,14 @@ function copied(properties: AmqpProperties): AmqpProperties {
   return headers === undefined ? { ...properties } : { ...properties, headers: copiedTable(headers) }
 }
 
-function copiedTable(table: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(table).map(([name, value]) => [name, copiedValue(value)]))
+function copiedTable(table: Readonly<Record<string, unknown>>, depth = 0): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(table).map(([name, value]) => [name, copiedValue(value, depth)]))
 }
 
-function copiedValue(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value
+/** Deeper than `DEPTH_MAX` nothing is copied: a sender may nest as deep as a frame has room. */
+function copiedValue(value: unknown, depth: number): unknown {
+  if (typeof value !== 'object' || value === null || depth > DEPTH_MAX) return value
   if (Buffer.isBuffer(value)) return Buffer.from(value)
-  if (Array.isArray(value)) return value.map(copiedValue)
-  return copiedTable(value as Record<string, unknown>)
+  if (Array.isArray(value)) return value.map((each) => copiedValue(each, depth + 1))
+  return copiedTable(value as Record<string, unknown>, depth + 1)
 }

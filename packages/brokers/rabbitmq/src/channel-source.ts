@@ -1,12 +1,16 @@
 import { OncemqError } from '@oncemq/core'
+import type { Clock } from '@oncemq/core/broker'
 import type { AmqpConnection, RawChannel } from './amqp.ts'
-import { answerOf } from './amqp.ts'
+import { closeChannel, closeConnection } from './closing.ts'
 import type { OpenConfirmChannel } from './confirm-channel.ts'
 import { confirmChannelBeside } from './confirm-channel.ts'
+import { inTime } from './in-time.ts'
 import type { ConsumeOptions } from './options.ts'
 
 /** Where the managed consumer's channels come from. */
 export interface ChannelSource {
+  /** Whether the channel is the user's, and stays open when the consumer is closed. */
+  readonly isShared: boolean
   /**
    * @throws OncemqError `ONCEMQ_CONSUMER_ENDED` when there will never be another; any other error may pass.
    */
@@ -28,10 +32,11 @@ type Emitter = Partial<Pick<RawChannel, 'on' | 'removeListener'>>
 
 export function channelSource(
   options: Pick<ConsumeOptions<never>, 'connection' | 'connect' | 'channel'>,
+  clock: Clock,
 ): ChannelSource {
   const { connection, connect, channel } = options
   if (channel !== undefined) return givenChannel(channel as unknown as RawChannel)
-  if (connect !== undefined) return madeConnections(connect)
+  if (connect !== undefined) return madeConnections(connect, clock)
   return givenConnection(connection as AmqpConnection)
 }
 
@@ -39,6 +44,7 @@ function givenChannel(channel: RawChannel): ChannelSource {
   let used = false
   const beside = (): Promise<RawChannel> => confirmChannelBeside(channel)().then((confirm) => confirm.channel)
   return {
+    isShared: true,
     async open() {
       if (used) throw gone('channel')
       used = true
@@ -58,6 +64,7 @@ function givenConnection(connection: AmqpConnection): ChannelSource {
   ;(connection as Emitter).on?.('close', onClose)
   let opening: Promise<RawChannel> | undefined
   return {
+    isShared: false,
     async open() {
       if (state.isGone) throw gone('connection')
       // Whoever asks again while the connection recovers gets the answer to the first question.
@@ -76,22 +83,37 @@ function givenConnection(connection: AmqpConnection): ChannelSource {
 /** A connection that is made again when it is gone. */
 class MadeConnection {
   readonly #connect: () => Promise<AmqpConnection>
+  readonly #clock: Clock
   #made: AmqpConnection | undefined
-  #asked = 0
+  #connecting: Promise<AmqpConnection> | undefined
+  #isClosed = false
 
-  constructor(connect: () => Promise<AmqpConnection>) {
+  constructor(connect: () => Promise<AmqpConnection>, clock: Clock) {
     this.#connect = connect
+    this.#clock = clock
   }
 
-  /** One that comes after another was asked for is closed: nobody waits for it any more. */
+  /** Whoever asks while it is being made gets the same one. */
   async get(): Promise<AmqpConnection> {
     if (this.#made !== undefined) return this.#made
-    const asked = ++this.#asked
-    const connection = await this.#connect()
+    this.#connecting ??= this.#make().finally(() => (this.#connecting = undefined))
+    return this.#connecting
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    const made = this.#made
+    this.#made = undefined
+    if (made !== undefined) await closeConnection(made)
+  }
+
+  /** A handshake that is not answered is given up: a broker that is back is asked anew. */
+  async #make(): Promise<AmqpConnection> {
+    const connection = await inTime(this.#clock, 'a connection', this.#connect(), closeConnection)
     const { on } = connection as Emitter
     // Its event `close` follows, and says all that matters; without a listener the process would end.
     on?.call(connection, 'error', () => undefined)
-    if (asked !== this.#asked) {
+    if (this.#isClosed) {
       await closeConnection(connection)
       throw new Error('the connection came too late')
     }
@@ -99,19 +121,13 @@ class MadeConnection {
     this.#made = connection
     return connection
   }
-
-  async close(): Promise<void> {
-    this.#asked += 1
-    const made = this.#made
-    this.#made = undefined
-    if (made !== undefined) await closeConnection(made)
-  }
 }
 
-function madeConnections(connect: () => Promise<AmqpConnection>): ChannelSource {
-  const consuming = new MadeConnection(connect)
-  const publishing = new MadeConnection(connect)
+function madeConnections(connect: () => Promise<AmqpConnection>, clock: Clock): ChannelSource {
+  const consuming = new MadeConnection(connect, clock)
+  const publishing = new MadeConnection(connect, clock)
   return {
+    isShared: false,
     async open() {
       return openChannel(await consuming.get())
     },
@@ -131,14 +147,6 @@ async function openChannel(connection: AmqpConnection): Promise<RawChannel> {
   // Its event `close` follows and says all that matters; without a listener the process would end.
   channel.on('error', () => undefined)
   return channel
-}
-
-async function closeChannel(channel: RawChannel): Promise<void> {
-  await answerOf((done) => channel.close(done)).catch(() => undefined)
-}
-
-async function closeConnection(connection: AmqpConnection): Promise<void> {
-  await (connection as { close?(): Promise<void> }).close?.().catch(() => undefined)
 }
 
 function gone(what: string): OncemqError {

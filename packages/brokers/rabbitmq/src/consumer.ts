@@ -31,7 +31,10 @@ export async function consume<Tx = undefined, Message extends AmqpMessage = Amqp
   const { ackTimeoutMs, dedup, key, middlewares, onEnd, prefetch, replayResult, retry } = settings
   return ManagedConsumer.start<Tx, AmqpMessage>({
     dedup,
-    source: new QueueSource(settings, channelSource(settings as unknown as ConsumeSettings<never>)),
+    source: new QueueSource(
+      settings,
+      channelSource(settings as unknown as ConsumeSettings<never>, dedup.settings.clock),
+    ),
     key,
     handler: (held, context) => handle(held as Delivery, context, settings),
     onSuccess: (held, outcome) => reply(held as Delivery, outcome, replayResult),

@@ -1,12 +1,13 @@
 import { OncemqError } from '@oncemq/core'
 import type { Clock, DeadLetter, Retry } from '@oncemq/core/broker'
-import { pause, seal } from '@oncemq/core/broker'
+import { pause } from '@oncemq/core/broker'
 import { answerOf } from './amqp.ts'
-import { PROVENANCE_HEADER, SIGNATURE_HEADER, signedId } from './arrival.ts'
+import { sealedHeaders, signedId } from './arrival.ts'
 import type { Copyable } from './copyable.ts'
 import { copyable } from './copyable.ts'
 import type { CopySender, Delivery } from './delivery.ts'
 import { describedHeaders, UNWRITABLE_HEADER } from './parking.ts'
+import { inTime } from './in-time.ts'
 import type { Publisher } from './publisher.ts'
 import { replyOf } from './replies.ts'
 import type { QueueDeclaration, WaitQueueType } from './queues.ts'
@@ -112,19 +113,19 @@ export class Copies implements CopySender {
     { arrival, source }: Delivery,
     { setAside }: Copyable,
     starts: number,
-  ): Promise<Record<string, unknown>> {
-    const { content, exchange, routingKey, properties, firstAtMs } = arrival
+  ): Promise<Readonly<Record<string, unknown>>> {
+    const { content, exchange, routingKey, properties, firstAtMs, hops } = arrival
     const { deliveryMode } = properties
     const original = {
       exchange,
       routingKey,
       properties: { ...setAside.properties, deliveryMode },
       headers: setAside.headers,
+      ...(hops > 0 && { hops }),
     }
     const provenance = { kind, source, starts, firstAtMs, original }
     const sealedFor = { body: content, id: signedId(properties) }
-    const { provenance: text, signature } = seal(await this.#settings.secret(), provenance, sealedFor)
-    return { [PROVENANCE_HEADER]: text, [SIGNATURE_HEADER]: signature }
+    return sealedHeaders(await this.#settings.secret(), provenance, sealedFor)
   }
 
   async #declareWithRoom(declaration: QueueDeclaration): Promise<void> {
@@ -154,7 +155,8 @@ export class Copies implements CopySender {
     const channel = await this.#publisher.channel()
     let found: unknown
     try {
-      found = await answerOf((done) => channel.assertQueue(queue, options, done))
+      const asked = answerOf<unknown>((done) => channel.assertQueue(queue, options, done))
+      found = await inTime(this.#settings.clock, 'an answer to a declaration', asked, () => undefined)
     } catch (error) {
       throw notDeclared(error, queue)
     }

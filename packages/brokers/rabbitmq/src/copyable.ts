@@ -1,10 +1,12 @@
 import type { AmqpProperties } from './amqp.ts'
-import { isDeathHeader, OWN_PREFIX } from './arrival.ts'
+import { DEPTH_MAX, isDeathHeader, OWN_PREFIX, RETURNS_HEADER } from './arrival.ts'
 
 /** The protocol writes short strings with their length in one byte. */
 const SHORT_BYTES_MAX = 255
 /** amqplib writes headers into a buffer of 64 KiB, in which ours have to fit too. */
 const HEADERS_BYTES_MAX = 40_000
+/** What is set aside travels as text in a header of ours. In characters of JSON, of three bytes at most. */
+const ASIDE_MAX = 4000
 const TIMESTAMP_MAX = 2 ** 53
 
 /** What of a message's properties a copy can carry, and what it cannot. */
@@ -59,22 +61,32 @@ export function copyable({ headers = {}, expiration, userId, ...rest }: AmqpProp
 }
 
 function dividedHeaders(headers: Readonly<Record<string, unknown>>, unwritable: string[]) {
-  const [kept, aside]: [[string, unknown][], [string, unknown][]] = [[], []]
-  let bytes = 0
-  for (const entry of Object.entries(headers)) {
-    const [name, value] = entry
-    if (name.startsWith(OWN_PREFIX) || value === undefined) continue
-    const size = Buffer.byteLength(name) + 1 + sizeOf(value)
-    if (name === 'CC' || name === 'BCC' || isDeathHeader(name)) aside.push(entry)
-    else if (Buffer.byteLength(name) <= SHORT_BYTES_MAX && bytes + size <= HEADERS_BYTES_MAX) kept.push(entry)
-    else unwritable.push('headers')
-    if (kept.at(-1) === entry) bytes += size
+  const kept: [string, unknown][] = []
+  const aside: [string, unknown][] = []
+  let [keptBytes, asideLength] = [0, 0]
+  for (const [name, value] of Object.entries(headers)) {
+    if (name.startsWith(OWN_PREFIX) || name === RETURNS_HEADER || value === undefined) continue
+    const bytes =
+      Buffer.byteLength(name) > SHORT_BYTES_MAX ? UNWRITABLE : Buffer.byteLength(name) + 1 + sizeOf(value)
+    if (acts(name)) {
+      // Only what can be written is known to be finite, and not nested too deeply for JSON.
+      asideLength += bytes <= HEADERS_BYTES_MAX ? JSON.stringify([name, value]).length : UNWRITABLE
+      if (asideLength <= ASIDE_MAX) aside.push([name, value])
+      else unwritable.push('headers')
+    } else if (keptBytes + bytes <= HEADERS_BYTES_MAX) {
+      keptBytes += bytes
+      kept.push([name, value])
+    } else unwritable.push('headers')
   }
   return { kept: Object.fromEntries(kept), aside: Object.fromEntries(aside) }
 }
 
+/** Whether a header would act on the copy. */
+function acts(name: string): boolean {
+  return name === 'CC' || name === 'BCC' || isDeathHeader(name)
+}
+
 const UNWRITABLE = Number.POSITIVE_INFINITY
-const DEPTH_MAX = 16
 
 /** Bytes of a header's value on the wire; infinite for what amqplib reads, or is given, and cannot write. */
 function sizeOf(value: unknown, depth = 0): number {
@@ -83,7 +95,7 @@ function sizeOf(value: unknown, depth = 0): number {
     case 'string':
       return Buffer.byteLength(value) + 5
     case 'number':
-      return Number.isFinite(value) ? 9 : UNWRITABLE
+      return isNumber(value) ? 9 : UNWRITABLE
     case 'boolean':
       return 2
     case 'object':
@@ -109,10 +121,27 @@ interface Typed {
   readonly value?: unknown
 }
 
-/** amqplib's way to say which type of the protocol a number is: `{ '!': 'timestamp', value: 7 }`. */
+/** Integers at or above 2^63 are written as doubles, those below -2^63 cannot be. */
+function isNumber(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value >= -(2 ** 63)
+}
+
+/**
+ * amqplib's way to say which type of the protocol a number is: `{ '!': 'timestamp', value: 7 }`. These are the
+ * types that it reads so; a sender may have written such a table himself, with anything in it.
+ */
 function isTyped({ '!': type, value }: Typed): boolean {
-  if (type === 'decimal') return typeof value === 'object' && value !== null
-  return typeof type === 'string' && typeof value === 'number' && Number.isFinite(value)
+  if (type === 'timestamp') return isNumber(value) && Number.isInteger(value) && value >= 0 && value < 2 ** 64
+  if (type === 'float' || type === 'double') return isNumber(value)
+  if (type !== 'decimal' || typeof value !== 'object' || value === null) return false
+  const { places, digits } = value as { places?: unknown; digits?: unknown }
+  return (
+    isOctet(places) &&
+    typeof digits === 'number' &&
+    Number.isInteger(digits) &&
+    digits >= 0 &&
+    digits < 2 ** 32
+  )
 }
 
 function isShortText(value: unknown): boolean {

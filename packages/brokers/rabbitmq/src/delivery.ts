@@ -6,8 +6,8 @@ import type { Arrival } from './arrival.ts'
 
 /**
  * Where a delivery stands. `held`: it is on its way to a handler, or waits. `given`: the user has it.
- * `ending`: its end is being recorded. `acking`: the ack leaves at the end of this turn. `settled`: the
- * broker was told, or cannot be told any more.
+ * `ending`: its end is being recorded. `acking`: the ack leaves at the end of this turn. `settled`: the broker
+ * was told, or cannot be told any more.
  */
 export type DeliveryState = 'held' | 'given' | 'ending' | 'acking' | 'settled'
 
@@ -38,10 +38,12 @@ export interface CopySender {
 }
 
 /**
- * The broker's default limit is 20 returns, at the 21st it deletes the message. A crash or two more may
- * follow before anything can be done about it.
+ * The broker's default limit is 20 returns, at the 21st it deletes the message. A crash between a copy's confirm
+ * and the ack leaves both, so that not each return may make another copy: at first each third, near the limit
+ * each.
  */
-const RETURNS_MAX = 3
+const RETURNS_STEP = 3
+const RETURNS_MANY = 15
 
 /** One message, pinned to the raw channel that delivered it: a tag means nothing on any other. */
 export class Delivery implements HeldMessage<AmqpMessage>, Linked {
@@ -96,12 +98,10 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
     return this.acks.gone
   }
 
-  /**
-   * A classic queue does not count: a message without a key, whose starts nobody else counts, gets copies.
-   */
+  /** A classic queue does not count: a message without a key, whose starts nobody else counts, gets copies. */
   isWornOut(hasKey: boolean): boolean {
     const { returns, redelivered } = this.arrival
-    if (returns !== undefined) return returns >= RETURNS_MAX
+    if (returns !== undefined && returns > 0) return returns % RETURNS_STEP === 0 || returns >= RETURNS_MANY
     return redelivered && !hasKey
   }
 

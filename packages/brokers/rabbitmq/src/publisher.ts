@@ -2,9 +2,10 @@ import { OncemqError } from '@oncemq/core'
 import type { Clock } from '@oncemq/core/broker'
 import { pause, Semaphore } from '@oncemq/core/broker'
 import type { AmqpMessage, RawChannel } from './amqp.ts'
-import { answerOf } from './amqp.ts'
 import { OWN_PREFIX } from './arrival.ts'
+import { closeChannel } from './closing.ts'
 import type { ConfirmChannel, OpenConfirmChannel } from './confirm-channel.ts'
+import { inTime } from './in-time.ts'
 
 /** Marks a copy while it is on its way, to know it again when the broker returns it. */
 const COPY_HEADER = `${OWN_PREFIX}copy`
@@ -28,9 +29,9 @@ export interface PublisherSettings {
 }
 
 /**
- * Publishes to queues, and answers when the broker has it. One confirm channel, opened when it is first
- * needed and again after it was closed. What closes it may be the fault of one publication alone: the next
- * ones go one at a time.
+ * Publishes to queues, and answers when the broker has it. One confirm channel, opened when it is first needed
+ * and again after it was closed. What closes it may be the fault of one publication alone: the next ones go
+ * one at a time.
  */
 export class Publisher {
   readonly #open: OpenConfirmChannel
@@ -39,6 +40,8 @@ export class Publisher {
   readonly #turns = new Semaphore(1)
   #channel: Promise<ConfirmChannel> | undefined
   #opened: ConfirmChannel | undefined
+  /** Per queue, how many publications were given up and may still be confirmed. */
+  readonly #owed = new Map<string, number>()
   #count = 0
   #underWay = 0
   #carefully = 0
@@ -65,9 +68,7 @@ export class Publisher {
     throw new Error('no queue took the copy of a message: it was deleted, or may not be declared')
   }
 
-  /**
-   * Publishes to a queue; resolves when the broker has confirmed it, whether there is such a queue or not.
-   */
+  /** Publishes to a queue; resolves when the broker has confirmed it, whether there is such a queue or not. */
   async publish(queue: string, content: Buffer, options: object): Promise<void> {
     if (this.#carefully === 0) return this.#publish(queue, content, options)
     await this.#turns.acquire()
@@ -89,24 +90,40 @@ export class Publisher {
     else void opening?.then(closed, () => undefined)
   }
 
+  /**
+   * A broker that does not confirm has it nevertheless, or will when its alarm is over: it is sent nothing more
+   * for a queue until it has answered, or a message would be there as often as it was tried.
+   */
   async #publish(queue: string, content: Buffer, options: object): Promise<void> {
     if (this.#underWay >= AT_ONCE_MAX) throw new Error('too many copies wait for the broker')
-    const confirm = await this.#ready()
     this.#underWay += 1
     try {
-      await this.#confirmed((done) => confirm.publish(queue, content, options, done))
+      const confirm = await this.#ready()
+      if (this.#owed.has(queue)) throw noConfirm()
+      await this.#confirmed(queue, (done) => confirm.publish(queue, content, options, done))
     } finally {
       this.#underWay -= 1
     }
   }
 
-  #confirmed(publish: (done: (error: unknown) => void) => void): Promise<void> {
+  #confirmed(queue: string, publish: (done: (error: unknown) => void) => void): Promise<void> {
+    const owed = this.#owed
     return new Promise((resolve, reject) => {
       const { clock } = this.#settings
-      const timer = clock.after(CONFIRM_TIMEOUT_MS, () => reject(noConfirm()), 'background')
+      let isLate = false
+      const timer = clock.after(
+        CONFIRM_TIMEOUT_MS,
+        () => {
+          isLate = true
+          owed.set(queue, (owed.get(queue) ?? 0) + 1)
+          reject(noConfirm())
+        },
+        'background',
+      )
       const done = (error: unknown): void => {
         timer.cancel()
-        if (error === null || error === undefined) resolve()
+        if (isLate) paid(owed, queue)
+        else if (error === null || error === undefined) resolve()
         else reject(error as Error)
       }
       try {
@@ -129,10 +146,11 @@ export class Publisher {
       this.#channel = undefined
       this.#opened = undefined
       this.#returned.clear()
+      this.#owed.clear()
       this.onChannelGone()
     }
     try {
-      const confirm = await this.#open()
+      const confirm = await inTime(this.#settings.clock, 'a channel for copies', this.#open(), closed)
       listen(confirm.channel, gone, this.#returned)
       this.#opened = confirm
       return confirm
@@ -143,8 +161,14 @@ export class Publisher {
   }
 }
 
-async function closed({ channel }: ConfirmChannel): Promise<void> {
-  await answerOf((done) => channel.close(done)).catch(() => undefined)
+function paid(owed: Map<string, number>, queue: string): void {
+  const left = (owed.get(queue) ?? 0) - 1
+  if (left > 0) owed.set(queue, left)
+  else owed.delete(queue)
+}
+
+function closed({ channel }: ConfirmChannel): Promise<void> {
+  return closeChannel(channel)
 }
 
 function listen(channel: RawChannel, gone: () => void, returned: Set<string>): void {

@@ -19,6 +19,8 @@ export class QueueSource<Tx> implements MessageSource<AmqpMessage> {
   readonly #settings: ConsumeSettings<Tx>
   readonly #channels: ChannelSource
   #isFirst = true
+  #asked = 0
+  #isClosed = false
 
   constructor(settings: ConsumeSettings<Tx>, channels: ChannelSource) {
     this.#settings = settings
@@ -26,7 +28,12 @@ export class QueueSource<Tx> implements MessageSource<AmqpMessage> {
   }
 
   async open(receiver: Receiver<AmqpMessage>): Promise<Session> {
+    const asked = ++this.#asked
+    await this.#secretKnown()
     const channel = await this.#channels.open()
+    if (this.#isClosed) await this.#channels.release(channel)
+    // Whoever asked after this gets the same channel: on one channel there is one consumer.
+    if (this.#isClosed || asked !== this.#asked) throw new Error('the channel came too late')
     const session = new ConsumerSession(channel, this.#channels, this.#settings, receiver)
     try {
       await session.start()
@@ -40,7 +47,22 @@ export class QueueSource<Tx> implements MessageSource<AmqpMessage> {
   }
 
   close(): Promise<void> {
+    this.#isClosed = true
     return this.#channels.close()
+  }
+
+  /**
+   * Nothing is received before copies of it could be made, and ours be known: without that a message could
+   * only be returned, again and again, until the broker deletes it.
+   */
+  async #secretKnown(): Promise<void> {
+    const { dedup } = this.#settings
+    if (dedup.settings.onStoreDown === 'process') return
+    try {
+      await dedup.secret()
+    } catch (cause) {
+      throw new Error('the store does not answer', { cause })
+    }
   }
 }
 
@@ -60,6 +82,9 @@ class ConsumerSession<Tx> implements Session {
   readonly #reception: Reception
   readonly #onClose = (): void => this.#end()
   #consumerTag: string | undefined
+  /** What was asked of the channel last: one thing after the other, so that there is never a second consumer. */
+  #turn: Promise<unknown> | undefined
+  #closing: Promise<void> | undefined
 
   constructor(
     channel: RawChannel,
@@ -99,37 +124,61 @@ class ConsumerSession<Tx> implements Session {
     await this.resume()
   }
 
-  async resume(): Promise<void> {
-    const { queue, consume } = this.#settings
-    const receive = (message: AmqpMessage | null): void => this.#receive(message)
-    const consuming = await answerOf<Consuming>((done) =>
-      this.#channel.consume(queue, receive, consume, done),
-    )
-    this.#consumerTag = consuming.consumerTag
+  resume(): Promise<void> {
+    return this.#inTurn(async () => {
+      const { queue, consume } = this.#settings
+      const receive = (message: AmqpMessage | null): void => this.#receive(message)
+      const consuming = await answerOf<Consuming>((done) =>
+        this.#channel.consume(queue, receive, consume, done),
+      )
+      this.#consumerTag = consuming.consumerTag
+    })
   }
 
-  async pause(): Promise<void> {
-    const consumerTag = this.#consumerTag
-    this.#consumerTag = undefined
-    if (consumerTag === undefined) return
-    await answerOf((done) => this.#channel.cancel(consumerTag, done))
+  pause(): Promise<void> {
+    return this.#inTurn(async () => {
+      const consumerTag = this.#consumerTag
+      this.#consumerTag = undefined
+      if (consumerTag === undefined) return
+      await answerOf((done) => this.#channel.cancel(consumerTag, done))
+    })
   }
 
   async stop(): Promise<void> {
     await this.pause().catch(() => undefined)
   }
 
-  async close(): Promise<void> {
+  /** A connection that is blocked answers nothing: one that does not must not keep the others. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     this.#acks.flush()
     this.#channel.removeListener('close', this.#onClose)
-    await this.#publisher.close()
-    await this.#channels.release(this.#channel)
-    this.#acks.end()
+    // A channel of the user's stays open: what it delivered would never be delivered again.
+    if (this.#channels.isShared) this.#acks.giveBack()
+    await Promise.all([this.#publisher.close(), this.#channels.release(this.#channel)])
+    if (!this.#channels.isShared) this.#acks.end()
+  }
+
+  /** Begins at once where nothing is under way, before anything else that is sent in the same step. */
+  #inTurn(action: () => Promise<void>): Promise<void> {
+    const turn = this.#turn === undefined ? action() : this.#turn.then(action)
+    const ended = turn
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#turn === ended) this.#turn = undefined
+      })
+    this.#turn = ended
+    return turn
   }
 
   #receive(message: AmqpMessage | null): void {
     if (message !== null) return this.#reception.receive(message)
     this.#consumerTag = undefined
+    if (this.#channels.isShared) this.#acks.giveBack()
     this.#end()
   }
 

@@ -46,22 +46,25 @@ describeService('rabbitmq-4.0', ({ url }) => {
     expect(await readyIn(connection, queue)).toBe(3)
   })
 
-  test('while the store is down the consumer pauses, then resumes, and nothing is lost', async () => {
+  test('while the store is down messages are held, then the consumer pauses; it resumes, and nothing is lost', async () => {
     const connection = await connected(url)
     const { queue, send } = await newQueue(connection)
     const store = new FlakyStore()
-    const dedup = deduplicator({ store, outageHoldMs: 200, sweepEveryMs: 0 })
+    const dedup = deduplicator({ store, sweepEveryMs: 0 })
     const seen: string[] = []
     const consumer = await consuming({
       connection,
       queue,
       dedup,
+      ackTimeoutMs: 3000,
       handler: (message) => void seen.push(message.content.toString()),
     })
     await send('before')
     await until('before', () => seen.length === 1)
     store.isDown = true
     for (const id of idsOf(20)) await send(id)
+    await quiet(500)
+    expect(await readyIn(connection, queue)).toBe(0)
     await until('the pause', async () => (await readyIn(connection, queue)) === 20)
     await quiet()
     expect(await readyIn(connection, queue)).toBe(20)
@@ -114,21 +117,22 @@ describeService('rabbitmq-4.0', ({ url }) => {
     await until('b', () => runs === 2)
   })
 
-  test('a parking queue that exists with arguments of its own is used as it is', async () => {
+  test('a parking queue with arguments of its own is used when they are given', async () => {
     const connection = await connected(url)
     const { queue, send, channel } = await newQueue(connection)
-    await channel.assertQueue(`${queue}.parked`, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
+    const parkingArguments = { 'x-queue-type': 'quorum' }
+    await channel.assertQueue(`${queue}.parked`, { durable: true, arguments: parkingArguments })
     const handler = (message: ConsumeMessage): never => {
       throw new PermanentError(message.fields.consumerTag)
     }
-    await consuming({ connection, queue, dedup: deduplicator(), handler })
+    await consuming({ connection, queue, dedup: deduplicator(), parkingArguments, handler })
     await send('a')
     await send('b')
     await until('both', async () => (await readyIn(connection, `${queue}.parked`)) === 2)
     expect(await readyIn(connection, queue)).toBe(0)
   })
 
-  test('with deadLetter broker, a failure for good goes to the dead-letter exchange', async () => {
+  test('with onDeadLetter broker, a failure for good goes to the dead-letter exchange', async () => {
     const connection = await connected(url)
     const target = await newQueue(connection)
     const dlx = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': target.queue }
@@ -139,7 +143,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
       connection,
       queue,
       dedup,
-      deadLetter: 'broker',
+      onDeadLetter: 'broker',
       retry: { firstMs: 100 },
       waitQueueType: 'classic',
       handler: () => {
@@ -150,7 +154,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     await send('a')
     await until('dead-lettered', async () => (await readyIn(connection, target.queue)) === 1)
     expect(runs).toBe(2)
-    expect((await dedup.inspect('a'))?.state).toBe('free')
+    expect((await dedup.inspect('a', { source: queue }))?.state).toBe('free')
   })
 
   test('middlewares see the outcome, and may fail without losing the message', async () => {
@@ -198,7 +202,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     await until('a', () => runs === 1)
     await channel.close()
     await until('the end', () => ends.length === 1)
-    expect(ends[0]).toMatchObject({ code: 'ONCEMQ_BROKER_UNAVAILABLE' })
+    expect(ends[0]).toMatchObject({ code: 'ONCEMQ_CONSUMER_ENDED' })
     expect(await readyIn(connection, queue)).toBe(0)
   })
 

@@ -28,7 +28,7 @@ describe('consume refuses, and says what was expected, what it received and the 
     ['a fraction', { prefetch: 1.5 }, /prefetch: expected an integer/],
     ['a negative wait', { retry: { firstMs: -1 } }, /retry.firstMs: expected an integer/],
     ['a wait that shrinks', { retry: { factor: 0.5 } }, /retry.factor: expected a number \(1 to 100\)/],
-    ['another dead letter', { deadLetter: 'drop' }, /deadLetter: expected one of 'park', 'broker'/],
+    ['another dead letter', { onDeadLetter: 'drop' }, /onDeadLetter: expected one of 'park', 'broker'/],
     ['middlewares that are none', { middlewares: [1] }, /middlewares\[0\]: expected a function/],
     ['a misspelt option', { prefech: 1 }, /expected only the options .*, received 'prefech'/],
     ['a key that is no function', { key: 'messageId' }, /key: expected a function, received a string; pass/],
@@ -40,16 +40,21 @@ describe('consume refuses, and says what was expected, what it received and the 
     await expect(consume({ ...good, ...options } as ConsumeOptions)).rejects.toThrow(message)
   })
 
-  test('nothing where all is good', async () => {
-    await expect(consume(good)).rejects.toThrow('asked for a channel')
+  test('nothing where all is good: a broker that cannot be had is told, and asked again', async () => {
+    const warnings: string[] = []
+    const off = dedup.on('warning', ({ message }) => void warnings.push(message))
+    const consumer = await consume(good)
+    expect(warnings).toEqual([expect.stringMatching(/asked for a channel\); trying again until it can/)])
+    await consumer.close()
+    off()
   })
 })
 
 test('dedupChannel refuses what it cannot wrap', () => {
   const channel = { consume() {}, ack() {}, nack() {}, on() {}, recover() {} }
   expect(() => dedupChannel(channel, undefined as never)).toThrow(/expected a deduplicator/)
-  expect(() => dedupChannel(channel, dedup, { onReject: 'drop' as never })).toThrow(
-    /onReject: expected one of/,
+  expect(() => dedupChannel(channel, dedup, { onDeadLetter: 'drop' as never })).toThrow(
+    /onDeadLetter: expected one of/,
   )
   expect(() => dedupChannel(channel, dedup)).toThrow(/cannot open a second one; pass the connection/)
 })

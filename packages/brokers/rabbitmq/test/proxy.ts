@@ -5,6 +5,8 @@ import { onTestFinished } from 'vitest'
 /** A TCP proxy in front of a broker, whose connections can be cut without a word. */
 export interface Proxy {
   readonly url: string
+  /** While it is true, what the broker says on new connections reaches nobody. */
+  isSilent: boolean
   cut(): void
 }
 
@@ -12,6 +14,7 @@ export async function proxyTo(url: string): Promise<Proxy> {
   const { hostname, port } = new URL(url)
   const sockets = new Set<Socket>()
   const server = createServer((client) => {
+    const { isSilent } = proxy
     const broker = connect(Number(port), hostname)
     for (const [from, to] of [
       [client, broker],
@@ -23,7 +26,8 @@ export async function proxyTo(url: string): Promise<Proxy> {
         sockets.delete(from)
         to.destroy()
       })
-      from.pipe(to)
+      if (isSilent && from === broker) from.resume()
+      else from.pipe(to)
     }
   })
   server.listen(0, '127.0.0.1')
@@ -34,5 +38,6 @@ export async function proxyTo(url: string): Promise<Proxy> {
     cut()
   })
   const address = server.address() as { port: number }
-  return { url: `amqp://127.0.0.1:${address.port}`, cut }
+  const proxy: Proxy = { url: `amqp://127.0.0.1:${address.port}`, isSilent: false, cut }
+  return proxy
 }

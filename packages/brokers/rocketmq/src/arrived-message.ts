@@ -1,8 +1,12 @@
 import type { DeadLetter, HeldMessage, Retry } from '@oncemq/core/broker'
+import { backoffMs } from '@oncemq/core/broker'
 import type { RocketmqMessage } from './client.ts'
 import { messageGroupOf } from './client.ts'
 import type { Arrival } from './parked-copy.ts'
 import { copyOf } from './parked-copy.ts'
+
+/** Between deliveries in which the handler does not run. 17 of them, the default, take nine hours. */
+const PUT_OFF_BACKOFF = { firstMs: 10_000, factor: 2, maxMs: 3_600_000 }
 
 /** What all forms know of a message that they hold; how it is settled differs. */
 export abstract class ArrivedMessage implements HeldMessage<RocketmqMessage> {
@@ -43,6 +47,12 @@ export abstract class ArrivedMessage implements HeldMessage<RocketmqMessage> {
 
   get firstAtMs(): number {
     return this.arrival.firstAtMs
+  }
+
+  /** Each delivery costs one of the group's attempts: a message that did not run is put off ever longer. */
+  protected putOffMs({ delayMs, reason }: Retry): number {
+    if (reason === 'failed' || reason === 'conflict') return delayMs
+    return Math.max(delayMs, backoffMs(PUT_OFF_BACKOFF, this.startsBefore))
   }
 
   abstract get signal(): AbortSignal

@@ -1,5 +1,6 @@
 import type { HandlerContext } from '@oncemq/core'
 import type { Claim, Clock, Timer } from '@oncemq/core/broker'
+import { contextOf as claimContext } from '@oncemq/core/broker'
 import type { HiddenMessage } from './hidden-message.ts'
 
 /** How long before its message is delivered again a handler is told to stop. */
@@ -13,6 +14,7 @@ export interface Grant {
   /** None for a message that runs without protection. */
   readonly claim: Claim | undefined
   readonly attempt: number
+  readonly attemptsMax: number
   readonly holdMs: number
   readonly clock: Clock
   readonly warn: (message: string) => void
@@ -22,7 +24,7 @@ export interface Grant {
  * A message that the user's code has. The broker may be out of reach meanwhile: the claim stays until the
  * hold ends, so that no other handler starts while this one runs.
  *
- *   granted ──holdMs──▶ renewed no more ──▶ signal aborts ──1 s──▶ delivered again: failed, its key is free
+ *   granted ──holdMs──▶ renewed no more ──▶ signal aborts ──1 s──▶ delivered again: failed, key free
  *      └──────── acked, or given back by the user ◀───────┘
  */
 export class GivenMessage {
@@ -51,7 +53,8 @@ export class GivenMessage {
       const { claim, attempt } = this.#grant
       const { signal: over } = this.#stopping
       const signal = claim === undefined ? over : AbortSignal.any([claim.signal, over])
-      this.#context = { key: claim?.key, epoch: claim?.epoch ?? 0, attempt, signal }
+      const { tx: _, ...told } = claimContext(claim, undefined, { attempt })
+      this.#context = { ...told, signal }
     }
     return this.#context
   }
@@ -68,13 +71,11 @@ export class GivenMessage {
     return false
   }
 
-  /**
-   * Hides it for exactly this long. If it is not acked by then, it has failed. @throws what `hide` throws.
-   */
+  /** Hides it for exactly so long. If it is not acked by then, it has failed. @throws what `hide` throws. */
   async hideFor(delayMs: number, hide: () => Promise<void>): Promise<void> {
     // When it cannot be told, the hold ends as it would have ended.
     await this.hidden.hold.last(hide)
-    this.#after(delayMs, () => void this.#grant.claim?.release('failed'))
+    this.#after(delayMs, () => void this.#fail())
   }
 
   /** Nobody has it and nobody will. */
@@ -99,11 +100,14 @@ export class GivenMessage {
       )
       this.#stopping.abort()
     }
-    this.#after(this.hidden.hold.hiddenMs, () => void this.#end())
+    this.#after(this.hidden.hold.hiddenMs, () => void this.#fail())
   }
 
-  async #end(): Promise<void> {
-    await this.#grant.claim?.release(this.#isTaken ? 'failed' : 'unstarted')
+  /** After its last attempt it is not given to anybody again, but dead-lettered. */
+  async #fail(): Promise<void> {
+    const { claim, attempt, attemptsMax } = this.#grant
+    if (!this.#isTaken) await claim?.release('unstarted')
+    else await claim?.release(attempt >= attemptsMax ? 'spent' : 'failed')
   }
 
   #after(delayMs: number, action: () => void): void {

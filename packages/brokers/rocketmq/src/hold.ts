@@ -19,9 +19,7 @@ const HANDLE_GONE = 40_013
  *                             └─┴──▶ handle gone: delivered again
  */
 export class Hold {
-  /**
-   * The client's own object. Nobody is given it: what a handler does to a message does not reach the broker.
-   */
+  /** The client's own object. It is given to nobody: what a handler does must not reach the broker. */
   readonly view: RocketmqMessage
   readonly #consumer: RawConsumer
   readonly #clock: Clock

@@ -111,8 +111,8 @@ export function refuseOwnDeadLetters(form: string, client: RocketmqClient): void
   if (parts.getConsumerGroup === undefined || parts.topics?.has(own) !== true) return
   throw new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
-    `${form}: expected a consumer group of its own for '${own}', received the group whose dead letters they are; ` +
-      `read them with another group, since a group's own dead letters are copied without end`,
+    `${form}: expected another consumer group for '${own}', received the one whose dead letters they are; ` +
+      `read them with a group of their own, since the broker copies a group's own dead letters without end`,
   )
 }
 
@@ -121,8 +121,7 @@ const healed = new WeakSet<object>()
 
 /**
  * A server forgets the settings of a client that it has not heard of for a while, and then answers none of
- * its calls for messages until the client tells them again, each five minutes. Here it tells them when that
- * happens.
+ * its calls for messages until the client tells them again, each five minutes. Here it tells them at once.
  */
 export function healSettings(client: RocketmqClient, clock: Clock = systemClock): void {
   const parts = client as unknown as ClientParts

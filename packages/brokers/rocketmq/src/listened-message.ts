@@ -1,4 +1,4 @@
-import type { Clock, DeadLetter } from '@oncemq/core/broker'
+import type { Clock, DeadLetter, Retry } from '@oncemq/core/broker'
 import { backoffMs } from '@oncemq/core/broker'
 import { ArrivedMessage } from './arrived-message.ts'
 import type { Arrival } from './parked-copy.ts'
@@ -38,8 +38,10 @@ export class ListenedMessage extends ArrivedMessage {
     this.#resolve(true)
   }
 
-  async retryLater(): Promise<void> {
-    this.#resolve(false)
+  /** For what there is no room to wait here. The client has it delivered again about two seconds later. */
+  async retryLater(retry: Retry): Promise<void> {
+    const isOfHandler = retry.reason === 'failed' || retry.reason === 'conflict'
+    this.#failAfter(isOfHandler ? 0 : this.putOffMs(retry))
   }
 
   async deadLetter(letter: DeadLetter): Promise<'left-to-broker' | void> {
@@ -49,12 +51,13 @@ export class ListenedMessage extends ArrivedMessage {
     return 'left-to-broker'
   }
 
-  /**
-   * The client dead-letters a FIFO message at once: it waits, and is delivered again when the process ends.
-   */
+  /** The client would dead-letter a FIFO message: it waits, and is delivered again when the process ends. */
   giveBack(): void {
     if (this.order !== undefined) return
-    const delayMs = backoffMs(GIVE_BACK_BACKOFF, this.startsBefore)
+    this.#failAfter(backoffMs(GIVE_BACK_BACKOFF, this.startsBefore))
+  }
+
+  #failAfter(delayMs: number): void {
     this.#clock.after(delayMs, () => this.#resolve(false), 'background')
   }
 }

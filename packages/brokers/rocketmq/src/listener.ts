@@ -20,8 +20,7 @@ const WINDOW = 1024
  * - duplicates are answered SUCCESS without it;
  * - SUCCESS records the message as done; after FAILURE, a throw, or any other answer it is tried again here;
  * - a message that is tried again, is busy elsewhere, or has no answer from the store, waits here: FAILURE
- * would
- *   cost one of the group's attempts, and the client dead-letters a FIFO message at its first;
+ *   would cost one of the group's attempts, and the client dead-letters a FIFO message at its first;
  * - the listener works on `concurrency` messages at a time; those that wait do not count.
  *
  * @throws OptionError for an option that is wrong; OncemqError `ONCEMQ_CONSUMER_UNSAFE` without the client.

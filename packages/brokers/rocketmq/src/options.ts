@@ -52,9 +52,7 @@ export interface DedupListenerOptions extends SharedOptions, ParkingOptions {
    * @default 128
    */
   concurrency?: number
-  /**
-   * Waits between the attempts on a message, which are made in place. 1 s, 2 s ... up to a minute by default.
-   */
+  /** Waits between the attempts on a message, made in place. 1 s, 2 s ... up to a minute by default. */
   retry?: Partial<Backoff>
   /** `ConsumeResult` of your copy of the client, if it is not the one that this package finds. */
   results?: ConsumeResults

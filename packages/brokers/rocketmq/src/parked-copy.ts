@@ -30,9 +30,7 @@ export interface Arrival {
   readonly firstAtMs: number
 }
 
-/**
- * The message to be parked in `topic`. Everything that the sender has set stays, but for what acts on a send.
- */
+/** The message to be parked in `topic`. What the sender has set stays, but for what acts on a send. */
 export function parkedCopy(
   { message, firstAtMs }: Arrival,
   topic: string,
@@ -48,7 +46,7 @@ export function parkedCopy(
     original: originalOf(message),
   }
   const sealed = seal(secret, provenance, { body, id: idOf(message) })
-  const properties = new Map(message.properties)
+  const properties = new Map([...message.properties].filter(([name]) => !isBrokers(name)))
   for (const [name, value] of Object.entries({ ...describe(message, letter), ...sealed })) {
     if (value !== '') properties.set(parkedProperties[name as keyof typeof parkedProperties], value)
   }
@@ -87,10 +85,10 @@ export async function arrivalOf(
   // Whoever consumes from the parking topic shall read why the message is there.
   if (provenance !== undefined && provenance.source !== message.topic) return { message, firstAtMs }
   const properties = new Map([...message.properties].filter(([name]) => !OWN.has(name)))
-  const original = provenance === undefined ? {} : asReceived(provenance.original)
+  if (provenance === undefined) return { message: copyOf(message, { properties }), firstAtMs }
   return {
-    message: copyOf(message, { ...original, properties }),
-    firstAtMs: provenance?.firstAtMs ?? firstAtMs,
+    message: copyOf(message, asReceived(provenance.original, properties)),
+    firstAtMs: provenance.firstAtMs,
   }
 }
 
@@ -120,9 +118,7 @@ async function provenanceOf(
 
 const ASK_AGAIN_MS = 1000
 
-/**
- * Waits for the store: nothing could be handled without it anyway. None when there will be no answer here.
- */
+/** Waits for the store: nothing could be handled without it. None when there will be no answer here. */
 async function secretOf(
   dedup: Deduplicator<never>,
   signal: AbortSignal | undefined,
@@ -139,19 +135,39 @@ async function secretOf(
   return undefined
 }
 
+/**
+ * Whether a property is the broker's own. Some arrive among those of the sender, and act when they are sent:
+ * with `__SHARDINGKEY` a message is FIFO, and a topic of another type refuses it.
+ */
+function isBrokers(name: string): boolean {
+  return name.startsWith('__')
+}
+
 /** What is lost when a message is sent again. */
-function originalOf({ messageId, messageGroup, bornTimestamp, deliveryTimestamp }: RocketmqMessage) {
+function originalOf({
+  messageId,
+  messageGroup,
+  bornTimestamp,
+  deliveryTimestamp,
+  properties,
+}: RocketmqMessage) {
   const timeOf = (date: Date | undefined): number | undefined => date?.getTime()
   return {
     messageId,
     messageGroup,
     bornAtMs: timeOf(bornTimestamp),
     deliveryAtMs: timeOf(deliveryTimestamp),
+    brokers: Object.fromEntries([...properties].filter(([name]) => isBrokers(name))),
   }
 }
 
-function asReceived(original: Provenance['original']): Partial<RocketmqMessage> {
-  const { messageId, messageGroup, bornAtMs, deliveryAtMs } = original as ReturnType<typeof originalOf>
+function asReceived(
+  original: Provenance['original'],
+  properties: ReadonlyMap<string, string>,
+): Partial<RocketmqMessage> {
+  const { messageId, messageGroup, bornAtMs, deliveryAtMs, brokers } = original as ReturnType<
+    typeof originalOf
+  >
   const dateOf = (atMs: number | undefined): Date | undefined =>
     atMs === undefined ? undefined : new Date(atMs)
   return {
@@ -159,6 +175,7 @@ function asReceived(original: Provenance['original']): Partial<RocketmqMessage> 
     messageGroup,
     bornTimestamp: dateOf(bornAtMs),
     deliveryTimestamp: dateOf(deliveryAtMs),
+    properties: new Map([...properties, ...Object.entries(brokers)]),
   }
 }
 

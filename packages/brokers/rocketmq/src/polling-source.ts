@@ -2,10 +2,8 @@ import type { Deduplicator } from '@oncemq/core'
 import type { MessageSource, Receiver, Session } from '@oncemq/core/broker'
 import { backoffMs, Condition, pause } from '@oncemq/core/broker'
 import type { RawConsumer, RocketmqMessage } from './client.ts'
-import { HiddenMessage } from './hidden-message.ts'
-import { Hold } from './hold.ts'
+import { hidden } from './hidden-message.ts'
 import { healSettings, refuseOwnDeadLetters, startClient, stopClient } from './lifecycle.ts'
-import { arrivalOf } from './parked-copy.ts'
 import type { Parking } from './parking.ts'
 
 /** The most that the server answers at once. */
@@ -31,8 +29,7 @@ export class PollingSource implements MessageSource<RocketmqMessage> {
   }
 
   /**
-   * Starts the client, if it is not started: a client cannot be started twice, so this is no part of a
-   * session.
+   * Starts the client, if it is not started. It cannot be started twice, so this is no part of a session.
    * @throws OncemqError those of {@link startClient}.
    */
   async start(): Promise<void> {
@@ -118,17 +115,10 @@ class Polling implements Session {
 
   async #receive(): Promise<void> {
     const { consumer, dedup, parking, invisibleMs } = this.#services
-    const { clock } = dedup.settings
     const max = Math.min(RECEIVE_MAX, Math.max(1, this.#receiver.room))
-    const holds = (await consumer.receive(max, invisibleMs)).map(
-      (view) => new Hold(view, consumer, clock, invisibleMs),
-    )
-    for (const hold of holds) hold.keep()
-    const services = { consumer, parking, signal: this.#closing.signal }
-    for (const hold of holds) {
-      const arrival = await arrivalOf(hold.view, dedup, this.#stopping.signal)
-      this.#receiver.received(new HiddenMessage(arrival, hold, services))
-    }
+    const views = await consumer.receive(max, invisibleMs)
+    const services = { consumer, dedup, parking, signal: this.#closing.signal }
+    for (const message of await hidden(views, invisibleMs, services)) this.#receiver.received(message)
   }
 }
 

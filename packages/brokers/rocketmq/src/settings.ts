@@ -121,11 +121,11 @@ export function requireDeduplicator(form: string, dedup: unknown): asserts dedup
 
 /** @throws OncemqError: a caller that settles by itself cannot commit together with the record. */
 export function refuseTransactional(form: string, dedup: Deduplicator): void {
-  if (dedup.settings.strategy.allowsDropIn) return
+  const { allowsDropIn, name } = dedup.settings.strategy
+  if (allowsDropIn) return
   throw new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
-    `${form}: expected a strategy that lets you ack, such as 'lease', received '${dedup.settings.strategy.name}', ` +
-      'whose handler returns; ' +
+    `${form}: expected strategy 'lease', received '${name}'; ` +
       'use consume({ ... }) or dedupListener(...), which hand over the transaction',
   )
 }

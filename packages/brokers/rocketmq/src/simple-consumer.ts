@@ -1,13 +1,13 @@
 import type { Deduplicator, Delivery, ProcessOutcome } from '@oncemq/core'
 import { OncemqError } from '@oncemq/core'
-import { DeliveryLoop, pause, retryDefaults } from '@oncemq/core/broker'
+import type { Unprotected } from '@oncemq/core/broker'
+import { DeliveryLoop, pause, rejectedForAttempts, retryDefaults } from '@oncemq/core/broker'
 import type { RawConsumer, RocketmqMessage, RocketmqSimpleConsumer } from './client.ts'
 import { GivenMessage, givenOf, remember } from './given-message.ts'
-import { HiddenMessage } from './hidden-message.ts'
-import { Hold } from './hold.ts'
+import type { HiddenMessage } from './hidden-message.ts'
+import { hidden } from './hidden-message.ts'
 import { startClient, stopClient } from './lifecycle.ts'
 import type { DedupSimpleConsumerOptions } from './options.ts'
-import { arrivalOf } from './parked-copy.ts'
 import { Parking } from './parking.ts'
 import type { DedupSimpleConsumerSettings } from './settings.ts'
 import { dedupSimpleConsumerSettings, refuseTransactional, requireDeduplicator } from './settings.ts'
@@ -119,8 +119,10 @@ class WrappedConsumer {
   async #receive(max = RECEIVE_MAX, invisibleMs = INVISIBLE_MS): Promise<RocketmqMessage[]> {
     if (this.#granted.length === 0 && (await this.#hasRoom())) await this.#ask(max, invisibleMs)
     if (this.#isDedupClosed) throw dedupClosed()
+    // The store answers claims in any order.
+    this.#granted.sort((one, other) => one.hidden.position - other.hidden.position)
     const taken = this.#granted.splice(0, max).filter((message) => message.take())
-    return taken.map(({ hidden }) => hidden.message)
+    return taken.map((given) => given.hidden.message)
   }
 
   /** Nothing more is received than can wait here. */
@@ -134,31 +136,28 @@ class WrappedConsumer {
 
   /** Resolves when each message is granted, settled, or waits: its neighbours do not wait with it. */
   async #ask(max: number, invisibleMs: number): Promise<void> {
-    const { clock } = this.#dedup.settings
     const { signal } = this.#closing
     const views = await this.#raw.receive(Math.min(max, this.#loop.room), invisibleMs)
-    const holds = views.map((view) => new Hold(view, this.#raw, clock, invisibleMs))
-    for (const hold of holds) hold.keep()
-    const services = { consumer: this.#raw, parking: this.#parking, signal }
-    for (const hold of holds) {
-      const hidden = new HiddenMessage(await arrivalOf(hold.view, this.#dedup, signal), hold, services)
-      void this.#loop.run(hidden, (_, delivery) => this.#claim(hidden, delivery))
+    const services = { consumer: this.#raw, dedup: this.#dedup, parking: this.#parking, signal }
+    for (const message of await hidden(views, invisibleMs, services)) {
+      void this.#loop.run(message, (_, delivery) => this.#claim(message, delivery))
     }
     while (this.#loop.active > 0 && !signal.aborted) await this.#loop.changed(signal)
   }
 
   /** Claims the key of a message for the user, whose message it is when it is granted. */
-  async #claim(hidden: HiddenMessage, delivery: Delivery): Promise<ProcessOutcome | undefined> {
+  async #claim(message: HiddenMessage, delivery: Delivery): Promise<ProcessOutcome | undefined> {
     const outcome = await this.#dedup.claim(delivery)
     if (outcome.status !== 'granted' && outcome.status !== 'unprotected') return outcome
+    const { clock, attemptsMax } = this.#dedup.settings
     const claim = outcome.status === 'granted' ? outcome.claim : undefined
-    const { attempt } = claim ?? (outcome as { attempt: number })
-    const { clock } = this.#dedup.settings
+    const { attempt } = claim ?? (outcome as Unprotected)
+    if (claim === undefined && attempt > attemptsMax) return rejectedForAttempts(attempt - 1, attemptsMax)
     const { holdMs } = this.#settings
-    const warn = (message: string): void => this.#dedup.warn(message)
-    const message = new GivenMessage(hidden, { claim, attempt, holdMs, clock, warn })
-    remember(message)
-    this.#granted.push(message)
+    const warn = (text: string): void => this.#dedup.warn(text)
+    const given = new GivenMessage(message, { claim, attempt, attemptsMax, holdMs, clock, warn })
+    remember(given)
+    this.#granted.push(given)
     return undefined
   }
 
@@ -169,7 +168,8 @@ class WrappedConsumer {
     const { onUnconfirmed } = this.#dedup.settings
     if (await given.complete(onUnconfirmed, () => this.#raw.ack(given.hidden.hold.view))) return
     this.#dedup.warn(
-      'a message was acked that had failed, or was taken over, by then: it is not acked, and is delivered again',
+      'a message was acked that had failed, or was taken over, by then: it is not acked, and is ' +
+        'delivered again',
     )
   }
 

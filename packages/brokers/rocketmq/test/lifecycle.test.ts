@@ -40,6 +40,16 @@ describeService('rocketmq-fast', ({ url }) => {
     await expect(wrapped.startup()).rejects.toMatchObject({ code: 'ONCEMQ_CONSUMER_UNSAFE' })
   })
 
+  test('refuses a group that reads its own dead letters, started or not', async () => {
+    const at = await place(url)
+    const own = { code: 'ONCEMQ_CONSUMER_UNSAFE', message: expect.stringContaining('without end') as string }
+    const reader = at.simple({ topic: `%DLQ%${at.group}` })
+    await expect(startClient(reader)).rejects.toMatchObject(own)
+    const options = { dedup: deduplicator(), handler: () => undefined }
+    await expect(consume({ consumer: reader, ...options })).rejects.toMatchObject(own)
+    await expect(dedupSimpleConsumer(reader, options.dedup).startup()).rejects.toMatchObject(own)
+  })
+
   test('starts a producer of several topics, which misses the answer that it waits for', async () => {
     const at = await place(url)
     for (let count = 0; count < 5; count += 1) {

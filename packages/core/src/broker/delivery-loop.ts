@@ -1,6 +1,4 @@
-import type { Deduplicator } from '../deduplicator.ts'
 import type { Delivery, HoldReason, ProcessOutcome, Settlement } from '../delivery/outcome.ts'
-import type { SettlementPolicy } from '../delivery/settlement.ts'
 import { settlementOf } from '../delivery/settlement.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
 import type { Clock } from '../time/clock.ts'
@@ -9,45 +7,19 @@ import { JoinedSignals } from '../time/joined-signals.ts'
 import { Semaphore } from '../time/semaphore.ts'
 import { deadLetterOf } from './dead-letter.ts'
 import type { HeldMessage } from './held-message.ts'
-import type { KeyOf } from './key.ts'
 import { readKey } from './key.ts'
+import type { Attempt, DeliveryLoopOptions } from './loop-options.ts'
 import { MessageOrder } from './message-order.ts'
 import { WaitingRoom } from './waiting-room.ts'
 import { Warnings } from './warnings.ts'
+
+/** Timers may end a little before their time. */
+const TIMER_EARLY_MS = 2
 
 /** Between two tries of what a store or broker refuses: from a second to a minute. */
 const REFUSED_BACKOFF = { firstMs: 1000, factor: 2, maxMs: 60_000 }
 /** Whoever holds the claim of a busy key may be done before its lease ends. */
 const LOOK_AGAIN_MS = 1000
-
-export interface DeliveryLoopOptions<Message> {
-  readonly dedup: Deduplicator<never>
-  readonly key: KeyOf<Message>
-  readonly policy: SettlementPolicy
-  /** How many messages may be held unsettled at a time. */
-  readonly window: number
-  /** How many may be worked on at a time, of those that are held; those that wait are not worked on. */
-  readonly concurrency: number
-  /**
-   * For how long a message may be held unsettled, in milliseconds; `Infinity` where the broker sets no bound.
-   */
-  readonly holdMs: number
-  /** Whether the payload is hashed whatever the deduplicator's option says, since results are replayed. */
-  readonly fingerprint?: boolean
-  /** Called when a message was held for as long as it may be, and nothing here can handle any. */
-  readonly onHoldOver?: (reason: HoldReason | 'unsettled') => void
-  /** Called when the deduplicator turns out to be closed: nobody here will handle anything any more. */
-  readonly onClosed?: () => void
-}
-
-/**
- * Tries a held message once: `process` with a handler, or `claim` for a consumer that settles by itself.
- * `undefined` means that the user's code has the message now, and settles it.
- */
-export type Attempt<Message> = (
-  held: HeldMessage<Message>,
-  delivery: Delivery,
-) => Promise<ProcessOutcome | undefined>
 
 /** A message on its way through the loop. */
 interface Passage<Message> {
@@ -67,8 +39,8 @@ interface Passage<Message> {
  *                                   │          ├──retry──▶ waits here, or goes to wait at the broker
  *                                   └──────────┴──hold──▶ waits here until the store answers
  *
- * What is to be tried again waits here, unsettled, for as long as the broker allows that and others have
- * room: this costs the broker nothing, and no copy can be refused. Nothing is returned at once.
+ * What is to be tried again waits here, unsettled, for as long as the broker allows and others have room.
+ * This costs the broker nothing, and no copy can be refused. Nothing is returned at once.
  */
 export class DeliveryLoop<Message> {
   readonly #options: DeliveryLoopOptions<Message>
@@ -80,6 +52,8 @@ export class DeliveryLoop<Message> {
   readonly #changed = new Condition()
   readonly #signals = new JoinedSignals(this.#stopping.signal)
   readonly #warnings: Warnings
+  readonly #replaced = new Condition()
+  #replacing = 0
   #held = 0
   /** Those that wait for the store. */
   #holding = 0
@@ -101,8 +75,12 @@ export class DeliveryLoop<Message> {
   get room(): number {
     if (this.#stopping.signal.aborted) return 0
     const { concurrency, window } = this.#options
-    const active = this.#held - this.#room.waiting - this.#queued
-    return Math.max(0, Math.min(window - this.#held, concurrency - active))
+    return Math.max(0, Math.min(window - this.#held, concurrency - this.active))
+  }
+
+  /** How many are worked on, or could be: those that are held, and wait for nothing but a slot. */
+  get active(): number {
+    return this.#held - this.#room.waiting - this.#queued
   }
 
   /** Whether nothing new is started. */
@@ -139,10 +117,7 @@ export class DeliveryLoop<Message> {
     this.#room.open()
   }
 
-  /**
-   * Somebody needs the places of those that wait here: they go to wait at the broker, until `relax`. For
-   * consumers that settle by themselves and may wait for further messages before they do.
-   */
+  /** Somebody needs the places of those that wait here: they go to wait at the broker, until `relax`. */
   crowd(): void {
     this.#room.crowd()
   }
@@ -173,14 +148,29 @@ export class DeliveryLoop<Message> {
   /** A copy that the broker does not take is no reason not to handle the message. */
   async #isReplaced({ held, key, starts }: Passage<Message>): Promise<boolean> {
     if (held.isWornOut?.(key !== undefined) !== true) return false
+    this.#replacing += 1
     try {
       await held.retryLater({ delayMs: 0, reason: 'worn-out', starts })
+      await held.ack()
     } catch (error) {
       this.#warnings.copyFailed('retry', error)
       return false
+    } finally {
+      this.#replacing -= 1
+      if (this.#replacing === 0) this.#replaced.notifyAll()
     }
-    await held.ack()
+    this.#options.onSentOn?.()
     return true
+  }
+
+  /**
+   * No handler starts between a copy and the ack of its original: one that ends the process, time and again,
+   * would double all that is held with it, itself included, each time.
+   */
+  async #untilReplaced(signal: AbortSignal): Promise<void> {
+    while (this.#replacing > 0 && !signal.aborted) {
+      await this.#replaced.wait(this.#clock, Number.POSITIVE_INFINITY, signal)
+    }
   }
 
   async #pass(
@@ -191,8 +181,12 @@ export class DeliveryLoop<Message> {
     const { held } = passage
     if (ended !== undefined && !(await this.#goesOn(passage, ended))) return
     for (;;) {
-      if (this.#isOver(held)) return void (await this.#leave(held))
+      if (this.#replacing > 0) await this.#untilReplaced(this.#signals.with(held.signal))
       if (!this.#slots.tryAcquire()) await this.#slots.acquire()
+      if (this.#isOver(held)) {
+        this.#slots.release()
+        return void (await this.#leave(held))
+      }
       const outcome = await attempt(held, this.#deliveryOf(passage))
       this.#slots.release()
       if (outcome === undefined || !(await this.#goesOn(passage, outcome))) return
@@ -270,8 +264,8 @@ export class DeliveryLoop<Message> {
     if (held.order !== undefined || staysShort) {
       const waitMs = reason === 'busy' ? Math.min(delayMs, LOOK_AGAIN_MS) : delayMs
       const startMs = this.#clock.monotonicMs()
-      const isHeld = await this.#wait(passage, waitMs, 'unsettled', held.order === undefined)
-      if (!isHeld || this.#clock.monotonicMs() >= startMs + waitMs) return isHeld
+      const isHeld = await this.#wait(passage, waitMs, 'waited', held.order === undefined)
+      if (!isHeld || this.#clock.monotonicMs() >= startMs + waitMs - TIMER_EARLY_MS) return isHeld
     }
     const restMs = Math.max(1, Math.ceil(untilMs - this.#clock.monotonicMs()))
     try {
@@ -280,6 +274,7 @@ export class DeliveryLoop<Message> {
       this.#warnings.copyFailed('retry', error)
       return this.#wait(passage, restMs, 'unsettled')
     }
+    this.#options.onSentOn?.()
     await held.ack()
     return false
   }
@@ -305,6 +300,7 @@ export class DeliveryLoop<Message> {
         if (!(await this.#wait(passage, backoffMs(REFUSED_BACKOFF, failures), 'unsettled'))) return
       }
     }
+    this.#options.onSentOn?.()
     if (isDurable && 'forgive' in outcome) await outcome.forgive?.()
     dedup.deadLettered({ source: held.source, reason, attempt: letter.attempts })
     await held.ack()
@@ -314,7 +310,7 @@ export class DeliveryLoop<Message> {
   async #wait(
     passage: Passage<Message>,
     delayMs: number,
-    reason: HoldReason | 'unsettled',
+    reason: HoldReason | 'unsettled' | 'waited',
     mayLeave = false,
   ): Promise<boolean> {
     const boundMs = Math.min(delayMs, Math.max(0, this.#leftMs(passage)))
@@ -322,11 +318,14 @@ export class DeliveryLoop<Message> {
     return this.#stillHeld(passage, reason)
   }
 
-  async #stillHeld(passage: Passage<Message>, reason: HoldReason | 'unsettled'): Promise<boolean> {
+  async #stillHeld(passage: Passage<Message>, reason: HoldReason | 'unsettled' | 'waited'): Promise<boolean> {
     if (this.#isOver(passage.held)) return this.#leave(passage.held)
     if (this.#leftMs(passage) > 0) return true
-    this.#options.onHoldOver?.(reason)
-    return this.#leave(passage.held)
+    const { held, key } = passage
+    if (reason !== 'unsettled' || held.isWornOut?.(key !== undefined) !== false) {
+      this.#options.onHoldOver?.(reason)
+    }
+    return this.#leave(held)
   }
 
   /** Ends a message that cannot be settled here any more, or shall not be. Always answers false. */

@@ -17,7 +17,7 @@ const REOPEN_BACKOFF = { firstMs: 100, factor: 2, maxMs: 5000 }
 const SESSION_TIMEOUT_MS = 30_000
 const SESSION_STABLE_MS = 10_000
 /** Between two looks whether what could not be settled can be now. */
-const UNSETTLED_BACKOFF = { firstMs: 60_000, factor: 2, maxMs: 86_400_000 }
+const UNSETTLED_BACKOFF = { firstMs: 60_000, factor: 4, maxMs: 86_400_000 }
 const CLOSE_TIMEOUT_MS = 30_000
 const DAY_MS = 86_400_000
 
@@ -40,7 +40,7 @@ export interface ManagedConsumerOptions<Tx, Message> {
     held: HeldMessage<Message>,
     context: HandlerContext<Tx>,
   ) => Promise<Uint8Array | undefined>
-  /** Called after a success and before the ack. What it throws is told, and changes nothing. */
+  /** Called after a success and before the ack. What it throws is a warning, and changes nothing. */
   readonly onSuccess?: (held: HeldMessage<Message>, outcome: ProcessOutcome) => Promise<void>
   readonly middlewares: readonly Middleware<Message, ProcessOutcome>[]
   readonly retry: Backoff
@@ -80,6 +80,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
       holdMs,
       fingerprint: replaysResults || dedup.settings.fingerprint,
       onHoldOver: (reason) => this.#holdOver(reason),
+      onSentOn: () => (this.#unsettled = 0),
       onClosed: () => this.#dedupClosed(),
     })
     this.#process = this.#processing()
@@ -87,7 +88,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
 
   /**
    * Opens the store and begins to consume. A store or broker that is down now is an outage like any other,
-   * and told; what is set up wrongly is thrown, before any message sees it.
+   * with its events; what is set up wrongly is thrown, before any message sees it.
    * @throws OncemqError for what is set up wrongly.
    */
   static async start<Tx, Message>(options: ManagedConsumerOptions<Tx, Message>): Promise<Consumer> {
@@ -135,6 +136,8 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
         await pause(clock, backoffMs(REOPEN_BACKOFF, failures++), signal)
         if (signal.aborted) return
         try {
+          // What a session received while the consumer pauses would go back at once, and be received again.
+          await this.#pausing
           await this.#openSession()
         } catch (error) {
           if (isFinal(error)) return this.#end(error)
@@ -152,17 +155,21 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   async #openSession(): Promise<void> {
     const { source } = this.#options
     let isEnded = false
-    const receiver: Receiver<Message> = this.#receiver(() => {
+    const receiver: Receiver<Message> = this.#receiver((error) => {
+      if (isEnded) return
       isEnded = true
+      if (isFinal(error)) this.#end(error)
       if (session !== undefined) void this.#retire(session)
     })
     let session: Session | undefined
     session = await this.#inTime('to begin to consume', source.open(receiver), (late) => late.close())
-    if (isEnded || this.#closed.signal.aborted) return void (await this.#inTime('to close', session.close()))
+    if (isEnded || this.#closed.signal.aborted || this.#pausing !== undefined) {
+      return void (await this.#inTime('to close', session.close()))
+    }
     this.#session = session
   }
 
-  #receiver(onEnded: () => void): Receiver<Message> {
+  #receiver(onEnded: (error?: unknown) => void): Receiver<Message> {
     const loop = this.#loop
     const { signal } = this.#closed
     const { dedup } = this.#options
@@ -225,9 +232,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     }
   }
 
-  /**
-   * Messages were held for as long as they may be: they go back, and no further ones are taken for a while.
-   */
+  /** Messages were held for as long as they may be: they go back, and none is taken for a while. */
   #holdOver(reason: string): void {
     this.#pausing ??= this.#pauseSession(reason === 'unsettled').finally(() => (this.#pausing = undefined))
   }
@@ -274,7 +279,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
 
   #tellNoSession(error: unknown): void {
     const what = error instanceof Error ? `${error.name}: ${error.message.slice(0, 200)}` : typeof error
-    this.#options.dedup.warn(`consume: the broker cannot be used (${what}); trying again until it can`)
+    this.#options.dedup.warn(`consume: nothing can be received yet (${what}); trying again until it can`)
   }
 
   async #close(timeoutMs: number): Promise<void> {
@@ -293,9 +298,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     await this.#inTime('to close', source.close()).catch(() => undefined)
   }
 
-  /**
-   * What a client never answers must not keep the consumer for ever. What comes too late is handed to `late`.
-   */
+  /** What a client never answers must not keep the consumer for ever. A late answer is handed to `late`. */
   #inTime<Value>(what: string, call: Promise<Value>, late?: (value: Value) => unknown): Promise<Value> {
     const { clock } = this.#options.dedup.settings
     return new Promise((resolve, reject) => {
@@ -339,6 +342,6 @@ function noAnswer(what: string): OncemqError {
   return new OncemqError(
     'ONCEMQ_BROKER_UNAVAILABLE',
     `consume: expected the client ${what} within ${SESSION_TIMEOUT_MS} ms, received no answer; ` +
-      `see that the broker can be reached, and give the client a time limit of its own`,
+      `see that the broker can be reached, and set a time limit in the client`,
   )
 }

@@ -32,7 +32,7 @@ export interface Claim {
    */
   complete(result?: Uint8Array): Promise<Completion>
   /**
-   * Gives the key back. Never rejects: a store that is down is told later, in the background, and the lease
+   * Gives the key back. Never rejects: a store that is down is asked later, in the background, and the lease
    * ends by itself.
    */
   release(reason: ReleaseReason): Promise<void>
@@ -89,6 +89,8 @@ export class HeldClaim implements RunningClaim {
   readonly attempt: number
   #end: Promise<Completion> | undefined
   #takenOver = false
+  /** When the completion was told for the first time: its retention starts no earlier. */
+  #doneSinceMs: number | undefined
 
   constructor(
     services: ClaimServices,
@@ -151,6 +153,7 @@ export class HeldClaim implements RunningClaim {
     const kept: { result: Uint8Array | undefined } = { result: undefined }
     if (!this.#services.renewsInTransaction()) this.#services.keeper.hold(this.#lease)
     return commit((result) => {
+      this.#doneSinceMs = this.#services.clock.monotonicMs()
       kept.result = this.#bounded(result)
       return this.#completion(kept.result)
     }).then((answer) => {
@@ -168,6 +171,7 @@ export class HeldClaim implements RunningClaim {
 
   #complete(given: Uint8Array | undefined): Promise<Completion> {
     this.#handlerEnded()
+    this.#doneSinceMs = this.#services.clock.monotonicMs()
     const result = this.#bounded(given)
     const update = this.#completion(result)
     return new Promise((resolve) => {
@@ -231,7 +235,8 @@ export class HeldClaim implements RunningClaim {
 
   async #release(reason: ReleaseReason): Promise<Completion> {
     this.#handlerEnded()
-    const { attempt } = this
+    const { startsBefore = 0 } = this.#identity
+    const attempt = this.attempt - startsBefore
     // One more than the last start that a suspect may have: see the pending claim.
     const spent = this.#services.attemptsMax + 1
     const attempts = { failed: attempt, spent, permanent: 0, unstarted: attempt - 1 }[reason]
@@ -241,7 +246,7 @@ export class HeldClaim implements RunningClaim {
       id,
       claimId,
       retentionMs: this.#services.retentionMs,
-      attempts: Math.max(0, attempts - (this.#identity.startsBefore ?? 0)),
+      attempts,
     } as const
     try {
       this.#takenOver = (await this.#services.updates.ask(update)) === 'lost'
@@ -274,7 +279,7 @@ export class HeldClaim implements RunningClaim {
   }
 
   #over(completion: Completion, done?: DoneKey): Completion {
-    this.#services.keys.leave(this.#localKey, done)
+    this.#services.keys.leave(this.#localKey, done, this.#doneSinceMs)
     return completion
   }
 

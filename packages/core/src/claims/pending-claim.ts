@@ -38,7 +38,7 @@ export interface PendingClaimServices extends ClaimServices {
  *         └─ another was first       ▼                  │         │ busy: wait, ask again
  *                                duplicate              └─────────┘ no answer: hold, ask again
  *
- * It is told by calls and not by promises: nearly all deliveries are granted by the first answer, and a
+ * It is answered by calls and not by promises: nearly all deliveries are granted by the first answer, and a
  * promise for each step was measured to be a fifth of what a delivery cost. What has to wait takes the
  * asynchronous methods.
  */
@@ -60,7 +60,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   /** Whether a suspect took too long, so that this delivery waits for none any more. */
   #isOverdue = false
 
-  /** `end` is told how it ended, once. */
+  /** `end` is called with how it ended, once. */
   constructor(
     services: PendingClaimServices,
     identity: Identity,
@@ -236,7 +236,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   /** Ends without a claim: others that wait for the key go on. */
   #leave(outcome: NotGranted | Unprotected, done?: DoneKey): void {
     if (this.#isInDoubt) return void this.#leaveInDoubt(outcome)
-    this.#services.keys.leave(this.#entered, done, { isNew: false })
+    this.#services.keys.leave(this.#entered, done)
     this.#endAlone(outcome)
   }
 

@@ -1,7 +1,7 @@
 import type { Start } from '../claims/start.ts'
 import { childIdOf } from './event-id.ts'
 
-/** What a handler is told about its run. */
+/** What a handler knows about its run. */
 export interface HandlerContext<Tx = undefined> {
   /** The delivery's key, to hand on as idempotency key; `undefined` when it runs without protection. */
   readonly key: string | undefined
@@ -45,7 +45,7 @@ export function contextOf<Tx>(
   { attempt = 1, signal }: UnclaimedContext = {},
 ): HandlerContext<Tx> {
   if (start !== undefined) return new StartContext(start, tx)
-  // A signal of its own: one for all would gather what handlers leave on it.
+  // Not one signal for all: it would gather what handlers leave on it.
   const own = signal ?? new AbortController().signal
   return new StartContext({ key: undefined, id: undefined, epoch: 0, attempt, signal: own }, tx)
 }
@@ -62,7 +62,7 @@ function childIdsOf(start: Told): HandlerContext['childId'] {
 
 /**
  * The start is seen neither by a copy nor by what prints a context, and is found through a proxy too. One
- * getter for all: with a closure for each, in an object literal, each context had a hidden class of its own,
+ * getter for all: with a closure for each, in an object literal, each context had its own hidden class,
  * which kept its claim in memory until the whole heap was collected.
  */
 class StartContext<Tx> implements HandlerContext<Tx> {

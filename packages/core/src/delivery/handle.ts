@@ -48,14 +48,17 @@ export function handle<Tx>(
   }
 }
 
-/** A start without a claim, which the broker counts. As with a record, its last starts are alone. */
+/** A start without a claim, which the broker counts. As with a claim, its last ones are alone. */
 async function inTurn<Tx>(
   start: Start,
-  { attemptsMax, closing, isolation }: HandleServices<Tx>,
+  { attemptsMax, closing, events, isolation }: HandleServices<Tx>,
   run: (start: Start) => Promise<ProcessOutcome>,
 ): Promise<ProcessOutcome> {
   const { attempt } = start
-  if (attempt > startsMax(attemptsMax, false)) return rejectedForAttempts(attempt - 1, attemptsMax)
+  if (attempt > startsMax(attemptsMax, false)) {
+    events.emit('rejected', () => ({ key: start.key, reason: 'attempts' }))
+    return rejectedForAttempts(attempt - 1, attemptsMax)
+  }
   const isSuspect = attempt > attemptsMax
   const endTurn = isSuspect ? await isolation.alone(closing) : undefined
   while (!isSuspect && isolation.isReserved) if (!(await isolation.shared(closing))) break

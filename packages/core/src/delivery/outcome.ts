@@ -16,7 +16,7 @@ export interface Delivery {
   /** The queue or topic that it came from: part of its identity, unless `keyScope` is `'group'`. */
   readonly source?: string | undefined
   /**
-   * How often the code that handled it has sent it on under the same key. Each hop is a message of its own.
+   * How often the code that handled it has sent it on under the same key. Each hop has its own identity.
    * 0 by default.
    */
   readonly hops?: number | undefined
@@ -30,7 +30,7 @@ export interface Delivery {
   readonly message?: unknown
   /** When it was received for the first time, as far as is known, in milliseconds since 1970. */
   readonly firstAtMs?: number | undefined
-  /** How many starts of its handler the broker knows of. Counts for a message that has no record. */
+  /** How many starts of its handler the broker knows of. Counts for a message that no record is kept of. */
   readonly startsBefore?: number | undefined
   /** Whether its payload is hashed whatever the option `fingerprint` says, since its result is replayed. */
   readonly fingerprint?: boolean | undefined
@@ -87,7 +87,8 @@ export type ProcessOutcome =
       readonly protected: boolean
     }
   /**
-   * The handler succeeded, but the store could not be told before the lease ended; it is still being told.
+   * The handler succeeded, but the store did not answer before the lease ended; it is asked on in the
+   * background.
    */
   | { readonly status: 'unconfirmed'; readonly result: Uint8Array | undefined }
   /** The handler ended, but another worker had taken over: its outcome counts, not this one. */

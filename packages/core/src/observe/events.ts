@@ -24,7 +24,7 @@ export interface Events {
   deadLettered: { source: string | undefined; reason: string; attempt: number }
   /** The handler ran, or runs, without protection. */
   unprotected: { key: string | undefined; reason: UnprotectedReason }
-  /** The handler succeeded, but the store could not be told in time. */
+  /** The handler succeeded, but the store did not answer within the lease. */
   unconfirmed: { key: string; epoch: number }
   storeError: { operation: string; entries: number; error: OncemqError }
   /** The store went down; claims are held. */
@@ -32,7 +32,7 @@ export interface Events {
   recovered: { downMs: number }
   /** The store's set-up deserves a look. */
   finding: Finding
-  /** Something that users should know and that has no outcome of its own. */
+  /** Something that users should know and that is no outcome. */
   warning: { message: string }
 }
 
@@ -58,7 +58,7 @@ export const eventNames = Object.freeze([
   'warning',
 ] as const satisfies readonly EventName[])
 
-/** Where events are told. */
+/** Where events go. */
 export interface EventSink {
   /** Counts the event; builds it only if someone listens. */
   emit<Name extends EventName>(name: Name, build: () => Events[Name]): void

@@ -1,4 +1,10 @@
-import type { MysqlConnection } from './client.ts'
+import type { MysqlConnection, MysqlRow } from './client.ts'
+
+/** The columns of SHOW PROCESSLIST. */
+const ID = 0
+const STATE = 6
+/** Who waits for a replica has written, and must not be taken for confirmed by it before it is. */
+const CONFIRMING = /semi-sync/i
 
 /**
  * Tells the server, by other connections, that nobody waits for what some connections ask of it. Without that
@@ -18,7 +24,7 @@ export class Interrupts {
 
   /** Stops the statement that the connection waits for, which fails. Resolves when it is; never rejects. */
   async stop({ threadId }: MysqlConnection): Promise<void> {
-    if (this.isOn && typeof threadId === 'number') await this.#tell(`KILL QUERY ${threadId}`)
+    if (this.isOn && typeof threadId === 'number') await this.#kill('QUERY', threadId)
   }
 
   /** Ends a connection that was closed here, in the background. */
@@ -37,12 +43,18 @@ export class Interrupts {
   async #endAll(): Promise<void> {
     for (const threadId of this.#ended) {
       this.#ended.delete(threadId)
-      await this.#tell(`KILL ${threadId}`)
+      await this.#kill('CONNECTION', threadId)
     }
   }
 
-  /** It may have ended by itself; and a server that cannot be reached is told by nobody. */
-  async #tell(sql: string): Promise<void> {
-    await this.#send(sql).catch(() => undefined)
+  async #kill(what: 'QUERY' | 'CONNECTION', threadId: number): Promise<void> {
+    try {
+      const rows = (await this.#send('SHOW PROCESSLIST')) as readonly MysqlRow[]
+      const thread = rows.find((row) => String(row[ID]) === String(threadId))
+      if (CONFIRMING.test(String(thread?.[STATE] ?? ''))) return
+      await this.#send(`KILL ${what} ${threadId}`)
+    } catch {
+      // It has ended by itself, or the server cannot be told.
+    }
   }
 }

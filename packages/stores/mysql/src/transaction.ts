@@ -201,11 +201,13 @@ class Transaction<Connection extends MysqlConnection> {
     return { answer: wasDone ? 'ok' : 'lost', commit: false }
   }
 
+  /** A COMMIT without an answer may wait for a replica: nobody is told to give that up. */
   async commit(): Promise<void> {
     try {
-      await this.#run(() => this.#connections.commit(this.#connection))
+      await this.#connections.commit(this.#connection)
       this.#isOpen = false
     } catch (error) {
+      this.#hasFailed ||= errorNumber(error) === undefined
       throw commitError(error, this.#frame.where)
     }
   }

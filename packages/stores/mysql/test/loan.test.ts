@@ -184,6 +184,10 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
       test('a deadlock that is kept quiet has ended the transaction, and is no COMMIT', async () => {
         const claim = await granted()
         const other = await pool.getConnection()
+        onTestFinished(async () => {
+          await other.rollback()
+          other.release()
+        })
         await other.beginTransaction()
         // The server gives up the transaction that has changed less.
         for (let row = 0; row < 20; row += 1) await effects.write(other, NAME, 'ballast')
@@ -197,8 +201,6 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
         expect(answer).toMatchObject({ code: 'ONCEMQ_TRANSACTION_CONFLICT', cause: { errno: 1213 } })
         expect(await stateOf(claim)).toEqual(['running', 0])
         await crossing
-        await other.rollback()
-        other.release()
       })
 
       test("a lost connection is the store's fault, what the handler throws beside it is not", async () => {

@@ -1,7 +1,8 @@
+import type { ClaimRequest } from '@oncemq/core/store'
 import { MysqlStore } from '@oncemq/mysql'
 import { FaultProxy } from '@oncemq/test-services/proxy'
 import { describeService } from '@oncemq/test-services/vitest'
-import { claimOf, claimsOf, completionOf } from '@oncemq/test-stores'
+import { claimOf, claimsOf, completionOf, newHex } from '@oncemq/test-stores'
 import { BOUND } from '@oncemq/test-stores/load'
 import mysql from 'mysql2/promise'
 import type { PoolConnection, RowDataPacket } from 'mysql2/promise'
@@ -46,8 +47,8 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
        VALUES (X'${id}', 1, X'${id}', 1, 1, 0, 0)`
 
     /** A record whose lease is over, so that it could be taken if it were not locked. */
-    async function lapsed() {
-      const claim = claimOf({ leaseMs: 1 })
+    async function lapsed(given: Partial<ClaimRequest> = {}) {
+      const claim = claimOf({ leaseMs: 1, ...given })
       await store.claim([claim])
       await expect.poll(async () => (await store.inspect([claim.id]))[0]?.leaseRemainingMs).toBeLessThan(0)
       return claim
@@ -90,7 +91,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
       })
 
       test('however many are locked', async () => {
-        const victims = await Promise.all(Array.from({ length: OTHERS }, lapsed))
+        const victims = await Promise.all(Array.from({ length: OTHERS }, () => lapsed()))
         const lock = await locking(...victims.map(({ id }) => change(id)))
         const rivals = victims.flatMap(({ id }) => [claimOf({ id }), claimOf()])
         const [answers, batchMs] = await timed(() => store.claim(rivals))
@@ -116,6 +117,18 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
           'granted',
           'granted',
         ])
+      })
+
+      test('and of another payload they stay conflicts', async () => {
+        const [victim, other] = [await lapsed(), await lapsed({ fingerprint: newHex() })]
+        const lock = await locking(change(victim.id))
+        const rivals = [claimOf({ id: victim.id }), claimOf({ id: other.id, fingerprint: newHex() })]
+        expect((await store.claim(rivals)).map(({ status }) => status)).toEqual(['busy', 'conflict'])
+        expect((await store.inspect([other.id]))[0]).toMatchObject({
+          epoch: 1,
+          fingerprint: other.fingerprint,
+        })
+        await lock.end()
       })
 
       test('whose first insert is not committed', async () => {

@@ -11,6 +11,14 @@ const CONFLICTS_MAX = 10
 const OWN_CONNECTIONS = 4
 
 /**
+ * Not by pg_cancel_backend, which does nothing to a statement that is still on its way. Who waits for a
+ * standby has committed, and must not be taken for confirmed by it before it is.
+ */
+const END_ABANDONED = `
+  SELECT pg_terminate_backend(pid)::text AS answer FROM pg_stat_activity
+  WHERE pid = ANY ($1::integer[]) AND wait_event IS DISTINCT FROM 'SyncRep'`
+
+/**
  * A client that loses its connection says so by an event that would end the process if nobody listened.
  * Whoever runs a query on it learns of it by that query.
  */
@@ -152,11 +160,10 @@ export class Connections<Client extends PostgresClient = PostgresClient> {
   /** One statement for all that were abandoned meanwhile: a server in need gets no herd of them. */
   async #tell(): Promise<void> {
     while (this.#abandoned.size > 0) {
+      // A server that cannot be reached is told by nobody, and its own bounds end what waits there.
       const values = [`{${[...this.#abandoned].join(',')}}`]
       this.#abandoned.clear()
-      const text = 'SELECT pg_cancel_backend(pid)::text AS answer FROM unnest($1::integer[]) AS pid'
-      // A server that cannot be reached is told by nobody, and its own bounds end what waits there.
-      await this.#once(text, values).catch(() => undefined)
+      await this.#once(END_ABANDONED, values).catch(() => undefined)
     }
   }
 }

@@ -169,13 +169,15 @@ class Transaction<Client extends PostgresClient> {
     return { answer: 'ok', commit: true }
   }
 
+  /** A COMMIT without an answer may wait for a standby: nobody is told to give that up. */
   async commit(): Promise<void> {
     try {
-      const { command } = await this.#run('COMMIT')
+      const { command } = await this.#connections.query(this.#client, 'COMMIT')
       // PostgreSQL answers a COMMIT of what it has given up as a success, but names what it did.
       if (command !== 'COMMIT') throw endedError()
       this.#isOpen = false
     } catch (error) {
+      this.#hasFailed ||= sqlState(error) === undefined
       throw commitError(error, this.#frame.where)
     }
   }

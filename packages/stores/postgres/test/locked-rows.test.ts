@@ -1,7 +1,8 @@
+import type { ClaimRequest } from '@oncemq/core/store'
 import { PostgresStore } from '@oncemq/postgres'
 import { FaultProxy } from '@oncemq/test-services/proxy'
 import { describeService } from '@oncemq/test-services/vitest'
-import { claimOf, claimsOf, completionOf } from '@oncemq/test-stores'
+import { claimOf, claimsOf, completionOf, newHex } from '@oncemq/test-stores'
 import { BOUND } from '@oncemq/test-stores/load'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -38,8 +39,8 @@ describeService('postgres-18', (server) => {
   const change = (id: string): string => `UPDATE ${TABLE} SET result = NULL WHERE id = '${id}'`
 
   /** A record whose lease is over, so that it could be taken if it were not locked. */
-  async function lapsed() {
-    const claim = claimOf({ leaseMs: 1 })
+  async function lapsed(given: Partial<ClaimRequest> = {}) {
+    const claim = claimOf({ leaseMs: 1, ...given })
     await store.claim([claim])
     await expect.poll(async () => (await store.inspect([claim.id]))[0]?.leaseRemainingMs).toBeLessThan(0)
     return claim
@@ -89,7 +90,7 @@ describeService('postgres-18', (server) => {
     })
 
     test('however many are locked', async () => {
-      const victims = await Promise.all(Array.from({ length: OTHERS }, lapsed))
+      const victims = await Promise.all(Array.from({ length: OTHERS }, () => lapsed()))
       const ids = victims.map(({ id }) => `'${id}'`).join(', ')
       const lock = await locking(`UPDATE ${TABLE} SET result = NULL WHERE id IN (${ids})`)
       const rivals = victims.flatMap(({ id }) => [claimOf({ id }), claimOf()])
@@ -116,6 +117,15 @@ describeService('postgres-18', (server) => {
         'granted',
         'granted',
       ])
+    })
+
+    test('and of another payload they stay conflicts', async () => {
+      const [victim, other] = [await lapsed(), await lapsed({ fingerprint: newHex() })]
+      const lock = await locking(change(victim.id))
+      const rivals = [claimOf({ id: victim.id }), claimOf({ id: other.id, fingerprint: newHex() })]
+      expect((await store.claim(rivals)).map(({ status }) => status)).toEqual(['busy', 'conflict'])
+      expect((await store.inspect([other.id]))[0]).toMatchObject({ epoch: 1, fingerprint: other.fingerprint })
+      await lock.end()
     })
 
     test('whose first insert is not committed', async () => {

@@ -22,6 +22,10 @@ export interface WorkerConfig {
   readonly death: { readonly point: Point; readonly visit: number } | undefined
 }
 
+export type PoisonConfig = Pick<WorkerConfig, 'url' | 'queue' | 'database' | 'history'> & {
+  readonly prefetch: number
+}
+
 /** One line of the history, which is written outside of all that is tested and survives a kill. */
 export type Event =
   | { readonly type: 'run'; readonly pid: number; readonly key: string; readonly epoch: number }

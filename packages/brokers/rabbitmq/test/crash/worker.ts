@@ -1,5 +1,5 @@
 // One consumer process. Its configuration is its argument; it runs until it is killed.
-import type { ClaimAnswer, ClaimRequest, ClaimUpdate, CompleteUpdate, UpdateAnswer } from '@oncemq/core/store'
+import type { ClaimAnswer, ClaimRequest, ClaimUpdate, UpdateAnswer } from '@oncemq/core/store'
 import { createDeduplicator, type Deduplicator } from '@oncemq/core'
 import { SqliteStore } from '@oncemq/sqlite'
 import type { Channel } from 'amqplib'
@@ -33,7 +33,7 @@ class DeadlyStore extends SqliteStore {
   }
 
   override async transaction(work: Parameters<SqliteStore['transaction']>[0]): Promise<UpdateAnswer> {
-    const answer = await super.transaction(async (tx): Promise<CompleteUpdate> => {
+    const answer = await super.transaction(async (tx) => {
       const completion = await work(tx)
       reachIfArmed('after handler')
       return completion

@@ -1,0 +1,67 @@
+// A message that ends its process each time, with ten innocent ones in flight: it alone is given up.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describeService } from '@oncemq/test-services/vitest'
+import { expect, onTestFinished, test } from 'vitest'
+import { connected, newQueue, readyIn, until } from '../set-up.ts'
+import type { Event, PoisonConfig } from './points.ts'
+
+const WORKER = fileURLToPath(new URL('poison-worker.ts', import.meta.url))
+const INNOCENTS = 10
+const TEST_MS = 120_000
+
+/** Keeps one worker alive until the end of the test. */
+function keepAlive(config: PoisonConfig): () => number {
+  let [isOver, deaths] = [false, 0]
+  let worker: ChildProcess
+  const hire = (): void => {
+    const args = ['--conditions=@oncemq/source', '--no-warnings', WORKER, JSON.stringify(config)]
+    worker = spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit'] })
+    worker.on('exit', () => {
+      if (isOver) return
+      deaths += 1
+      hire()
+    })
+  }
+  hire()
+  onTestFinished(() => {
+    isOver = true
+    worker.kill('SIGKILL')
+  })
+  return () => deaths
+}
+
+describeService('rabbitmq-4.0', ({ url }) => {
+  test.each(['with a key', 'without a key'])('a poison %s', { timeout: TEST_MS }, async (what) => {
+    const folder = mkdtempSync(join(tmpdir(), 'oncemq-poison-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const [database, history] = [join(folder, 'keys.db'), join(folder, 'history')]
+    writeFileSync(history, '')
+    const connection = await connected(url)
+    const { queue, send } = await newQueue(connection, 'quorum')
+    const innocents = Array.from({ length: INNOCENTS }, (_, position) => `m${position}`)
+    await send(what === 'with a key' ? 'poison' : undefined, 'poison')
+    for (const id of innocents) await send(id)
+    const deaths = keepAlive({ url, queue, database, history, prefetch: INNOCENTS + 1 })
+    const events = (): Event[] =>
+      readFileSync(history, 'utf8')
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line) as Event)
+    const doneKeys = (): Set<string> =>
+      new Set(events().flatMap((event) => (event.type === 'done' ? [event.key] : [])))
+    await until('all innocents', () => doneKeys().size === INNOCENTS, TEST_MS)
+    await until('the poison', async () => (await readyIn(connection, `${queue}.parked`)) === 1, TEST_MS)
+    await until('an empty queue', async () => (await readyIn(connection, queue)) === 0)
+    expect([...doneKeys()].toSorted()).toEqual(innocents.toSorted())
+    const starts = events().filter((event) => event.type === 'run' && event.key === 'poison').length
+    // The last start is alone.
+    expect([starts, deaths()]).toEqual([4, 4])
+    const channel = await connection.createChannel()
+    const parked = await channel.get(`${queue}.parked`)
+    expect(parked && parked.content.toString()).toBe('poison')
+  })
+})
