@@ -1,5 +1,5 @@
 import { EntitySchema as MikroSchema, MikroORM } from '@mikro-orm/postgresql'
-import type { DuplicateKeyOf, HandlerContext, Strategy } from '@oncemq/core'
+import type { Deduplicator, DuplicateKeyOf, HandlerContext } from '@oncemq/core'
 import { createDeduplicator, MemoryStore, naturalKey } from '@oncemq/core'
 import type { KeyedStore } from '@oncemq/core/store'
 import { duplicateKeyOf as ofMongo, MongoStore } from '@oncemq/mongodb'
@@ -50,11 +50,9 @@ let count = 0
 /** A second insert of one id is a duplicate; another unique key that is violated is a failure. */
 async function expectGuarded<Tx>(
   database: Database,
-  store: KeyedStore<Tx> | MemoryStore,
-  strategy: Strategy<Tx>,
+  dedup: Deduplicator<Tx>,
   insert: Insert<Tx>,
 ): Promise<void> {
-  const dedup = createDeduplicator<Tx>({ store, consumerGroup: 'orders', strategy })
   const before = await database.orders()
   const handle = (order: Order) =>
     dedup.process({ key: order.id }, async ({ tx }: HandlerContext<Tx>) => {
@@ -70,19 +68,28 @@ async function expectGuarded<Tx>(
 }
 
 /** With `context.tx`, in the transaction of the store. */
-function inTx<Tx>(shop: Database & { readonly store: KeyedStore<Tx> }, insert: Insert<Tx>): Promise<void> {
-  return expectGuarded<Tx>(shop, shop.store, naturalKey<Tx>({ constraint: shop.keys.id }), insert)
+function expectInTx<Tx>(
+  shop: Database & { readonly store: KeyedStore<Tx> },
+  insert: Insert<Tx>,
+): Promise<void> {
+  const strategy = naturalKey({ constraint: shop.keys.id })
+  return expectGuarded(
+    shop,
+    createDeduplicator({ store: shop.store, consumerGroup: 'orders', strategy }),
+    insert,
+  )
 }
 
 /** With a client of the handler's own, beside any store. */
-function withOwnClient(
+function expectWithOwnClient(
   shop: Database,
   duplicateKeyOf: DuplicateKeyOf,
   insert: (order: Order) => Promise<unknown>,
   constraint = shop.keys.id,
 ): Promise<void> {
   const strategy = naturalKey({ constraint, duplicateKeyOf })
-  return expectGuarded(shop, new MemoryStore(), strategy, insert)
+  const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'orders', strategy })
+  return expectGuarded<undefined>(shop, dedup, insert)
 }
 
 interface Tables {
@@ -100,15 +107,15 @@ describeService('postgres-18', (server) => {
   })
 
   test('drizzle', async () => {
-    await inTx(shop, (order, tx: pg.PoolClient) => drizzlePostgres(tx).insert(orders).values(order))
+    await expectInTx(shop, (order, tx: pg.PoolClient) => drizzlePostgres(tx).insert(orders).values(order))
     const own = drizzlePostgres(shop.pool)
     const insert = (order: Order) =>
       own.transaction(async (tx) => void (await tx.insert(orders).values(order)))
-    await withOwnClient(shop, ofPostgres, insert)
+    await expectWithOwnClient(shop, ofPostgres, insert)
   })
 
   test('kysely', async () => {
-    await inTx(shop, (order, tx: pg.PoolClient) => {
+    await expectInTx(shop, (order, tx: pg.PoolClient) => {
       // A pool of one: kysely takes its connections from a pool, and gives them back.
       const query = tx.query.bind(tx) as PostgresPoolClient['query']
       const connection: PostgresPoolClient = { query, release: () => undefined }
@@ -117,7 +124,7 @@ describeService('postgres-18', (server) => {
       return new Kysely<Tables>({ dialect }).insertInto('orders').values(order).execute()
     })
     const own = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: shop.pool }) })
-    await withOwnClient(shop, ofPostgres, (order) =>
+    await expectWithOwnClient(shop, ofPostgres, (order) =>
       own.transaction().execute((tx) => tx.insertInto('orders').values(order).execute()),
     )
   })
@@ -125,8 +132,10 @@ describeService('postgres-18', (server) => {
   test('knex', async () => {
     const own = knex({ client: 'pg', connection: shop.url })
     later.push(() => own.destroy())
-    await inTx(shop, (order, tx: pg.PoolClient) => own('orders').insert(order).connection(tx))
-    await withOwnClient(shop, ofPostgres, (order) => own.transaction((tx) => tx('orders').insert(order)))
+    await expectInTx(shop, (order, tx: pg.PoolClient) => own('orders').insert(order).connection(tx))
+    await expectWithOwnClient(shop, ofPostgres, (order) =>
+      own.transaction((tx) => tx('orders').insert(order)),
+    )
   })
 
   test('Sequelize', async () => {
@@ -137,7 +146,7 @@ describeService('postgres-18', (server) => {
       { id: { type: DataTypes.STRING, primaryKey: true }, ref: DataTypes.STRING },
       { tableName: 'orders', timestamps: false },
     )
-    await withOwnClient(shop, ofPostgres, (order) => model.create({ ...order }))
+    await expectWithOwnClient(shop, ofPostgres, (order) => model.create({ ...order }))
   })
 
   test('TypeORM', async () => {
@@ -149,7 +158,7 @@ describeService('postgres-18', (server) => {
     const own = new DataSource({ type: 'postgres', url: shop.url, entities: [schema] })
     await own.initialize()
     later.push(() => own.destroy())
-    await withOwnClient(shop, ofPostgres, (order) => own.getRepository(schema).insert({ ...order }))
+    await expectWithOwnClient(shop, ofPostgres, (order) => own.getRepository(schema).insert({ ...order }))
   })
 
   test('MikroORM', async () => {
@@ -160,7 +169,7 @@ describeService('postgres-18', (server) => {
     })
     const own = await MikroORM.init({ clientUrl: shop.url, entities: [schema], debug: false })
     later.push(() => own.close())
-    await withOwnClient(shop, ofPostgres, (order) => own.em.fork().insert(schema, order))
+    await expectWithOwnClient(shop, ofPostgres, (order) => own.em.fork().insert(schema, order))
   })
 })
 
@@ -179,16 +188,16 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
     })
 
     test('drizzle', async () => {
-      await inTx(shop, (order, tx: PoolConnection) => drizzleMysql(tx).insert(orders).values(order))
+      await expectInTx(shop, (order, tx: PoolConnection) => drizzleMysql(tx).insert(orders).values(order))
       const own = drizzleMysql(shop.pool)
-      await withOwnClient(shop, ofMysql, (order) => own.insert(orders).values(order))
+      await expectWithOwnClient(shop, ofMysql, (order) => own.insert(orders).values(order))
     })
 
     test('kysely', async () => {
       const pool = mysql.createPool({ uri: shop.url })
       later.push(async () => pool.end())
       const own = new Kysely<Tables>({ dialect: new MysqlDialect({ pool }) })
-      await withOwnClient(shop, ofMysql, (order) =>
+      await expectWithOwnClient(shop, ofMysql, (order) =>
         own.transaction().execute((tx) => tx.insertInto('orders').values(order).execute()),
       )
     })
@@ -196,8 +205,10 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
     test('knex', async () => {
       const own = knex({ client: 'mysql2', connection: shop.url })
       later.push(() => own.destroy())
-      await inTx(shop, (order, tx: PoolConnection) => own('orders').insert(order).connection(tx.connection))
-      await withOwnClient(shop, ofMysql, (order) => own.transaction((tx) => tx('orders').insert(order)))
+      await expectInTx(shop, (order, tx: PoolConnection) =>
+        own('orders').insert(order).connection(tx.connection),
+      )
+      await expectWithOwnClient(shop, ofMysql, (order) => own.transaction((tx) => tx('orders').insert(order)))
     })
 
     test('Sequelize', async () => {
@@ -208,7 +219,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
         { id: { type: DataTypes.STRING, primaryKey: true }, ref: DataTypes.STRING },
         { tableName: 'orders', timestamps: false },
       )
-      await withOwnClient(shop, ofMysql, (order) => model.create({ ...order }))
+      await expectWithOwnClient(shop, ofMysql, (order) => model.create({ ...order }))
     })
   })
 }
@@ -230,8 +241,8 @@ describeService('mongodb-6', (server) => {
     const collection = own.db?.collection('oncemq')
     if (collection === undefined) throw new Error('expected a connection')
     const store = new MongoStore({ collection: collection as never }) as unknown as KeyedStore<ClientSession>
-    await inTx({ ...shop, store }, create)
-    await withOwnClient(shop, ofMongo, (order) => create(order))
+    await expectInTx({ ...shop, store }, create)
+    await expectWithOwnClient(shop, ofMongo, (order) => create(order))
   })
 })
 

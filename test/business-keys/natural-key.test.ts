@@ -20,7 +20,7 @@ function guardedByItsKey<Tx>(open: () => Promise<Shop<Tx>>): void {
   afterAll(() => shop.close())
 
   function dedupOf(constraint: string | readonly string[] = shop.keys.id): Deduplicator<Tx> {
-    const strategy = naturalKey<Tx>({ constraint })
+    const strategy = naturalKey({ constraint })
     const dedup = createDeduplicator<Tx>({ store: shop.store, consumerGroup: 'orders', strategy })
     opened.push(dedup)
     return dedup
@@ -125,7 +125,7 @@ function guardedByItsKey<Tx>(open: () => Promise<Shop<Tx>>): void {
   })
 
   test('the starts of a message are those that the broker counts, and the last ones are rejected', async () => {
-    const strategy = naturalKey<Tx>({ constraint: shop.keys.id })
+    const strategy = naturalKey({ constraint: shop.keys.id })
     const store = shop.store
     const dedup = createDeduplicator<Tx>({ store, consumerGroup: 'orders', strategy, attemptsMax: 3 })
     opened.push(dedup)
@@ -143,7 +143,9 @@ function guardedByItsKey<Tx>(open: () => Promise<Shop<Tx>>): void {
   })
 }
 
-describe('sqlite', () => guardedByItsKey(sqliteShop))
+describe('sqlite', () => {
+  guardedByItsKey(sqliteShop)
+})
 describeService('postgres-18', (server) => guardedByItsKey(() => postgresShop(server)))
 describeService('mysql-8.0', (server) => guardedByItsKey(() => mysqlShop(server)))
 describeService('mariadb-11.8', (server) => guardedByItsKey(() => mysqlShop(server)))

@@ -36,7 +36,7 @@ const TABLES = [
 
 let shops = 0
 
-export async function sqliteShop(): Promise<Shop<DatabaseSync> & { readonly path: string }> {
+export async function sqliteShop() {
   const folder = mkdtempSync(join(tmpdir(), 'oncemq-shop-'))
   const path = join(folder, 'shop.db')
   const database = new DatabaseSync(path, { timeout: 5000 })
@@ -46,15 +46,16 @@ export async function sqliteShop(): Promise<Shop<DatabaseSync> & { readonly path
     path,
     store: new SqliteStore({ path }),
     keys: { id: 'orders.id', ref: 'orders.ref' },
-    note: async (tx, text) => void tx.prepare('INSERT INTO notes VALUES (?)').run(text),
-    order: async (tx, id, ref) => void tx.prepare('INSERT INTO orders VALUES (?, ?)').run(id, ref),
+    note: async (tx: DatabaseSync, text: string) => void tx.prepare('INSERT INTO notes VALUES (?)').run(text),
+    order: async (tx: DatabaseSync, id: string, ref: string) =>
+      void tx.prepare('INSERT INTO orders VALUES (?, ?)').run(id, ref),
     orders: async () => count('orders'),
     notes: async () => count('notes'),
     async close() {
       database.close()
       rmSync(folder, { recursive: true })
     },
-  }
+  } satisfies Shop<DatabaseSync> & { path: string }
 }
 
 export async function postgresShop({ url }: Pick<Server, 'url'>) {

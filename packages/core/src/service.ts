@@ -216,7 +216,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
     const key = typeof delivery.key === 'string' ? delivery.key : undefined
     this.#events.emit('unprotected', () => ({ key, reason: outcome.reason }))
     if (this.settings.strategy.runsWithoutClaim) return outcome
-    return this.#claims.claim(unkeyed(this.settings, outcome.attempt - 1), delivery)
+    return this.#ask(unkeyed(this.settings, outcome.attempt - 1), delivery)
   }
 
   /** Whether a delivery runs although the store is down. */

@@ -24,7 +24,10 @@ export class LedgerStore extends ScriptedStore implements TransactionalStore<Led
     this.guarantees = { ...guarantees, sharedBy: 'network', transactional: true, renewsInTransaction }
   }
 
-  transaction(work: (tx: Ledger) => Promise<CompleteUpdate>, signal?: AbortSignal): Promise<UpdateAnswer> {
+  transaction(
+    work: (tx: Ledger) => Promise<CompleteUpdate | undefined>,
+    signal?: AbortSignal,
+  ): Promise<UpdateAnswer> {
     this.transactions += 1
     this.lastSignal = signal
     return new Promise((resolve, reject) => {
@@ -34,13 +37,14 @@ export class LedgerStore extends ScriptedStore implements TransactionalStore<Led
     })
   }
 
-  async #transaction(work: (tx: Ledger) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
+  async #transaction(work: (tx: Ledger) => Promise<CompleteUpdate | undefined>): Promise<UpdateAnswer> {
     await this.begin()
     const tx = { words: [] }
     const completion = await work(tx)
     if (this.lastSignal?.aborted === true) throw this.lastSignal.reason
     return this.commit(async () => {
-      const answer = (await this.memory.update([completion]))[0] ?? 'lost'
+      const answers = completion === undefined ? ['ok' as const] : await this.memory.update([completion])
+      const answer = answers[0] ?? 'lost'
       if (answer === 'ok') this.committed.push(...tx.words)
       return answer
     })

@@ -5,7 +5,9 @@ import { childIdOf } from './event-id.ts'
 export interface HandlerContext<Tx = undefined> {
   /** The delivery's key, to hand on as idempotency key; `undefined` when it runs without protection. */
   readonly key: string | undefined
-  /** Rises with each grant of the key: a fencing token. 0 without protection, and for ways without a record. */
+  /**
+   * Rises with each grant of the key: a fencing token. 0 without protection, and for ways without a record.
+   */
   readonly epoch: number
   /** Which start this is, from 1. */
   readonly attempt: number

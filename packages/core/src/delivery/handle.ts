@@ -14,7 +14,9 @@ export interface HandleServices<Tx> extends StrategyServices {
   readonly closing: AbortSignal
 }
 
-/** What a delivery is let in with: the answer to its claim, or what a strategy without records starts from. */
+/**
+ * What a delivery is let in with: the answer to its claim, or what a strategy without records starts from.
+ */
 export type Admission = ClaimOutcome<RunningClaim> | Recordless
 
 export interface Recordless {

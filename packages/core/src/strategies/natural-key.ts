@@ -7,14 +7,15 @@ import type { DuplicateKeyOf } from './duplicate-key.ts'
 import { violatedKeyIn } from './duplicate-key.ts'
 import { completeInTransaction, inTransaction, requireTransactions } from './in-transaction.ts'
 import { outsideTransaction } from './outside-transaction.ts'
-import type { CheckedSettings, Explain, Strategy, StrategyServices } from './strategy.ts'
+import type { CheckedSettings, Explain, Strategy, StrategyServices, TransactionStrategy } from './strategy.ts'
 
 /** Options of {@link naturalKey}. */
 export interface NaturalKeyOptions {
   /**
    * The unique key that a second handling of the same event violates, named as the database names it:
-   * `orders_pkey` on PostgreSQL, `orders.PRIMARY` (table and index) on MySQL and MariaDB, `orders.id` (table and
-   * columns, as in `orders.shop, orders.number`) on SQLite, `orders._id_` (collection and index) on MongoDB.
+   * `orders_pkey` on PostgreSQL, `orders.PRIMARY` (table and index) on MySQL and MariaDB, `orders.id` (table
+   * and columns, as in `orders.shop, orders.number`) on SQLite, `orders._id_` (collection and index) on
+   * MongoDB.
    *
    * Of several keys that one row violates the database reports the one that it checks first. Where a second
    * handling violates more than one, name each of them.
@@ -38,13 +39,14 @@ export interface OwnClientOptions extends NaturalKeyOptions {
  * that is acked. There is no record of ours. Any other error, other unique violations too, is the handler's
  * failure.
  *
- * The handler gets `context.tx`: all that it writes commits together or not at all, and only an error that the
- * database itself answered on `tx` counts. With `duplicateKeyOf` it writes with a client of its own instead, and
- * has to make its statements one transaction itself: whatever it wrote before the duplicate stays otherwise.
+ * The handler gets `context.tx`: all that it writes commits together or not at all, and only an error that
+ * the database itself answered on `tx` counts. With `duplicateKeyOf` it writes with a client of its own
+ * instead, and has to make its statements one transaction itself: whatever it wrote before the duplicate
+ * stays otherwise.
  *
  * Starts are counted by the broker, so a message whose handler ends its process is given up as exactly as the
- * broker counts, and two deliveries of one event may run at the same time: the database lets one of them commit.
- * What the handler does outside of the database is repeated with each start.
+ * broker counts, and two deliveries of one event may run at the same time: the database lets one of them
+ * commit. What the handler does outside of the database is repeated with each start.
  * @throws OptionError for an option that is wrong; at start for a store without transactions, and
  *   `ONCEMQ_TABLE_UNFIT` when the database has no such unique key, or several.
  * @example
@@ -55,10 +57,10 @@ export interface OwnClientOptions extends NaturalKeyOptions {
  * })
  */
 export function naturalKey(options: OwnClientOptions): Strategy
-export function naturalKey<Tx>(options: NaturalKeyOptions): Strategy<Tx>
-export function naturalKey<Tx>(options: NaturalKeyOptions | OwnClientOptions): Strategy<Tx> {
+export function naturalKey(options: NaturalKeyOptions): TransactionStrategy
+export function naturalKey(options: NaturalKeyOptions | OwnClientOptions): Strategy | TransactionStrategy {
   const { keys, duplicateKeyOf } = checked(options)
-  return duplicateKeyOf === undefined ? inTheStore<Tx>(keys) : withOwnClient<Tx>(keys, duplicateKeyOf)
+  return duplicateKeyOf === undefined ? inTheStore(keys) : withOwnClient(keys, duplicateKeyOf)
 }
 
 const shared = {
@@ -68,20 +70,21 @@ const shared = {
   runsWithoutClaim: true,
 } as const
 
-function inTheStore<Tx>(keys: ReadonlySet<string>): Strategy<Tx> {
+function inTheStore(keys: ReadonlySet<string>): TransactionStrategy {
   return {
     ...shared,
+    givesTx: true,
     // A handler that hangs keeps the database's locks.
     defaultHandlerTimeoutMs: (leaseMs) => leaseMs,
     check: requireKeyedStore,
     completeOnce: completeInTransaction,
     prepare: async (store) => {
-      for (const key of keys) await (store as KeyedStore<Tx>).requireUniqueKey(key)
+      for (const key of keys) await (store as KeyedStore<unknown>).requireUniqueKey(key)
       return []
     },
     run: async (start, handler, services) => {
-      const store = services.store as Store as KeyedStore<Tx>
-      const explain: Explain<Tx> = (error, tx) => {
+      const store = services.store as Store as KeyedStore<unknown>
+      const explain: Explain<unknown> = (error, tx) => {
         const names = tx === undefined ? deferred(error, store) : store.violatedKey(error, tx)
         return names.some((name) => keys.has(name)) ? duplicate(start, services) : undefined
       }
@@ -90,13 +93,13 @@ function inTheStore<Tx>(keys: ReadonlySet<string>): Strategy<Tx> {
   }
 }
 
-function withOwnClient<Tx>(keys: ReadonlySet<string>, duplicateKeyOf: DuplicateKeyOf): Strategy<Tx> {
+function withOwnClient(keys: ReadonlySet<string>, duplicateKeyOf: DuplicateKeyOf): Strategy {
   return {
     ...shared,
     defaultHandlerTimeoutMs: () => 0,
     check: () => undefined,
     run: async (start, handler, services) => {
-      const explain: Explain<Tx> = (error) =>
+      const explain: Explain<undefined> = (error) =>
         violatedKeyIn(error, duplicateKeyOf).some((name) => keys.has(name))
           ? duplicate(start, services)
           : undefined
@@ -106,7 +109,7 @@ function withOwnClient<Tx>(keys: ReadonlySet<string>, duplicateKeyOf: DuplicateK
 }
 
 /** A deferred constraint is checked by the commit, whose error the store has made its own. */
-function deferred<Tx>(error: unknown, store: KeyedStore<Tx>): readonly string[] {
+function deferred(error: unknown, store: KeyedStore<unknown>): readonly string[] {
   if (!isOncemqError(error) || error.code !== 'ONCEMQ_STORE_REFUSED') return []
   return store.violatedKey(error.cause, undefined)
 }

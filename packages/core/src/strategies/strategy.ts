@@ -42,6 +42,11 @@ export interface CheckedSettings {
   readonly onStoreDown: 'hold' | 'process'
 }
 
+/** A strategy whose handlers get the `tx` of whatever store they are used with. */
+export interface TransactionStrategy extends Strategy<unknown> {
+  readonly givesTx: true
+}
+
 /**
  * A way to be idempotent, picked once per deduplicator: how the handler's effect and the record of it are
  * kept together. A new one is one file beside this; nothing else asks which one it is.
@@ -50,9 +55,9 @@ export interface Strategy<Tx = undefined> {
   /** Short name for messages, such as `lease`. */
   readonly name: string
   /**
-   * Whether messages have records: a claim is asked for each, and its end is written down. If not, no claim is
-   * asked and nothing is written by us: something of the user's own is the guard, and the broker counts the
-   * starts.
+   * Whether messages have records: a claim is asked for each, and its end is written down. If not, no claim
+   * is asked and nothing is written by us: something of the user's own is the guard, and the broker counts
+   * the starts.
    */
   readonly usesRecords: boolean
   /**

@@ -5,7 +5,7 @@ import type { StateStore, StateTable, Store } from '../../store/contract.ts'
 import { quotedColumn, quotedName } from '../../store/row-write.ts'
 import { givenOptions, missingMethod, requireFunction, requireInteger, requireOneOf } from '../../validate.ts'
 import { completeInTransaction, inTransaction, requireTransactions } from '../in-transaction.ts'
-import type { CheckedSettings, Explain, Handler, Strategy, StrategyServices } from '../strategy.ts'
+import type { CheckedSettings, Explain, Handler, StrategyServices, TransactionStrategy } from '../strategy.ts'
 import { Machine } from './machine.ts'
 import type { MachineOptions } from './machine.ts'
 import type { Read, Reading } from './reading.ts'
@@ -15,7 +15,9 @@ import { judged, NotMoved } from './verdict.ts'
 
 /** Options of {@link stateMachine}. All times are milliseconds. */
 export interface StateMachineOptions<Message> extends MachineOptions {
-  /** The table of the rows, with or without its schema (`orders`, `shop.orders`); on MongoDB the collection. */
+  /**
+   * The table of the rows, with or without its schema (`orders`, `shop.orders`); on MongoDB the collection.
+   */
   table: string
   /** The column that a row is found by. An index on it is looked for at start. */
   id: string
@@ -39,8 +41,8 @@ export interface StateMachineOptions<Message> extends MachineOptions {
    */
   earlyForMs?: number
   /**
-   * Whether each message has a record of ours too, which commits together with the transition. It tells what a
-   * state alone cannot: which of two messages did a transition that may happen more than once.
+   * Whether each message has a record of ours too, which commits together with the transition. It tells what
+   * a state alone cannot: which of two messages did a transition that may happen more than once.
    * @default false
    */
   record?: boolean
@@ -54,17 +56,17 @@ export const stateMachineDefaults = Object.freeze({
 })
 
 /**
- * For handlers of rows that go through states: a message asks for a transition, and the row's state tells whether
- * it is new. In one transaction of the store the row is moved, by one statement that names the states it may be
- * in, and the handler runs with `context.tx`; both commit or neither. Where the row is in none of these states,
- * the handler does not run: past the transition the delivery is a duplicate and acked; before it, it came too
- * early and is tried again, for `earlyForMs`; else it is dead-lettered as `impossible`.
+ * For handlers of rows that go through states: a message asks for a transition, and the row's state tells
+ * whether it is new. In one transaction of the store the row is moved, by one statement that names the states
+ * it may be in, and the handler runs with `context.tx`; both commit or neither. Where the row is in none of
+ * these states, the handler does not run: past the transition the delivery is a duplicate and acked; before
+ * it, it came too early and is tried again, for `earlyForMs`; else it is dead-lettered as `impossible`.
  *
- * Two messages that ask for the same transition of one row are one event to it, whatever their keys are, unless
- * `record` is true.
+ * Two messages that ask for the same transition of one row are one event to it, whatever their keys are,
+ * unless `record` is true.
  * @throws OptionError for a machine with states that cannot be reached, dead ends that are not in `final`, or
- *   cycles without `record`; at start for a store without transactions, and `ONCEMQ_TABLE_UNFIT` when the table
- *   lacks a column.
+ *   cycles without `record`; at start for a store without transactions, and `ONCEMQ_TABLE_UNFIT` when the
+ *   table lacks a column.
  * @example
  * const strategy = stateMachine({
  *   table: 'orders', id: 'id', state: 'status',
@@ -73,17 +75,18 @@ export const stateMachineDefaults = Object.freeze({
  *   read: (message: AmqpMessage) => JSON.parse(message.content.toString()),
  * })
  */
-export function stateMachine<Tx, Message = unknown>(options: StateMachineOptions<Message>): Strategy<Tx> {
+export function stateMachine<Message = unknown>(options: StateMachineOptions<Message>): TransactionStrategy {
   const settings = settingsOf(options)
   const machine = new Machine(options, settings.record)
-  const tables = new WeakMap<Store, StateTable<Tx>>()
-  const tableOf = (store: Store): StateTable<Tx> => {
-    const table = tables.get(store) ?? (store as StateStore<Tx>).stateTable(settings.names)
+  const tables = new WeakMap<Store, StateTable<unknown>>()
+  const tableOf = (store: Store): StateTable<unknown> => {
+    const table = tables.get(store) ?? (store as StateStore<unknown>).stateTable(settings.names)
     tables.set(store, table)
     return table
   }
   return {
     name: 'stateMachine',
+    givesTx: true,
     usesRecords: settings.record,
     allowsDropIn: false,
     runsWithoutClaim: true,
@@ -103,36 +106,39 @@ export function stateMachine<Tx, Message = unknown>(options: StateMachineOptions
   }
 }
 
-interface StepParts<Tx> {
+interface StepParts {
   readonly machine: Machine
   readonly reading: Reading
-  readonly table: StateTable<Tx>
+  readonly table: StateTable<unknown>
   readonly policy: Policy
   readonly start: Start
   readonly services: StrategyServices
 }
 
-/** Between the update that moved nothing and the look at the row, somebody else may have moved it to where it can. */
+/**
+ * Between the update that moved nothing and the look at the row, somebody else may have moved it to where it
+ * can.
+ */
 const MOVES_MAX = 3
 
 /** One transition of one row. */
-class Step<Tx> {
-  readonly #parts: StepParts<Tx>
+class Step {
+  readonly #parts: StepParts
   #isPast = false
 
-  constructor(parts: StepParts<Tx>) {
+  constructor(parts: StepParts) {
     this.#parts = parts
   }
 
-  async run(handler: Handler<Tx>): Promise<ProcessOutcome> {
+  async run(handler: Handler<unknown>): Promise<ProcessOutcome> {
     const { start, services, policy } = this.#parts
     const { events } = services
-    const moving: Handler<Tx> = async (context) => {
+    const moving: Handler<unknown> = async (context) => {
       this.#isPast = !(await this.#move(context.tx))
       // A record, where there is one, is completed all the same.
       return this.#isPast ? undefined : handler(context)
     }
-    const explain: Explain<Tx> = (error) =>
+    const explain: Explain<unknown> = (error) =>
       error instanceof NotMoved ? judged(error.verdict, start, services, policy) : undefined
     const outcome = await inTransaction(start, moving, services, explain)
     if (outcome.status !== 'completed') return outcome
@@ -146,7 +152,7 @@ class Step<Tx> {
   }
 
   /** Answers whether the row was moved now, and not before. @throws NotMoved which ends the transaction. */
-  async #move(tx: Tx): Promise<boolean> {
+  async #move(tx: unknown): Promise<boolean> {
     const { machine, reading, table, policy } = this.#parts
     const { id, transition, from, to } = reading
     for (let count = 0; count < MOVES_MAX; count += 1) {
@@ -166,7 +172,14 @@ class Step<Tx> {
 
 const known = new Set([
   ...Object.keys(stateMachineDefaults),
-  ...['table', 'id', 'state', 'initial', 'final', 'transitions', 'onAmbiguous', 'read'],
+  'table',
+  'id',
+  'state',
+  'initial',
+  'final',
+  'transitions',
+  'onAmbiguous',
+  'read',
 ])
 const YEAR_MS = 31_536_000_000
 
