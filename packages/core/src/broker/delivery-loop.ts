@@ -46,6 +46,9 @@ export type Attempt<Message> = (
   delivery: Delivery,
 ) => Promise<ProcessOutcome | undefined>
 
+/** `unsettled`: the broker takes no copy. */
+type WaitReason = RetryReason | HoldReason | 'unsettled'
+
 /** A message on its way through the loop. */
 interface Passage<Message> {
   readonly held: HeldMessage<Message>
@@ -53,6 +56,8 @@ interface Passage<Message> {
   starts: number
   /** Holds in a row, which wait ever longer. */
   holds: number
+  /** Aborts when the consumer is paused that received it. */
+  readonly paused: AbortSignal
 }
 
 /**
@@ -120,7 +125,9 @@ export class DeliveryLoop<Message> {
   async run(held: HeldMessage<Message>, attempt: Attempt<Message>): Promise<void> {
     this.#held += 1
     const key = readKey(this.#options.key, held.message)
-    const passage = { held, sinceMs: this.#clock.monotonicMs(), starts: held.startsBefore, holds: 0 }
+    const { startsBefore: starts } = held
+    const paused = this.#pausing.signal
+    const passage = { held, sinceMs: this.#clock.monotonicMs(), starts, holds: 0, paused }
     if (!(await this.#isReplaced(passage, key !== undefined))) {
       await this.#order.run(held.order, () => this.#pass(passage, key, attempt))
     }
@@ -157,19 +164,18 @@ export class DeliveryLoop<Message> {
 
   async #pass(passage: Passage<Message>, key: Delivery['key'], attempt: Attempt<Message>): Promise<void> {
     const { held } = passage
-    const { fingerprint } = this.#options
     const signal = this.#stopSignal(held.signal)
     for (;;) {
       if (this.#replacing > 0) await this.#untilReplaced(signal)
       if (!this.#slots.tryAcquire()) await this.#slots.acquire()
-      if (this.#isOver(held)) {
+      if (this.#isOver(passage)) {
         this.#slots.release()
         return void (await this.#leave(held))
       }
       const { source, body } = held
       const holdMs = this.#leftMs(passage)
-      const place = this.#place
-      const startsBefore = passage.starts
+      const [place, startsBefore] = [this.#place, passage.starts]
+      const { fingerprint } = this.#options
       const delivery = { key, source, body, signal, holdMs, startsBefore, fingerprint, place }
       const outcome = await attempt(held, delivery)
       this.#slots.release()
@@ -225,7 +231,7 @@ export class DeliveryLoop<Message> {
     { delayMs, reason }: Extract<Settlement, { action: 'retry' }>,
   ): Promise<boolean> {
     const { held, starts } = passage
-    if (this.#isOver(held)) return this.#leave(held)
+    if (this.#isOver(passage)) return this.#leave(held)
     if (this.#mayWaitHere(passage, delayMs, reason)) return this.#wait(passage, delayMs, reason)
     try {
       await held.retryLater({ delayMs, reason, starts })
@@ -246,11 +252,7 @@ export class DeliveryLoop<Message> {
   }
 
   /** Waits here, unsettled. Answers whether the message is to be tried again. */
-  async #wait(
-    passage: Passage<Message>,
-    delayMs: number,
-    reason: RetryReason | HoldReason | 'unsettled',
-  ): Promise<boolean> {
+  async #wait(passage: Passage<Message>, delayMs: number, reason: WaitReason): Promise<boolean> {
     const signal = AbortSignal.any([this.#stopSignal(passage.held.signal), this.#pausing.signal])
     this.#waiting += 1
     await pause(this.#clock, Math.min(delayMs, Math.max(0, this.#leftMs(passage))), signal)
@@ -258,11 +260,8 @@ export class DeliveryLoop<Message> {
     return this.#stillHeld(passage, reason)
   }
 
-  async #stillHeld(
-    passage: Passage<Message>,
-    reason: RetryReason | HoldReason | 'unsettled',
-  ): Promise<boolean> {
-    if (this.#isOver(passage.held)) return this.#leave(passage.held)
+  async #stillHeld(passage: Passage<Message>, reason: WaitReason): Promise<boolean> {
+    if (this.#isOver(passage)) return this.#leave(passage.held)
     if (this.#leftMs(passage) > 0) return true
     const isOurs = reason === 'store-down' || reason === 'store-refused' || reason === 'unsettled'
     this.#options.onHoldOver?.(isOurs ? reason : 'waited')
@@ -275,9 +274,8 @@ export class DeliveryLoop<Message> {
     const { held } = passage
     const settlement = settlementOf(outcome, policy)
     if (settlement.action !== 'dead-letter') return
-    const { firstAtMs } = held
-    const { clock } = dedup.settings
-    const letter = deadLetterOf(settlement.reason, outcome, { firstAtMs, lastAtMs: clock.nowMs() })
+    const times = { firstAtMs: held.firstAtMs, lastAtMs: this.#clock.nowMs() }
+    const letter = deadLetterOf(settlement.reason, outcome, times)
     for (let failures = 0; ; failures += 1) {
       if (held.signal.aborted) return
       try {
@@ -299,8 +297,10 @@ export class DeliveryLoop<Message> {
     return false
   }
 
-  #isOver({ signal }: HeldMessage<Message>): boolean {
-    return signal.aborted || this.#stopping.signal.aborted || this.#pausing.signal.aborted
+  /** What has an order goes back when what was before it did, also when the pause is over by then. */
+  #isOver({ held, paused }: Passage<Message>): boolean {
+    const isPaused = this.#pausing.signal.aborted || (held.order !== undefined && paused.aborted)
+    return isPaused || held.signal.aborted || this.#stopping.signal.aborted
   }
 
   #leftMs({ sinceMs }: Pick<Passage<Message>, 'sinceMs'>): number {
@@ -322,8 +322,10 @@ export class DeliveryLoop<Message> {
 
   #tellCopyFailed(purpose: string, error: unknown): void {
     const what = error instanceof Error ? `${error.name}: ${error.message.slice(0, 200)}` : typeof error
-    const message = `${purpose}: the broker does not take a copy of a message (${what}); it is held, and tried again`
-    this.#tellOnce(purpose, message)
+    this.#tellOnce(
+      purpose,
+      `${purpose}: the broker takes no copy of a message (${what}); it is held, and tried again`,
+    )
   }
 
   #tellOnce(topic: string, message: string): void {
