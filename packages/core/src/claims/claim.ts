@@ -142,6 +142,11 @@ export class HeldClaim implements RunningClaim {
     return this.#lease.lost
   }
 
+  /** Resolves when the store knows of the release; `undefined` where it does already. */
+  get releasing(): Promise<void> | undefined {
+    return this.#releasing
+  }
+
   abort(reason: unknown): void {
     this.#lease.abort(reason)
   }

@@ -5,7 +5,7 @@ import { OncemqError } from '../errors.ts'
 import type { Settings } from '../options.ts'
 import type { ClaimAnswer } from '../store/contract.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
-import { pause } from '../time/condition.ts'
+import { Condition, pause } from '../time/condition.ts'
 import type { Batcher, Requester } from './batcher.ts'
 import type { ClaimServices, RunningClaim } from './claim.ts'
 import { HeldClaim } from './claim.ts'
@@ -202,7 +202,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   /** A suspect was alone when it asked for its claim, while this claim was on its way. */
   async #yield(claim: HeldClaim): Promise<void> {
     this.#hasYielded = true
-    await claim.release('unstarted')
+    if (!(await this.#isUnstarted(claim))) return this.#endDown()
     this.#lease = this.#newLease()
     await this.#waitForSuspects()
   }
@@ -213,13 +213,27 @@ export class PendingClaim implements Requester<ClaimAnswer> {
    */
   async #askAlone(claim: HeldClaim): Promise<void> {
     const { isolation, keys } = this.#services
-    await claim.release('unstarted')
+    if (!(await this.#isUnstarted(claim))) return this.#endDown()
     this.#letOthersGo = await isolation.alone(this.#stopSignal)
     this.#lease = this.#newLease()
     const known = keys.get(this.#identity.id)
     if (known?.isInFlight === true) return this.#endAlone(this.#busy(RETRY_AFTER_MS))
     this.#localKey = keys.enter(this.#identity.id)
     this.#ask()
+  }
+
+  /** Whether the store knows that nothing has started: else the next claim would count one more. */
+  async #isUnstarted(claim: HeldClaim): Promise<boolean> {
+    await claim.release('unstarted')
+    if (claim.releasing === undefined) return true
+    const told = new Condition()
+    void claim.releasing.then(() => told.notifyAll())
+    return told.wait(this.#services.clock, this.#holdLeftMs(), this.#stopSignal)
+  }
+
+  #endDown(): void {
+    const { closing, outage } = this.#services
+    this.#end(closing.aborted ? closed() : { status: 'store-down', error: outage.error ?? lateAnswers() })
   }
 
   async #exhausted(claim: HeldClaim): Promise<void> {
