@@ -56,8 +56,6 @@ interface Passage<Message> {
   starts: number
   /** Holds in a row, which wait ever longer. */
   holds: number
-  /** Aborts when the consumer is paused that received it. */
-  readonly paused: AbortSignal
 }
 
 /**
@@ -125,11 +123,10 @@ export class DeliveryLoop<Message> {
   async run(held: HeldMessage<Message>, attempt: Attempt<Message>): Promise<void> {
     this.#held += 1
     const key = readKey(this.#options.key, held.message)
-    const { startsBefore: starts } = held
-    const paused = this.#pausing.signal
-    const passage = { held, sinceMs: this.#clock.monotonicMs(), starts, holds: 0, paused }
+    const passage = { held, sinceMs: this.#clock.monotonicMs(), starts: held.startsBefore, holds: 0 }
+    const leaving = { signal: this.#pausing.signal, leave: () => this.#leave(held) }
     if (!(await this.#isReplaced(passage, key !== undefined))) {
-      await this.#order.run(held.order, () => this.#pass(passage, key, attempt))
+      await this.#order.run(held.order, () => this.#pass(passage, key, attempt), leaving)
     }
     this.#held -= 1
     this.#changed.notifyAll()
@@ -297,10 +294,8 @@ export class DeliveryLoop<Message> {
     return false
   }
 
-  /** What has an order goes back when what was before it did, also when the pause is over by then. */
-  #isOver({ held, paused }: Passage<Message>): boolean {
-    const isPaused = this.#pausing.signal.aborted || (held.order !== undefined && paused.aborted)
-    return isPaused || held.signal.aborted || this.#stopping.signal.aborted
+  #isOver({ held }: Passage<Message>): boolean {
+    return held.signal.aborted || this.#stopping.signal.aborted || this.#pausing.signal.aborted
   }
 
   #leftMs({ sinceMs }: Pick<Passage<Message>, 'sinceMs'>): number {
