@@ -185,7 +185,6 @@ export class HeldClaim implements RunningClaim {
   #handlerEnded(): void {
     this.#services.keeper.drop(this.#lease)
     this.#services.isolation.ended()
-    this.#onEnd?.()
   }
 
   #complete(given: Uint8Array | undefined): Promise<Completion> {
@@ -207,6 +206,7 @@ export class HeldClaim implements RunningClaim {
     if (this.#services.outage.isClosed) return this.#over('closed')
     this.#services.events.emit('unconfirmed', () => ({ key: this.key, epoch: this.epoch }))
     void this.#tellLater(update)
+    this.#onEnd?.()
     return 'unconfirmed'
   }
 
@@ -299,6 +299,7 @@ export class HeldClaim implements RunningClaim {
 
   #over(completion: Completion, done?: DoneKey): Completion {
     this.#services.keys.leave(this.#localKey, done)
+    this.#onEnd?.()
     return completion
   }
 

@@ -75,11 +75,9 @@ export class Isolation {
   }
 
   async #until(isSo: () => boolean, signal: AbortSignal | undefined): Promise<void> {
-    const untilMs = this.#clock.monotonicMs() + this.#boundMs
+    // The bound is for one that never ends: as long as others come to their end, it starts anew.
     while (!isSo() && signal?.aborted !== true) {
-      const leftMs = untilMs - this.#clock.monotonicMs()
-      if (leftMs <= 0) return
-      await this.#changed.wait(this.#clock, leftMs, signal)
+      if (!(await this.#changed.wait(this.#clock, this.#boundMs, signal))) return
     }
   }
 }
