@@ -137,10 +137,13 @@ export class DeliveryLoop<Message> {
     const passage = { held, key, sinceMs: this.#clock.monotonicMs(), starts: held.startsBefore, holds: 0 }
     if (outcome !== undefined || !(await this.#isReplaced(passage))) {
       this.#queued += 1
-      await this.#order.run(held.order, () => {
+      const outOfTheQueue = (next: () => Promise<unknown>) => (): Promise<unknown> => {
         this.#queued -= 1
-        return this.#pass(passage, attempt, outcome)
-      })
+        return next()
+      }
+      const leaving = { signal: this.#room.closing, leave: outOfTheQueue(() => this.#leave(held)) }
+      const passing = outOfTheQueue(() => this.#pass(passage, attempt, outcome))
+      await this.#order.run(held.order, passing, leaving)
     }
     this.#held -= 1
     this.#changed.notifyAll()
