@@ -9,6 +9,7 @@ import type { Settings } from '../options.ts'
 import type { ClaimAnswer, ClaimUpdate, RenewUpdate, Store, UpdateAnswer } from '../store/contract.ts'
 import type { GuardedStore } from '../store/guarded-store.ts'
 import type { Outage } from '../store/outage.ts'
+import { pause } from '../time/condition.ts'
 import type { BatchFaults, StoreLoad } from './batcher.ts'
 import { Batcher } from './batcher.ts'
 import type { RunningClaim } from './claim.ts'
@@ -20,6 +21,7 @@ import { PendingClaim } from './pending-claim.ts'
 import { Waiters } from './waiters.ts'
 
 const BACKGROUND_MAX_MS = 3_600_000
+const REFUSED_AGAIN_MS = 10_000
 
 /** All claims of a deduplicator, with what they share: see {@link PendingClaim} for the way of one. */
 export class ClaimManager<Tx> {
@@ -106,8 +108,7 @@ export class ClaimManager<Tx> {
     try {
       return await tell()
     } catch (error) {
-      if (!(error as OncemqError).retryable) return false
-      this.#services.outage.failed(error as OncemqError)
+      if ((error as OncemqError).retryable) this.#services.outage.failed(error as OncemqError)
       void this.#untilTold(tell)
       return false
     }
@@ -126,7 +127,7 @@ export class ClaimManager<Tx> {
     }
   }
 
-  /** Repeats what may be repeated until the store has answered it, or refuses. Never rejects. */
+  /** Repeats what may be repeated until the store has answered it. Never rejects. */
   async #untilTold(tell: () => Promise<unknown>): Promise<void> {
     const { clock, closing, outage } = this.#services
     const untilMs = clock.monotonicMs() + BACKGROUND_MAX_MS
@@ -137,8 +138,10 @@ export class ClaimManager<Tx> {
         await tell()
         return
       } catch (error) {
-        if (!(error as OncemqError).retryable || closing.aborted) return
-        outage.failed(error as OncemqError)
+        if (closing.aborted) return
+        // What is refused now may be granted again, as rights are.
+        if ((error as OncemqError).retryable) outage.failed(error as OncemqError)
+        else await pause(clock, REFUSED_AGAIN_MS, closing)
       }
     }
   }

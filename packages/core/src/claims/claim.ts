@@ -279,6 +279,11 @@ export class HeldClaim implements RunningClaim {
       this.#takenOver = (await this.#services.updates.ask(update)) === 'lost'
     } catch (error) {
       this.#releasing = this.#releaseLater(update, error as OncemqError)
+      // Until the store knows that nothing has started, the next claim would count one more.
+      if (reason === 'unstarted') {
+        void this.#releasing.then(() => this.#over('lost'))
+        return 'lost'
+      }
     }
     if (this.#takenOver) this.#services.events.emit('lost', () => ({ key: this.key, epoch: this.epoch }))
     return this.#over('lost')
