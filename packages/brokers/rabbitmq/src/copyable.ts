@@ -127,8 +127,8 @@ function isNumber(value: unknown): value is number {
 }
 
 /**
- * amqplib's way to say which type of the protocol a number is: `{ '!': 'timestamp', value: 7 }`. These are the
- * types that it reads so; a sender may have written such a table himself, with anything in it.
+ * amqplib's way to say which type of the protocol a number is: `{ '!': 'timestamp', value: 7 }`. These are
+ * the types that it reads so; a sender may have written such a table himself, with anything in it.
  */
 function isTyped({ '!': type, value }: Typed): boolean {
   if (type === 'timestamp') return isNumber(value) && Number.isInteger(value) && value >= 0 && value < 2 ** 64

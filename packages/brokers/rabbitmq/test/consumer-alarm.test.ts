@@ -1,4 +1,5 @@
-// A broker whose disk is nearly full reads nothing from a connection that has published: who consumes goes on.
+// A broker whose disk is nearly full reads nothing from a connection that has published: who consumes goes
+// on.
 import { once } from 'node:events'
 import { rm, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'

@@ -25,7 +25,8 @@ export class PostgresStateTable<Client extends PostgresClient> implements StateT
 
   async check(states: readonly string[]): Promise<readonly Finding[]> {
     const places = states.map((_, position) => `$${position + 1}`).join(', ')
-    // Finds no row, and says whether table, columns and states are there: an enum refuses what it does not have.
+    // Finds no row, and says whether table, columns and states are there: an enum refuses what it does not
+    // have.
     const sql = `SELECT 1 FROM ${this.#table} WHERE ${this.#id} IS NULL AND ${this.#state} IN (${places}) LIMIT 0`
     try {
       await this.#connections().change(sql, [...states])

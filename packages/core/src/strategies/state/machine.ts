@@ -15,10 +15,10 @@ export interface MachineOptions {
   /** The transitions by name, such as `{ pay: { from: 'pending', to: 'paid' } }`. */
   transitions: Readonly<Record<string, Transition>>
   /**
-   * What a message means whose transition may have happened before, or never: the row is in a state that can be
-   * reached with it and without it, such as `cancelled` for `pay` where both `pending` and `paid` can be
-   * cancelled. `duplicate` acks it, `dead-letter` puts it aside. To be said where there are such states, unless
-   * `record` is true, which tells the two apart.
+   * What a message means whose transition may have happened before, or never: the row is in a state that can
+   * be reached with it and without it, such as `cancelled` for `pay` where both `pending` and `paid` can be
+   * cancelled. `duplicate` acks it, `dead-letter` puts it aside. To be said where there are such states,
+   * unless `record` is true, which tells the two apart.
    */
   onAmbiguous?: 'duplicate' | 'dead-letter'
 }
@@ -79,7 +79,9 @@ export class Machine {
     return this.#transitions.get(name)
   }
 
-  /** Where a row in `state` stands for a transition. A state that is none of the machine's is `impossible`. */
+  /**
+   * Where a row in `state` stands for a transition. A state that is none of the machine's is `impossible`.
+   */
   place(transition: string, state: string): Place {
     return this.#places.get(transition)?.get(state) ?? 'impossible'
   }

@@ -39,7 +39,10 @@ export async function readingOf<Message>(
   }
 }
 
-/** What databases compare without surprises. A class of a driver's own, such as an ObjectId, is left to its store. */
+/**
+ * What databases compare without surprises. A class of a driver's own, such as an ObjectId, is left to its
+ * store.
+ */
 function isRowId(id: unknown): id is RowId {
   switch (typeof id) {
     case 'string':
