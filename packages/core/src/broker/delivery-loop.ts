@@ -17,7 +17,6 @@ import { Warnings } from './warnings.ts'
 
 /** Between two tries of what a store or broker refuses: from a second to a minute. */
 const REFUSED_BACKOFF = { firstMs: 1000, factor: 2, maxMs: 60_000 }
-/** Timers may end a little before their time. */
 const TIMER_EARLY_MS = 5
 
 export interface DeliveryLoopOptions<Message> {
