@@ -18,6 +18,7 @@ const TASKS = {
   test: ['scripts/test.mjs'],
   check: ['scripts/test.mjs', '--static'],
   bench: ['test/bench/main.ts'],
+  simulate: ['test/simulation/main.ts'],
   services: ['test/services/main.ts'],
   build: ['scripts/build.mjs'],
   vitest: ['node_modules/vitest/vitest.mjs', 'run'],

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createDeduplicator } from '@oncemq/core'
-import { checkedShutdown, checkedStartup, consume, dedupSimpleConsumer } from '@oncemq/rocketmq'
+import { stopClient, startClient, consume, dedupSimpleConsumer } from '@oncemq/rocketmq'
 import { SqliteStore } from '@oncemq/sqlite'
 import type { MessageView } from 'rocketmq-client-nodejs'
 import { SimpleConsumer } from 'rocketmq-client-nodejs'
@@ -86,7 +86,7 @@ async function consumePlainly({ consumer, books, sendReceipt }: Setting): Promis
     await consumer.ack(message)
   }
   let isStopping = false
-  await checkedStartup(consumer)
+  await startClient(consumer)
   const looped = (async () => {
     while (!isStopping) {
       for (const message of await consumer.receive(RECEIVE_MAX, INVISIBLE_MS)) void handle(message)
@@ -95,7 +95,7 @@ async function consumePlainly({ consumer, books, sendReceipt }: Setting): Promis
   return async () => {
     isStopping = true
     await looped
-    await checkedShutdown(consumer)
+    await stopClient(consumer)
   }
 }
 

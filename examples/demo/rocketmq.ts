@@ -1,5 +1,5 @@
 import { isOncemqError } from '@oncemq/core'
-import { checkedShutdown, checkedStartup, stampKeys } from '@oncemq/rocketmq'
+import { stopClient, startClient, stampKeys } from '@oncemq/rocketmq'
 import { declareRocketmq, removeRocketmq } from '@oncemq/test-services/rocketmq'
 import { Producer } from 'rocketmq-client-nodejs'
 import type { DemoBroker, RunningService, ServicePlan } from './demo-broker.ts'
@@ -24,7 +24,7 @@ export async function openRocketmq(url: string, closed?: () => Promise<void>): P
   try {
     await declareRocketmq(url, { topics: [{ name: home, type: 'NORMAL' }] })
     const producer = new Producer({ ...clientOptions(url), topics: [home] })
-    await checkedStartup(producer, { timeoutMs: CONNECT_TIMEOUT_MS })
+    await startClient(producer, { timeoutMs: CONNECT_TIMEOUT_MS })
     return new RocketmqBroker({ url, producer, home, ...(closed && { closed }) })
   } catch (error) {
     await closed?.()
@@ -74,7 +74,7 @@ class RocketmqBroker implements DemoBroker {
 
   async close(): Promise<void> {
     const { url, producer, home } = this.#parts
-    await checkedShutdown(producer)
+    await stopClient(producer)
     await removeRocketmq(url, { topics: [home] })
     await this.#parts.closed?.()
   }

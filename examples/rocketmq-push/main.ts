@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 // #region imports
 import { createDeduplicator } from '@oncemq/core'
-import { checkedShutdown, checkedStartup, dedupListener, stampKeys } from '@oncemq/rocketmq'
+import { stopClient, startClient, dedupListener, stampKeys } from '@oncemq/rocketmq'
 import { SqliteStore } from '@oncemq/sqlite'
 import { ConsumeResult, Producer, PushConsumer } from 'rocketmq-client-nodejs'
 // #endregion
@@ -25,7 +25,7 @@ async function charge({ body }: { body: Buffer }): Promise<void> {
 }
 
 const producer = new Producer({ ...client, topics: [topic] })
-await checkedStartup(producer)
+await startClient(producer)
 for (const payment of [...payments, ...payments]) {
   await producer.send(stampKeys({ topic, body: Buffer.from(payment) }, payment))
 }
@@ -45,7 +45,7 @@ const consumer = new PushConsumer({
   subscriptions: new Map([[topic, '*']]),
   messageListener: dedupListener(listener, dedup), // what changes
 })
-await checkedStartup(consumer)
+await startClient(consumer)
 // #endregion
 
 await new Promise<void>((resolve) => {
@@ -62,8 +62,8 @@ console.log(
 )
 
 // #region close
-await checkedShutdown(consumer)
+await stopClient(consumer)
 await dedup.close()
 // #endregion
-await checkedShutdown(producer)
+await stopClient(producer)
 rmSync(folder, { recursive: true })

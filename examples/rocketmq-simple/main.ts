@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 // #region imports
 import { createDeduplicator } from '@oncemq/core'
-import { checkedStartup, dedupSimpleConsumer, stampKeys } from '@oncemq/rocketmq'
+import { startClient, dedupSimpleConsumer, stampKeys } from '@oncemq/rocketmq'
 import { SqliteStore } from '@oncemq/sqlite'
 import { Producer, SimpleConsumer } from 'rocketmq-client-nodejs'
 // #endregion
@@ -25,7 +25,7 @@ async function charge({ body }: { body: Buffer }): Promise<void> {
 }
 
 const producer = new Producer({ ...client, topics: [topic] })
-await checkedStartup(producer)
+await startClient(producer)
 
 // #region send
 /** The key is the payment's own, so every copy of it has the same. */

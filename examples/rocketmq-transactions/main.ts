@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { createDeduplicator } from '@oncemq/core'
-import { checkedStartup, consume, stampKeys } from '@oncemq/rocketmq'
+import { startClient, consume, stampKeys } from '@oncemq/rocketmq'
 import { SqliteStore } from '@oncemq/sqlite'
 import { Producer, SimpleConsumer } from 'rocketmq-client-nodejs'
 
@@ -32,7 +32,7 @@ const checker = {
     shop.prepare('SELECT 1 FROM orders WHERE id = ?').get(id) === undefined ? ROLLBACK : COMMIT,
 }
 const producer = new Producer({ ...client, topics: [topic], checker })
-await checkedStartup(producer)
+await startClient(producer)
 
 async function order(id: string, cents: number): Promise<void> {
   const transaction = producer.beginTransaction()

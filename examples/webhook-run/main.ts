@@ -36,7 +36,7 @@ async function onPaid(request: IncomingMessage, response: ServerResponse): Promi
     result: jsonResult<{ order: string; parcel: number }>(),
   })
   if (outcome.status === 'busy') {
-    // Another process is at it. The sender calls again, and is answered with what that process did.
+    // Another process holds the claim. The sender calls again, and gets what that process did.
     const retryAfterSeconds = Math.ceil(outcome.retryAfterMs / 1000)
     response.writeHead(503, { 'retry-after': `${retryAfterSeconds}` }).end()
     return

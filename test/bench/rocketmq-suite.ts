@@ -1,6 +1,6 @@
 import type { Deduplicator } from '@oncemq/core'
 import { createDeduplicator } from '@oncemq/core'
-import { checkedShutdown, checkedStartup, dedupListener, dedupSimpleConsumer } from '@oncemq/rocketmq'
+import { stopClient, startClient, dedupListener, dedupSimpleConsumer } from '@oncemq/rocketmq'
 import { service } from '@oncemq/test-services'
 import { declareRocketmq, removeRocketmq } from '@oncemq/test-services/rocketmq'
 import rocketmq from 'rocketmq-client-nodejs'
@@ -114,7 +114,7 @@ async function emptied(place: Place, messages: number, consume: Consume): Promis
 
 async function fill(url: string, topic: string, messages: number): Promise<void> {
   const producer = new Producer({ ...clientOptions(url), topics: [topic] })
-  await checkedStartup(producer)
+  await startClient(producer)
   const body = Buffer.from(JSON.stringify({ account: 'a-1', cents: 1999 }))
   for (let number = 0; number < messages; number += SEND_AT_ONCE) {
     const chunk = Array.from({ length: Math.min(SEND_AT_ONCE, messages - number) }, (_, index) =>
@@ -122,7 +122,7 @@ async function fill(url: string, topic: string, messages: number): Promise<void>
     )
     await Promise.all(chunk)
   }
-  await checkedShutdown(producer)
+  await stopClient(producer)
 }
 
 /** The loop as the client's users write it, some of them side by side. */
@@ -130,7 +130,7 @@ function polling(polls: number, dedup: Deduplicator | undefined): Consume {
   return async ({ url, topic }, settled) => {
     const raw = new SimpleConsumer({ ...consumerOptions(url, topic), awaitDuration: POLL_MS })
     const consumer = dedup === undefined ? raw : dedupSimpleConsumer(raw, dedup)
-    await checkedStartup(raw)
+    await startClient(raw)
     let isStopping = false
     const loop = async (): Promise<void> => {
       while (!isStopping) {
@@ -142,7 +142,7 @@ function polling(polls: number, dedup: Deduplicator | undefined): Consume {
     return async () => {
       isStopping = true
       await Promise.all(loops)
-      await checkedShutdown(raw)
+      await stopClient(raw)
     }
   }
 }
@@ -163,8 +163,8 @@ function pushed(cached: number, dedup: Deduplicator | undefined): Consume {
         },
       },
     })
-    await checkedStartup(consumer)
-    return () => checkedShutdown(consumer, { timeoutMs: 60_000 })
+    await startClient(consumer)
+    return () => stopClient(consumer, { timeoutMs: 60_000 })
   }
 }
 

@@ -1,7 +1,7 @@
 // Tables in the pages against what they list.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { deduplicatorDefaults } from '@oncemq/core'
+import { createDeduplicator, deduplicatorDefaults, MemoryStore } from '@oncemq/core'
 import { expect, test } from 'vitest'
 import { findPackages } from '../architecture/packages.ts'
 import { files, ROOT } from './pages.ts'
@@ -26,6 +26,13 @@ test('packages/core/README.md lists each option with its default', () => {
     ([option, value]) => [option, shown(value)] as const,
   )
   expect(listed).toEqual(new Map(defaults))
+})
+
+test('docs/operations.md lists each event', () => {
+  const table = /^\| event[\s\S]*?\n\n/m.exec(read('docs/operations.md'))?.[0] ?? ''
+  const listed = table.split('\n').flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`(\w+)`/g)])
+  const counted = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'x' }).counts()
+  expect(new Set(listed.map(([, name]) => name))).toEqual(new Set(Object.keys(counted)))
 })
 
 function shown(value: unknown): string {

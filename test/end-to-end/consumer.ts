@@ -33,8 +33,8 @@ async function run({ store, storeUrl, url, queue, historyFile }: Assignment): Pr
     // Not the default, so that nothing is acked that is not done.
     onUnconfirmed: 'retry',
   })
-  dedup.on('completed', ({ key }) => history.append({ type: 'done', pid, key }))
-  dedup.on('duplicate', ({ key }) => history.append({ type: 'known', pid, key }))
+  dedup.on('completed', ({ key }) => history.append({ type: 'done', pid, key: key ?? 'none' }))
+  dedup.on('duplicate', ({ key }) => history.append({ type: 'known', pid, key: key ?? 'none' }))
   dedup.on('outage', () => history.append({ type: 'outage', pid }))
   dedup.on('recovered', () => history.append({ type: 'recovered', pid }))
   const consumer = await consume({

@@ -63,8 +63,8 @@ async function run({ mode, storeUrl, url, topic, historyFile }: RocketmqAssignme
   const lease = createDeduplicator(options)
   const transactional = createDeduplicator({ ...options, strategy: 'transactional' })
   const dedup = mode === 'lease' ? lease : transactional
-  dedup.on('completed', ({ key }) => history.append({ type: 'done', pid, key }))
-  dedup.on('duplicate', ({ key }) => history.append({ type: 'known', pid, key }))
+  dedup.on('completed', ({ key = '' }) => history.append({ type: 'done', pid, key }))
+  dedup.on('duplicate', ({ key = '' }) => history.append({ type: 'known', pid, key }))
   dedup.on('outage', () => history.append({ type: 'outage', pid }))
   const consumer = await (mode === 'lease'
     ? consume({ ...shared, dedup: lease })

@@ -1,4 +1,4 @@
-import { checkedShutdown, checkedStartup, stampKeys } from '@oncemq/rocketmq'
+import { stopClient, startClient, stampKeys } from '@oncemq/rocketmq'
 import { declareRocketmq } from '@oncemq/test-services/rocketmq'
 import { Producer } from 'rocketmq-client-nodejs'
 
@@ -36,7 +36,7 @@ export class Topic {
       logger: silent,
       topics: [name],
     })
-    await checkedStartup(producer)
+    await startClient(producer)
     return new Topic(name, type, producer)
   }
 
@@ -46,7 +46,7 @@ export class Topic {
   }
 
   async close(): Promise<void> {
-    await checkedShutdown(this.#producer)
+    await stopClient(this.#producer)
   }
 
   async #send(key: string): Promise<void> {

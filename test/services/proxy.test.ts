@@ -55,6 +55,26 @@ test('cuts connections and takes new ones', async () => {
   expect(await ask(await openClient(proxy), 'again')).toBe('again')
 })
 
+test('lets a host vanish: the server does not learn that its client is gone', async () => {
+  const heard: string[] = []
+  const server = createServer((socket) => {
+    socket.on('data', (chunk) => heard.push(chunk.toString())).on('close', () => heard.push('closed'))
+    socket.on('error', () => {}).pipe(socket)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const proxy = await FaultProxy.open(`echo://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const client = await openClient(proxy)
+  await ask(client, 'hello')
+  proxy.vanish()
+  client.end('goodbye')
+  client.destroy()
+  expect(await ask(await openClient(proxy), 'again')).toBe('again')
+  expect(heard).toEqual(['hello', 'again'])
+  await proxy.close()
+  await expect.poll(() => heard).toEqual(['hello', 'again', 'closed', 'closed'])
+  server.close()
+})
+
 test('cuts in the middle of a reply', async () => {
   const proxy = await openProxy()
   const client = await openClient(proxy)

@@ -7,6 +7,8 @@ interface Link {
   readonly server: Socket
   /** Replies are missing from its stream, so it can only be cut. */
   hasHole: boolean
+  /** The server hears nothing more of its client, not even that it is gone. */
+  hasVanished: boolean
 }
 
 /**
@@ -23,6 +25,8 @@ export class FaultProxy {
   readonly #target: URL
   readonly #listener: Listener
   readonly #links = new Set<Link>()
+  /** The servers' ends of connections whose clients vanished. */
+  readonly #orphans = new Set<Socket>()
   #delayMs = 0
   #replyBytesLeft = Infinity
   #swallows = false
@@ -91,6 +95,21 @@ export class FaultProxy {
   }
 
   /**
+   * Does to the connections there are as if the client's host had lost its power: nothing passes any more,
+   * and the servers do not learn that anything ended, until `close`. New connections are welcome.
+   */
+  vanish(): void {
+    for (const link of this.#links) {
+      link.hasVanished = true
+      this.#orphans.add(link.server)
+      link.client.unpipe()
+      link.server.unpipe()
+      link.client.resume()
+      link.server.resume()
+    }
+  }
+
+  /**
    * Ends all faults. Connections that missed a reply are cut: theirs would be the answers to other
    * questions.
    */
@@ -105,6 +124,7 @@ export class FaultProxy {
   async close(): Promise<void> {
     this.#listener.close()
     this.cut()
+    for (const orphan of this.#orphans) orphan.destroy()
     await once(this.#listener, 'close')
   }
 
@@ -118,7 +138,7 @@ export class FaultProxy {
       return
     }
     const server = connect({ host: this.#target.hostname, port: Number(this.#target.port) })
-    const link: Link = { client, server, hasHole: false }
+    const link: Link = { client, server, hasHole: false, hasVanished: false }
     this.#links.add(link)
     for (const [one, other] of [
       [client, server],
@@ -128,6 +148,8 @@ export class FaultProxy {
       one.on('error', () => {})
       one.on('close', () => {
         this.#links.delete(link)
+        if (one === server) this.#orphans.delete(server)
+        else if (link.hasVanished) return
         other.destroy()
       })
     }

@@ -1,117 +1,209 @@
-import type { Settlement } from '@oncemq/core/broker'
+import type { DeadLetter, Timer } from '@oncemq/core/broker'
 import type { VirtualClock } from '@oncemq/core/testing'
+import { Channel } from './channel.ts'
 import type { Dice } from './dice.ts'
+import type { Copy, Envelope, SimMessage } from './message.ts'
+import type { MessageOracle } from './message-oracle.ts'
+import type { Plan } from './plan.ts'
 
-/** One handing-out of a message. It is settled once, on the channel that it came by. */
-export interface Handed {
-  readonly message: number
-  readonly key: string
-  readonly channel: Channel
+const DUPLICATES_MAX = 3
+
+export interface BrokerWorld {
+  readonly clock: VirtualClock
+  readonly dice: Dice
+  readonly plan: Plan
+  readonly messages: MessageOracle
+  readonly isFaulty: () => boolean
+  readonly isBrokerDown: () => boolean
+  readonly isAlarmed: () => boolean
 }
 
 /**
- * A consumer's channel. When it is cut, what is unsettled on it goes back, and what it still says is not
- * heard.
+ * A queue with the habits of real ones: it deletes what it has returned too often, closes the channel of who
+ * holds a message for too long, drops copies that come in a circle, blocks publishers in an alarm, and
+ * sometimes delivers a message twice for no reason at all.
  */
-export interface Channel {
-  readonly deliver: (handed: Handed) => void
-  readonly unsettled: Set<Handed>
-  isOpen: boolean
-}
-
-const COPIES_MAX = 3
-
-/** Delivers each message at least once: again after a cut, sometimes twice for no reason at all. */
 export class Broker {
-  readonly #clock: VirtualClock
-  readonly #dice: Dice
-  readonly #prefetch: number
-  readonly #twice: () => boolean
-  readonly #keys = new Map<number, string>()
-  readonly #added = new Map<number, number>()
-  readonly #ready: number[] = []
-  readonly #channels: Channel[] = []
-  /** Messages that are neither acked nor dead-lettered, with how many copies of each are about. */
-  readonly #copies = new Map<number, number>()
+  readonly #world: BrokerWorld
+  readonly #ready: Envelope[] = []
+  readonly #channels = new Set<Channel>()
+  readonly #locks = new Map<string, { channel: Channel; count: number }>()
+  readonly #ackTimers = new Map<number, Timer>()
+  readonly #duplicates = new Map<number, number>()
+  readonly #blocked: (() => void)[] = []
+  #sequence = 0
+  #tag = 0
 
-  constructor(clock: VirtualClock, dice: Dice, prefetch: number, twice: () => boolean) {
-    this.#clock = clock
-    this.#dice = dice
-    this.#prefetch = prefetch
-    this.#twice = twice
+  constructor(world: BrokerWorld) {
+    this.#world = world
   }
 
-  /** Messages that have not come to their end. */
-  get open(): number {
-    return this.#copies.size
+  publish(message: SimMessage): void {
+    const { messages, clock } = this.#world
+    messages.entered(message)
+    const firstAtMs = clock.nowMs()
+    this.#add({ message, sequence: ++this.#sequence, returns: 0, starts: 0, firstAtMs, hasDeath: false })
   }
 
-  publish(message: number, key: string): void {
-    this.#keys.set(message, key)
-    this.#add(message)
-  }
-
-  connect(deliver: (handed: Handed) => void): Channel {
-    const channel: Channel = { deliver, unsettled: new Set(), isOpen: true }
-    this.#channels.push(channel)
-    this.#deliver()
+  /** @throws Error while the broker is down. */
+  connect(owner: object, deliver: (tag: number, envelope: Envelope) => void, onClosed: () => void): Channel {
+    const { clock, dice, plan, isBrokerDown } = this.#world
+    if (isBrokerDown()) throw new Error('simulated: the broker is down')
+    const channel = new Channel(clock, dice, owner, plan.window, deliver, onClosed)
+    this.#channels.add(channel)
     return channel
   }
 
+  consume(channel: Channel): void {
+    const others = Array.from(this.#channels).filter(
+      ({ owner, isConsuming }) => owner === channel.owner && isConsuming,
+    )
+    if (others.length > 0) this.#world.messages.secondConsumer()
+    channel.isConsuming = true
+    this.#pump()
+  }
+
+  cancel(channel: Channel): void {
+    channel.isConsuming = false
+  }
+
+  ack(channel: Channel, tag: number): void {
+    const envelope = this.#settled(channel, tag)
+    if (envelope !== undefined) this.#world.messages.acked(envelope.message)
+    this.#pump()
+  }
+
+  /** Returns a message, which counts. */
+  requeue(channel: Channel, tag: number): void {
+    const envelope = this.#settled(channel, tag)
+    if (envelope !== undefined) this.#returned(envelope, true)
+    this.#pump()
+  }
+
+  /** A copy that waits and then comes into the queue; `confirm` is called when that is durable. */
+  copy(message: SimMessage, copy: Copy, confirm: () => void): void {
+    this.#published(() => {
+      const { clock, messages } = this.#world
+      messages.copied(message)
+      const { starts, firstAtMs } = copy
+      const envelope = { message, sequence: ++this.#sequence, returns: 0, starts, firstAtMs, hasDeath: true }
+      clock.after(copy.delayMs, () => {
+        if (copy.hasDeath && this.#world.plan.dropsCycles) messages.dropped(message, 'as a cycle')
+        else this.#add(envelope)
+      })
+      confirm()
+    })
+  }
+
+  park(message: SimMessage, letter: DeadLetter, confirm: () => void): void {
+    this.#published(() => {
+      this.#world.messages.parked(message, letter)
+      confirm()
+    })
+  }
+
+  /** Ends a channel, and returns what is unsettled on it. */
   cut(channel: Channel): void {
     if (!channel.isOpen) return
     channel.isOpen = false
-    this.#channels.splice(this.#channels.indexOf(channel), 1)
-    for (const { message } of channel.unsettled) this.#ready.push(message)
-    channel.unsettled.clear()
-    this.#deliver()
-  }
-
-  /** Answers whether the broker heard it: not on a channel that was cut, and not twice. */
-  settle(handed: Handed, settlement: Settlement): boolean {
-    const { channel, message } = handed
-    if (!channel.isOpen || !channel.unsettled.delete(handed)) return false
-    if (settlement.action === 'retry') {
-      this.#clock.after(settlement.delayMs, () => {
-        this.#ready.push(message)
-        this.#deliver()
-      })
-    } else {
-      this.#remove(message)
+    this.#channels.delete(channel)
+    for (const tag of Array.from(channel.unsettled.keys())) {
+      const envelope = this.#settled(channel, tag)
+      if (envelope !== undefined) this.#returned(envelope, false)
     }
-    this.#deliver()
-    return true
+    channel.closed()
+    this.#pump()
   }
 
-  #add(message: number): void {
-    this.#copies.set(message, (this.#copies.get(message) ?? 0) + 1)
-    this.#ready.push(message)
-    this.#deliver()
+  cutAll(): void {
+    for (const channel of Array.from(this.#channels)) this.cut(channel)
+  }
+
+  alarmOver(): void {
+    for (const publish of this.#blocked.splice(0)) this.#published(publish)
+  }
+
+  #published(apply: () => void): void {
+    if (this.#world.isAlarmed()) this.#blocked.push(apply)
+    else apply()
+  }
+
+  #settled(channel: Channel, tag: number): Envelope | undefined {
+    const envelope = channel.unsettled.get(tag)
+    if (envelope === undefined) return undefined
+    channel.unsettled.delete(tag)
+    this.#ackTimers.get(tag)?.cancel()
+    this.#ackTimers.delete(tag)
+    const { order } = envelope.message
+    const lock = order === undefined ? undefined : this.#locks.get(order)
+    if (order !== undefined && lock !== undefined && --lock.count === 0) this.#locks.delete(order)
+    return envelope
+  }
+
+  #returned(envelope: Envelope, byClient: boolean): void {
+    const { messages, plan } = this.#world
+    envelope.returns += 1
+    messages.returned(envelope.message, byClient)
+    if (envelope.returns > plan.deliveryLimit) messages.dropped(envelope.message, 'by the delivery limit')
+    else this.#insert(envelope)
+  }
+
+  #add(envelope: Envelope): void {
+    this.#insert(envelope)
+    this.#pump()
+  }
+
+  #insert(envelope: Envelope): void {
+    const position = this.#ready.findLastIndex(({ sequence }) => sequence < envelope.sequence)
+    this.#ready.splice(position + 1, 0, envelope)
+  }
+
+  #pump(): void {
+    for (let position = 0; position < this.#ready.length;) {
+      const envelope = this.#ready[position] as Envelope
+      const channel = this.#receiverOf(envelope)
+      if (channel === undefined) {
+        position += 1
+        continue
+      }
+      this.#ready.splice(position, 1)
+      this.#deliver(channel, envelope)
+    }
+  }
+
+  /** Messages of one order go to one consumer, as long as it holds any of them. */
+  #receiverOf({ message: { order } }: Envelope): Channel | undefined {
+    const able = Array.from(this.#channels).filter(({ isAbleToReceive }) => isAbleToReceive)
+    const lock = order === undefined ? undefined : this.#locks.get(order)
+    if (lock !== undefined) return able.includes(lock.channel) ? lock.channel : undefined
+    return able.length === 0 ? undefined : this.#world.dice.pick(able)
+  }
+
+  #deliver(channel: Channel, envelope: Envelope): void {
+    const { clock, messages, plan } = this.#world
+    const { message } = envelope
+    const tag = ++this.#tag
+    channel.unsettled.set(tag, envelope)
+    if (message.order !== undefined) {
+      const lock = this.#locks.get(message.order) ?? { channel, count: 0 }
+      lock.count += 1
+      this.#locks.set(message.order, lock)
+    }
+    const timer = clock.after(plan.ackTimeoutMs, () => {
+      messages.heldTooLong(message)
+      this.cut(channel)
+    })
+    this.#ackTimers.set(tag, timer)
+    channel.deliver(tag, envelope)
+    this.#duplicate(message)
   }
 
   /** Bounded, since a copy may be copied. */
-  #addAgain(message: number): void {
-    const added = (this.#added.get(message) ?? 0) + 1
-    this.#added.set(message, added)
-    if (added <= COPIES_MAX) this.#add(message)
-  }
-
-  #remove(message: number): void {
-    const left = (this.#copies.get(message) ?? 1) - 1
-    if (left === 0) this.#copies.delete(message)
-    else this.#copies.set(message, left)
-  }
-
-  #deliver(): void {
-    for (;;) {
-      const free = this.#channels.filter(({ unsettled }) => unsettled.size < this.#prefetch)
-      const message = free.length === 0 ? undefined : this.#ready.shift()
-      if (message === undefined) return
-      const channel = this.#dice.pick(free)
-      const handed = { message, key: this.#keys.get(message) ?? '', channel }
-      channel.unsettled.add(handed)
-      this.#clock.after(this.#dice.integer(0, 5), () => channel.isOpen && channel.deliver(handed))
-      if (this.#twice()) this.#addAgain(message)
-    }
+  #duplicate(message: SimMessage): void {
+    const { dice, isFaulty, plan } = this.#world
+    if (plan.isOrdered || !isFaulty() || !dice.chance(plan.chances.twice)) return
+    const count = (this.#duplicates.get(message.number) ?? 0) + 1
+    this.#duplicates.set(message.number, count)
+    if (count <= DUPLICATES_MAX) this.publish(message)
   }
 }

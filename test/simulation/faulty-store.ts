@@ -47,6 +47,10 @@ export interface StoreWorld {
   readonly isFaulty: () => boolean
   /** Whether the server refuses all connections now. */
   readonly isDown: () => boolean
+  /** Whether it answers small questions, and fails at the work. */
+  readonly isBrownedOut: () => boolean
+  /** Whether it answers that it will not. */
+  readonly isRefusing: () => boolean
 }
 
 /**
@@ -82,7 +86,7 @@ export class FaultyStore implements TransactionalStore<Writes> {
   claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
     return this.#call(batch, async (request) => {
       const answer = await this.#world.server.claim(request)
-      this.#world.oracle.claimed(request, answer)
+      this.#world.oracle.claimed(request, answer, this.#process)
       return answer
     })
   }
@@ -99,26 +103,47 @@ export class FaultyStore implements TransactionalStore<Writes> {
     await this.#call(ids, (id) => this.#world.memory.forget([id]))
   }
 
-  async transaction(work: (tx: Writes) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
+  transaction(work: (tx: Writes) => Promise<CompleteUpdate>, signal?: AbortSignal): Promise<UpdateAnswer> {
+    return new Promise((resolve, reject) => {
+      const abort = (): void => reject(signal?.reason as Error)
+      signal?.addEventListener('abort', abort)
+      this.#transaction(work, signal)
+        .then(resolve, reject)
+        .finally(() => signal?.removeEventListener('abort', abort))
+    })
+  }
+
+  async #transaction(
+    work: (tx: Writes) => Promise<CompleteUpdate>,
+    signal: AbortSignal | undefined,
+  ): Promise<UpdateAnswer> {
     const { dice, oracle, plan } = this.#world
     const chance = (probability: number): boolean => this.#world.isFaulty() && dice.chance(probability)
     await this.#pass()
     if (chance(plan.chances.requestLost)) return never()
-    if (this.#world.isDown()) throw unavailable()
+    this.#mayFail()
     const writes: Writes = { ids: [] }
     const completion = await work(writes)
     await this.#pass()
     if (chance(plan.chances.errorBefore)) {
       throw new StoreError('ONCEMQ_TRANSACTION_CONFLICT', 'simulated: run it again')
     }
-    if (this.#world.isDown()) throw unavailable()
+    // What the database refuses at the end counts as a failure of the handler, whose writes it may be about.
+    if (this.#world.isRefusing()) oracle.gaveUp(completion.id)
+    this.#mayFail()
     if (chance(plan.chances.requestLost)) return never()
+    signal?.throwIfAborted()
     const answer = await this.#update(completion)
     if (this.#world.server.commits(answer)) for (const id of writes.ids) oracle.committed(id)
     await this.#pass()
     if (chance(plan.chances.replyLost)) return never()
     if (chance(plan.chances.errorAfter)) throw new StoreError('ONCEMQ_COMMIT_UNKNOWN', 'simulated: no reply')
     return answer
+  }
+
+  #mayFail(): void {
+    if (this.#world.isDown()) throw unavailable()
+    if (this.#world.isRefusing()) throw refused()
   }
 
   async #update(update: ClaimUpdate): Promise<UpdateAnswer> {
@@ -131,11 +156,13 @@ export class FaultyStore implements TransactionalStore<Writes> {
     batch: readonly Entry[],
     apply: (entry: Entry) => Promise<Answer>,
   ): Promise<readonly Answer[]> {
-    const { dice, plan, isFaulty, isDown } = this.#world
+    const { dice, plan, isFaulty, isDown, isBrownedOut, isRefusing } = this.#world
     const { chances } = plan
     const chance = (probability: number): boolean => isFaulty() && dice.chance(probability)
     await this.#pass()
     if (isDown()) return dice.chance(0.5) ? never() : Promise.reject(unavailable())
+    if (isRefusing()) throw refused()
+    if (isBrownedOut() && !isSmall(batch)) return never()
     if (chance(chances.requestLost)) return never()
     if (chance(chances.errorBefore)) throw unavailable()
     const entries = chance(chances.partly) ? batch.slice(0, dice.integer(0, batch.length)) : batch
@@ -166,4 +193,16 @@ function never(): Promise<never> {
 
 function unavailable(): StoreError {
   return new StoreError('ONCEMQ_STORE_UNAVAILABLE', 'simulated: down')
+}
+
+function refused(): StoreError {
+  return new StoreError('ONCEMQ_STORE_REFUSED', 'simulated: no right to write')
+}
+
+/** What the self-test asks, which is all that a store in a brownout answers. */
+function isSmall(batch: readonly unknown[]): boolean {
+  return batch.every((entry) => {
+    const { label, op } = entry as Partial<ClaimRequest & ClaimUpdate>
+    return label === 'oncemq self-test' || op === 'complete'
+  })
 }

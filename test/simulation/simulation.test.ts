@@ -1,18 +1,21 @@
-// The production core in virtual time. More seeds: ONCEMQ_SIMULATION_SEEDS=20000; one seed:
-// ONCEMQ_SIMULATION_FIRST=88 ONCEMQ_SIMULATION_SEEDS=1.
+// The production core and engine in virtual time. More seeds: `npm run simulate -- --seeds 20000`.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { simulate } from './run.ts'
 
-const SEEDS = Number(process.env['ONCEMQ_SIMULATION_SEEDS'] ?? 300)
-const FIRST = Number(process.env['ONCEMQ_SIMULATION_FIRST'] ?? 1)
-const CHUNK = 50
+const SEEDS = 200
+const CHUNK = 20
 const HISTORY_MAX = 200
 
-/** Seeds that once found something, or that a change nearly broke, with what it was. */
+/** Seeds that found something, with what it was. */
 const cases: readonly (readonly [number, string])[] = [
-  [88, 'a claim of the self-test that arrives after the retention of its key'],
-  [115, 'a commit that is never answered'],
+  [11, 'a message without a key that ends its process, in the transactional mode'],
+  [5, 'a key that is forgiven before its release has reached the store'],
+  [168, 'two suspects that are let alone at the same moment'],
+  [264, 'copies that are made while a handler ends the process'],
+  [331, 'a message that waits in its order for longer than it may be held'],
+  [464, 'a session that is opened while the consumer is paused'],
+  [942, 'a claim that arrives after its release'],
 ]
 
 const rejections: unknown[] = []
@@ -28,9 +31,9 @@ async function expectSound(seed: number): Promise<void> {
 }
 
 describe('the promises hold in every schedule', () => {
-  const chunks = Array.from({ length: Math.ceil(SEEDS / CHUNK) }, (_, count) => FIRST + count * CHUNK)
+  const chunks = Array.from({ length: SEEDS / CHUNK }, (_, count) => 1 + count * CHUNK)
   test.each(chunks)('seeds from %d on', async (first) => {
-    for (let seed = first; seed < Math.min(first + CHUNK, FIRST + SEEDS); seed += 1) await expectSound(seed)
+    for (let seed = first; seed < first + CHUNK; seed += 1) await expectSound(seed)
     expect(rejections).toEqual([])
   })
 
@@ -40,14 +43,24 @@ describe('the promises hold in every schedule', () => {
   })
 })
 
-test('the schedules reach every outcome', async () => {
+test('the schedules reach what they are for', async () => {
   const reached = new Set<string>()
   for (let seed = 1; seed <= 100; seed += 1) {
-    for (const line of (await simulate(seed)).history) reached.add(line.replace(/^\d+ /, ''))
+    for (const line of (await simulate(seed)).history) reached.add(line.split(' ')[1] ?? '')
   }
-  const outcomes = [...reached].filter((line) => line.startsWith('outcome')).toSorted()
-  const all = ['busy', 'completed', 'duplicate', 'failed', 'lost', 'rejected', 'unavailable', 'unconfirmed']
-  expect(outcomes).toEqual(all.map((status) => `outcome ${status}`))
+  const all = [
+    'busy',
+    'closes',
+    'copy',
+    'deadLettered',
+    'duplicate',
+    'killed',
+    'lost',
+    'outage',
+    'recovered',
+    'return',
+  ]
+  expect(all.filter((word) => !reached.has(word))).toEqual([])
 })
 
 test('a seed is a schedule: the same one runs the same way', async () => {

@@ -2,6 +2,7 @@ import type { Deduplicator } from './deduplicator.ts'
 import type { DeduplicatorOptions } from './options.ts'
 import { Service } from './service.ts'
 import type { TransactionalStore } from './store/contract.ts'
+import type { Strategy, TransactionStrategy } from './strategies/strategy.ts'
 
 /**
  * Makes a deduplicator. No I/O happens before its first use or {@link Deduplicator.open}.
@@ -12,7 +13,15 @@ import type { TransactionalStore } from './store/contract.ts'
 export function createDeduplicator<Tx>(
   options: DeduplicatorOptions<Tx> & { strategy: 'transactional'; store: TransactionalStore<Tx> },
 ): Deduplicator<Tx>
-export function createDeduplicator(options: DeduplicatorOptions & { strategy?: 'lease' }): Deduplicator
+export function createDeduplicator<Tx>(
+  options: Omit<DeduplicatorOptions<Tx>, 'store' | 'strategy'> & {
+    store: TransactionalStore<Tx>
+    strategy: TransactionStrategy
+  },
+): Deduplicator<Tx>
+export function createDeduplicator(
+  options: DeduplicatorOptions & { strategy?: 'lease' | Strategy },
+): Deduplicator
 export function createDeduplicator<Tx>(options: DeduplicatorOptions<Tx>): Deduplicator<Tx>
 export function createDeduplicator<Tx>(options: DeduplicatorOptions<Tx>): Deduplicator<Tx> {
   return new Service(options)

@@ -66,12 +66,13 @@ export interface Deduplicator<Tx = undefined> extends AsyncDisposable {
   /** For adapters whose users settle by themselves: asks for a delivery's key. Never rejects. */
   claim(delivery: Delivery): Promise<ClaimOutcome>
   /**
-   * For adapters: resolves with true as soon as the store is up, with false when `signal` aborts or at close.
+   * For adapters: resolves with true as soon as the store may be asked again, with false when `signal` aborts
+   * or at close.
    */
   available(signal?: AbortSignal): Promise<boolean>
-  /** For adapters: tells, as event `warning`, what users should know and what has no outcome of its own. */
+  /** For adapters: emits, as event `warning`, what users should know and what is no outcome. */
   warn(message: string): void
-  /** For adapters: tells, as event of that name, that a message was durably dead-lettered. */
+  /** For adapters: emits, as event of that name, that a message was durably dead-lettered. */
   deadLettered(event: Events['deadLettered']): void
   /**
    * For adapters: what the workers of this store share and no sender knows. @throws OncemqError while the

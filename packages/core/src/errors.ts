@@ -44,6 +44,27 @@ export const errorTable = Object.freeze({
   ONCEMQ_COMMIT_UNKNOWN: { retryable: true, meaning: 'The outcome of a commit is not known.' },
   ONCEMQ_LEASE_LOST: { retryable: true, meaning: 'The lease ended, or another worker took over.' },
   ONCEMQ_ATTEMPTS_EXHAUSTED: { retryable: false, meaning: 'The message was started as often as is allowed.' },
+  ONCEMQ_TABLE_UNFIT: {
+    retryable: false,
+    meaning:
+      "A table of the user's is not as the strategy needs it: a constraint, column or index is missing.",
+  },
+  ONCEMQ_MESSAGE_UNREADABLE: {
+    retryable: false,
+    meaning: "A message does not say which row's state changes, or how.",
+  },
+  ONCEMQ_STATE_EARLY: {
+    retryable: true,
+    meaning: "The row's state is still before the message's transition.",
+  },
+  ONCEMQ_STATE_IMPOSSIBLE: {
+    retryable: false,
+    meaning: "The message's transition does not lead from the row's state.",
+  },
+  ONCEMQ_ROW_MISSING: {
+    retryable: false,
+    meaning: 'There is no row of which the message changes the state.',
+  },
   ONCEMQ_CONFLICT: { retryable: false, meaning: 'The key was used before for another payload.' },
   ONCEMQ_PERMANENT: { retryable: false, meaning: 'The handler said that a retry is of no use.' },
   ONCEMQ_NEXT_TWICE: { retryable: false, meaning: 'A middleware called next() twice.' },

@@ -44,8 +44,8 @@ export interface DeduplicatorOptions<Tx = undefined> {
    */
   attemptsMax?: number
   /**
-   * How long a handler may run before it is told to stop by `context.signal`, waited for no more, and counted
-   * as failed; in a transaction, what it wrote is rolled back. 0 is no bound. By default `leaseMs` with
+   * How long a handler may run before `context.signal` aborts, nobody waits for it any more, and it counts as
+   * failed; in a transaction, what it wrote is rolled back. 0 is no bound. By default `leaseMs` with
    * strategy `transactional`, where a handler that hangs keeps the database's locks; else none. 0 to
    * 86400000.
    */
@@ -97,13 +97,13 @@ export interface DeduplicatorOptions<Tx = undefined> {
    */
   keyScope?: 'source' | 'group'
   /**
-   * Whether a hash of the payload is kept, so that a key that comes again with another payload is noticed.
+   * Whether a hash of the payload is kept, so that a key that arrives again with another payload is noticed.
    * @default false
    */
   fingerprint?: boolean
   /**
-   * What happens to a key that comes again with another payload: `dead-letter`, `process` without protection,
-   * or `ack`.
+   * What happens to a key that arrives again with another payload: `dead-letter`, `process` without
+   * protection, or `ack`.
    * @default 'dead-letter'
    */
   onConflict?: 'dead-letter' | 'process' | 'ack'
@@ -142,8 +142,8 @@ export interface DeduplicatorOptions<Tx = undefined> {
    */
   acceptFindings?: readonly string[]
   /**
-   * Where is told what a person should know: pino, winston, `console`, anything with `warn`. Without one, and
-   * without a listener of the event, each kind is told once as a warning of the process.
+   * Gets what a person should know, as sentences: pino, winston, `console`, anything with `warn`. Without
+   * one, and without a listener of the event, each kind is a warning of the process, once.
    */
   logger?: Logger
   /** Time, for tests and simulation. The system's by default. */
@@ -326,7 +326,7 @@ function requireCombinations({ leaseMs, retentionMs, storeTimeoutMs }: Times): v
   if (retentionMs < leaseMs) {
     throw new OptionError(
       `retentionMs: expected at least leaseMs (${leaseMs}), received ${retentionMs}; ` +
-        `keep keys for as long as a message may come again`,
+        `keep keys for as long as a message may be delivered again`,
     )
   }
   if (storeTimeoutMs > leaseMs) {

@@ -27,6 +27,8 @@ export interface RunOptions<Value> {
    * is kept, which is given only to those who sent the same payload.
    */
   readonly body?: Uint8Array
+  /** What a strategy reads that reads the message (`stateMachine`). */
+  readonly message?: unknown
   /** Stops waiting for a busy key. */
   readonly signal?: AbortSignal
 }
@@ -41,7 +43,7 @@ export type RunOutcome<Value> =
   | { readonly status: 'busy'; readonly retryAfterMs: number }
   /** The work ran now, but took longer than its lease, and another run's outcome counts. */
   | { readonly status: 'lost'; readonly value: Value }
-  /** The work ran now, but the store could not be told in time; it is still being told. */
+  /** The work ran now, but the store did not answer within the lease; it is asked on in the background. */
   | { readonly status: 'unconfirmed'; readonly value: Value }
 
 export type Work<Value, Tx> = (context: HandlerContext<Tx>) => Promise<Value> | Value
@@ -73,10 +75,11 @@ export async function runWork<Value, Tx>(
       return outcome
     case 'failed':
     case 'rejected':
-      // The caller is told: there is no broker to dead-letter it, and the next call may run it again.
+      // The caller gets the error: there is no broker to dead-letter it, and the next call may run it again.
       if ('forgive' in outcome) await outcome.forgive?.()
       throw outcome.error
     case 'transaction-conflict':
+    case 'early':
     case 'store-down':
     case 'store-refused':
     case 'closed':

@@ -1,12 +1,12 @@
 import { ClaimManager } from './claims/claim-manager.ts'
 import type { RunningClaim } from './claims/claim.ts'
 import type { Deduplicator, RecordScope } from './deduplicator.ts'
-import type { HandleServices } from './delivery/handle.ts'
+import type { Admission, HandleServices } from './delivery/handle.ts'
 import { handle } from './delivery/handle.ts'
 import { identify, unkeyed } from './delivery/identify.ts'
 import type { Identity } from './delivery/identity.ts'
 import { recordId, requireKey } from './delivery/identity.ts'
-import type { ClaimOutcome, Delivery, ProcessOutcome, Unprotected } from './delivery/outcome.ts'
+import type { ClaimOutcome, Delivery, NotGranted, ProcessOutcome, Unprotected } from './delivery/outcome.ts'
 import { closed } from './delivery/refusals.ts'
 import { OncemqError, received } from './errors.ts'
 import { EventHub } from './observe/event-hub.ts'
@@ -18,7 +18,7 @@ import { runWork } from './run.ts'
 import type { Store, StoredRecord, SweepingStore } from './store/contract.ts'
 import { GuardedStore } from './store/guarded-store.ts'
 import { closeStore, openStore } from './store/open-store.ts'
-import { Outage } from './store/outage.ts'
+import { isAnswer, Outage } from './store/outage.ts'
 import type { Complete } from './store/self-test.ts'
 import { selfTest } from './store/self-test.ts'
 import { sharedSecret } from './store/shared-secret.ts'
@@ -72,6 +72,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
 
   claim(delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
     if (this.#closing !== undefined) return Promise.resolve(closed())
+    if (!this.settings.strategy.usesRecords) return Promise.reject(withoutClaims(this.settings.strategy.name))
     const identity = identify(delivery, this.settings, this.#events)
     if ('status' in identity) return this.#admit(delivery, identity)
     const asked = this.#ask(identity, delivery)
@@ -79,7 +80,8 @@ export class Service<Tx> implements Deduplicator<Tx> {
   }
 
   process(delivery: Delivery, handler: Handler<Tx>): Promise<ProcessOutcome> {
-    return this.claim(delivery).then((outcome) => handle(outcome, handler, this.#handling))
+    if (!this.settings.strategy.usesRecords) return this.#processRecordless(delivery, handler)
+    return this.claim(delivery).then((outcome) => handle(outcome, handler, this.#handling, delivery))
   }
 
   async run<Value>(
@@ -88,12 +90,12 @@ export class Service<Tx> implements Deduplicator<Tx> {
     options: RunOptions<Value> = {},
   ): Promise<RunOutcome<Value>> {
     requireKey(key, this.settings.onPlaceholderKey)
-    const { body, signal } = options
+    const { body, message, signal } = options
     // A kept result goes only to those who sent the same payload.
     const fingerprint = options.result !== undefined || this.settings.fingerprint
     const onNotKept = (error: unknown): void =>
       this.warn(`run: the value was not kept, since its codec threw ${received(error)}`)
-    const delivery = { key, body, signal, fingerprint }
+    const delivery = { key, body, message, signal, fingerprint }
     return runWork(work, options, (handler) => this.process(delivery, handler), onNotKept)
   }
 
@@ -163,6 +165,11 @@ export class Service<Tx> implements Deduplicator<Tx> {
   }
 
   async #openThenAsk(identity: Identity, delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
+    return (await this.#openForDelivery()) ?? this.#claims.claim(identity, delivery)
+  }
+
+  /** Answers why the store cannot be used, unless it is down for now. */
+  async #openForDelivery(): Promise<NotGranted | undefined> {
     try {
       await this.open()
     } catch (thrown) {
@@ -170,7 +177,36 @@ export class Service<Tx> implements Deduplicator<Tx> {
       if (this.#closing === undefined && !error.retryable) return { status: 'store-refused', error }
       if (this.#closing === undefined) this.#outage.failed(error)
     }
-    return this.#claims.claim(identity, delivery)
+    return undefined
+  }
+
+  /** No claim tells whether the store is up: the transactions of the handlers do. */
+  async #processRecordless(delivery: Delivery, handler: Handler<Tx>): Promise<ProcessOutcome> {
+    const admission = await this.#admitRecordless(delivery)
+    const outcome = await handle(admission, handler, this.#handling, delivery)
+    if (admission.status !== 'recordless') return outcome
+    if (outcome.status === 'store-down' && !isAnswer(outcome.error)) this.#outage.failed(outcome.error)
+    else this.#outage.succeeded()
+    return outcome
+  }
+
+  async #admitRecordless(delivery: Delivery): Promise<Admission> {
+    const { startsBefore = 0, signal, holdMs = this.settings.outageHoldMs } = delivery
+    if (this.#closing !== undefined) return closed()
+    const identity = identify(delivery, this.settings, this.#events)
+    if ('status' in identity && identity.status !== 'unprotected') return identity
+    if (!this.#isOpen && this.#outage.error === undefined) {
+      const refused = await this.#openForDelivery()
+      if (refused !== undefined) return refused
+    }
+    const { error } = this.#outage
+    const mayStart = this.#outage.mayAsk() || (await this.#outage.recovery(holdMs, signal))
+    if (!mayStart && error !== undefined) return { status: 'store-down', error }
+    return {
+      status: 'recordless',
+      identity: 'status' in identity ? undefined : identity,
+      attempt: startsBefore + 1,
+    }
   }
 
   /** Lets a delivery that has no claim run all the same, where the options say so. */
@@ -180,7 +216,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
     const key = typeof delivery.key === 'string' ? delivery.key : undefined
     this.#events.emit('unprotected', () => ({ key, reason: outcome.reason }))
     if (this.settings.strategy.runsWithoutClaim) return outcome
-    return this.#claims.claim(unkeyed(this.settings, outcome.attempt - 1), delivery)
+    return this.#ask(unkeyed(this.settings, outcome.attempt - 1), delivery)
   }
 
   /** Whether a delivery runs although the store is down. */
@@ -194,9 +230,19 @@ export class Service<Tx> implements Deduplicator<Tx> {
       openStore(store, this, acceptFindings, this.#events),
     )
     await selfTest(this.#store, store.name, random, this.#completeAsHandlersDo())
+    await this.#prepare()
     // Not before: a delivery that comes now must not overtake those that wait for this.
     this.#isOpen = true
     this.#sweeper.start()
+  }
+
+  /** What the strategy needs of the user's own is missed at start, not by the first message. */
+  async #prepare(): Promise<void> {
+    const { store, strategy } = this.settings
+    const { prepare } = strategy
+    if (prepare === undefined) return
+    const findings = await this.#store.within('prepare', OPEN_TIMEOUT_MS, () => prepare(store))
+    for (const finding of findings) this.#events.emit('finding', () => finding)
   }
 
   /** A server without transactions is noticed at start, not by the first message. */
@@ -238,6 +284,14 @@ export class Service<Tx> implements Deduplicator<Tx> {
 
 function storeDown({ startsBefore = 0 }: Delivery): Unprotected {
   return { status: 'unprotected', reason: 'store-down', attempt: startsBefore + 1 }
+}
+
+function withoutClaims(strategy: string): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_CONSUMER_UNSAFE',
+    `claim: expected a strategy with claims, received '${strategy}', whose handler returns and does not ack; ` +
+      `use consume, or strategy 'lease'`,
+  )
 }
 
 function isSweeping(store: Store): store is SweepingStore {

@@ -260,7 +260,7 @@ describe('a batch that takes too long', () => {
     held.submit(...numbers(64))
     await settle()
     held.sent[1]?.fail('slow')
-    held.submit(...numbers(64))
+    held.submit(...numbers(640))
     await settle()
     held.sent[2]?.fail('slow')
     await settle()

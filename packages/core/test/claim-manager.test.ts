@@ -53,6 +53,14 @@ describe('forgive', () => {
     expect((await dedup.process({ key: 'a' }, () => {})).status).toBe('completed')
   })
 
+  test('leaves no timer behind, which would keep the process alive', async () => {
+    const { clock, forgive } = await spent({ outageHoldMs: 600_000, sweepEveryMs: 0 })
+    expect(await forgive()).toBe(true)
+    // What belongs to leases ends with the next look at them.
+    await elapse(clock, 30_000)
+    expect(clock.nextInMs).toBeUndefined()
+  })
+
   test('cannot, and says so, where another worker runs the key or the store refuses', async () => {
     const all = await spent()
     const other = await setUp({ apartFrom: all })
@@ -88,8 +96,9 @@ describe('a release that the store did not hear', () => {
 
   test('keeps its key in flight until then: an id never stands in a batch twice', async () => {
     const { clock, dedup, store } = await setUp({ leaseMs: 1000, storeTimeoutMs: 1000 })
+    const busy = new StoreError('ONCEMQ_STORE_BUSY', 'no free connection')
     void dedup.process({ key: 'a' }, () => {
-      store.around = (call, apply) => (call.operation === 'update' ? Promise.reject(down) : apply())
+      store.around = (call, apply) => (call.operation === 'update' ? Promise.reject(busy) : apply())
       throw new Error('no')
     })
     await elapse(clock, 5000)
@@ -133,7 +142,7 @@ test('what runs without a record is waited for at close too', async () => {
   expect((await running).status).toBe('completed')
 })
 
-test('a close that is out of time is no lease that was too short: the message is delivered again', async () => {
+test('a close that is out of time is no lease that was too short: the key is not confirmed', async () => {
   const { clock, dedup, store } = await setUp({ leaseMs: 30_000 })
   const outcome = dedup.process({ key: 'a' }, () => {
     store.around = (call, apply) => (call.operation === 'update' ? Promise.reject(down) : apply())

@@ -177,7 +177,10 @@ describe('after close', () => {
   test('nothing runs without protection either', async () => {
     const { dedup } = await setUp({ onStoreDown: 'process' })
     await dedup.close()
-    expect((await dedup.process({ key: 'a' }, () => expect.unreachable())).status).toBe('closed')
+    for (const key of ['a', undefined, '']) {
+      expect((await dedup.process({ key }, () => expect.unreachable())).status).toBe('closed')
+      expect((await dedup.claim({ key })).status).toBe('closed')
+    }
   })
 
   test('a claim that is still held ends without harm', async () => {

@@ -37,7 +37,8 @@ describe('a handler', () => {
       signal,
       signal,
     ])
-    expect(context).toEqual({ key: 'a', epoch: 1, attempt: 1, signal, tx: undefined })
+    const childId: unknown = expect.any(Function)
+    expect(context).toEqual({ key: 'a', epoch: 1, attempt: 1, signal, tx: undefined, childId })
   })
 
   test('that answers bytes gives them to duplicates, from memory and from the store', async () => {

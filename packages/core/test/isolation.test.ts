@@ -11,7 +11,7 @@ const worker = { leaseMs: LEASE_MS, storeTimeoutMs: 1000, attemptsMax: 2, doneCa
 
 type Worker = Awaited<ReturnType<typeof setUp>>
 
-/** A worker that finds these keys as they are after `attemptsMax` starts that all ended with their process. */
+/** A worker that finds these keys after `attemptsMax` starts that all ended with their process. */
 async function afterCrashes(keys: readonly string[], options: Parameters<typeof setUp>[0] = {}) {
   const all = await setUp({ ...worker, ...options })
   for (let crash = 0; crash < 2; crash += 1) {
@@ -115,7 +115,7 @@ describe('a message whose starts all ended with their process', () => {
     await settle()
     const after = [deliver('after'), all.dedup.process({ key: undefined }, handler('unkeyed'))]
     await settle()
-    expect(started).toEqual(['before'])
+    expect([started, await attemptsOf(all, 'after')]).toEqual([['before'], undefined])
     end()
     await settle()
     expect(started).toEqual(['before', 'suspect'])
@@ -257,7 +257,7 @@ describe('a message whose starts all ended with their process', () => {
 })
 
 describe('a message without a record', () => {
-  test('is counted by the broker: one more start alone, then none', async () => {
+  test('is counted by the broker, whose returns are not all starts: as many again alone, then none', async () => {
     const all = await setUp(worker)
     const { started, handler, end } = heldHandler()
     const running = all.dedup.process({ key: 'running' }, handler('running'))
@@ -273,8 +273,9 @@ describe('a message without a record', () => {
     }
     end()
     await Promise.all([running, suspect, after])
-    const spent = all.dedup.process({ key: undefined, startsBefore: 3 }, () => expect.unreachable())
-    expect(await spent).toMatchObject({ status: 'rejected', reason: 'attempts', attempt: 3 })
+    const spent = all.dedup.process({ key: undefined, startsBefore: 5 }, () => expect.unreachable())
+    expect(await spent).toMatchObject({ status: 'rejected', reason: 'attempts', attempt: 5 })
+    expect(all.told.at(-1)).toEqual({ name: 'rejected', key: undefined, reason: 'attempts' })
   })
 
   test('fails for the last time at its last attempt, and says which start it was', async () => {

@@ -8,7 +8,8 @@ const done = { fingerprint: undefined, result: undefined }
 function knownKeys(keysMax = 1000, ttlMs = 5000) {
   const clock = new VirtualClock()
   const keys = new LocalKeys({ keysMax, ttlMs }, clock)
-  const end = (id: string, result?: Uint8Array) => keys.leave(keys.enter(id), { ...done, result })
+  const end = (id: string, result?: Uint8Array) =>
+    keys.leave(keys.enter(id), { ...done, result }, clock.monotonicMs())
   return { clock, keys, end }
 }
 
@@ -48,6 +49,23 @@ describe('keys done a moment ago', () => {
   ])('none are remembered with no %s', (_, keysMax, ttlMs) => {
     const { keys, end } = knownKeys(keysMax, ttlMs)
     end('a')
+    expect(keys.get('a')).toBeUndefined()
+  })
+
+  test('are so from when their completion was told, not from when it was answered', () => {
+    const { clock, keys } = knownKeys(1000, 1000)
+    const known = keys.enter('a')
+    clock.advance(600)
+    keys.leave(known, done, 0)
+    clock.advance(399)
+    expect(keys.get('a')).toBe(known)
+    clock.advance(1)
+    expect(keys.get('a')).toBeUndefined()
+  })
+
+  test('are not those of which nobody knows since when', () => {
+    const { keys } = knownKeys()
+    keys.leave(keys.enter('a'), done)
     expect(keys.get('a')).toBeUndefined()
   })
 
@@ -93,7 +111,7 @@ describe('keys in flight', () => {
     const known = keys.enter('a')
     keys.enter('b')
     keys.leave(known)
-    keys.leave(known, done)
+    keys.leave(known, done, 0)
     expect([keys.inFlight, keys.get('a')]).toEqual([1, undefined])
   })
 })

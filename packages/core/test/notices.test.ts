@@ -32,7 +32,8 @@ describe('without a logger', () => {
     expect(warned).toEqual([
       'billing: the store is down; messages are held until it is back: no connection',
       "billing: a message was dead-lettered (attempts) from 'orders 0'; its headers say why",
-      'billing: a message without a key runs without protection; stamp an id at the producer, or set onMissingKey',
+      'billing: a message without a key runs without protection; ' +
+        'stamp an id at the producer, or set onMissingKey',
       'billing: one and the same',
       'billing: another, number 0',
       'billing: another, number 1',

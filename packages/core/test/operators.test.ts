@@ -36,6 +36,28 @@ describe('forget', () => {
     expect((await dedup.process({ key: 'a' }, () => {})).status).toBe('completed')
   })
 
+  test('of a key whose completion is on its way is not undone by it', async () => {
+    const { dedup, store } = await setUp()
+    const told = Promise.withResolvers<void>()
+    const forgotten = Promise.withResolvers<void>()
+    store.around = async (call, apply) => {
+      const answers = await apply()
+      if (call.operation === 'update') {
+        told.resolve()
+        await forgotten.promise
+      }
+      return answers
+    }
+    const running = dedup.process({ key: 'a' }, () => {})
+    await told.promise
+    await dedup.forget('a')
+    forgotten.resolve()
+    expect((await running).status).toBe('completed')
+    let runs = 0
+    expect((await dedup.process({ key: 'a' }, () => void (runs += 1))).status).toBe('completed')
+    expect(runs).toBe(1)
+  })
+
   test('of a key that nobody knows does nothing', async () => {
     const { dedup } = await setUp()
     await expect(dedup.forget('a')).resolves.toBeUndefined()

@@ -68,6 +68,19 @@ describe('probing', () => {
   })
 })
 
+test('a store that fails again soon has not recovered: the waits go on growing', async () => {
+  const { clock, outage: state, probe } = outage()
+  probe.answer = async () => {}
+  const waits: unknown[] = []
+  for (let count = 0; count < 9; count += 1) {
+    state.failed(down)
+    waits.push(clock.nextInMs)
+    await elapse(clock, clock.nextInMs ?? 0)
+    expect(state.error).toBeUndefined()
+  }
+  expect(waits).toEqual([38, 75, 150, 300, 600, 1200, 2400, 3750, 3750])
+})
+
 describe('those who wait', () => {
   test('are woken in the order of arrival: one tries, the others go when it was answered', async () => {
     const { clock, outage: state, probe } = outage()

@@ -28,6 +28,10 @@ const table: readonly (readonly [ProcessOutcome, Settlement])[] = [
     { status: 'store-refused', error },
     { action: 'hold', reason: 'store-refused' },
   ],
+  [
+    { status: 'early', error, retryAfterMs: 900 },
+    { action: 'retry', delayMs: 900, reason: 'early' },
+  ],
   [{ status: 'closed', error }, { action: 'give-back' }],
   [
     { status: 'transaction-conflict', error, attempt: 2 },
@@ -57,7 +61,18 @@ const table: readonly (readonly [ProcessOutcome, Settlement])[] = [
     { status: 'failed', final: true, error, attempt: 1, reason: 'transaction-ended' },
     { action: 'dead-letter', reason: 'transaction-ended' },
   ],
-  ...(['missing-key', 'invalid-key', 'conflict', 'attempts'] as const).map(
+  ...(
+    [
+      'missing-key',
+      'invalid-key',
+      'conflict',
+      'attempts',
+      'unreadable',
+      'too-early',
+      'impossible',
+      'missing-row',
+    ] as const
+  ).map(
     (reason) =>
       [
         { status: 'rejected', reason, error, attempt: 0 },
@@ -89,6 +104,7 @@ test('every status of an outcome is in the table', () => {
     'store-down': 0,
     'store-refused': 0,
     'transaction-conflict': 0,
+    early: 0,
     closed: 0,
   } satisfies Record<ProcessOutcome['status'], 0>
   expect([...statuses].toSorted()).toEqual(Object.keys(all).toSorted())

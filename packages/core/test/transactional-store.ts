@@ -14,6 +14,7 @@ export class LedgerStore extends ScriptedStore implements TransactionalStore<Led
   override readonly guarantees: StoreGuarantees
   readonly committed: string[] = []
   transactions = 0
+  lastSignal: AbortSignal | undefined
   begin: () => Promise<void> = async () => {}
   commit: Step = (apply) => apply()
 
@@ -23,13 +24,27 @@ export class LedgerStore extends ScriptedStore implements TransactionalStore<Led
     this.guarantees = { ...guarantees, sharedBy: 'network', transactional: true, renewsInTransaction }
   }
 
-  async transaction(work: (tx: Ledger) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
+  transaction(
+    work: (tx: Ledger) => Promise<CompleteUpdate | undefined>,
+    signal?: AbortSignal,
+  ): Promise<UpdateAnswer> {
     this.transactions += 1
+    this.lastSignal = signal
+    return new Promise((resolve, reject) => {
+      // Rolled back at once, without waiting for the work.
+      signal?.addEventListener('abort', () => reject(signal.reason as Error))
+      this.#transaction(work).then(resolve, reject)
+    })
+  }
+
+  async #transaction(work: (tx: Ledger) => Promise<CompleteUpdate | undefined>): Promise<UpdateAnswer> {
     await this.begin()
     const tx = { words: [] }
     const completion = await work(tx)
+    if (this.lastSignal?.aborted === true) throw this.lastSignal.reason
     return this.commit(async () => {
-      const answer = (await this.memory.update([completion]))[0] ?? 'lost'
+      const answers = completion === undefined ? ['ok' as const] : await this.memory.update([completion])
+      const answer = answers[0] ?? 'lost'
       if (answer === 'ok') this.committed.push(...tx.words)
       return answer
     })

@@ -20,6 +20,7 @@ interface Given {
   onConflict?: 'process'
   renewsInTransaction?: boolean
   handlerTimeoutMs?: number
+  attemptsMax?: number
 }
 
 async function setUp({ renewsInTransaction, ...options }: Given = {}) {

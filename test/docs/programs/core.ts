@@ -24,10 +24,11 @@ const refused = dedup.run('user-8:registered', () => {
 console.log(await refused.catch((error: Error) => error.message))
 
 // #region events
-dedup.on('outage', ({ error }) => console.error(`the store is down (${error.code}), messages wait`))
+dedup.on('outage', ({ error }) => console.error(`the store is down (${error.code}), messages are held`))
 dedup.on('recovered', ({ downMs }) => console.log(`the store is back after ${downMs} ms`))
-dedup.on('rejected', ({ key, reason }) => console.error(`${key} is dead-lettered: ${reason}`))
-dedup.on('unconfirmed', ({ key }) => console.error(`${key} had its effect, and its record is late`))
+dedup.on('deadLettered', ({ source, reason }) => console.error(`dead-lettered from ${source}: ${reason}`))
+dedup.on('unconfirmed', ({ epoch }) => console.error(`the effect is there, its record is late (${epoch})`))
+dedup.on('warning', ({ message }) => console.error(message))
 dedup.on('finding', ({ severity, found, remedy }) => console.log(`${severity}: ${found} ${remedy}`))
 // #endregion
 
@@ -48,10 +49,20 @@ console.log({ completed, duplicate, failed })
 const record = await dedup.inspect('user-7:registered')
 console.log(record?.state, record?.epoch)
 
-await dedup.forget('user-7:registered') // its next message runs again
+await dedup.forget('user-7:registered') // the next run with this key works again
+await dedup.forget('order-7', { source: 'orders' }) // the key of a message from the queue 'orders'
 // #endregion
 const again = await dedup.run('user-7:registered', ({ key }) => mail.send('ada@example.org', key))
 console.log(again.status)
+
+// #region logger
+const logged = createDeduplicator({
+  store: new MemoryStore(),
+  consumerGroup: 'welcome-mail',
+  logger: console, // or pino, or winston: anything with warn(message)
+})
+// #endregion
+await logged.close()
 
 // #region close
 await dedup.close() // waits for the handlers that run, then closes the store

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 
 import { LinkedList } from '@oncemq/core/broker'
-import type { AmqpFields, RawChannel } from './amqp.ts'
+import type { AmqpMessage, RawChannel } from './amqp.ts'
 import type { Acks, Delivery } from './delivery.ts'
 
 /**
@@ -15,6 +15,8 @@ import type { Acks, Delivery } from './delivery.ts'
 export class ChannelAcks implements Acks {
   readonly #channel: RawChannel
   readonly #unsettled = new LinkedList<Delivery>()
+  /** Tags of messages that are looked into, and are no deliveries yet. */
+  readonly #expected = new Set<number>()
   #acking: Delivery[] = []
   #lastTag = 0
   #seenAll: boolean
@@ -36,23 +38,47 @@ export class ChannelAcks implements Acks {
     return this.#gone.signal
   }
 
+  /** A message has come that is looked into before it is a delivery. */
+  expect(tag: number): void {
+    this.#expected.add(tag)
+  }
+
   arrived(delivery: Delivery): void {
+    this.#expected.delete(delivery.tag)
     if (delivery.tag !== this.#lastTag + 1) this.#seenAll = false
     this.#lastTag = delivery.tag
     this.#unsettled.add(delivery)
   }
 
-  /** The unsettled delivery of a message that may be a copy of it: both tags have to be its own. */
-  find({ deliveryTag, consumerTag }: AmqpFields): Delivery | undefined {
+  /**
+   * The unsettled delivery that `message` is a copy of; `foreign` for a copy of something else whose tag is one
+   * of ours (a message of an earlier channel, one that was settled or given again since), which must not settle
+   * what has that tag now; `undefined` for a tag that is not ours.
+   */
+  find(message: AmqpMessage): Delivery | 'foreign' | undefined {
+    // What is no message at all is for amqplib to refuse.
+    const { deliveryTag } = (message as Partial<AmqpMessage> | undefined)?.fields ?? {}
+    if (deliveryTag === undefined) return undefined
     for (const delivery of this.#unsettled) {
-      if (delivery.tag === deliveryTag && delivery.message.fields.consumerTag === consumerTag) return delivery
+      if (delivery.tag === deliveryTag) return isCopyOf(message, delivery.message) ? delivery : 'foreign'
     }
-    return undefined
+    const isOurs = this.#expected.has(deliveryTag) || (this.#seenAll && deliveryTag <= this.#lastTag)
+    return isOurs && deliveryTag > 0 ? 'foreign' : undefined
   }
 
   /** What the user was given and has not settled, up to a tag, in the order of arrival. */
   given(upToTag = Number.POSITIVE_INFINITY): Delivery[] {
     return [...this.#unsettled].filter(({ state, tag }) => state === 'given' && tag <= upToTag)
+  }
+
+  /** How many unsettled ones there are of that kind. */
+  count(isMeant: (delivery: Delivery) => boolean): number {
+    return [...this.#unsettled].filter(isMeant).length
+  }
+
+  /** What the user was given and may still work on: a handler may settle its message and then send it on. */
+  handled(): Delivery[] {
+    return [...this.#unsettled].filter(({ state }) => state !== 'held')
   }
 
   /** Acks at the end of this turn. Does nothing for what is settled. */
@@ -124,4 +150,17 @@ export class ChannelAcks implements Acks {
       this.end()
     }
   }
+}
+
+/** Tags begin anew with each channel, and consumer tags may be the user's own: more than they has to agree. */
+function isCopyOf(copy: AmqpMessage, { content, fields, properties }: AmqpMessage): boolean {
+  const { consumerTag, exchange, redelivered, routingKey } = fields
+  const isSameWay =
+    copy.fields.consumerTag === consumerTag &&
+    copy.fields.exchange === exchange &&
+    copy.fields.routingKey === routingKey &&
+    copy.fields.redelivered === redelivered
+  const others = copy as Partial<AmqpMessage>
+  const isSameId = (others.properties ?? properties).messageId === properties.messageId
+  return isSameWay && isSameId && (!Buffer.isBuffer(others.content) || others.content.equals(content))
 }

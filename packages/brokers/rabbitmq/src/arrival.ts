@@ -1,18 +1,16 @@
-import type { Clock, Provenance } from '@oncemq/core/broker'
-import { unseal } from '@oncemq/core/broker'
+import type { Clock, Provenance, Sealed } from '@oncemq/core/broker'
+import { seal, unseal } from '@oncemq/core/broker'
 import type { AmqpMessage, AmqpProperties } from './amqp.ts'
 
 /** The names of all headers of ours begin so. Whoever else sends one is not believed. */
 export const OWN_PREFIX = 'x-oncemq-'
-export const PROVENANCE_HEADER = 'x-oncemq-provenance'
-export const SIGNATURE_HEADER = 'x-oncemq-signature'
-/** Counts how often a message was sent on by the code that handled it: each hop is a message of its own. */
-export const HOP_HEADER = 'x-oncemq-hop'
+const PROVENANCE_HEADER = 'x-oncemq-provenance'
+const SIGNATURE_HEADER = 'x-oncemq-signature'
 
 /** How deep headers are copied, and can be written: nobody means to nest deeper. */
 export const DEPTH_MAX = 16
 
-/** Counted by quorum queues; the first delivery has none. */
+/** Counted by quorum queues. The first delivery has none of the queue's, but what a sender has written there. */
 export const RETURNS_HEADER = 'x-delivery-count'
 
 /** A message as it arrived: what is given to handlers may be changed by them, this is not. */
@@ -47,8 +45,10 @@ export interface ReadSettings {
 /** Takes a snapshot of a message, and gives a copy of ours back as the message first came. */
 export function readArrival(message: AmqpMessage, { queue, clock, secret }: ReadSettings): Arrival {
   const provenance = secret === undefined ? undefined : provenanceOf(message, secret)
-  const isOurs = provenance?.source === queue
-  const snapshot = isOurs ? restored(message, provenance) : unbelieved(message, provenance !== undefined)
+  const isOurs = provenance !== undefined && provenance.kind !== 'hop' && provenance.source === queue
+  const snapshot = isOurs
+    ? restored(message, provenance)
+    : unbelieved(message, provenance?.kind === 'parked' || provenance?.kind === 'retry')
   const { redelivered } = message.fields
   const returns = redelivered ? returnsOf(message) : undefined
   const crashed = returns ?? (redelivered ? 1 : 0)
@@ -62,7 +62,7 @@ export function readArrival(message: AmqpMessage, { queue, clock, secret }: Read
     redelivered,
     startsBefore: crashed + (isOurs ? provenance.starts : 0),
     firstAtMs: isOurs ? provenance.firstAtMs : clock.nowMs(),
-    hops: hopsOf(message),
+    hops: isOurs || provenance?.kind === 'hop' ? hopsOf(provenance) : 0,
   }
 }
 
@@ -90,13 +90,24 @@ interface Original {
   readonly routingKey?: string
   readonly properties?: AmqpProperties
   readonly headers?: Readonly<Record<string, unknown>>
+  /** How often the message had been sent on by its handlers. */
+  readonly hops?: number
 }
 
-function restored({ content, fields, properties }: AmqpMessage, { original }: Provenance): AmqpMessage {
+/** A copy of a message that was started before is delivered again, whatever the broker says of the copy. */
+function restored(
+  { content, fields, properties }: AmqpMessage,
+  { original, starts }: Provenance,
+): AmqpMessage {
   const { exchange, routingKey, properties: set = {}, headers } = original as Original
   return {
     content,
-    fields: { ...fields, exchange: exchange ?? fields.exchange, routingKey: routingKey ?? fields.routingKey },
+    fields: {
+      ...fields,
+      redelivered: fields.redelivered || starts > 0,
+      exchange: exchange ?? fields.exchange,
+      routingKey: routingKey ?? fields.routingKey,
+    },
     properties: {
       ...properties,
       deliveryMode: undefined,
@@ -134,9 +145,18 @@ export function isDeathHeader(name: string): boolean {
   return name === 'x-death' || name.startsWith('x-first-death-') || name.startsWith('x-last-death-')
 }
 
-function hopsOf({ properties }: AmqpMessage): number {
-  const hops = properties.headers?.[HOP_HEADER]
-  return typeof hops === 'number' && Number.isSafeInteger(hops) && hops > 0 ? hops : 0
+function hopsOf({ original }: Provenance): number {
+  return (original as Original).hops ?? 0
+}
+
+/** The headers that say whose copy, or which hop, a message is. */
+export function sealedHeaders(
+  secret: Uint8Array,
+  provenance: Provenance,
+  sealed: Sealed,
+): Readonly<Record<string, unknown>> {
+  const { provenance: text, signature } = seal(secret, provenance, sealed)
+  return { [PROVENANCE_HEADER]: text, [SIGNATURE_HEADER]: signature }
 }
 
 /** Users may write to what they are given. */

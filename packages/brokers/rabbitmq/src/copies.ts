@@ -1,8 +1,8 @@
 import { OncemqError } from '@oncemq/core'
 import type { Clock, DeadLetter, Retry } from '@oncemq/core/broker'
-import { pause, seal } from '@oncemq/core/broker'
+import { pause } from '@oncemq/core/broker'
 import { answerOf } from './amqp.ts'
-import { HOP_HEADER, PROVENANCE_HEADER, SIGNATURE_HEADER, signedId } from './arrival.ts'
+import { sealedHeaders, signedId } from './arrival.ts'
 import type { Copyable } from './copyable.ts'
 import { copyable } from './copyable.ts'
 import type { CopySender, Delivery } from './delivery.ts'
@@ -138,7 +138,7 @@ export class Copies implements CopySender {
     { arrival, source }: Delivery,
     { setAside }: Copyable,
     starts: number,
-  ): Promise<Record<string, unknown>> {
+  ): Promise<Readonly<Record<string, unknown>>> {
     const { content, exchange, routingKey, properties, firstAtMs, hops } = arrival
     const { deliveryMode } = properties
     const original = {
@@ -146,13 +146,11 @@ export class Copies implements CopySender {
       routingKey,
       properties: { ...setAside.properties, deliveryMode },
       headers: setAside.headers,
+      ...(hops > 0 && { hops }),
     }
     const provenance = { kind, source, starts, firstAtMs, original }
     const sealedFor = { body: content, id: signedId(properties) }
-    const { provenance: text, signature } = seal(await this.#settings.secret(), provenance, sealedFor)
-    const sealed = { [PROVENANCE_HEADER]: text, [SIGNATURE_HEADER]: signature }
-    // Part of the message's identity.
-    return hops > 0 ? { ...sealed, [HOP_HEADER]: hops } : sealed
+    return sealedHeaders(await this.#settings.secret(), provenance, sealedFor)
   }
 
   async #declareWithRoom(declaration: QueueDeclaration): Promise<void> {

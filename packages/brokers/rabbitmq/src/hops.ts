@@ -1,7 +1,8 @@
+import type { OncemqError } from '@oncemq/core'
 import { isOncemqError } from '@oncemq/core'
 import { keyText, readKey } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
-import { HOP_HEADER } from './arrival.ts'
+import { sealedHeaders, signedId } from './arrival.ts'
 import type { Delivery } from './delivery.ts'
 import type { WrappedServices } from './intake.ts'
 
@@ -14,19 +15,47 @@ export interface Outgoing {
 
 /**
  * The options to publish with. What a handler sends through its wrapped channel under the key of a message
- * that it has and has not settled yet (a retry by hand, by a delay queue of its own) is a further hop of that
- * message, and gets an identity of its own, the same each time: else it would be taken for a duplicate.
+ * that it has (a retry by hand, by a delay queue of its own) is a further hop of that message, and gets an
+ * identity of its own, the same each time: else it would be taken for a duplicate. The hop is signed, so that
+ * no sender can make one up.
  */
 export function hopOptions(services: WrappedServices, outgoing: Outgoing): object | undefined {
-  const { options } = outgoing
-  const handled = handledUnder(services, outgoing)
-  if (handled === undefined) return options
+  const { content, options } = outgoing
+  const { secret } = services.hopSecret
+  const handled = secret === undefined ? undefined : handledUnder(services, outgoing)
+  if (secret === undefined || handled === undefined) return options
+  const { source, arrival, hops } = handled
+  const original = { hops: hops + 1 }
+  const provenance = { kind: 'hop', source, starts: 0, firstAtMs: arrival.firstAtMs, original } as const
   const { headers } = (options ?? {}) as { headers?: object }
-  return { ...options, headers: { ...headers, [HOP_HEADER]: handled.hops + 1 } }
+  const sealed = sealedHeaders(secret, provenance, { body: content, id: signedId(options ?? {}) })
+  return { ...options, headers: { ...headers, ...sealed } }
+}
+
+/** The secret that hops are signed with: asked for once, before the first message is given. */
+export class HopSecret {
+  readonly #ask: () => Promise<Uint8Array>
+  secret: Uint8Array | undefined
+
+  constructor(ask: () => Promise<Uint8Array>) {
+    this.#ask = ask
+  }
+
+  /** Answers why it cannot be had now; what the store throws is an error of ours. */
+  async load(): Promise<OncemqError | undefined> {
+    try {
+      this.secret = await this.#ask()
+      return undefined
+    } catch (error) {
+      return error as OncemqError
+    }
+  }
 }
 
 function handledUnder({ acks, settings }: WrappedServices, outgoing: Outgoing): Delivery | undefined {
-  const given = acks.given().filter(({ claim }) => claim !== undefined)
+  // What is no buffer is for amqplib to refuse.
+  if (!Buffer.isBuffer(outgoing.content)) return undefined
+  const given = acks.handled().filter(({ claim }) => claim !== undefined)
   if (given.length === 0) return undefined
   const key = readKey(settings.key, asMessage(outgoing))
   if (key === undefined || isOncemqError(key)) return undefined

@@ -18,4 +18,5 @@ export type {
 export { consumeDefaults, dedupChannelDefaults } from './options.ts'
 export type { AckOrNack, Recovery } from './rascal.ts'
 export type { Reply } from './replies.ts'
+export { stampId } from './stamp-id.ts'
 export type { WaitQueueType } from './queues.ts'

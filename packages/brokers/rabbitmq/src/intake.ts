@@ -1,5 +1,5 @@
 import type { Deduplicator, ProcessOutcome } from '@oncemq/core'
-import type { Attempt, ClaimOutcome, Timer } from '@oncemq/core/broker'
+import type { Attempt, ClaimOutcome } from '@oncemq/core/broker'
 import { DeliveryLoop } from '@oncemq/core/broker'
 import type { ChannelAcks } from './acks.ts'
 import type { AmqpMessage, OnMessage, RawChannel } from './amqp.ts'
@@ -7,9 +7,11 @@ import { isThenable } from './amqp.ts'
 import { raise } from './callback-errors.ts'
 import type { CopySender, Delivery } from './delivery.ts'
 import { remember } from './delivery.ts'
+import type { HopSecret } from './hops.ts'
 import { streamRefused } from './queue-kind.ts'
 import { Reception } from './reception.ts'
 import type { DedupChannelSettings } from './settings.ts'
+import { StallWatch } from './stall-watch.ts'
 
 /** What the consumers of one wrapped channel share. */
 export interface WrappedServices {
@@ -19,19 +21,23 @@ export interface WrappedServices {
   readonly dedup: Deduplicator<never>
   readonly settings: DedupChannelSettings
   readonly openChannel: () => Promise<RawChannel>
+  readonly hopSecret: HopSecret
   /** The deduplicator is closed: no consumer of this channel is sent anything any more. */
   readonly stopAll: () => Promise<void>
+}
+
+export interface IntakeOptions {
+  readonly queue: string
+  readonly callback: OnMessage
+  /** The prefetch in force, 0 for none. */
+  readonly window: number
+  readonly sharedWatch: () => StallWatch | undefined
 }
 
 /** A channel without prefetch is sent all that there is. */
 const WINDOW_UNBOUNDED = 1_000_000
 /** Half of the broker's time limit for acks. */
 const HOLD_PART = 0.5
-/**
- * A consumer may wait for further messages before it acks the first one. What waits for a key takes places of
- * the prefetch window, so when nothing was settled for so long, it goes to wait at the broker.
- */
-const STALL_MS = 500
 
 /**
  * One consumer of a wrapped channel, from the broker to the user's callback and back:
@@ -44,18 +50,24 @@ export class Intake {
   readonly #callback: OnMessage
   readonly #loop: DeliveryLoop<AmqpMessage>
   readonly #reception: Reception
-  readonly #window: number
+  readonly #watch: StallWatch
+  /** The channel's own watch, for a prefetch that its consumers share. */
+  readonly #sharedWatch: () => StallWatch | undefined
   readonly #attempt: Attempt<AmqpMessage> = (held, delivery) =>
     this.#claim(held as Delivery, this.#services.dedup.claim(delivery))
-  #unsettled = 0
-  #stall: Timer | undefined
 
-  /** `window`: the prefetch in force, 0 for none. */
-  constructor(services: WrappedServices, queue: string, callback: OnMessage, window: number) {
+  constructor(services: WrappedServices, { queue, callback, window, sharedWatch }: IntakeOptions) {
     const { acks, copies, dedup, openChannel } = services
+    const { clock } = dedup.settings
     this.#services = services
     this.#callback = callback
-    this.#window = window
+    this.#sharedWatch = sharedWatch
+    this.#watch = new StallWatch({
+      clock,
+      window,
+      onStall: () => this.crowd(),
+      onPlace: () => this.relax(),
+    })
     this.#loop = loopOf(services, window === 0 ? WINDOW_UNBOUNDED : window)
     this.#reception = new Reception({
       queue,
@@ -64,7 +76,7 @@ export class Intake {
       copies,
       openChannel,
       onDelivery: (delivery) => this.#received(delivery),
-      onStream: () => raise(services.channel, streamRefused(), dedup.settings.clock),
+      onStream: () => raise(services.channel, streamRefused(), clock),
     })
   }
 
@@ -78,7 +90,16 @@ export class Intake {
   /** Gives no further message to the callback; those that are held go back to their queue. */
   stop(): void {
     this.#loop.stop()
-    this.#stall?.cancel()
+    this.#watch.stop()
+  }
+
+  /** What waits for a key goes to wait at the broker, until `relax`. */
+  crowd(): void {
+    this.#loop.crowd()
+  }
+
+  relax(): void {
+    this.#loop.relax()
   }
 
   /** Takes a message that the user's code has ended to what becomes of it. */
@@ -90,31 +111,31 @@ export class Intake {
 
   /** A message of this consumer was settled: there is a place in the window. */
   settled(): void {
-    this.#unsettled -= 1
-    this.#stall?.cancel()
-    this.#stall = undefined
-    this.#loop.relax()
+    this.#watch.settled()
+    this.#sharedWatch()?.settled()
   }
 
   #received(delivery: Delivery): void {
     delivery.intake = this
-    this.#unsettled += 1
-    if (this.#unsettled === this.#window && this.#window > 0) this.#watchForStall()
+    this.#watch.received()
+    this.#sharedWatch()?.received()
     void this.#loop.run(delivery, this.#attempt)
-  }
-
-  #watchForStall(): void {
-    const { clock } = this.#services.dedup.settings
-    this.#stall ??= clock.after(STALL_MS, () => this.#loop.crowd(), 'background')
   }
 
   async #claim(delivery: Delivery, asked: Promise<ClaimOutcome>): Promise<ProcessOutcome | undefined> {
     const outcome = await asked
+    // Every other outcome is the loop's.
+    // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- see default
     switch (outcome.status) {
-      case 'granted':
+      case 'granted': {
         delivery.claim = outcome.claim
         delivery.attempt = outcome.claim.attempt
-        return this.#give(delivery)
+        const { hopSecret } = this.#services
+        const error = hopSecret.secret === undefined ? await hopSecret.load() : undefined
+        if (error === undefined) return this.#give(delivery)
+        void outcome.claim.release('unstarted')
+        return { status: 'store-down', error }
+      }
       case 'unprotected':
         delivery.attempt = outcome.attempt
         return this.#give(delivery)
@@ -129,8 +150,7 @@ export class Intake {
 
   #give(delivery: Delivery): undefined {
     // A channel that has gone meanwhile delivers it again, elsewhere.
-    if (delivery.acks.open && !this.#loop.isStopped)
-      return void give(this.#services, delivery, this.#callback)
+    if (delivery.acks.open && !this.#loop.isStopped) return give(this.#services, delivery, this.#callback)
     void delivery.claim?.release('unstarted')
     delivery.giveBack()
     return undefined
@@ -155,7 +175,7 @@ export function loopOf(
 }
 
 /** Gives a message to the user's code, whose ack and nack end it. */
-function give(services: WrappedServices, delivery: Delivery, callback: OnMessage): void {
+function give(services: WrappedServices, delivery: Delivery, callback: OnMessage): undefined {
   delivery.state = 'given'
   delivery.running = true
   remember(delivery)
@@ -164,11 +184,12 @@ function give(services: WrappedServices, delivery: Delivery, callback: OnMessage
     answer = callback(delivery.message)
   } catch (thrown) {
     failed(delivery)
-    return raise(services.channel, thrown, services.dedup.settings.clock)
+    raise(services.channel, thrown, services.dedup.settings.clock)
+    return undefined
   }
   if (!isThenable(answer)) {
     delivery.running = false
-    return
+    return undefined
   }
   // The derived promise rejects as the callback's own would have, unobserved: whoever listens for that still
   // hears it.
@@ -179,6 +200,7 @@ function give(services: WrappedServices, delivery: Delivery, callback: OnMessage
       throw error
     },
   )
+  return undefined
 }
 
 /** As the broker would deliver it again: whatever the handler did to the one that it had. */

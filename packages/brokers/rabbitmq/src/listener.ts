@@ -1,11 +1,13 @@
 import type { Deduplicator, ProcessOutcome } from '@oncemq/core'
 import { isOncemqError, OncemqError } from '@oncemq/core'
-import type { Claim, HeldMessage, Retry } from '@oncemq/core/broker'
-import { DeliveryLoop, retryDefaults } from '@oncemq/core/broker'
+import type { Attempt, Claim } from '@oncemq/core/broker'
+import { backoffMs, DeliveryLoop, retryDefaults } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
-import { readArrival } from './arrival.ts'
+import { claimsProvenance } from './arrival.ts'
 import type { DedupListenerOptions } from './options.ts'
+import { RascalMessage } from './rascal-message.ts'
 import type { AckOrNack, Next, Recovery } from './rascal.ts'
+import { secretOf } from './reception.ts'
 import { dedupListenerSettings, requireDeduplicator } from './settings.ts'
 
 export type Listener<Content> = (message: AmqpMessage, content: Content, ackOrNack: AckOrNack) => unknown
@@ -13,14 +15,13 @@ export type Listener<Content> = (message: AmqpMessage, content: Content, ackOrNa
 const WINDOW = 1000
 /** Half of the broker's default time limit for acks. */
 const HOLD_MS = 900_000
-/** Rascal's republishing deletes a message if it fails, so it is left for those that are near the limit. */
-const RETURNS_MAX = 10
 
 /**
  * Wraps a listener of Rascal's subscriptions, whose channels are not the user's to wrap. The listener is
  * called once per message; its `ackOrNack()` records the message as done and then acks, `ackOrNack(error,
  * ...)` frees its key first. Duplicates are acked without it; what is busy, or has no answer from the store,
- * is held for up to a quarter of an hour, and then requeued.
+ * is held for up to a quarter of an hour, and then requeued. A requeue or a republish without `defer` waits
+ * first, 1 s, 2 s, 4 s ... up to a minute.
  *
  * @throws OptionError for an option that is wrong; OncemqError with a strategy whose handler must return.
  * @example
@@ -43,82 +44,123 @@ export function dedupListener<Content = unknown>(
     concurrency: Number.POSITIVE_INFINITY,
     holdMs: HOLD_MS,
   })
-  return function deduplicated(message, content, ackOrNack) {
-    const held = new RascalMessage(message, ackOrNack, onDeadLetter, dedup)
-    const attempt = async (
-      _: HeldMessage<AmqpMessage>,
-      delivery: Parameters<Deduplicator['claim']>[0],
-    ): Promise<ProcessOutcome | undefined> => {
+  const given = new GivenMessages()
+  const receive = (held: RascalMessage, content: Content, ackOrNack: AckOrNack): void => {
+    const attempt: Attempt<AmqpMessage> = async (_, delivery) => {
       const outcome = await dedup.claim(delivery)
       if (outcome.status !== 'granted' && outcome.status !== 'unprotected') return outcome
+      const claim = outcome.status === 'granted' ? outcome.claim : undefined
       const again = (ended: ProcessOutcome): void => void loop.run(held, attempt, ended)
-      const settle = outcome.status === 'granted' ? settling(outcome.claim, ackOrNack, again) : ackOrNack
+      const attemptNumber = claim?.attempt ?? (outcome.status === 'unprotected' ? outcome.attempt : 1)
+      const settling = new Settling({ claim, attempt: attemptNumber, ackOrNack, again, dedup })
+      const settle = given.add(held.message, settling)
       call(() => listener(held.message, content, settle), settle)
       return undefined
     }
     void loop.run(held, attempt)
   }
-}
-
-/** A message that Rascal holds, which tells it once what becomes of it. */
-class RascalMessage implements HeldMessage<AmqpMessage> {
-  readonly message: AmqpMessage
-  readonly source: string
-  readonly body: Uint8Array
-  readonly startsBefore: number
-  readonly firstAtMs: number
-  /** Rascal does not say when its channel is gone; it ignores what comes after. */
-  readonly signal = new AbortController().signal
-  readonly #ackOrNack: AckOrNack
-  readonly #onDeadLetter: Recovery | Recovery[] | undefined
-  readonly #returns: number
-
-  constructor(
-    message: AmqpMessage,
-    ackOrNack: AckOrNack,
-    onDeadLetter: Recovery | Recovery[] | undefined,
-    { settings }: Pick<Deduplicator, 'settings'>,
-  ) {
-    const queue = queueOf(message)
-    const arrival = readArrival(message, { queue, clock: settings.clock, secret: undefined })
-    this.message = arrival.given
-    this.source = queue
-    this.body = arrival.content
-    this.startsBefore = arrival.startsBefore
-    this.firstAtMs = arrival.firstAtMs
-    this.#returns = arrival.returns ?? 0
-    this.#ackOrNack = ackOrNack
-    this.#onDeadLetter = onDeadLetter
-  }
-
-  isWornOut(): boolean {
-    return this.#returns >= RETURNS_MAX
-  }
-
-  ack(): void {
-    this.#ackOrNack()
-  }
-
-  giveBack(): void {
-    this.#ackOrNack(new Error('oncemq gives the message back'), { strategy: 'nack', requeue: true })
-  }
-
-  /** Rascal has no way to wait that the broker does not count. */
-  async retryLater({ reason }: Retry): Promise<void> {
-    if (reason !== 'worn-out') throw new Error('the subscription has no wait queue of ours')
-    this.#ackOrNack(new Error('the message was returned too often'), { strategy: 'republish' })
-  }
-
-  async deadLetter(): Promise<void> {
-    if (this.#onDeadLetter === undefined) throw noRecovery()
-    this.#ackOrNack(new Error('oncemq dead-letters the message'), this.#onDeadLetter)
+  return function deduplicated(message, content, ackOrNack) {
+    const deliver = (secret: Uint8Array | undefined): void =>
+      receive(new RascalMessage(message, { ackOrNack, onDeadLetter, dedup, secret }), content, ackOrNack)
+    if (claimsProvenance(message)) void secretOf(dedup as unknown as Deduplicator<never>).then(deliver)
+    else deliver(undefined)
   }
 }
 
-/** Rascal says it in a header of its own, which it sets on arrival. */
-function queueOf({ fields, properties }: AmqpMessage): string {
-  const rascal = properties.headers?.['rascal'] as { originalQueue?: unknown } | undefined
-  return typeof rascal?.originalQueue === 'string' ? rascal.originalQueue : fields.routingKey
+interface SettlingOptions {
+  /** None for a message that runs without protection. */
+  readonly claim: Claim | undefined
+  readonly attempt: number
+  readonly ackOrNack: AckOrNack
+  readonly again: (outcome: ProcessOutcome) => void
+  readonly dedup: Deduplicator
+}
+
+/** How one message ends that the listener was given. Rascal counts its arguments: they are passed on as such. */
+class Settling {
+  readonly #options: SettlingOptions
+
+  constructor(options: SettlingOptions) {
+    this.#options = options
+  }
+
+  end(args: Parameters<AckOrNack>): void {
+    const { ackOrNack, claim } = this.#options
+    const [error, recovery] = args
+    if (isFailure(error)) return this.#failed(recovery, args)
+    if (claim === undefined) return void ackOrNack(...args)
+    void claim.complete().then((status) => {
+      if (status === 'completed') return void ackOrNack(...args)
+      if (status === 'unconfirmed') return this.#options.again({ status, result: undefined })
+      if (status === 'lost') return this.#options.again({ status })
+      return this.#options.again({
+        status,
+        error: new OncemqError('ONCEMQ_CLOSED', 'closed before the store had answered'),
+      })
+    })
+  }
+
+  #failed(recovery: Recovery | Recovery[] | Next | undefined, args: Parameters<AckOrNack>): void {
+    const { ackOrNack, attempt, claim, dedup } = this.#options
+    const { attemptsMax, clock } = dedup.settings
+    const recoveries = [recovery ?? []].flat()
+    const returns = recoveries.some(comesAgain)
+    const reason = attempt >= attemptsMax ? 'spent' : 'failed'
+    const first = recoveries[0]
+    const isAtOnce = first !== undefined && comesAgain(first) && !hasDefer(first)
+    // Else all attempts would be used up in the first moments of what the handler is waiting for.
+    const delayMs = isAtOnce ? backoffMs(retryDefaults, attempt - 1) : 0
+    const settle = (): void => void ackOrNack(...args)
+    void Promise.resolve(claim?.release(returns ? reason : 'permanent')).then(() =>
+      delayMs === 0 ? settle() : void clock.after(delayMs, settle, 'background'),
+    )
+  }
+}
+
+/**
+ * What listeners were given and have not settled. Rascal's option `all` means everything on the channel, also
+ * what waits here for its key: it is carried out for what the listener was given, one by one.
+ */
+class GivenMessages {
+  readonly #given = new Map<Settling, string | undefined>()
+
+  add(message: AmqpMessage, settling: Settling): AckOrNack {
+    const { consumerTag } = message.fields
+    this.#given.set(settling, consumerTag)
+    return (...args) => {
+      if (!this.#given.has(settling)) return settling.end(args)
+      const isAll = [args[1] ?? []].flat().some((each) => typeof each !== 'function' && each.all === true)
+      if (!isAll) return this.#end(settling, args)
+      const single = withoutAll(args)
+      for (const [each, tag] of this.#given) if (tag === consumerTag) this.#end(each, single)
+    }
+  }
+
+  #end(settling: Settling, args: Parameters<AckOrNack>): void {
+    this.#given.delete(settling)
+    settling.end(args)
+  }
+}
+
+function withoutAll([error, recovery]: Parameters<AckOrNack>): Parameters<AckOrNack> {
+  const single = [recovery ?? []]
+    .flat()
+    .filter((each) => typeof each !== 'function')
+    .map((each) => ({ ...each, all: false }))
+  return isFailure(error) ? [error as Error, single] : []
+}
+
+/** As Rascal takes its first argument: anything that is true, unless it is the callback. */
+function isFailure(error: unknown): boolean {
+  return Boolean(error) && typeof error !== 'function'
+}
+
+function comesAgain(recovery: Recovery | Next): boolean {
+  return typeof recovery !== 'function' && (recovery.requeue === true || recovery.strategy === 'republish')
+}
+
+function hasDefer(recovery: Recovery | Next): boolean {
+  return typeof recovery !== 'function' && recovery.defer !== undefined
 }
 
 /** A throw would end in an unhandled rejection here: the message is requeued instead, after a while. */
@@ -126,43 +168,10 @@ function call(listener: () => unknown, settle: AckOrNack): void {
   try {
     listener()
   } catch (thrown) {
-    settle(errorOf(thrown), { strategy: 'nack', defer: 1000, requeue: true })
+    settle(errorOf(thrown), { strategy: 'nack', requeue: true })
   }
-}
-
-/** Rascal counts its arguments, so they are passed on as they came. */
-function settling(claim: Claim, ackOrNack: AckOrNack, again: (outcome: ProcessOutcome) => void): AckOrNack {
-  return function settle(...args) {
-    const [error, recovery] = args
-    if (error instanceof Object && typeof error !== 'function') {
-      const reason = [recovery ?? []].flat().some(isRetry) ? 'failed' : 'permanent'
-      void claim.release(reason).then(() => ackOrNack(...args))
-      return
-    }
-    void claim.complete().then((status) => {
-      if (status === 'completed') return ackOrNack(...args)
-      if (status === 'unconfirmed') return again({ status, result: undefined })
-      if (status === 'lost') return again({ status })
-      return again({
-        status,
-        error: new OncemqError('ONCEMQ_CLOSED', 'closed before the store had answered'),
-      })
-    })
-  }
-}
-
-function isRetry(recovery: Recovery | Next): boolean {
-  return typeof recovery !== 'function' && (recovery.requeue === true || recovery.strategy === 'republish')
 }
 
 function errorOf(thrown: unknown): Error {
   return thrown instanceof Error || isOncemqError(thrown) ? thrown : new Error(String(thrown))
-}
-
-function noRecovery(): OncemqError {
-  return new OncemqError(
-    'ONCEMQ_CONSUMER_UNSAFE',
-    'dedupListener: expected a recovery for messages that are not to be processed, received none; name a ' +
-      "publication of yours: onDeadLetter: { strategy: 'forward', publication: 'dead_letters' }",
-  )
 }

@@ -1,4 +1,5 @@
 import type { Deduplicator } from '@oncemq/core'
+import { isOncemqError } from '@oncemq/core'
 import { pause } from '@oncemq/core/broker'
 import type { ChannelAcks } from './acks.ts'
 import type { AmqpMessage, RawChannel } from './amqp.ts'
@@ -39,9 +40,10 @@ export class Reception {
   }
 
   async #lookInto(message: AmqpMessage): Promise<void> {
-    const { acks, onStream } = this.#settings
+    const { acks, dedup, onStream } = this.#settings
+    acks.expect(message.fields.deliveryTag)
     if (looksLikeStream(message) && (await this.#isStream())) return onStream()
-    const secret = claimsProvenance(message) ? await this.#secret() : undefined
+    const secret = claimsProvenance(message) ? await secretOf(dedup, acks.gone) : undefined
     if (acks.open) this.#deliver(message, secret)
   }
 
@@ -62,19 +64,25 @@ export class Reception {
     })
     return this.#kind
   }
+}
 
-  /** Waits for a store that is down, as the message would have to anyway. */
-  async #secret(): Promise<Uint8Array | undefined> {
-    const { acks, dedup } = this.#settings
-    while (acks.open) {
-      try {
-        return await dedup.secret()
-      } catch {
-        // The failure is an event of the store.
-      }
-      await dedup.available(acks.gone)
-      if (!(await pause(dedup.settings.clock, ASK_AGAIN_MS, acks.gone))) return undefined
+/**
+ * What copies are signed with. Waits for a store that is down, as the message would have to anyway;
+ * `undefined` when `gone` aborts, or when it can never be had.
+ */
+export async function secretOf(
+  dedup: ReceptionSettings['dedup'],
+  gone?: AbortSignal,
+): Promise<Uint8Array | undefined> {
+  while (gone?.aborted !== true) {
+    try {
+      return await dedup.secret()
+    } catch (error) {
+      if (isOncemqError(error) && error.code === 'ONCEMQ_CLOSED') return undefined
+      // Any other failure is an event of the store.
     }
-    return undefined
+    await dedup.available(gone)
+    if (!(await pause(dedup.settings.clock, ASK_AGAIN_MS, gone))) return undefined
   }
+  return undefined
 }

@@ -124,7 +124,8 @@ export function requireDeduplicator(form: string, dedup: unknown): asserts dedup
 
 /** The broker forgets a message as soon as it is sent to such a consumer: a crash would lose it. */
 export function refuseNoAck(form: string, options: object | null | undefined): void {
-  if ((options as { noAck?: unknown } | null | undefined)?.noAck !== true) return
+  // As amqplib takes it: anything that is true.
+  if (!(options as { noAck?: unknown } | null | undefined)?.noAck) return
   throw new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
     `${form}: expected a consumer that acks, received noAck: true; leave noAck out and ack each message`,
@@ -144,7 +145,7 @@ export function passesThrough(
   { onNoAck }: DedupChannelSettings,
 ): boolean {
   if (queue === REPLY_TO) return true
-  if (options?.noAck === true && onNoAck === 'pass') return true
+  if (options?.noAck && onNoAck === 'pass') return true
   refuseNoAck('consume', options)
   return false
 }

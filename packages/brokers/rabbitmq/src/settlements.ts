@@ -28,7 +28,7 @@ export class Settlements {
   ack(message: AmqpMessage, allUpTo?: boolean): unknown {
     const delivery = this.#find(message)
     for (const each of this.#meant(delivery, message, allUpTo)) this.#succeeded(each)
-    return this.#told(delivery !== undefined || allUpTo === true, () =>
+    return this.#told(delivery !== undefined || isAll(allUpTo, message), () =>
       this.#services.channel.ack(message, allUpTo),
     )
   }
@@ -41,7 +41,7 @@ export class Settlements {
   nack(message: AmqpMessage, allUpTo?: boolean, requeue?: boolean): unknown {
     const delivery = this.#find(message)
     for (const each of this.#meant(delivery, message, allUpTo)) this.#failed(each, requeue, 'nack')
-    return this.#told(delivery !== undefined || allUpTo === true, () =>
+    return this.#told(delivery !== undefined || isAll(allUpTo, message), () =>
       this.#services.channel.nack(message, allUpTo, requeue),
     )
   }
@@ -74,23 +74,23 @@ export class Settlements {
 
   /**
    * The delivery of a message, also when it came by another channel, or when a copy of the message is
-   * settled. One that was given again since is `ended` for whoever had it before.
+   * settled. One that was given again since is nobody's any more for whoever had it before.
    */
-  #find(message: AmqpMessage): Delivery | 'ended' | undefined {
+  #find(message: AmqpMessage): Delivery | 'foreign' | undefined {
     const delivery = deliveryOf(message)
-    if (delivery === undefined) return this.#acks.find(message.fields)
-    return delivery.message === message ? delivery : 'ended'
+    if (delivery === undefined) return this.#acks.find(message)
+    return delivery.message === message ? delivery : 'foreign'
   }
 
-  #meant(
-    delivery: Delivery | 'ended' | undefined,
-    { fields }: AmqpMessage,
-    allUpTo: boolean | undefined,
-  ): Delivery[] {
-    if (delivery === 'ended') this.#warnOfSecond()
-    if (delivery === 'ended' || (delivery === undefined && allUpTo !== true)) return []
-    if (allUpTo !== true) return delivery === undefined ? [] : [delivery]
-    return (delivery?.acks ?? this.#acks).given(delivery?.tag ?? fields.deliveryTag)
+  #meant(delivery: Delivery | 'foreign' | undefined, message: AmqpMessage, allUpTo: unknown): Delivery[] {
+    if (delivery === 'foreign') {
+      this.#warnOfSecond()
+      return []
+    }
+    if (!isAll(allUpTo, message)) return delivery === undefined ? [] : [delivery]
+    const upToTag = delivery?.tag ?? message.fields.deliveryTag
+    // By the protocol, tag 0 means all.
+    return (delivery?.acks ?? this.#acks).given(upToTag === 0 ? undefined : upToTag)
   }
 
   #succeeded(delivery: Delivery): void {
@@ -111,9 +111,11 @@ export class Settlements {
     if (claim === undefined) return delivery.acks.nack(delivery, requeue, verb)
     const isLast = claim.attempt >= this.#services.dedup.settings.attemptsMax
     const reason = isLast ? 'spent' : 'failed'
+    // As amqplib takes the flag: what is left out means to requeue.
+    const isLeftToBroker = requeue !== undefined && !requeue
     this.#ending += 1
-    void claim.release(requeue === false ? 'permanent' : reason).then(() => {
-      if (requeue === false) delivery.acks.nack(delivery, requeue, verb)
+    void claim.release(isLeftToBroker ? 'permanent' : reason).then(() => {
+      if (isLeftToBroker) delivery.acks.nack(delivery, requeue, verb)
       else this.#again(delivery, gaveBack(delivery, isLast))
       this.#ended()
     })
@@ -135,7 +137,8 @@ export class Settlements {
 
   #warnOfSecond(): void {
     this.#services.dedup.warn(
-      'a message was settled that was settled before, or not given yet; the second time is ignored',
+      'a message was settled that was settled before, was given again since, or came by another channel; ' +
+        'that is ignored. Settle the message that the callback was given, once, not one made from its tag',
     )
   }
 
@@ -149,6 +152,11 @@ export class Settlements {
     const { clock, leaseMs } = this.#services.dedup.settings
     if (this.#ending > 0) await this.#idle.wait(clock, leaseMs)
   }
+}
+
+/** Whether a verb means the messages before it too. What is no message is for amqplib to refuse. */
+function isAll(allUpTo: unknown, message: AmqpMessage): boolean {
+  return Boolean(allUpTo) && (message as Partial<AmqpMessage> | undefined)?.fields !== undefined
 }
 
 function outcomeOf(completion: Exclude<Completion, 'completed'>): ProcessOutcome {

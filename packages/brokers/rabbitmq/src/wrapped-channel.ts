@@ -2,11 +2,11 @@ import type { Deduplicator } from '@oncemq/core'
 import { OncemqError } from '@oncemq/core'
 import { ChannelAcks } from './acks.ts'
 import type { AmqpMessage, Consuming, Done, OnMessage, RawChannel } from './amqp.ts'
-import { answerOf } from './amqp.ts'
+import { answerOf, isThenable } from './amqp.ts'
 import { confirmChannelBeside } from './confirm-channel.ts'
 import { Copies } from './copies.ts'
-import { Getter } from './getter.ts'
-import { hopOptions } from './hops.ts'
+import { closed, Getter } from './getter.ts'
+import { HopSecret, hopOptions } from './hops.ts'
 import type { WrappedServices } from './intake.ts'
 import { Intake } from './intake.ts'
 import { Publisher } from './publisher.ts'
@@ -14,6 +14,7 @@ import { refuseStreamArguments } from './queue-kind.ts'
 import type { DedupChannelSettings } from './settings.ts'
 import { passesThrough } from './settings.ts'
 import { Settlements } from './settlements.ts'
+import { StallWatch } from './stall-watch.ts'
 
 /** The methods of a channel that mean something else once it is wrapped. */
 export class WrappedChannel {
@@ -27,10 +28,18 @@ export class WrappedChannel {
   readonly #intakes = new Map<string, Intake>()
   /** The callback API's methods answer their channel. */
   readonly #answersItself: boolean
+  /** Whether the deduplicator is known to be closed. */
+  #isStopped = false
   #stopping: Promise<void> | undefined
+  /** Consumers that the broker has been asked for and has not confirmed. */
+  readonly #starting = new Set<Promise<unknown>>()
   /** What `''` stands for in `consume` and `get`: the queue that the channel declared last. */
   #lastQueue: string | undefined
+  #declaring: Promise<unknown> | undefined
   #prefetched: number | undefined
+  /** The prefetch that all consumers of the channel share, and who watches it. */
+  #prefetchedGlobally = 0
+  #sharedWatch: StallWatch | undefined
 
   constructor(raw: RawChannel, dedup: Deduplicator, settings: DedupChannelSettings) {
     this.#raw = raw
@@ -44,6 +53,7 @@ export class WrappedChannel {
       copies: new Copies(this.#publisher, { ...settings, clock, secret: () => dedup.secret() }),
       dedup: dedup as unknown as Deduplicator<never>,
       settings,
+      hopSecret: new HopSecret(() => dedup.secret()),
       openChannel: async () => (await open()).channel,
       stopAll: () => this.#stopAll(),
     }
@@ -56,9 +66,10 @@ export class WrappedChannel {
   methods() {
     return {
       assertQueue: this.#assertQueue.bind(this),
-      consume: this.#consume.bind(this),
-      cancel: this.#cancel.bind(this),
-      get: this.#get.bind(this),
+      checkQueue: this.#checkQueue.bind(this),
+      consume: this.#orThrow('consume', this.#consume.bind(this)),
+      cancel: this.#orThrow('cancel', this.#cancel.bind(this)),
+      get: this.#orThrow('get', this.#get.bind(this)),
       publish: this.#publish.bind(this),
       sendToQueue: this.#sendToQueue.bind(this),
       ack: this.#settlements.ack.bind(this.#settlements),
@@ -66,25 +77,50 @@ export class WrappedChannel {
       nack: this.#settlements.nack.bind(this.#settlements),
       nackAll: this.#settlements.nackAll.bind(this.#settlements),
       reject: this.#settlements.reject.bind(this.#settlements),
-      recover: this.#recover.bind(this),
+      recover: this.#orThrow('recover', this.#recover.bind(this)),
       prefetch: this.#prefetch.bind(this),
-      close: this.#close.bind(this),
+      close: this.#orThrow('close', this.#close.bind(this)),
     }
   }
 
+  /** On a channel that is closed, the methods of the callback API throw at once. */
+  #orThrow<Args extends unknown[]>(
+    name: 'consume' | 'cancel' | 'get' | 'recover' | 'close',
+    method: (...args: Args) => unknown,
+  ): (...args: Args) => unknown {
+    const raw = this.#raw
+    const passOn = raw[name].bind(raw) as (...args: unknown[]) => unknown
+    return (...args) => (this.#answersItself && !this.#services.acks.open ? passOn(...args) : method(...args))
+  }
+
   #assertQueue(queue: string, options?: object, done?: Done<unknown>): unknown {
-    const told = (declared: unknown): void => {
+    return this.#declared(done, (told) => this.#raw.assertQueue(queue, options, told))
+  }
+
+  #checkQueue(queue: string, done?: Done<unknown>): unknown {
+    return this.#declared(done, (told) => this.#raw.checkQueue(queue, told))
+  }
+
+  /** Keeps the name that the broker tells, since it may have made it up. */
+  #declared(done: Done<unknown> | undefined, declare: (told?: Done<unknown>) => unknown): unknown {
+    const keep = (declared: unknown): void => {
       this.#lastQueue = (declared as { queue?: string } | undefined)?.queue ?? this.#lastQueue
     }
-    if (typeof done === 'function') {
-      const heard: Done<unknown> = (error, value) => {
-        told(value)
-        done(error, value)
-      }
-      return this.#told(false, () => this.#raw.assertQueue(queue, options, heard))
+    if (!this.#answersItself) {
+      const answer = declare()
+      if (isThenable(answer)) this.#declaring = Promise.resolve(answer).then(keep, () => undefined)
+      return answer
     }
-    const answer = this.#raw.assertQueue(queue, options)
-    if (answer instanceof Promise) answer.then(told, () => undefined)
+    let heard: Done<unknown> = () => undefined
+    const declaring = new Promise<void>((resolve) => {
+      heard = (error, value) => {
+        keep(value)
+        resolve()
+        done?.(error, value)
+      }
+    })
+    const answer = declare(heard)
+    this.#declaring = declaring
     return answer === this.#raw ? this.self : answer
   }
 
@@ -100,20 +136,33 @@ export class WrappedChannel {
       }
       refuseStreamArguments(options)
       this.#warnIfUnbounded()
-      const named = this.#named(queue)
-      const intake = new Intake(this.#services, named, callback, this.#prefetched ?? 0)
-      const consuming = await answerOf<Consuming>((told) =>
-        this.#raw.consume(named, (message) => intake.receive(message), options, told),
-      )
-      this.#intakes.set(consuming.consumerTag, intake)
-      return consuming
+      const named = queue === '' ? await this.#lastDeclared() : queue
+      const start = this.#start(named, callback, options)
+      this.#starting.add(start)
+      const ended = (): boolean => this.#starting.delete(start)
+      start.then(ended, ended)
+      return start
     })
   }
 
+  async #start(queue: string, callback: OnMessage, options: object | undefined): Promise<Consuming> {
+    // What it was sent would be given back, and be sent to it again.
+    if (this.#isStopped) throw closed('consume')
+    const windows = [this.#prefetched ?? 0, this.#prefetchedGlobally].filter((count) => count > 0)
+    const window = windows.length === 0 ? 0 : Math.min(...windows)
+    const sharedWatch = (): StallWatch | undefined => this.#sharedWatch
+    const intake = new Intake(this.#services, { queue, callback, window, sharedWatch })
+    const consuming = await answerOf<Consuming>((told) =>
+      this.#raw.consume(queue, (message) => intake.receive(message), options, told),
+    )
+    this.#intakes.set(consuming.consumerTag, intake)
+    return consuming
+  }
+
   /** @throws OncemqError: a queue whose name is not known has no wait queue that leads back to it. */
-  #named(queue: string): string {
-    const named = queue === '' ? this.#lastQueue : queue
-    if (named !== undefined) return named
+  async #lastDeclared(): Promise<string> {
+    await this.#declaring
+    if (this.#lastQueue !== undefined) return this.#lastQueue
     throw new OncemqError(
       'ONCEMQ_CONSUMER_UNSAFE',
       "consume: expected a queue's name, received '' on a channel that has not declared one through the " +
@@ -122,7 +171,7 @@ export class WrappedChannel {
   }
 
   #warnIfUnbounded(): void {
-    if (this.#prefetched !== undefined) return
+    if (this.#prefetched !== undefined || this.#prefetchedGlobally > 0) return
     this.#prefetched = 0
     this.#services.dedup.warn(
       'consume without prefetch: the broker sends all it has at once; call channel.prefetch(n) before',
@@ -143,7 +192,7 @@ export class WrappedChannel {
       if (passesThrough(queue, options, this.#services.settings)) {
         return answerOf<AmqpMessage | false>((told) => this.#raw.get(queue, options, told))
       }
-      return this.#getter.get(this.#named(queue), options)
+      return this.#getter.get(queue === '' ? await this.#lastDeclared() : queue, options)
     })
   }
 
@@ -156,7 +205,7 @@ export class WrappedChannel {
   ): unknown {
     const hop = hopOptions(this.#services, { exchange, routingKey, content, options })
     const publish = this.#raw.publish.bind(this.#raw) as (...args: unknown[]) => unknown
-    return this.#told(false, () => publish(exchange, routingKey, content, hop, ...rest))
+    return publish(exchange, routingKey, content, hop, ...rest)
   }
 
   #sendToQueue(queue: string, content: Buffer, options?: object, ...rest: unknown[]): unknown {
@@ -169,7 +218,7 @@ export class WrappedChannel {
 
   /** Acks that were asked for before are sent before. What is held goes back to its queue. */
   #close(done?: Done<unknown>): unknown {
-    return this.#answer(done, async () => {
+    const answer = this.#answer(done, async () => {
       for (const intake of this.#intakes.values()) intake.stop()
       this.#getter.stop()
       await this.#settlements.done()
@@ -177,12 +226,31 @@ export class WrappedChannel {
       await this.#publisher.close()
       return answerOf((told) => this.#raw.close(told))
     })
+    // Alone of the callback API's methods, it does not answer its channel.
+    return this.#answersItself ? undefined : answer
   }
 
   #prefetch(count: number, global?: boolean, done?: Done<unknown>): unknown {
-    this.#prefetched = count
+    if (global) this.#shareWindow(count)
+    else this.#prefetched = count
     const answer = this.#raw.prefetch(count, global, done)
     return answer === this.#raw ? this.self : answer
+  }
+
+  /** For all consumers of the channel, also those that are there. */
+  #shareWindow(window: number): void {
+    this.#prefetchedGlobally = window
+    const { acks, dedup } = this.#services
+    const { clock } = dedup.settings
+    const all = (tell: (intake: Intake) => void) => () => this.#intakes.forEach(tell)
+    this.#sharedWatch?.stop()
+    this.#sharedWatch = new StallWatch({
+      clock,
+      window,
+      unsettled: acks.count(({ intake }) => intake instanceof Intake),
+      onStall: all((intake) => intake.crowd()),
+      onPlace: all((intake) => intake.relax()),
+    })
   }
 
   /** What is not ours passes on; on a channel that is closed, everything does, and throws as amqplib does. */
@@ -197,10 +265,12 @@ export class WrappedChannel {
   }
 
   async #cancelAll(): Promise<void> {
+    this.#isStopped = true
     this.#services.dedup.warn(
       'the deduplicator was closed before this channel; its consumers are cancelled and their messages are ' +
         'given back. Close a deduplicator after its channels',
     )
+    await Promise.allSettled(this.#starting)
     for (const consumerTag of this.#intakes.keys()) {
       await answerOf((told) => this.#raw.cancel(consumerTag, told)).catch(() => undefined)
     }
@@ -214,6 +284,7 @@ export class WrappedChannel {
     this.#services.acks.end()
     for (const intake of this.#intakes.values()) intake.stop()
     this.#getter.stop()
+    this.#sharedWatch?.stop()
     const { clock, leaseMs } = this.#services.dedup.settings
     const release = (): void => {
       for (const { running, claim } of this.#services.acks.given())
@@ -227,8 +298,8 @@ export class WrappedChannel {
    */
   #answer<Value>(done: Done<Value> | undefined, run: () => Promise<Value>): unknown {
     const answer = run()
-    if (typeof done !== 'function') return answer
-    void tell(answer, done)
+    if (typeof done !== 'function' && !this.#answersItself) return answer
+    void tell(answer, done ?? (() => undefined))
     return this.self
   }
 }

@@ -1,38 +1,57 @@
-import type { BrokerBench, ConsumeRequest, SuiteConsumer } from '@oncemq/conformance'
+import type {
+  BrokerBench,
+  ConsumeRequest,
+  SuiteConsumer,
+  SuiteDeadLetter,
+  SuiteDelivery,
+  SuiteQueue,
+} from '@oncemq/conformance'
 import { isOncemqError } from '@oncemq/core'
 import { type ChannelModel, connect, type ConsumeMessage } from 'amqplib'
+import { expect } from 'vitest'
+import type { AmqpMessage } from '../src/index.ts'
 import { consume, contextOf, dedupChannel } from '../src/index.ts'
 import { proxyTo } from './proxy.ts'
 import { readyIn, until } from './set-up.ts'
 
 export type Form = 'drop-in' | 'managed'
 
-/** What the conformance suite works with: a queue whose dead letters and parked messages end in one place. */
+/** What the conformance suite works with: queues whose dead letters and parked messages end in one place. */
 export async function openBench(
   url: string,
-  queue: string,
+  namespace: string,
   form: Form,
   type: 'classic' | 'quorum' = 'classic',
 ): Promise<BrokerBench> {
   const connection = await connect(url)
   const channel = await connection.createConfirmChannel()
-  const parking = `${queue}.parked`
+  const nameOf = (queue: SuiteQueue = 'first'): string =>
+    queue === 'first' ? namespace : `${namespace}_second`
+  const parking = `${namespace}.parked`
   const dlx = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': parking }
   await channel.assertQueue(parking, { durable: true })
-  await channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': type, ...dlx } })
+  for (const queue of ['first', 'second'] as const) {
+    await channel.assertQueue(nameOf(queue), {
+      durable: true,
+      arguments: { 'x-queue-type': type, ...dlx },
+    })
+  }
+  const started = form === 'managed' ? managed : dropIn
   return {
-    async send({ key, body }) {
-      const options = { persistent: true, ...(key === undefined ? {} : { messageId: key }) }
-      channel.sendToQueue(queue, Buffer.from(body), options)
+    async send({ key, body, queue }) {
+      const options = {
+        persistent: true,
+        headers: { trace: body },
+        ...(key !== undefined && { messageId: key }),
+      }
+      channel.sendToQueue(nameOf(queue), Buffer.from(body), options)
       await channel.waitForConfirms()
     },
-    consume: async (request) =>
-      form === 'managed' ? managed(url, queue, request) : dropIn(url, queue, request),
-    remaining: async () => (await readyIn(connection, queue)) ?? 0,
-    deadLettered: () => bodiesIn(connection, parking),
+    consume: (request) => started(url, nameOf(request.queue), request),
+    remaining: async () => (await readyIn(connection, namespace)) ?? 0,
+    deadLettered: () => deadLettersIn(connection, parking),
     async close() {
-      await channel.deleteQueue(queue)
-      await channel.deleteQueue(parking)
+      for (const queue of [nameOf('first'), nameOf('second'), parking]) await channel.deleteQueue(queue)
       await connection.close()
     },
   }
@@ -40,7 +59,11 @@ export async function openBench(
 
 async function managed(url: string, queue: string, request: ConsumeRequest): Promise<SuiteConsumer> {
   const { connection, cut } = await cuttable(url)
-  const { dedup, handler, concurrency } = request
+  const { dedup, handler, concurrency, middleware } = request
+  const around = async <Outcome>(message: AmqpMessage, next: () => Promise<Outcome>): Promise<Outcome> => {
+    await middleware?.(message.content.toString())
+    return next()
+  }
   const consumer = await consume({
     connection,
     queue,
@@ -48,24 +71,26 @@ async function managed(url: string, queue: string, request: ConsumeRequest): Pro
     prefetch: concurrency,
     retry: { firstMs: 50, factor: 1 },
     waitQueueType: 'classic',
-    handler: ({ content }, { key, epoch, attempt, signal }) =>
-      handler({ body: content.toString(), key, epoch, attempt, signal }),
+    middlewares: middleware === undefined ? [] : [around],
+    handler: (message, context) => handler({ ...seen(message), ...context }) as Promise<object>,
   })
-  return { close: () => consumer.close(), cut }
+  return { close: (options) => consumer.close(options), cut }
 }
 
 /** A consumer as users write it, on a wrapped channel. */
 async function dropIn(url: string, queue: string, request: ConsumeRequest): Promise<SuiteConsumer> {
   const { connection, cut } = await cuttable(url)
-  const channel = dedupChannel(await connection.createChannel(), request.dedup, { waitQueueType: 'classic' })
+  const channel = dedupChannel(await connection.createChannel(), request.dedup, {
+    waitQueueType: 'classic',
+    retry: { firstMs: 50, factor: 1 },
+  })
   channel.on('error', () => undefined)
   let running = 0
   const handle = async (message: ConsumeMessage): Promise<void> => {
     running += 1
-    const { key, epoch, attempt, signal } = contextOf(message) ?? {}
-    if (epoch === undefined || attempt === undefined || signal === undefined) throw new Error('no context')
+    const context = contextOf(message) ?? expect.fail('a message without a context')
     try {
-      await request.handler({ body: message.content.toString(), key, epoch, attempt, signal })
+      await request.handler({ ...seen(message), ...context })
       settle(() => channel.ack(message))
     } catch (error) {
       settle(() => channel.nack(message, false, !(isOncemqError(error) && error.code === 'ONCEMQ_PERMANENT')))
@@ -82,6 +107,20 @@ async function dropIn(url: string, queue: string, request: ConsumeRequest): Prom
     await connection.close()
   }
   return { close: () => (closing ??= close().catch(() => undefined)), cut }
+}
+
+/** What a handler sees of a message, and what it can do to it. */
+function seen(message: AmqpMessage): Pick<SuiteDelivery, 'body' | 'arrival' | 'spoil'> {
+  const { content, fields, properties } = message
+  const { exchange, routingKey } = fields
+  return {
+    body: content.toString(),
+    arrival: JSON.stringify([exchange, routingKey, properties.headers, properties.messageId]),
+    spoil() {
+      content.fill('!')
+      Object.assign(properties, { messageId: 'spoilt', headers: { spoilt: true } })
+    },
+  }
 }
 
 /** On a channel that was cut, amqplib throws what users ignore. */
@@ -107,15 +146,23 @@ async function cuttable(url: string): Promise<{ connection: ChannelModel; cut: (
   }
 }
 
-/** Looks at the messages of a queue; they go back when the channel closes. */
-async function bodiesIn(connection: ChannelModel, queue: string): Promise<string[]> {
+/** What was parked, or dead-lettered by the broker, so far: it is left where it is. */
+async function deadLettersIn(connection: ChannelModel, queue: string): Promise<SuiteDeadLetter[]> {
   const channel = await connection.createChannel()
-  const bodies: string[] = []
+  const letters: SuiteDeadLetter[] = []
   for (;;) {
     const message = await channel.get(queue)
     if (message === false) break
-    bodies.push(message.content.toString())
+    const headers = (message.properties.headers ?? {}) as Record<string, unknown>
+    const text = (name: string): string | undefined => headers[`x-oncemq-${name}`] as string | undefined
+    letters.push({
+      body: message.content.toString(),
+      reason: text('reason'),
+      attempts: headers['x-oncemq-attempts'] as number | undefined,
+      errorName: text('error'),
+      errorMessage: text('error-message'),
+    })
   }
   await channel.close()
-  return bodies
+  return letters
 }

@@ -31,7 +31,7 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('channel traps', (name
       await until('two', () => messages.length === 2)
       channel.ack(messages[0] as Message)
       channel.ack(messages[0] as Message)
-      await until('done', async () => (await dedup.inspect('a'))?.state === 'done')
+      await until('done', async () => (await dedup.inspect('a', { source: queue }))?.state === 'done')
       channel.ack(messages[0] as Message)
       channel.nack(messages[0] as Message)
       await quiet(100)
@@ -56,7 +56,10 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('channel traps', (name
       await until('the stranger', () => later.length === 1)
       expect(later[0]?.fields.deliveryTag).toBe(old[0]?.fields.deliveryTag)
       second.ack(old[0] as Message)
-      await until('mine is done', async () => (await dedup.inspect('mine'))?.state === 'done')
+      await until(
+        'mine is done',
+        async () => (await dedup.inspect('mine', { source: mine.queue }))?.state === 'done',
+      )
       await second.close()
       expect(await readyIn(connection, strangers.queue)).toBe(1)
       expect(await readyIn(connection, mine.queue)).toBe(1)
@@ -126,7 +129,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     const { queue, send } = await newQueue(connection)
     const store = new MemoryStore()
     const elsewhere = deduplicator({ store })
-    const held: ClaimOutcome = await elsewhere.claim({ key: 'held' })
+    const held: ClaimOutcome = await elsewhere.claim({ key: 'held', source: queue })
     expect(held.status).toBe('granted')
     const channel = dedupChannel(await connection.createChannel(), deduplicator({ store }))
     const messages = await collecting(channel, queue)
@@ -145,15 +148,25 @@ describeService('rabbitmq-4.0', ({ url }) => {
     const { queue, send } = await newQueue(connection)
     const store = new MemoryStore()
     const elsewhere = deduplicator({ store, leaseMs: 1000 })
-    const held = await elsewhere.claim({ key: 'a' })
+    const held = await elsewhere.claim({ key: 'a', source: queue })
     const dedup = deduplicator({ store, busyTimeoutMs: 50 })
-    const channel = dedupChannel(await connection.createChannel(), dedup, { waitQueueType: 'classic' })
-    const messages = await collecting(channel, queue)
+    let copies = 0
+    const bare = await connection.createChannel()
+    bare.on('delivery', ({ properties }: ConsumeMessage) => {
+      if (properties.headers?.['x-oncemq-retry'] === 'busy') copies += 1
+    })
+    const channel = dedupChannel(bare, dedup, { waitQueueType: 'classic' })
+    const messages: ConsumeMessage[] = []
+    // With one place there is none to wait in.
+    await channel.prefetch(1)
+    await channel.consume(queue, (message) => void (message !== null && messages.push(message)))
     await send('a')
-    await until('busy', () => dedup.counts().busy === 1)
+    await until('busy, and back', () => copies > 0)
     if (held.status === 'granted') await held.claim.release('failed')
     await until('its turn', () => messages.length === 1)
-    expect(messages[0]?.properties.headers).toMatchObject({ 'x-oncemq-retry': 'busy' })
+    // It is given as it first came.
+    expect(messages[0]?.properties.headers).toEqual({})
+    expect(messages[0]?.fields).toMatchObject({ exchange: '', routingKey: queue, redelivered: false })
     channel.ack(messages[0] as Message)
     await channel.close()
     expect(await readyIn(connection, queue)).toBe(0)
@@ -216,7 +229,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     await channel.prefetch(10)
     await channel.consume(queue, () => expect.unreachable('the callback ran'))
     await send(undefined, 'parked')
-    await until('its copy is refused', () => warnings.some((each) => each.startsWith('parking')))
+    await until('its copy is refused', () => warnings.some((each) => each.startsWith('dead-letter')))
     await other.deleteQueue(parking)
     await until('it is parked', async () => (await readyIn(connection, parking)) === 1)
     await channel.close()
@@ -225,7 +238,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     expect(left && left.content.toString()).toBe('parked')
   })
 
-  test('messages are parked side by side in a queue that exists with other arguments', async () => {
+  test('messages are held, and told, while the parking queue exists with other arguments', async () => {
     const connection = await connected(url)
     const { queue, send, channel: other } = await newQueue(connection)
     const parking = `${queue}.parked`
@@ -237,8 +250,12 @@ describeService('rabbitmq-4.0', ({ url }) => {
     await channel.prefetch(10)
     await Promise.all(['a', 'b', 'c'].map((body) => send(undefined, body)))
     await channel.consume(queue, () => expect.unreachable('the callback ran'))
+    await until('told', () => warnings.some((each) => each.includes('declared with other')))
+    expect(await readyIn(connection, parking)).toBe(0)
+    await other.deleteQueue(parking)
     await until('all are parked', async () => (await readyIn(connection, parking)) === 3)
-    expect(warnings.filter((each) => each.startsWith('parking'))).toEqual([])
+    await channel.close()
+    expect(await readyIn(connection, queue)).toBe(0)
   })
 
   test('a consumer without acks, a transactional one, and a stream are refused', async () => {

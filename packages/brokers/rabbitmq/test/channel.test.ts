@@ -1,5 +1,5 @@
 import { describeService } from '@oncemq/test-services/vitest'
-import type { ConsumeMessage } from 'amqplib'
+import type { ConsumeMessage, Message } from 'amqplib'
 import { expect, test } from 'vitest'
 import { contextOf, dedupChannel } from '../src/index.ts'
 import { connected, deduplicator, newQueue, quiet, readyIn, until } from './set-up.ts'
@@ -26,21 +26,27 @@ for (const server of ['rabbitmq-4.0', 'rabbitmq-3.10'] as const) {
       expect(await readyIn(connection, queue)).toBe(0)
     })
 
-    test('a nacked message comes again, and its key runs again', async () => {
+    test('a nacked message waits unacked, and is then given again as a new object', async () => {
       const connection = await connected(url)
       const { queue, send } = await newQueue(connection)
-      const channel = dedupChannel(await connection.createChannel(), deduplicator())
-      const attempts: (number | undefined)[] = []
+      const retry = { firstMs: 200, factor: 2 }
+      const channel = dedupChannel(await connection.createChannel(), deduplicator(), { retry })
+      const given: { at: number; attempt: number | undefined; message: Message }[] = []
       await channel.prefetch(10)
       await channel.consume(queue, (message) => {
         if (message === null) return
-        attempts.push(contextOf(message)?.attempt)
-        if (attempts.length < 3) channel.nack(message)
+        given.push({ at: performance.now(), attempt: contextOf(message)?.attempt, message })
+        if (given.length < 3) channel.nack(message)
         else channel.ack(message)
       })
       await send('a')
-      await until('three attempts', () => attempts.length === 3)
-      expect(attempts).toEqual([1, 2, 3])
+      await until('three attempts', () => given.length === 3)
+      expect(given.map(({ attempt }) => attempt)).toEqual([1, 2, 3])
+      expect(given.map(({ message }) => message.fields.redelivered)).toEqual([false, true, true])
+      expect(new Set(given.map(({ message }) => message.fields.deliveryTag)).size).toBe(1)
+      const [first, second, third] = given.map(({ at }) => at) as [number, number, number]
+      expect(second - first).toBeGreaterThan(190)
+      expect(third - second).toBeGreaterThan(390)
       await channel.close()
       expect(await readyIn(connection, queue)).toBe(0)
     })
@@ -68,10 +74,14 @@ for (const server of ['rabbitmq-4.0', 'rabbitmq-3.10'] as const) {
             mine: 1,
             'x-oncemq-reason': 'invalid-key',
             'x-oncemq-queue': queue,
-            'x-oncemq-expiration': '60000',
+            'x-oncemq-routing-key': queue,
+            'x-oncemq-attempts': 0,
+            'x-oncemq-error': 'OncemqError',
           },
         },
       })
+      // It would end the parked message.
+      expect(parked && parked.properties.expiration).toBe(undefined)
       await channel.close()
       expect(await readyIn(connection, queue)).toBe(0)
     })

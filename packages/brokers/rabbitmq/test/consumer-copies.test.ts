@@ -3,6 +3,7 @@ import { PermanentError } from '@oncemq/core'
 import { describeService } from '@oncemq/test-services/vitest'
 import type { ChannelModel, ConsumeMessage, GetMessage } from 'amqplib'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { sealedHeaders } from '../src/arrival.ts'
 import { consume, type ConsumeOptions } from '../src/index.ts'
 import { FlakyStore } from './flaky-store.ts'
 import { connected, deduplicator, newQueue, quiet, readyIn, until } from './set-up.ts'
@@ -197,7 +198,9 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('copies', (name) => {
       })
       await send('a')
       await until('the first', () => dedup.counts().completed === 1)
-      await send('a', 'a', { headers: { 'x-oncemq-hop': 1, hop: true } })
+      const hop = { kind: 'hop', source: queue, starts: 0, firstAtMs: 0, original: { hops: 1 } } as const
+      const sealed = sealedHeaders(await dedup.secret(), hop, { body: Buffer.from('a'), id: 'a' })
+      await send('a', 'a', { headers: { ...sealed, hop: true } })
       await until('the hop', () => attempts.length === 2)
       expect(attempts).toEqual([1, 2])
       expect(dedup.counts().duplicate).toBe(0)

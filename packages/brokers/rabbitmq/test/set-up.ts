@@ -83,3 +83,12 @@ export async function readyIn(connection: ChannelModel, queue: string): Promise<
     await channel.close().catch(() => undefined)
   }
 }
+
+/** A promise for what the callback API answers. */
+export function answered<Value>(
+  call: (done: (error: unknown, value: Value) => void) => unknown,
+): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    call((error, value) => (error === null || error === undefined ? resolve(value) : reject(error as Error)))
+  })
+}

@@ -5,11 +5,13 @@ export type {
   RocketmqProducer,
   RocketmqSimpleConsumer,
 } from './client.ts'
-export { Consumer, consume } from './consumer.ts'
-export type { MessageContext } from './delivery.ts'
-export { contextOf } from './delivery.ts'
+export { consume } from './consumer.ts'
+export type { MessageContext } from './given-message.ts'
+export { contextOf } from './given-message.ts'
+export type { ClientTimeOptions } from './lifecycle.ts'
+export { clientTimeDefaults, startClient, stopClient } from './lifecycle.ts'
 export { dedupListener } from './listener.ts'
-export type { KeyOf, KeyParts, MessageKeysOptions } from './message.ts'
+export type { KeyOf, MessageKeysOptions } from './message.ts'
 export { jsonField, messageId, messageKeys, property } from './message.ts'
 export type {
   ConsumeOptions,
@@ -21,7 +23,7 @@ export type {
   SharedOptions,
 } from './options.ts'
 export { consumeDefaults, dedupListenerDefaults, dedupSimpleConsumerDefaults } from './options.ts'
+export { parkedProperties } from './parked-copy.ts'
 export { dedupSimpleConsumer } from './simple-consumer.ts'
 export { stampKeys } from './stamp-keys.ts'
-export type { CheckedOptions } from './startup.ts'
-export { checkedDefaults, checkedShutdown, checkedStartup } from './startup.ts'
+export type { Consumer } from '@oncemq/core/broker'

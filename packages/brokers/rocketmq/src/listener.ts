@@ -1,31 +1,27 @@
-import type { DeadLetterReason } from '@oncemq/core/broker'
-import type { Deduplicator, HandlerContext, ProcessOutcome } from '@oncemq/core'
-import { settlementOf } from '@oncemq/core/broker'
+import type { Deduplicator, HandlerContext } from '@oncemq/core'
+import { DeliveryLoop } from '@oncemq/core/broker'
 import type { ConsumeResults, RocketmqMessage } from './client.ts'
-import { messageGroupOf } from './client.ts'
 import { hostResults } from './host.ts'
-import { MessageGroups } from './message-groups.ts'
-import { readKey } from './message.ts'
+import { ListenedMessage } from './listened-message.ts'
 import type { DedupListenerOptions, MessageListener } from './options.ts'
+import { arrivalOf } from './parked-copy.ts'
 import { Parking } from './parking.ts'
 import type { DedupListenerSettings } from './settings.ts'
 import { dedupListenerSettings, requireDeduplicator } from './settings.ts'
-import { Slots } from './slots.ts'
 
-/** How many messages that are not to be processed are remembered until the broker dead-letters them. */
-const REFUSED_MAX = 10_000
-/** Whoever is at a busy key may be done before its lease ends. */
-const LOOK_AGAIN_MS = 1000
+/** How many messages that are left to the broker are remembered until it dead-letters them. */
+const LEFT_MAX = 10_000
+/** As many messages as the client hands out at a time, by its own default. */
+const WINDOW = 1024
 
 /**
  * Wraps the message listener of a PushConsumer, so that it is called once per message:
  *
  * - duplicates are answered SUCCESS without it;
- * - SUCCESS records the message as done; FAILURE, a throw, or any other answer frees its key;
- * - a message that is busy elsewhere, or has no answer from the store, waits here: FAILURE would cost one of
- *   the group's attempts;
- * - a FIFO message that fails is tried again in place, since the client dead-letters it at its first FAILURE;
- * - the listener works on `concurrency` messages at a time.
+ * - SUCCESS records the message as done; after FAILURE, a throw, or any other answer it is tried again here;
+ * - a message that is tried again, is busy elsewhere, or has no answer from the store, waits here: FAILURE
+ *   would cost one of the group's attempts, and the client dead-letters a FIFO message at its first;
+ * - the listener works on `concurrency` messages at a time; those that wait do not count.
  *
  * @throws OptionError for an option that is wrong; OncemqError `ONCEMQ_CONSUMER_UNSAFE` without the client.
  * @example
@@ -54,95 +50,92 @@ export function dedupListener<Message = RocketmqMessage, Tx = undefined>(
 class DeduplicatedListener<Tx> {
   readonly #listener: MessageListener<RocketmqMessage, Tx>
   readonly #dedup: Deduplicator<Tx>
-  readonly #settings: DedupListenerSettings
   readonly #results: ConsumeResults
   readonly #parking: Parking
-  readonly #slots: Slots
-  readonly #groups = new MessageGroups()
-  readonly #refused = new Set<string>()
+  readonly #loop: DeliveryLoop<RocketmqMessage>
+  /** By id, with the delivery attempt at which they were left. */
+  readonly #leftToBroker = new Map<string, number>()
 
   constructor(
     listener: MessageListener<RocketmqMessage, Tx>,
     dedup: Deduplicator<Tx>,
-    settings: DedupListenerSettings,
+    { concurrency, key, retry, ...settings }: DedupListenerSettings,
     results: ConsumeResults,
   ) {
     this.#listener = listener
     this.#dedup = dedup
-    this.#settings = settings
     this.#results = results
-    this.#parking = new Parking(settings, dedup)
-    this.#slots = new Slots(settings.concurrency)
-  }
-
-  /** What the client calls. Never rejects. */
-  async consume(message: RocketmqMessage): Promise<unknown> {
-    const key = readKey(this.#settings.key, message)
-    await this.#slots.enter()
-    const isDone = await this.#groups.run(messageGroupOf(message), () => this.#isDone(message, key))
-    this.#slots.leave()
-    return isDone ? this.#results.SUCCESS : this.#results.FAILURE
-  }
-
-  async #isDone(message: RocketmqMessage, key: string | undefined): Promise<boolean> {
-    const { clock } = this.#dedup.settings
-    const endMs = clock.monotonicMs() + this.#settings.holdMs
-    for (;;) {
-      if (this.#refused.has(message.messageId)) return false
-      const outcome = await this.#dedup.process({ key, body: message.body }, (context) =>
-        this.#listen(message, context),
-      )
-      const answer = await this.#answer(message, outcome)
-      if (typeof answer === 'boolean') return answer
-      const leftMs = endMs - clock.monotonicMs()
-      if (leftMs <= 0 && outcome.status !== 'failed') {
-        this.#dedup.warn('a message waited too long in the listener: it is answered FAILURE, comes again')
-        return false
-      }
-      await this.#pause(outcome.status === 'failed' ? answer : Math.min(answer, leftMs))
-    }
-  }
-
-  /** The PushConsumer keeps the process alive for as long as it lives; we do not. */
-  #pause(delayMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#dedup.settings.clock.after(delayMs, resolve, 'background')
+    this.#parking = new Parking(settings, this.#anyDedup)
+    this.#loop = new DeliveryLoop({
+      dedup: this.#anyDedup,
+      key,
+      policy: { retry, onUnconfirmed: dedup.settings.onUnconfirmed },
+      window: WINDOW,
+      concurrency,
+      // The server renews what the listener has not answered.
+      holdMs: Number.POSITIVE_INFINITY,
+      onClosed: once(() => {
+        const message = 'the deduplicator was closed before its PushConsumer; no message is handled any more'
+        dedup.warn(`dedupListener: ${message}`)
+      }),
     })
   }
 
-  async #listen(message: RocketmqMessage, context: HandlerContext<Tx>): Promise<void> {
-    const answer: unknown = await this.#listener.consume(message, context)
+  /** What the client calls. Never rejects. */
+  async consume(view: RocketmqMessage): Promise<unknown> {
     const { SUCCESS, FAILURE } = this.#results
-    if (answer === SUCCESS) return
+    if (this.#isLeftToBroker(view)) return FAILURE
+    const arrival = await arrivalOf(view, this.#anyDedup)
+    const held = new ListenedMessage(arrival, this.#parking, this.#dedup.settings.clock)
+    void this.#loop.run(held, (_, delivery) =>
+      this.#dedup.process(delivery, (context) => this.#listen(held, context)),
+    )
+    const isDone = await held.answer
+    if (held.isLeftToBroker) this.#leave(view)
+    return isDone ? SUCCESS : FAILURE
+  }
+
+  async #listen(held: ListenedMessage, context: HandlerContext<Tx>): Promise<undefined> {
+    const { SUCCESS, FAILURE } = this.#results
+    let answer: unknown
+    try {
+      answer = await this.#listener.consume(held.message, context)
+    } finally {
+      if (answer !== SUCCESS) held.renewCopy()
+    }
+    if (answer === SUCCESS) return undefined
     if (answer !== FAILURE) {
       this.#dedup.warn(
         `a listener answered ${what(answer)}: expected SUCCESS or FAILURE of ConsumeResult, the client's ` +
-          'own constants; it counts as FAILURE, and the message comes again',
+          'own constants; it counts as FAILURE, and the message is tried again',
       )
     }
     throw new Error('the listener answered FAILURE')
   }
 
-  /** True for SUCCESS, false for FAILURE, a number for how long to wait here. */
-  async #answer(message: RocketmqMessage, outcome: ProcessOutcome): Promise<boolean | number> {
-    const { retry } = this.#settings
-    const { onUnconfirmed } = this.#dedup.settings
-    const settlement = settlementOf(outcome, { retry, onUnconfirmed })
-    if (settlement.action === 'ack') return true
-    if (settlement.action === 'dead-letter') return this.#deadLetter(message, settlement.reason)
-    const isOrdered = messageGroupOf(message) !== undefined
-    const isClosed = outcome.status === 'unavailable' && outcome.error.code === 'ONCEMQ_CLOSED'
-    // A FIFO message would be dead-lettered at once: it waits, and comes again when this process has ended.
-    if (!isOrdered && (settlement.reason === 'failed' || isClosed)) return false
-    return settlement.reason === 'busy' ? Math.min(settlement.delayMs, LOOK_AGAIN_MS) : settlement.delayMs
+  /** Whether it is delivered again before the broker has dead-lettered it; a replay begins with attempt 1. */
+  #isLeftToBroker({ messageId, deliveryAttempt = 1 }: RocketmqMessage): boolean {
+    const leftAtAttempt = this.#leftToBroker.get(messageId)
+    if (leftAtAttempt === undefined || deliveryAttempt > leftAtAttempt) return leftAtAttempt !== undefined
+    this.#leftToBroker.delete(messageId)
+    return false
   }
 
-  /** Without a producer the broker's rules dead-letter it; until then the listener does not see it again. */
-  async #deadLetter(message: RocketmqMessage, reason: DeadLetterReason): Promise<boolean> {
-    if (this.#parking.canPark) return this.#parking.park(message, reason)
-    if (this.#refused.size >= REFUSED_MAX) this.#refused.clear()
-    this.#refused.add(message.messageId)
-    return false
+  #leave({ messageId, deliveryAttempt = 1 }: RocketmqMessage): void {
+    if (this.#leftToBroker.size >= LEFT_MAX) this.#leftToBroker.clear()
+    this.#leftToBroker.set(messageId, deliveryAttempt)
+  }
+
+  get #anyDedup(): Deduplicator<never> {
+    return this.#dedup as unknown as Deduplicator<never>
+  }
+}
+
+function once(action: () => void): () => void {
+  let isDone = false
+  return () => {
+    if (!isDone) action()
+    isDone = true
   }
 }
 

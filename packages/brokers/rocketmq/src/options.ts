@@ -1,4 +1,11 @@
-import type { Backoff, Deduplicator, HandlerContext, Middleware, ProcessOutcome } from '@oncemq/core'
+import type {
+  Backoff,
+  Deduplicator,
+  HandlerContext,
+  Middleware,
+  OncemqError,
+  ProcessOutcome,
+} from '@oncemq/core'
 import type { ConsumeResults, RocketmqMessage, RocketmqProducer, RocketmqSimpleConsumer } from './client.ts'
 import type { KeyOf } from './message.ts'
 
@@ -25,9 +32,9 @@ export interface ParkingOptions {
 /** Options of {@link dedupSimpleConsumer}. All times are milliseconds. */
 export interface DedupSimpleConsumerOptions extends SharedOptions, ParkingOptions {
   /**
-   * For how long a message that was received and not acked yet is kept hidden from other consumers. After
-   * that, or after a time that `changeInvisibleDuration` sets, it counts as failed: its key is free when it
-   * comes again. 0 to 86400000.
+   * For how long a message that you have received and not acked yet is kept hidden from other consumers.
+   * After that, or after a time that `changeInvisibleDuration` sets, it counts as failed: the `signal` of its
+   * context aborts, and its key is free when it is delivered again. 0 to 86400000.
    * @default 120000
    */
   holdMs?: number
@@ -41,25 +48,19 @@ export interface MessageListener<Message, Tx = undefined> {
 /** Options of {@link dedupListener}. All times are milliseconds. */
 export interface DedupListenerOptions extends SharedOptions, ParkingOptions {
   /**
-   * How many messages the listener works on at a time. 1 to 65535.
+   * How many messages the listener works on at a time; those that wait do not count. 1 to 65535.
    * @default 128
    */
   concurrency?: number
-  /** Waits between the attempts on a FIFO message, which are made in place. 1 s, 2 s ... up to a minute. */
+  /** Waits between the attempts on a message, made in place. 1 s, 2 s ... up to a minute by default. */
   retry?: Partial<Backoff>
-  /**
-   * How long a message waits in the listener for a key that is busy elsewhere, or for a store that is down,
-   * before it is answered FAILURE, which costs one of the group's attempts. 0 to 86400000.
-   * @default 600000
-   */
-  holdMs?: number
   /** `ConsumeResult` of your copy of the client, if it is not the one that this package finds. */
   results?: ConsumeResults
 }
 
 /**
- * Does the work of one message. When it returns, the message is done. A throw makes the message come again
- * later, a `PermanentError` dead-letters it at once.
+ * Does the work of one message. When it returns, the message is done. A throw lets the message be tried
+ * again, a `PermanentError` dead-letters it at once.
  */
 export type MessageHandler<Tx = undefined> = (
   message: RocketmqMessage,
@@ -73,7 +74,7 @@ export interface ConsumeOptions<Tx = undefined> extends SharedOptions, ParkingOp
   dedup: Deduplicator<Tx>
   handler: MessageHandler<Tx>
   /**
-   * How many messages are processed at a time. 1 to 65535.
+   * How many messages are processed at a time; those that wait do not count. 1 to 65535.
    * @default 16
    */
   concurrency?: number
@@ -91,13 +92,15 @@ export interface ConsumeOptions<Tx = undefined> extends SharedOptions, ParkingOp
   middlewares?: readonly Middleware<RocketmqMessage, ProcessOutcome>[]
   /** Waits between the attempts of a handler that throws. 1 s, 2 s, 4 s ... up to a minute by default. */
   retry?: Partial<Backoff>
+  /** Called once if the consumer ends without `close()`, because its deduplicator was closed. */
+  onEnd?: (error: OncemqError) => void
 }
 
 /** The defaults of {@link DedupSimpleConsumerOptions}. */
 export const dedupSimpleConsumerDefaults = Object.freeze({ holdMs: 120_000 })
 
 /** The defaults of {@link DedupListenerOptions}. */
-export const dedupListenerDefaults = Object.freeze({ concurrency: 128, holdMs: 600_000 })
+export const dedupListenerDefaults = Object.freeze({ concurrency: 128 })
 
 /** The defaults of {@link ConsumeOptions}. */
 export const consumeDefaults = Object.freeze({

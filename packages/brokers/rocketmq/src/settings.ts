@@ -1,5 +1,12 @@
 import type { Backoff, Deduplicator } from '@oncemq/core'
-import { givenOptions, received, requireInteger, retryDefaults } from '@oncemq/core/broker'
+import {
+  givenOptions,
+  received,
+  requireFunction,
+  requireInteger,
+  requireMethods,
+  retryDefaults,
+} from '@oncemq/core/broker'
 import { OncemqError, OptionError } from '@oncemq/core'
 import type { ConsumeResults, RocketmqProducer } from './client.ts'
 import type { KeyOf } from './message.ts'
@@ -21,12 +28,14 @@ export interface DedupSimpleConsumerSettings extends SharedSettings {
 export interface DedupListenerSettings extends SharedSettings {
   readonly concurrency: number
   readonly retry: Backoff
-  readonly holdMs: number
   readonly results: ConsumeResults | undefined
 }
 
 export type ConsumeSettings<Tx> = SharedSettings &
-  Readonly<Required<Omit<ConsumeOptions<Tx>, 'retry' | keyof SharedSettings>>> & { readonly retry: Backoff }
+  Readonly<Required<Omit<ConsumeOptions<Tx>, 'onEnd' | 'retry' | keyof SharedSettings>>> & {
+    readonly retry: Backoff
+    readonly onEnd: ConsumeOptions<Tx>['onEnd']
+  }
 
 const CONCURRENCY_MAX = 65_535
 const WAIT_MAX_MS = 86_400_000
@@ -35,8 +44,17 @@ const FACTOR_MAX = 100
 const INVISIBLE_MIN_MS = 10_000
 const INVISIBLE_MAX_MS = 43_200_000
 const sharedNames = ['key', 'producer', 'parkingTopic']
-const listenerNames = ['concurrency', 'retry', 'holdMs', 'results']
-const consumeNames = ['consumer', 'dedup', 'handler', 'concurrency', 'invisibleMs', 'middlewares', 'retry']
+const listenerNames = ['concurrency', 'retry', 'results']
+const consumeNames = [
+  'consumer',
+  'dedup',
+  'handler',
+  'concurrency',
+  'invisibleMs',
+  'middlewares',
+  'retry',
+  'onEnd',
+]
 
 /** @throws OptionError for an option that is wrong. */
 export function dedupSimpleConsumerSettings(
@@ -63,7 +81,6 @@ export function dedupListenerSettings(
   requireShared(settings)
   requireRetry(retry)
   requireInteger('concurrency', settings.concurrency, 1, CONCURRENCY_MAX)
-  requireInteger('holdMs', settings.holdMs, 0, WAIT_MAX_MS)
   if (settings.results !== undefined) requireResults(settings.results)
   return Object.freeze(settings)
 }
@@ -76,11 +93,12 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   requireDeduplicator('consume', given.dedup)
   requireFunction('handler', given.handler, 'async (message, context) => { ... }')
   const retry = { ...retryDefaults, ...given.retry }
-  const settings = { ...sharedDefaults(), ...consumeDefaults, ...given, retry }
+  const settings = { ...sharedDefaults(), ...consumeDefaults, onEnd: undefined, ...given, retry }
   requireShared(settings)
   requireRetry(retry)
   requireInteger('concurrency', settings.concurrency, 1, CONCURRENCY_MAX)
   requireInteger('invisibleMs', settings.invisibleMs, INVISIBLE_MIN_MS, INVISIBLE_MAX_MS)
+  if (settings.onEnd !== undefined) requireFunction('onEnd', settings.onEnd, '(error) => { ... }')
   if (!Array.isArray(settings.middlewares)) {
     throw new OptionError(
       `middlewares: expected an array, received ${received(settings.middlewares)}; give [] for none`,
@@ -103,10 +121,11 @@ export function requireDeduplicator(form: string, dedup: unknown): asserts dedup
 
 /** @throws OncemqError: a caller that settles by itself cannot commit together with the record. */
 export function refuseTransactional(form: string, dedup: Deduplicator): void {
-  if (dedup.settings.strategy !== 'transactional') return
+  const { allowsDropIn, name } = dedup.settings.strategy
+  if (allowsDropIn) return
   throw new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
-    `${form}: expected strategy 'lease', received 'transactional', whose handler returns and does not ack; ` +
+    `${form}: expected strategy 'lease', received '${name}'; ` +
       'use consume({ ... }) or dedupListener(...), which hand over the transaction',
   )
 }
@@ -142,18 +161,4 @@ function requireRetry({ firstMs, maxMs, factor }: Backoff): void {
   throw new OptionError(
     `retry.factor: expected a number (1 to ${FACTOR_MAX}), received ${received(factor)}; give 2`,
   )
-}
-
-function requireMethods(name: string, value: unknown, methods: readonly string[], remedy: string): void {
-  const given = value as Record<string, unknown> | null | undefined
-  if (methods.every((method) => typeof given?.[method] === 'function')) return
-  throw new OptionError(
-    `${name}: expected an object with ${methods.map((method) => `${method}()`).join(', ')}, ` +
-      `received ${received(value)}; pass ${remedy}`,
-  )
-}
-
-function requireFunction(name: string, value: unknown, remedy: string): void {
-  if (typeof value === 'function') return
-  throw new OptionError(`${name}: expected a function, received ${received(value)}; pass ${remedy}`)
 }

@@ -1,35 +1,34 @@
-import type { ClaimOutcome } from '@oncemq/core/broker'
-import type { Deduplicator } from '@oncemq/core'
-import { retryDefaults, settlementOf } from '@oncemq/core/broker'
+import type { Deduplicator, Delivery, ProcessOutcome } from '@oncemq/core'
+import { OncemqError } from '@oncemq/core'
+import type { Unprotected } from '@oncemq/core/broker'
+import { DeliveryLoop, pause, rejectedForAttempts, retryDefaults } from '@oncemq/core/broker'
 import type { RawConsumer, RocketmqMessage, RocketmqSimpleConsumer } from './client.ts'
-import { messageGroupOf } from './client.ts'
-import { Delivery, deliveryOf, remember } from './delivery.ts'
-import { readKey } from './message.ts'
+import { GivenMessage, givenOf, remember } from './given-message.ts'
+import type { HiddenMessage } from './hidden-message.ts'
+import { hidden } from './hidden-message.ts'
+import { startClient, stopClient } from './lifecycle.ts'
 import type { DedupSimpleConsumerOptions } from './options.ts'
 import { Parking } from './parking.ts'
 import type { DedupSimpleConsumerSettings } from './settings.ts'
 import { dedupSimpleConsumerSettings, refuseTransactional, requireDeduplicator } from './settings.ts'
-import { checkedShutdown, checkedStartup } from './startup.ts'
 
 /** The client's own defaults. */
 const RECEIVE_MAX = 10
 const INVISIBLE_MS = 15_000
-/** A busy message comes again not before this: each time costs one of the group's attempts. */
-const BUSY_MIN_MS = 10_000
-const HANDED_BACK_MS = 1000
-/** One for all messages: to make one took 3.6 us, about as much as a claim on MemoryStore. */
-const NOT_WAITING = AbortSignal.abort()
+/** How many messages wait here for a busy key or for the store. */
+const WINDOW = 256
+const GIVE_BACK_MS = 2000
 
 /**
  * Wraps a SimpleConsumer, so that it receives each message once. It has every method of the consumer, and
  * code that was written for the consumer runs on it unchanged:
  *
  * - `receive` answers only messages whose key is granted; duplicates are acked, messages that are busy
- *   elsewhere come again later, and what is not to be processed is parked or dead-lettered;
+ *   elsewhere wait here and are answered later, and what is not to be processed is parked or dead-lettered;
  * - a message is kept hidden for `holdMs` while it is worked on; `changeInvisibleDuration` takes that over;
  * - `ack` records the message as done, then acks; a message that is not acked while it is hidden has failed,
- *   and its key is free when it comes again;
- * - `startup` and `shutdown` are {@link checkedStartup} and {@link checkedShutdown}.
+ *   and its key is free when it is delivered again;
+ * - `startup` and `shutdown` are {@link startClient} and {@link stopClient}.
  *
  * @throws OptionError for an option that is wrong; OncemqError `ONCEMQ_CONSUMER_UNSAFE` with strategy
  * `transactional`.
@@ -46,7 +45,8 @@ export function dedupSimpleConsumer<Consumer extends RocketmqSimpleConsumer>(
   requireDeduplicator('dedupSimpleConsumer', dedup)
   refuseTransactional('dedupSimpleConsumer', dedup)
   const settings = dedupSimpleConsumerSettings(consumer, options)
-  const understood = new WrappedConsumer(consumer as unknown as RawConsumer, dedup, settings).methods()
+  const raw = consumer as unknown as RawConsumer
+  const understood = new WrappedConsumer(raw, dedup as unknown as Deduplicator<never>, settings).methods()
   return new Proxy(consumer, {
     get(target, name): unknown {
       if (typeof name === 'string' && Object.hasOwn(understood, name)) {
@@ -62,21 +62,35 @@ export function dedupSimpleConsumer<Consumer extends RocketmqSimpleConsumer>(
 /** The methods of a SimpleConsumer that mean something else once it is wrapped. */
 class WrappedConsumer {
   readonly #raw: RawConsumer
-  readonly #dedup: Deduplicator
+  readonly #dedup: Deduplicator<never>
   readonly #settings: DedupSimpleConsumerSettings
   readonly #parking: Parking
+  readonly #loop: DeliveryLoop<RocketmqMessage>
   readonly #closing = new AbortController()
+  /** Those that are granted and that nobody has received yet. */
+  readonly #granted: GivenMessage[] = []
+  #isDedupClosed = false
 
-  constructor(raw: RawConsumer, dedup: Deduplicator, settings: DedupSimpleConsumerSettings) {
+  constructor(raw: RawConsumer, dedup: Deduplicator<never>, settings: DedupSimpleConsumerSettings) {
     this.#raw = raw
     this.#dedup = dedup
     this.#settings = settings
     this.#parking = new Parking(settings, dedup)
+    this.#loop = new DeliveryLoop({
+      dedup,
+      key: settings.key,
+      policy: { retry: retryDefaults, onUnconfirmed: dedup.settings.onUnconfirmed },
+      window: WINDOW,
+      concurrency: WINDOW,
+      // A message is renewed for as long as it waits, and each delivery costs one of its group's attempts.
+      holdMs: Number.POSITIVE_INFINITY,
+      onClosed: () => (this.#isDedupClosed = true),
+    })
   }
 
   methods() {
     return {
-      startup: () => checkedStartup(this.#raw),
+      startup: () => startClient(this.#raw),
       shutdown: () => this.#shutdown(),
       receive: this.#receive.bind(this),
       ack: this.#ack.bind(this),
@@ -85,89 +99,91 @@ class WrappedConsumer {
   }
 
   async #shutdown(): Promise<void> {
+    const { clock } = this.#dedup.settings
+    this.#loop.stop()
+    const givenBack = this.#granted.splice(0).map((message) => message.giveBack())
+    const bound = new AbortController()
+    await Promise.race([
+      Promise.all([...givenBack, this.#isEmpty(bound.signal)]),
+      pause(clock, GIVE_BACK_MS, bound.signal),
+    ])
+    bound.abort()
     this.#closing.abort()
-    await checkedShutdown(this.#raw)
+    await stopClient(this.#raw)
+  }
+
+  async #isEmpty(signal: AbortSignal): Promise<void> {
+    while (!this.#loop.isEmpty && !signal.aborted) await this.#loop.changed(signal)
   }
 
   async #receive(max = RECEIVE_MAX, invisibleMs = INVISIBLE_MS): Promise<RocketmqMessage[]> {
-    const messages = await this.#raw.receive(max, invisibleMs)
-    const { clock } = this.#dedup.settings
-    const asked = messages.map(async (message) => {
-      const delivery = new Delivery(message, this.#raw, clock)
-      delivery.hold(invisibleMs, this.#settings.holdMs, () => void delivery.claim?.release('failed'))
-      return [delivery, await this.#ask(delivery, readKey(this.#settings.key, message))] as const
-    })
-    const granted: RocketmqMessage[] = []
-    /** Message groups whose order would break if more of them were given out, and when they come again. */
-    const stopped = new Map<string, number>()
-    for (const [delivery, outcome] of await Promise.all(asked)) {
-      if (await this.#isGiven(delivery, outcome, stopped)) granted.push(delivery.message)
-    }
-    return granted
+    if (this.#granted.length === 0 && (await this.#hasRoom())) await this.#ask(max, invisibleMs)
+    if (this.#isDedupClosed) throw dedupClosed()
+    // The store answers claims in any order.
+    this.#granted.sort((one, other) => one.hidden.position - other.hidden.position)
+    const taken = this.#granted.splice(0, max).filter((message) => message.take())
+    return taken.map((given) => given.hidden.message)
   }
 
-  /** Does not wait for a busy key: its neighbours shall not wait with it. Waits for a store that is down. */
-  async #ask(delivery: Delivery, key: string | undefined): Promise<ClaimOutcome> {
-    const { body } = delivery.message
-    for (;;) {
-      const outcome = await this.#dedup.claim({ key, body, signal: NOT_WAITING })
-      if (outcome.status !== 'unavailable' || outcome.error.code === 'ONCEMQ_CLOSED') return outcome
-      if (this.#closing.signal.aborted || this.#dedup.outage === undefined) return outcome
-      await this.#dedup.available(this.#closing.signal)
-    }
+  /** Nothing more is received than can wait here. */
+  async #hasRoom(): Promise<boolean> {
+    const { signal } = this.#closing
+    if (this.#isDedupClosed) return false
+    await this.#dedup.available(signal)
+    while (this.#loop.room <= 0 && !signal.aborted) await this.#loop.changed(signal)
+    return !signal.aborted
   }
 
-  async #isGiven(delivery: Delivery, outcome: ClaimOutcome, stopped: Map<string, number>): Promise<boolean> {
-    const group = messageGroupOf(delivery.message)
-    const stoppedMs = group === undefined ? undefined : stopped.get(group)
-    if (outcome.status === 'granted') delivery.claim = outcome.claim
-    if (outcome.status === 'granted' || outcome.status === 'unprotected') {
-      if (stoppedMs === undefined) {
-        remember(delivery)
-        return true
-      }
-      await delivery.claim?.release('unstarted')
-      await delivery.defer(stoppedMs)
-      return false
+  /** Resolves when each message is granted, settled, or waits: its neighbours do not wait with it. */
+  async #ask(max: number, invisibleMs: number): Promise<void> {
+    const { signal } = this.#closing
+    const views = await this.#raw.receive(Math.min(max, this.#loop.room), invisibleMs)
+    const services = { consumer: this.#raw, dedup: this.#dedup, parking: this.#parking, signal }
+    for (const message of await hidden(views, invisibleMs, services)) {
+      void this.#loop.run(message, (_, delivery) => this.#claim(message, delivery))
     }
-    const againMs = await this.#end(delivery, outcome)
-    if (againMs !== undefined && group !== undefined) stopped.set(group, Math.max(againMs, stoppedMs ?? 0))
-    return false
+    while (this.#loop.active > 0 && !signal.aborted) await this.#loop.changed(signal)
   }
 
-  /** Answers when the message comes again, if it does. */
-  async #end(
-    delivery: Delivery,
-    outcome: Exclude<ClaimOutcome, { status: 'granted' | 'unprotected' }>,
-  ): Promise<number | undefined> {
-    const settlement = settlementOf(outcome, { retry: retryDefaults, onUnconfirmed: 'ack' })
-    if (settlement.action === 'ack') await delivery.ack()
-    if (settlement.action === 'dead-letter') await this.#parking.end(delivery, this.#raw, settlement.reason)
-    if (settlement.action !== 'retry') return undefined
-    const delayMs = settlement.reason === 'busy' ? Math.max(BUSY_MIN_MS, settlement.delayMs) : HANDED_BACK_MS
-    await delivery.defer(delayMs)
-    return delayMs
+  /** Claims the key of a message for the user, whose message it is when it is granted. */
+  async #claim(message: HiddenMessage, delivery: Delivery): Promise<ProcessOutcome | undefined> {
+    const outcome = await this.#dedup.claim(delivery)
+    if (outcome.status !== 'granted' && outcome.status !== 'unprotected') return outcome
+    const { clock, attemptsMax } = this.#dedup.settings
+    const claim = outcome.status === 'granted' ? outcome.claim : undefined
+    const { attempt } = claim ?? (outcome as Unprotected)
+    if (claim === undefined && attempt > attemptsMax) return rejectedForAttempts(attempt - 1, attemptsMax)
+    const { holdMs } = this.#settings
+    const warn = (text: string): void => this.#dedup.warn(text)
+    const given = new GivenMessage(message, { claim, attempt, attemptsMax, holdMs, clock, warn })
+    remember(given)
+    this.#granted.push(given)
+    return undefined
   }
 
   /** @throws what the client throws; the message is done by then, and may be acked again. */
   async #ack(message: RocketmqMessage): Promise<void> {
-    const delivery = deliveryOf(message)
-    if (delivery === undefined) return this.#raw.ack(message)
-    const completion = (await delivery.claim?.complete()) ?? 'completed'
+    const given = givenOf(message)
+    if (given === undefined) return this.#raw.ack(message)
     const { onUnconfirmed } = this.#dedup.settings
-    const isDone = completion === 'completed' || (completion === 'unconfirmed' && onUnconfirmed === 'ack')
-    if (isDone) return delivery.last(() => this.#raw.ack(message))
-    delivery.drop()
+    if (await given.complete(onUnconfirmed, () => this.#raw.ack(given.hidden.hold.view))) return
     this.#dedup.warn(
-      'a message was acked that had failed, or was taken over, by then: it is not acked, and comes again',
+      'a message was acked that had failed, or was taken over, by then: it is not acked, and is ' +
+        'delivered again',
     )
   }
 
-  /** The message is hidden for exactly this long. If it is not acked by then, it has failed. */
   async #changeInvisibleDuration(message: RocketmqMessage, invisibleMs: number): Promise<void> {
-    const delivery = deliveryOf(message)
-    if (delivery === undefined) return this.#raw.changeInvisibleDuration(message, invisibleMs)
-    await delivery.last(() => this.#raw.changeInvisibleDuration(message, invisibleMs))
-    delivery.endAfter(invisibleMs, () => void delivery.claim?.release('failed'))
+    const given = givenOf(message)
+    if (given === undefined) return this.#raw.changeInvisibleDuration(message, invisibleMs)
+    const { view } = given.hidden.hold
+    await given.hideFor(invisibleMs, () => this.#raw.changeInvisibleDuration(view, invisibleMs))
   }
+}
+
+function dedupClosed(): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_CLOSED',
+    'receive: expected an open deduplicator, received a closed one; close a deduplicator after its consumers',
+  )
 }

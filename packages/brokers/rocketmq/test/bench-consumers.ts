@@ -1,9 +1,9 @@
 import type { ConsumeRequest, SuiteConsumer } from '@oncemq/conformance'
 import rocketmq from 'rocketmq-client-nodejs'
-import type { RocketmqMessage, RocketmqProducer } from '../src/index.ts'
+import type { RocketmqProducer } from '../src/index.ts'
 import {
-  checkedShutdown,
-  checkedStartup,
+  stopClient,
+  startClient,
   consume,
   contextOf,
   dedupListener,
@@ -20,9 +20,8 @@ const SOON_MS = 50
 const RETRY = { firstMs: SOON_MS, factor: 1 }
 const SHUTDOWN_MS = 8000
 const POLL_END_MS = 2000
-/** The bodies of the suite have no topic in their keys. */
-const scopedKey = messageKeys({ topic: false, without: 'none' })
-const key = (message: RocketmqMessage): string | undefined => scopedKey(message)?.slice(1)
+/** The suite sends messages without a key, too. */
+const key = messageKeys({ without: 'none' })
 
 interface Options {
   readonly namespace: string
@@ -118,11 +117,10 @@ async function push({ options, producer, wire }: Around, request: ConsumeRequest
   const { consumer, cut } = await wire(
     (endpoints) => new PushConsumer({ ...options, endpoints, messageListener }),
   )
-  await checkedStartup(consumer)
+  await startClient(consumer)
   let closing: Promise<void> | undefined
   // It waits for a listener that waits for the store, up to its bound; the connections are closed then.
-  const close = (): Promise<void> =>
-    checkedShutdown(consumer, { timeoutMs: SHUTDOWN_MS }).catch(() => undefined)
+  const close = (): Promise<void> => stopClient(consumer, { timeoutMs: SHUTDOWN_MS }).catch(() => undefined)
   return { close: () => (closing ??= close()), cut: async () => cut() }
 }
 

@@ -1,7 +1,7 @@
 import type { BrokerBench } from '@oncemq/conformance'
 import { declareRocketmq } from '@oncemq/test-services/rocketmq'
 import rocketmq from 'rocketmq-client-nodejs'
-import { checkedShutdown, checkedStartup } from '../src/index.ts'
+import { stopClient, startClient } from '../src/index.ts'
 import { type Around, consumers, type Form } from './bench-consumers.ts'
 import { Ledger } from './ledger.ts'
 import { silent } from './set-up.ts'
@@ -45,7 +45,7 @@ export async function openBench(url: string, topic: string, form: Form): Promise
       return wired
     },
   }
-  await Promise.all([checkedStartup(producer), checkedStartup(parked)])
+  await Promise.all([startClient(producer), startClient(parked)])
   return {
     async send({ key, body }) {
       const keys = key === undefined ? {} : { keys: [key] }
@@ -62,7 +62,7 @@ export async function openBench(url: string, topic: string, form: Form): Promise
       return bodies
     },
     async close() {
-      await Promise.allSettled([checkedShutdown(producer), checkedShutdown(parked)])
+      await Promise.allSettled([stopClient(producer), stopClient(parked)])
       await Promise.all(opened.map((wired) => wired.close()))
     },
   }
@@ -73,7 +73,7 @@ export async function openBench(url: string, topic: string, form: Form): Promise
  * still, so as many as `expected` are waited for.
  */
 async function countIn(consumer: InstanceType<typeof SimpleConsumer>, expected: number): Promise<number> {
-  await checkedStartup(consumer)
+  await startClient(consumer)
   const endMs = performance.now() + HIDDEN_MAX_MS
   const found = []
   for (let got; got === undefined || got.length > 0 || found.length < expected;) {
@@ -82,7 +82,7 @@ async function countIn(consumer: InstanceType<typeof SimpleConsumer>, expected: 
     if (performance.now() > endMs) break
   }
   for (const message of found) await consumer.changeInvisibleDuration(message, 1)
-  await checkedShutdown(consumer)
+  await stopClient(consumer)
   if (found.length < expected) {
     throw new Error(`expected ${expected} messages that were not acked, received ${found.length} of them`)
   }

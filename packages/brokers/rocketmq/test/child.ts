@@ -3,7 +3,7 @@
 import { createDeduplicator } from '@oncemq/core'
 import { SqliteStore } from '@oncemq/sqlite'
 import rocketmq from 'rocketmq-client-nodejs'
-import { checkedShutdown, checkedStartup, consume, dedupListener } from '../src/index.ts'
+import { stopClient, startClient, consume, dedupListener } from '../src/index.ts'
 
 const { ConsumeResult, PushConsumer, SimpleConsumer } = rocketmq
 /** Longer than the client's long poll. */
@@ -40,8 +40,8 @@ if (environment('FORM') === 'push') {
     },
   }
   const consumer = new PushConsumer({ ...base, messageListener: dedupListener(listener, dedup) })
-  await checkedStartup(consumer)
-  closeAtTerm(() => checkedShutdown(consumer, { timeoutMs: CLOSE_MS }))
+  await startClient(consumer)
+  closeAtTerm(() => stopClient(consumer, { timeoutMs: CLOSE_MS }))
 } else {
   const raw = new SimpleConsumer(base)
   const options = { invisibleMs: 10_000, retry: { firstMs: 100 } }

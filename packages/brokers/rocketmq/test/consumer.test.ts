@@ -70,7 +70,7 @@ describeService('rocketmq-fast', ({ url }) => {
     await until('the failure', () => dedup.counts().failed === 1)
     // The server remembers for a while that a topic does not exist: we ask when the message is there.
     await consumer.close()
-    const dlq = await at.started(`%DLQ%${at.group}`)
+    const dlq = await at.deadLetters()
     const dead = await nextOf(dlq)
     expect(dead).toMatchObject({ keys: ['a'] })
     await dlq.ack(dead)

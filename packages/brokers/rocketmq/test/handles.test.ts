@@ -93,7 +93,7 @@ describeService('rocketmq-fast', ({ url }) => {
     await until('b', () => dedup.counts().completed === 1)
     expect(seen).toEqual(['a', 'b'])
     expect(consumer.getConsumptionErrorQuantity()).toBeGreaterThan(1)
-    const dlq = await at.started(`%DLQ%${at.group}`)
+    const dlq = await at.deadLetters()
     const dead = await nextOf(dlq)
     expect(dead).toMatchObject({ keys: ['a'] })
     await dlq.ack(dead)

@@ -32,7 +32,8 @@ describeService('rocketmq-fast', ({ url }) => {
       () => 'SUCCESS',
       () => ConsumeResult.SUCCESS,
     ]
-    await at.push(dedupListener({ consume: () => answers.shift()?.() }, dedup))
+    const retry = { firstMs: 100 }
+    await at.push(dedupListener({ consume: () => answers.shift()?.() }, dedup, { retry }))
     await at.send('a')
     await until('the last answer', () => dedup.counts().completed === 1)
     expect(answers).toEqual([])
@@ -61,7 +62,7 @@ describeService('rocketmq-fast', ({ url }) => {
     const at = await place(url)
     const dedup = deduplicator({ busyTimeoutMs: 50 })
     const other = deduplicator({ store: dedup.settings.store })
-    const held = await other.claim({ key: `${at.topic}/a` })
+    const held = await other.claim({ key: 'a', source: at.topic })
     if (held.status !== 'granted') throw new Error('not granted')
     const attempts: (number | undefined)[] = []
     const consume = ({ deliveryAttempt }: { deliveryAttempt?: number | undefined }) => {

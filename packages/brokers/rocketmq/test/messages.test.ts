@@ -60,11 +60,11 @@ describeService('rocketmq-fast', ({ url }) => {
     await consumer.startup()
     await at.send('x', { keys: ['a', 'b'] })
     const first = await nextOf(consumer)
-    expect(contextOf(first)?.key).toBe(`${at.topic}/a b`)
+    expect(contextOf(first)?.key).toBe('4:keys1:ab')
     await consumer.ack(first)
     await at.send('y', { keys: ['a'] })
     const second = await nextOf(consumer)
-    expect(contextOf(second)?.key).toBe(`${at.topic}/a`)
+    expect(contextOf(second)?.key).toBe('a')
     await consumer.ack(second)
   })
 
@@ -80,7 +80,7 @@ describeService('rocketmq-fast', ({ url }) => {
       '',
       0,
     ])
-    expect(contextOf(message)?.key).toBe(`${at.topic}#${messageId}`)
+    expect(contextOf(message)?.key).toBe(`9:messageId${messageId}`)
     await consumer.ack(message)
   })
 

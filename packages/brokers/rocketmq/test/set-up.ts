@@ -6,7 +6,7 @@ import { createDeduplicator, type Deduplicator, type DeduplicatorOptions, Memory
 import { declareRocketmq, type RocketmqTopicType } from '@oncemq/test-services/rocketmq'
 import { type MessageView, Producer, PushConsumer, SimpleConsumer } from 'rocketmq-client-nodejs'
 import { afterAll, onTestFinished } from 'vitest'
-import { checkedShutdown, checkedStartup } from '../src/index.ts'
+import { stopClient, startClient } from '../src/index.ts'
 
 // The client writes a log below the home folder even where it is given a logger.
 const home = mkdtempSync(join(tmpdir(), 'oncemq-rocketmq-'))
@@ -59,7 +59,7 @@ export async function place(url: string, type: RocketmqTopicType = 'NORMAL', gro
       { name, type, queues },
       { name: `${name}_parked`, type: 'NORMAL' },
     ],
-    groups: [{ name: `g_${name}`, orderly: type === 'FIFO', ...group }],
+    groups: [{ name: `g_${name}`, orderly: type === 'FIFO', ...group }, { name: `d_${name}` }],
   })
   return new Place(url, name, `g_${name}`)
 }
@@ -102,14 +102,19 @@ export class Place {
       subscriptions: new Map([[topic, '*']]),
       awaitDuration,
     })
-    onTestFinished(() => checkedShutdown(consumer, { timeoutMs: SHUTDOWN_MS }).catch(() => undefined))
+    onTestFinished(() => stopClient(consumer, { timeoutMs: SHUTDOWN_MS }).catch(() => undefined))
     return consumer
   }
 
   async started(topic = this.topic, group = this.group): Promise<SimpleConsumer> {
     const consumer = this.simple({ topic, group })
-    await checkedStartup(consumer)
+    await startClient(consumer)
     return consumer
+  }
+
+  /** A started consumer of what was dead-lettered, in a group of its own. */
+  deadLetters(): Promise<SimpleConsumer> {
+    return this.started(`%DLQ%${this.group}`, `d_${this.topic}`)
   }
 
   async push(messageListener: PushListener, options = {}): Promise<PushConsumer> {
@@ -120,15 +125,15 @@ export class Place {
       messageListener,
       ...options,
     })
-    onTestFinished(() => checkedShutdown(consumer, { timeoutMs: SHUTDOWN_MS }).catch(() => undefined))
-    await checkedStartup(consumer)
+    onTestFinished(() => stopClient(consumer, { timeoutMs: SHUTDOWN_MS }).catch(() => undefined))
+    await startClient(consumer)
     return consumer
   }
 
   async #startProducer(topics: string[]): Promise<Producer> {
     const producer = new Producer({ ...this.base, topics })
-    await checkedStartup(producer)
-    onTestFinished(() => checkedShutdown(producer, { timeoutMs: SHUTDOWN_MS }).catch(() => undefined))
+    await startClient(producer)
+    onTestFinished(() => stopClient(producer, { timeoutMs: SHUTDOWN_MS }).catch(() => undefined))
     return producer
   }
 }

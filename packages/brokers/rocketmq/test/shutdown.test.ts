@@ -4,7 +4,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import type { ConsumeResult } from 'rocketmq-client-nodejs'
 import { SimpleConsumer } from 'rocketmq-client-nodejs'
 import { expect, test } from 'vitest'
-import { checkedShutdown, checkedStartup } from '../src/index.ts'
+import { stopClient, startClient } from '../src/index.ts'
 import { nextOf, place, quiet, silent, until } from './set-up.ts'
 import { wire } from './wire.ts'
 import { workersAt } from './workers.ts'
@@ -28,7 +28,7 @@ describeService('rocketmq-fast', ({ url }) => {
     await at.send('a')
     await until('the start', () => started)
     const fromMs = performance.now()
-    const shutdown = checkedShutdown(consumer, { timeoutMs: 500 })
+    const shutdown = stopClient(consumer, { timeoutMs: 500 })
     await expect(shutdown).rejects.toMatchObject({ code: 'ONCEMQ_BROKER_UNAVAILABLE' })
     expect(performance.now() - fromMs).toBeLessThan(4000)
     const other = await at.started()
@@ -42,8 +42,8 @@ describeService('rocketmq-fast', ({ url }) => {
     const subscriptions = new Map([[at.topic, '*']])
     const options = { namespace: '', logger: silent, consumerGroup: at.group, subscriptions }
     const wired = await wire(url, (endpoints) => new SimpleConsumer({ ...options, endpoints }))
-    await checkedStartup(wired.consumer)
-    await checkedShutdown(wired.consumer)
+    await startClient(wired.consumer)
+    await stopClient(wired.consumer)
     wired.cut()
     // An error that nobody listens to would fail the whole run.
     await quiet(RESET_MS)

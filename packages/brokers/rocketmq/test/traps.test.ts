@@ -1,6 +1,6 @@
 import { describeService } from '@oncemq/test-services/vitest'
 import { expect, onTestFinished, test } from 'vitest'
-import { checkedShutdown, consume } from '../src/index.ts'
+import { stopClient, consume } from '../src/index.ts'
 import { deduplicator, place, until } from './set-up.ts'
 import { workersAt } from './workers.ts'
 
@@ -49,7 +49,7 @@ describeService('rocketmq-fast', { own: true }, (server) => {
       await until('half of them', () => done.length >= MESSAGES / 2)
       await server.kill9()
       const fromMs = performance.now()
-      await expect(checkedShutdown(other)).rejects.toMatchObject({ code: 'ONCEMQ_BROKER_UNAVAILABLE' })
+      await expect(stopClient(other)).rejects.toMatchObject({ code: 'ONCEMQ_BROKER_UNAVAILABLE' })
       expect(performance.now() - fromMs).toBeLessThan(SHUTDOWN_MS)
       await server.start()
       await sending

@@ -1,6 +1,4 @@
-import type { Deduplicator } from '../deduplicator.ts'
 import type { Delivery, HoldReason, ProcessOutcome, Settlement } from '../delivery/outcome.ts'
-import type { SettlementPolicy } from '../delivery/settlement.ts'
 import { settlementOf } from '../delivery/settlement.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
 import type { Clock } from '../time/clock.ts'
@@ -9,44 +7,20 @@ import { JoinedSignals } from '../time/joined-signals.ts'
 import { Semaphore } from '../time/semaphore.ts'
 import { deadLetterOf } from './dead-letter.ts'
 import type { HeldMessage } from './held-message.ts'
-import type { KeyOf } from './key.ts'
 import { readKey } from './key.ts'
+import type { Attempt, DeliveryLoopOptions } from './loop-options.ts'
 import { MessageOrder } from './message-order.ts'
 import { WaitingRoom } from './waiting-room.ts'
 import { Warnings } from './warnings.ts'
 
-/** Between two tries of what a store or broker refuses: from a second to a minute. */
-const REFUSED_BACKOFF = { firstMs: 1000, factor: 2, maxMs: 60_000 }
+/** Timers may end a little before their time. */
 const TIMER_EARLY_MS = 5
 
-export interface DeliveryLoopOptions<Message> {
-  readonly dedup: Deduplicator<never>
-  readonly key: KeyOf<Message>
-  readonly policy: SettlementPolicy
-  /** How many messages may be held unsettled at a time. */
-  readonly window: number
-  /** How many may be worked on at a time, of those that are held; those that wait are not worked on. */
-  readonly concurrency: number
-  /** For how long a message may be held unsettled, in milliseconds; `Infinity` where the broker sets no bound. */
-  readonly holdMs: number
-  /** Whether the payload is hashed whatever the deduplicator's option says, since results are replayed. */
-  readonly fingerprint?: boolean
-  /** Called when a message was held for as long as it may be, and must not be received again too soon. */
-  readonly onHoldOver?: (reason: HoldReason | 'unsettled') => void
-  /** Called when a message was sent on: the broker takes copies. */
-  readonly onSentOn?: () => void
-  /** Called when the deduplicator turns out to be closed: nobody here will handle anything any more. */
-  readonly onClosed?: () => void
-}
+/** Between two tries of what a store or broker refuses: from a second to a minute. */
+const REFUSED_BACKOFF = { firstMs: 1000, factor: 2, maxMs: 60_000 }
 
-/**
- * Tries a held message once: `process` with a handler, or `claim` for a consumer that settles by itself.
- * `undefined` means that the user's code has the message now, and settles it.
- */
-export type Attempt<Message> = (
-  held: HeldMessage<Message>,
-  delivery: Delivery,
-) => Promise<ProcessOutcome | undefined>
+/** Whoever holds the claim of a busy key may be done before its lease ends. */
+const LOOK_AGAIN_MS = 1000
 
 /** A message on its way through the loop. */
 interface Passage<Message> {
@@ -66,8 +40,8 @@ interface Passage<Message> {
  *                                   │          ├──retry──▶ waits here, or goes to wait at the broker
  *                                   └──────────┴──hold──▶ waits here until the store answers
  *
- * What is to be tried again waits here, unsettled, for as long as the broker allows that and others have room:
- * this costs the broker nothing, and no copy can be refused. Nothing is returned at once.
+ * What is to be tried again waits here, unsettled, for as long as the broker allows and others have room.
+ * This costs the broker nothing, and no copy can be refused. Nothing is returned at once.
  */
 export class DeliveryLoop<Message> {
   readonly #options: DeliveryLoopOptions<Message>
@@ -79,6 +53,8 @@ export class DeliveryLoop<Message> {
   readonly #changed = new Condition()
   readonly #signals = new JoinedSignals(this.#stopping.signal)
   readonly #warnings: Warnings
+  readonly #replaced = new Condition()
+  #replacing = 0
   #held = 0
   /** Those that wait for the store. */
   #holding = 0
@@ -94,14 +70,18 @@ export class DeliveryLoop<Message> {
   }
 
   /**
-   * How many more messages are of use now: as many as can be worked on at once, since one that is held and only
-   * lies here is kept from other consumers. Those that wait do not count, but for the window.
+   * How many more messages are of use now: as many as can be worked on at once, since one that is held and
+   * only lies here is kept from other consumers. Those that wait do not count, but for the window.
    */
   get room(): number {
     if (this.#stopping.signal.aborted) return 0
     const { concurrency, window } = this.#options
-    const active = this.#held - this.#room.waiting - this.#queued
-    return Math.max(0, Math.min(window - this.#held, concurrency - active))
+    return Math.max(0, Math.min(window - this.#held, concurrency - this.active))
+  }
+
+  /** How many are worked on, or could be: those that are held, and wait for nothing but a slot. */
+  get active(): number {
+    return this.#held - this.#room.waiting - this.#queued
   }
 
   /** Whether nothing new is started. */
@@ -157,10 +137,13 @@ export class DeliveryLoop<Message> {
     const passage = { held, key, sinceMs: this.#clock.monotonicMs(), starts: held.startsBefore, holds: 0 }
     if (outcome !== undefined || !(await this.#isReplaced(passage))) {
       this.#queued += 1
-      await this.#order.run(held.order, () => {
+      const outOfTheQueue = (next: () => Promise<unknown>) => (): Promise<unknown> => {
         this.#queued -= 1
-        return this.#pass(passage, attempt, outcome)
-      })
+        return next()
+      }
+      const leaving = { signal: this.#room.closing, leave: outOfTheQueue(() => this.#leave(held)) }
+      const passing = outOfTheQueue(() => this.#pass(passage, attempt, outcome))
+      await this.#order.run(held.order, passing, leaving)
     }
     this.#held -= 1
     this.#changed.notifyAll()
@@ -169,15 +152,29 @@ export class DeliveryLoop<Message> {
   /** A copy that the broker does not take is no reason not to handle the message. */
   async #isReplaced({ held, key, starts }: Passage<Message>): Promise<boolean> {
     if (held.isWornOut?.(key !== undefined) !== true) return false
+    this.#replacing += 1
     try {
       await held.retryLater({ delayMs: 0, reason: 'worn-out', starts })
+      await held.ack()
     } catch (error) {
       this.#warnings.copyFailed('retry', error)
       return false
+    } finally {
+      this.#replacing -= 1
+      if (this.#replacing === 0) this.#replaced.notifyAll()
     }
     this.#options.onSentOn?.()
-    await held.ack()
     return true
+  }
+
+  /**
+   * No handler starts between a copy and the ack of its original: one that ends the process, time and again,
+   * would double all that is held with it, itself included, each time.
+   */
+  async #untilReplaced(signal: AbortSignal): Promise<void> {
+    while (this.#replacing > 0 && !signal.aborted) {
+      await this.#replaced.wait(this.#clock, Number.POSITIVE_INFINITY, signal)
+    }
   }
 
   async #pass(
@@ -188,8 +185,12 @@ export class DeliveryLoop<Message> {
     const { held } = passage
     if (ended !== undefined && !(await this.#goesOn(passage, ended))) return
     for (;;) {
-      if (this.#isOver(held)) return void (await this.#leave(held))
+      if (this.#replacing > 0) await this.#untilReplaced(this.#signals.with(held.signal))
       if (!this.#slots.tryAcquire()) await this.#slots.acquire()
+      if (this.#isOver(held)) {
+        this.#slots.release()
+        return void (await this.#leave(held))
+      }
       const outcome = await attempt(held, this.#deliveryOf(passage))
       this.#slots.release()
       if (outcome === undefined || !(await this.#goesOn(passage, outcome))) return
@@ -197,19 +198,15 @@ export class DeliveryLoop<Message> {
   }
 
   #deliveryOf(passage: Passage<Message>): Delivery {
-    const { held, key, starts } = passage
-    const { source, body, hops, signal } = held
-    return {
-      key,
-      source,
-      hops,
-      body,
-      fingerprint: this.#options.fingerprint,
-      signal: this.#signals.with(signal),
+    const { held, key, starts: startsBefore } = passage
+    const { source, body, hops, message, firstAtMs } = held
+    const { fingerprint } = this.#options
+    const way = {
+      signal: this.#signals.with(held.signal),
       holdMs: this.#leftMs(passage),
-      startsBefore: starts,
       place: this.#room.place,
     }
+    return { key, source, hops, body, message, firstAtMs, fingerprint, startsBefore, ...way }
   }
 
   /** Carries out a settlement. Answers whether the message is to be tried again here. */
@@ -252,10 +249,11 @@ export class DeliveryLoop<Message> {
     if (!(await this.#wait(passage, delayMs, reason))) return false
     const bound = new AbortController()
     const leftMs = this.#leftMs(passage)
-    const timer = Number.isFinite(leftMs) && this.#clock.after(leftMs, () => bound.abort(), 'background')
+    const isBound = Number.isFinite(leftMs)
+    const timer = isBound ? this.#clock.after(leftMs, () => bound.abort(), 'background') : undefined
     const signal = this.#signals.with(passage.held.signal)
     await dedup.available(AbortSignal.any([signal, this.#room.closing, bound.signal]))
-    if (timer !== false) timer.cancel()
+    timer?.cancel()
     return this.#stillHeld(passage, reason)
   }
 
@@ -265,10 +263,11 @@ export class DeliveryLoop<Message> {
   ): Promise<boolean> {
     const { held, starts } = passage
     if (this.#isOver(held)) return this.#leave(held)
-    const untilMs = this.#clock.monotonicMs() + delayMs - TIMER_EARLY_MS
     const staysShort = delayMs < this.#leftMs(passage) && this.#room.hasPlace(delayMs, reason === 'busy')
     if (held.order !== undefined || staysShort) {
-      const isHeld = await this.#wait(passage, delayMs, 'unsettled', held.order === undefined)
+      const waitMs = reason === 'busy' ? Math.min(delayMs, LOOK_AGAIN_MS) : delayMs
+      const untilMs = this.#clock.monotonicMs() + waitMs - TIMER_EARLY_MS
+      const isHeld = await this.#wait(passage, waitMs, 'waited', held.order === undefined)
       if (!isHeld || this.#clock.monotonicMs() >= untilMs) return isHeld
     }
     try {
@@ -314,7 +313,7 @@ export class DeliveryLoop<Message> {
   async #wait(
     passage: Passage<Message>,
     delayMs: number,
-    reason: HoldReason | 'unsettled',
+    reason: HoldReason | 'unsettled' | 'waited',
     mayLeave = false,
   ): Promise<boolean> {
     const boundMs = Math.min(delayMs, Math.max(0, this.#leftMs(passage)))
@@ -322,7 +321,7 @@ export class DeliveryLoop<Message> {
     return this.#stillHeld(passage, reason)
   }
 
-  async #stillHeld(passage: Passage<Message>, reason: HoldReason | 'unsettled'): Promise<boolean> {
+  async #stillHeld(passage: Passage<Message>, reason: HoldReason | 'unsettled' | 'waited'): Promise<boolean> {
     if (this.#isOver(passage.held)) return this.#leave(passage.held)
     if (this.#leftMs(passage) > 0) return true
     const { held, key } = passage

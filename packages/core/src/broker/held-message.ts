@@ -30,7 +30,7 @@ export interface HeldMessage<Message = unknown> {
    * may soon delete it, or cannot count for us how often it was started.
    */
   isWornOut?(hasKey: boolean): boolean
-  /** The broker may forget it. Never rejects: what cannot be acked is delivered again, and is done by then. */
+  /** The broker may forget it. Never rejects: what cannot be acked is delivered again, as a duplicate. */
   ack(): Promise<void> | void
   /**
    * Lets the broker deliver it again after a while. Resolves when that is durable; it is acked afterwards,
@@ -74,7 +74,7 @@ export interface DeadLetter {
 /** What the engine takes from an adapter: where messages come from. */
 export interface MessageSource<Message = unknown> {
   /**
-   * Begins to receive, on a connection or channel of its own or of the user's. Called again whenever the last
+   * Begins to receive, on its own connection or channel or on the user's. Called again whenever the last
    * session has ended, one at a time; the engine bounds how long it may take, and closes a session that comes
    * too late.
    * @throws OncemqError that is not retryable, when there can never be a session (any more): the consumer

@@ -1,8 +1,9 @@
 // The door for authors of broker adapters: the engine, and the kit with what every adapter needs. The guide
 // is docs/write-a-broker-adapter.md.
-export type { Claim, Completion, ReleaseReason } from '../claims/claim.ts'
+export type { Claim } from '../claims/claim.ts'
 export type { Linked } from '../claims/linked-list.ts'
 export { LinkedList } from '../claims/linked-list.ts'
+export type { Completion, ReleaseReason } from '../claims/start.ts'
 export { contextOf } from '../delivery/context.ts'
 export { keyText } from '../delivery/identity.ts'
 export { compose } from '../delivery/middleware.ts'
@@ -13,7 +14,9 @@ export type {
   NotGranted,
   RetryReason,
   Settlement,
+  Unprotected,
 } from '../delivery/outcome.ts'
+export { rejectedForAttempts } from '../delivery/refusals.ts'
 export type { RejectReason, UnprotectedReason } from '../delivery/reasons.ts'
 export type { SettlementPolicy } from '../delivery/settlement.ts'
 export { retryDefaults, settlementOf } from '../delivery/settlement.ts'
@@ -25,7 +28,7 @@ export { systemClock } from '../time/clock.ts'
 export { Condition, pause } from '../time/condition.ts'
 export { Semaphore } from '../time/semaphore.ts'
 export { givenOptions, requireFunction, requireInteger, requireMethods, requireOneOf } from '../validate.ts'
-export type { Attempt, DeliveryLoopOptions } from './delivery-loop.ts'
+export type { Attempt, DeliveryLoopOptions } from './loop-options.ts'
 export { DeliveryLoop } from './delivery-loop.ts'
 export type { DeadLetter, HeldMessage, MessageSource, Receiver, Retry, Session } from './held-message.ts'
 export type { JsonFieldOptions, KeyOf } from './key.ts'

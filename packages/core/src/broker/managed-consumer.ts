@@ -40,7 +40,7 @@ export interface ManagedConsumerOptions<Tx, Message> {
     held: HeldMessage<Message>,
     context: HandlerContext<Tx>,
   ) => Promise<Uint8Array | undefined>
-  /** Called after a success and before the ack. What it throws is told, and changes nothing. */
+  /** Called after a success and before the ack. What it throws is a warning, and changes nothing. */
   readonly onSuccess?: (held: HeldMessage<Message>, outcome: ProcessOutcome) => Promise<void>
   readonly middlewares: readonly Middleware<Message, ProcessOutcome>[]
   readonly retry: Backoff
@@ -87,8 +87,8 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   }
 
   /**
-   * Opens the store and begins to consume. A store or broker that is down now is an outage like any other, and
-   * told; what is set up wrongly is thrown, before any message sees it.
+   * Opens the store and begins to consume. A store or broker that is down now is an outage like any other,
+   * with its events; what is set up wrongly is thrown, before any message sees it.
    * @throws OncemqError for what is set up wrongly.
    */
   static async start<Tx, Message>(options: ManagedConsumerOptions<Tx, Message>): Promise<Consumer> {
@@ -233,7 +233,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     }
   }
 
-  /** Messages were held for as long as they may be: they go back, and no further ones are taken for a while. */
+  /** Messages were held for as long as they may be: they go back, and none is taken for a while. */
   #holdOver(reason: string): void {
     this.#pausing ??= this.#pauseSession(reason === 'unsettled').finally(() => (this.#pausing = undefined))
   }
@@ -299,7 +299,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     await this.#inTime('to close', source.close()).catch(() => undefined)
   }
 
-  /** What a client never answers must not keep the consumer for ever. What comes too late is handed to `late`. */
+  /** What a client never answers must not keep the consumer for ever. A late answer is handed to `late`. */
   #inTime<Value>(what: string, call: Promise<Value>, late?: (value: Value) => unknown): Promise<Value> {
     const { clock } = this.#options.dedup.settings
     return new Promise((resolve, reject) => {
@@ -343,6 +343,6 @@ function noAnswer(what: string): OncemqError {
   return new OncemqError(
     'ONCEMQ_BROKER_UNAVAILABLE',
     `consume: expected the client ${what} within ${SESSION_TIMEOUT_MS} ms, received no answer; ` +
-      `see that the broker can be reached, and give the client a time limit of its own`,
+      `see that the broker can be reached, and set a time limit in the client`,
   )
 }

@@ -6,9 +6,12 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
  * believed.
  */
 export interface Provenance {
-  /** `retry`: it waits to be handled again. `parked`: it was put aside. */
-  readonly kind: 'retry' | 'parked'
-  /** The queue or topic that the message was consumed from. */
+  /**
+   * `retry`: it waits to be handled again. `parked`: it was put aside. `hop`: the code that handled it has sent
+   * it on, so that it is a message of its own.
+   */
+  readonly kind: 'retry' | 'parked' | 'hop'
+  /** The queue or topic that the message was consumed from; for a hop, the one before. */
   readonly source: string
   /** How many starts its handler has had; none after it was put aside, so that a replay starts afresh. */
   readonly starts: number

@@ -1,6 +1,6 @@
 import type { StoreBatching } from '../store/contract.ts'
 
-/** What a request is told, once. It must not throw: its neighbours are told after it. */
+/** Who gets the answer to a request, once. It must not throw: its neighbours are answered after it. */
 export interface Requester<Answer> {
   answered(answer: Answer): void
   failed(error: unknown): void

@@ -101,13 +101,13 @@ export class ClaimManager<Tx> {
    * say.
    */
   async #abandon(lease: Lease): Promise<void> {
-    const { claims, clock, closing, outage, retentionMs } = this.#services
+    const { clock, closing, outage, retentionMs } = this.#services
     const untilMs = clock.monotonicMs() + retentionMs
+    const giveBack = this.#givingBack(lease, (granted) => granted - 1)
     let mayAsk = await outage.recovery(retentionMs, closing)
     while (mayAsk) {
       try {
-        const answer = await claims.ask(lease)
-        if (answer.status === 'granted') await this.#release(lease, answer.attempt - 1)
+        await giveBack()
         return
       } catch (thrown) {
         const error = thrown as OncemqError
@@ -116,11 +116,14 @@ export class ClaimManager<Tx> {
     }
   }
 
-  /** Whoever asks waits for a while; a store that is down for longer is told when it is back. */
+  /** Whoever asks waits for a while; a store that is down for longer is asked when it is back. */
   async #forgive(identity: Identity): Promise<boolean> {
     const { clock, settings } = this.#services
+    const answered = new AbortController()
     const forgiven = this.#forgiveLater(identity, clock.monotonicMs() + settings.retentionMs)
-    return Promise.race([forgiven, pause(clock, settings.outageHoldMs).then(() => false)])
+    const waited = pause(clock, settings.outageHoldMs, answered.signal).then(() => false)
+    // Else the timer would keep the process alive.
+    return Promise.race([forgiven, waited]).finally(() => answered.abort())
   }
 
   async #forgiveLater(identity: Identity, untilMs: number): Promise<boolean> {
@@ -143,11 +146,24 @@ export class ClaimManager<Tx> {
     return this.#keys.enter(id)
   }
 
+  /** Claims and releases. What has been answered is not done again when the rest is repeated. */
+  #givingBack(lease: Lease, attemptsOf: (granted: number) => number): () => Promise<boolean> {
+    let attempts: number | undefined
+    return async () => {
+      if (attempts === undefined) {
+        const answer = await this.#services.claims.ask(lease)
+        if (answer.status !== 'granted') return false
+        attempts = attemptsOf(answer.attempt)
+      }
+      return (await this.#release(lease, attempts)) === 'ok'
+    }
+  }
+
   async #resetAttempts(lease: Lease, untilMs: number): Promise<boolean> {
+    const giveBack = this.#givingBack(lease, () => 0)
     for (;;) {
       try {
-        const answer = await this.#services.claims.ask(lease)
-        return answer.status === 'granted' && (await this.#release(lease, 0)) === 'ok'
+        return await giveBack()
       } catch (thrown) {
         const error = thrown as OncemqError
         if (!error.retryable || !(await mayAskAgain(error, untilMs, this.#services, this.#closing.signal)))
@@ -169,7 +185,7 @@ export class ClaimManager<Tx> {
 
 type KeeperSettings = Pick<Settings<unknown>, 'clock' | 'leaseMs' | 'retentionMs'> & { readonly store: Store }
 
-/** Renewals have a batcher of their own: a key's completion must not meet its renewal in one batch. */
+/** Renewals have their own batcher: a key's completion must not meet its renewal in one batch. */
 function keeperOf(
   settings: KeeperSettings,
   store: GuardedStore,

@@ -10,25 +10,14 @@ import type { Batcher } from './batcher.ts'
 import type { Isolation } from './isolation.ts'
 import type { Lease, LeaseKeeper } from './lease-keeper.ts'
 import type { DoneKey, LocalKey, LocalKeys } from './local-keys.ts'
-
-/**
- * How a claim ended for a handler that succeeded. `unconfirmed`: the store could not be told before the lease
- * ended, and is still being told in the background. `closed`: the deduplicator was closed before the store
- * had answered; whether the key is done is not known, and the message has to be delivered again.
- */
-export type Completion = 'completed' | 'lost' | 'unconfirmed' | 'closed'
-
-/**
- * Why a key is given back. `failed`: the attempt counts. `spent`: no attempt is left, and a further delivery
- * is rejected, until the message is durably dead-lettered and the key forgiven. `permanent`: attempts start
- * afresh. `unstarted`: nothing counts.
- */
-export type ReleaseReason = 'failed' | 'spent' | 'permanent' | 'unstarted'
+import type { Commit, Completion, ReleaseReason, Start } from './start.ts'
 
 /** The right to process one key, granted to one delivery. Its lease is renewed until it ends. */
 export interface Claim {
   /** The delivery's key, as it arrived. */
   readonly key: string
+  /** The id of its record. */
+  readonly id: string
   /** Rises with each grant of the key: a fencing token. */
   readonly epoch: number
   /** Which start this is, from 1. */
@@ -43,7 +32,7 @@ export interface Claim {
    */
   complete(result?: Uint8Array): Promise<Completion>
   /**
-   * Gives the key back. Never rejects: a store that is down is told later, in the background, and the lease
+   * Gives the key back. Never rejects: a store that is down is asked later, in the background, and the lease
    * ends by itself.
    */
   release(reason: ReleaseReason): Promise<void>
@@ -55,15 +44,9 @@ export interface Claim {
 }
 
 /** A claim as a strategy runs it. */
-export interface RunningClaim extends Claim {
-  /** Whether the lease is lost: whatever the handler does now, another worker's outcome counts. */
-  readonly isLost: boolean
-  /** Tells the handler to stop, as a lost lease does. */
-  abort(reason: unknown): void
-  /** Ends the claim by a completion that `commit` makes durable together with the handler's writes. */
-  commit(
-    commit: (completion: (result: Uint8Array | undefined) => CompleteUpdate) => Promise<UpdateAnswer>,
-  ): Promise<Completion>
+export interface RunningClaim extends Claim, Start {
+  readonly key: string
+  readonly id: string
 }
 
 /** What the claims of a deduplicator share. */
@@ -106,6 +89,8 @@ export class HeldClaim implements RunningClaim {
   readonly attempt: number
   #end: Promise<Completion> | undefined
   #takenOver = false
+  /** When the completion was told for the first time: its retention starts no earlier. */
+  #doneSinceMs: number | undefined
 
   constructor(
     services: ClaimServices,
@@ -128,6 +113,10 @@ export class HeldClaim implements RunningClaim {
 
   get key(): string {
     return this.#identity.key
+  }
+
+  get id(): string {
+    return this.#identity.id
   }
 
   get signal(): AbortSignal {
@@ -160,10 +149,11 @@ export class HeldClaim implements RunningClaim {
     await this.#end
   }
 
-  commit(commit: (completion: (result: Uint8Array | undefined) => CompleteUpdate) => Promise<UpdateAnswer>) {
+  commit(commit: Commit): Promise<Completion> {
     const kept: { result: Uint8Array | undefined } = { result: undefined }
     if (!this.#services.renewsInTransaction()) this.#services.keeper.hold(this.#lease)
     return commit((result) => {
+      this.#doneSinceMs = this.#services.clock.monotonicMs()
       kept.result = this.#bounded(result)
       return this.#completion(kept.result)
     }).then((answer) => {
@@ -176,11 +166,11 @@ export class HeldClaim implements RunningClaim {
   #handlerEnded(): void {
     this.#services.keeper.drop(this.#lease)
     this.#services.isolation.ended()
-    this.#onEnd?.()
   }
 
   #complete(given: Uint8Array | undefined): Promise<Completion> {
     this.#handlerEnded()
+    this.#doneSinceMs = this.#services.clock.monotonicMs()
     const result = this.#bounded(given)
     const update = this.#completion(result)
     return new Promise((resolve) => {
@@ -198,6 +188,7 @@ export class HeldClaim implements RunningClaim {
     if (this.#services.outage.isClosed) return this.#over('closed')
     this.#services.events.emit('unconfirmed', () => ({ key: this.key, epoch: this.epoch }))
     void this.#tellLater(update)
+    this.#onEnd?.()
     return 'unconfirmed'
   }
 
@@ -244,7 +235,8 @@ export class HeldClaim implements RunningClaim {
 
   async #release(reason: ReleaseReason): Promise<Completion> {
     this.#handlerEnded()
-    const { attempt } = this
+    const { startsBefore = 0 } = this.#identity
+    const attempt = this.attempt - startsBefore
     // One more than the last start that a suspect may have: see the pending claim.
     const spent = this.#services.attemptsMax + 1
     const attempts = { failed: attempt, spent, permanent: 0, unstarted: attempt - 1 }[reason]
@@ -254,12 +246,13 @@ export class HeldClaim implements RunningClaim {
       id,
       claimId,
       retentionMs: this.#services.retentionMs,
-      attempts: Math.max(0, attempts - (this.#identity.startsBefore ?? 0)),
+      attempts,
     } as const
     try {
       this.#takenOver = (await this.#services.updates.ask(update)) === 'lost'
     } catch (error) {
       void this.#releaseLater(update, error as OncemqError)
+      this.#onEnd?.()
       return 'lost'
     }
     if (this.#takenOver) this.#services.events.emit('lost', () => ({ key: this.key, epoch: this.epoch }))
@@ -287,7 +280,8 @@ export class HeldClaim implements RunningClaim {
   }
 
   #over(completion: Completion, done?: DoneKey): Completion {
-    this.#services.keys.leave(this.#localKey, done)
+    this.#services.keys.leave(this.#localKey, done, this.#doneSinceMs)
+    this.#onEnd?.()
     return completion
   }
 

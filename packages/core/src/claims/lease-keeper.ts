@@ -29,7 +29,11 @@ export class Lease implements ClaimRequest, Linked {
   #abortReason: { readonly reason: unknown } | undefined
   #controller: AbortController | undefined
 
-  constructor(identity: Omit<Identity, 'key'>, claimId: string, { leaseMs, retentionMs }: LeaseTimes) {
+  constructor(
+    identity: Omit<Identity, 'key' | 'startsBefore'>,
+    claimId: string,
+    { leaseMs, retentionMs }: LeaseTimes,
+  ) {
     this.id = identity.id
     this.claimId = claimId
     this.leaseMs = leaseMs
@@ -83,7 +87,7 @@ export function isFreshLease(leaseMs: number, remainingMs: number): boolean {
 
 /**
  * Renews the leases of running handlers and takes away those that could not be renewed in time. The tick is
- * shorter than the margin, so a handler is told before another worker can be granted its key.
+ * shorter than the margin, so a handler's signal aborts before another worker can be granted its key.
  *
  *   sent      +1/3 renew     +2/3 renew again     9/10 deadline    1 end in the store
  *    ├───────────┼────────────────┼───────────────────┼───────────────┤

@@ -92,12 +92,12 @@ export class LocalKeys {
 
   /**
    * Ends a key in flight. One that was done here is remembered, but no large result: the store has it. A
-   * copy, since the bytes may be cut from a large buffer. One that the store told to be done (not `isNew`) is
-   * not: how much of its retention is left is not known here.
+   * copy, since the bytes may be cut from a large buffer. One that the store told to be done is not, since
+   * how much of its retention is left is not known here: it has no `doneSinceMs`, of the monotonic clock.
    */
-  leave(known: LocalKey, done?: DoneKey, { isNew = true } = {}): void {
+  leave(known: LocalKey, done?: DoneKey, doneSinceMs?: number): void {
     if (!known.isInFlight) return
-    if (done !== undefined && isNew && this.#ttlMs > 0 && !known.isForgotten) this.#remember(known, done)
+    if (done !== undefined && doneSinceMs !== undefined) this.#remember(known, done, doneSinceMs)
     this.#inFlight -= 1
     known.end(known.isForgotten ? undefined : done)
     if (this.#inFlight === 0) this.idle.notifyAll()
@@ -113,10 +113,11 @@ export class LocalKeys {
     }
   }
 
-  #remember(known: LocalKey, { fingerprint, result }: DoneKey): void {
+  #remember(known: LocalKey, { fingerprint, result }: DoneKey, sinceMs: number): void {
+    if (this.#ttlMs === 0 || known.isForgotten) return
     if (result !== undefined && result.byteLength > RESULT_BYTES_MAX) return
     known.done = { fingerprint, result: result && new Uint8Array(result) }
-    known.doneUntilMs = this.#clock.monotonicMs() + this.#ttlMs
+    known.doneUntilMs = sinceMs + this.#ttlMs
   }
 
   #turn(): void {

@@ -1,4 +1,4 @@
-import { closed, conflicted, rejectedForAttempts } from '../delivery/refusals.ts'
+import { closed, conflicted, rejectedForAttempts, startsMax } from '../delivery/refusals.ts'
 import type { Identity } from '../delivery/identity.ts'
 import type { ClaimOutcome, Delivery, NotGranted, Unprotected } from '../delivery/outcome.ts'
 import { OncemqError } from '../errors.ts'
@@ -38,7 +38,7 @@ export interface PendingClaimServices extends ClaimServices {
  *         └─ another was first       ▼                  │         │ busy: wait, ask again
  *                                duplicate              └─────────┘ no answer: hold, ask again
  *
- * It is told by calls and not by promises: nearly all deliveries are granted by the first answer, and a
+ * It is answered by calls and not by promises: nearly all deliveries are granted by the first answer, and a
  * promise for each step was measured to be a fifth of what a delivery cost. What has to wait takes the
  * asynchronous methods.
  */
@@ -60,7 +60,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   /** Whether a suspect took too long, so that this delivery waits for none any more. */
   #isOverdue = false
 
-  /** `end` is told how it ended, once. */
+  /** `end` is called with how it ended, once. */
   constructor(
     services: PendingClaimServices,
     identity: Identity,
@@ -184,7 +184,8 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     )
     if (isLate) return void this.#giveBack(claim, { status: 'store-down', error: lateAnswers() })
     if (closing.aborted) return void this.#giveBack(claim, closed())
-    if (claim.attempt > settings.attemptsMax + 1) return void this.#exhausted(claim)
+    const most = startsMax(settings.attemptsMax, this.#identity.startsBefore === undefined)
+    if (claim.attempt > most) return void this.#exhausted(claim)
     if (this.#endTurn === undefined) {
       if (claim.attempt > settings.attemptsMax) return void this.#askAlone(claim)
       if (isolation.isReserved && !this.#isOverdue) return void this.#giveWay(claim)
@@ -227,14 +228,15 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     const { key, attempt } = claim
     await claim.release('spent')
     events.emit('rejected', () => ({ key, reason: 'attempts' }))
-    const starts = Math.min(attempt - 1, settings.attemptsMax + 1)
+    const most = startsMax(settings.attemptsMax, this.#identity.startsBefore === undefined)
+    const starts = Math.min(attempt - 1, most)
     this.#end(rejectedForAttempts(starts, settings.attemptsMax, () => claim.forgive()))
   }
 
   /** Ends without a claim: others that wait for the key go on. */
   #leave(outcome: NotGranted | Unprotected, done?: DoneKey): void {
     if (this.#isInDoubt) return void this.#leaveInDoubt(outcome)
-    this.#services.keys.leave(this.#entered, done, { isNew: false })
+    this.#services.keys.leave(this.#entered, done)
     this.#endAlone(outcome)
   }
 

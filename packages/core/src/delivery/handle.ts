@@ -1,11 +1,11 @@
-import type { RunningClaim } from '../claims/claim.ts'
 import type { Isolation } from '../claims/isolation.ts'
-import { bounded } from '../strategies/bounded.ts'
-import { isPermanent } from '../strategies/failure.ts'
+import type { RunningClaim } from '../claims/claim.ts'
+import type { Start } from '../claims/start.ts'
+import { Unclaimed } from '../claims/unclaimed.ts'
 import type { Handler, Strategy, StrategyServices } from '../strategies/strategy.ts'
-import { contextOf } from './context.ts'
-import type { ClaimOutcome, ProcessOutcome } from './outcome.ts'
-import { closed, rejectedForAttempts } from './refusals.ts'
+import type { Identity } from './identity.ts'
+import type { ClaimOutcome, Delivery, ProcessOutcome } from './outcome.ts'
+import { closed, rejectedForAttempts, startsMax } from './refusals.ts'
 
 export interface HandleServices<Tx> extends StrategyServices {
   readonly strategy: Strategy<Tx>
@@ -14,53 +14,63 @@ export interface HandleServices<Tx> extends StrategyServices {
   readonly closing: AbortSignal
 }
 
-/** Runs the handler as the answer to its claim says. Never rejects. */
-export function handle<Tx>(
-  outcome: ClaimOutcome<RunningClaim>,
-  handler: Handler<Tx>,
-  services: HandleServices<Tx>,
-): Promise<ProcessOutcome> | ProcessOutcome {
-  if (outcome.status === 'granted') return services.strategy.run(outcome.claim, handler, services)
-  if (outcome.status === 'unprotected') return handleUnclaimed(outcome.attempt, handler, services)
-  return outcome
+/**
+ * What a delivery is let in with: the answer to its claim, or what a strategy without records starts from.
+ */
+export type Admission = ClaimOutcome<RunningClaim> | Recordless
+
+export interface Recordless {
+  readonly status: 'recordless'
+  /** `undefined` without a key. */
+  readonly identity: Identity | undefined
+  /** Which start this is, from 1, as the broker counts. */
+  readonly attempt: number
 }
 
-/** A message without a record, whose starts the broker counts. As with a record, its last start is alone. */
-async function handleUnclaimed<Tx>(
-  attempt: number,
+/** Runs the handler as the delivery was let in. Never rejects. */
+export function handle<Tx>(
+  admission: Admission,
   handler: Handler<Tx>,
   services: HandleServices<Tx>,
+  delivery: Delivery,
+): Promise<ProcessOutcome> | ProcessOutcome {
+  const run = (start: Start): Promise<ProcessOutcome> =>
+    services.strategy.run(start, handler, services, delivery)
+  switch (admission.status) {
+    case 'granted':
+      return run(admission.claim)
+    case 'unprotected':
+      return inTurn(new Unclaimed(admission.attempt), services, (start) => run(start).then(unprotected))
+    case 'recordless':
+      return inTurn(new Unclaimed(admission.attempt, admission.identity), services, run)
+    default:
+      return admission
+  }
+}
+
+/** A start without a claim, which the broker counts. As with a claim, its last ones are alone. */
+async function inTurn<Tx>(
+  start: Start,
+  { attemptsMax, closing, events, isolation }: HandleServices<Tx>,
+  run: (start: Start) => Promise<ProcessOutcome>,
 ): Promise<ProcessOutcome> {
-  const { attemptsMax, closing, isolation } = services
-  if (attempt > attemptsMax + 1) return rejectedForAttempts(attempt - 1, attemptsMax)
+  const { attempt } = start
+  if (attempt > startsMax(attemptsMax, false)) {
+    events.emit('rejected', () => ({ key: start.key, reason: 'attempts' }))
+    return rejectedForAttempts(attempt - 1, attemptsMax)
+  }
   const isSuspect = attempt > attemptsMax
   const endTurn = isSuspect ? await isolation.alone(closing) : undefined
   while (!isSuspect && isolation.isReserved) if (!(await isolation.shared(closing))) break
   try {
     if (closing.aborted) return closed()
     isolation.started()
-    return await runUnclaimed(attempt, handler, services).finally(() => isolation.ended())
+    return await run(start).finally(() => isolation.ended())
   } finally {
     endTurn?.()
   }
 }
 
-async function runUnclaimed<Tx>(
-  attempt: number,
-  handler: Handler<Tx>,
-  { attemptsMax, clock, events, handlerTimeoutMs }: HandleServices<Tx>,
-): Promise<ProcessOutcome> {
-  const controller = new AbortController()
-  const abort = (reason: unknown): void => controller.abort(reason)
-  try {
-    const context = contextOf(undefined, undefined as Tx, { attempt, signal: controller.signal })
-    const result = (await bounded(() => handler(context), { clock, handlerTimeoutMs, abort })) ?? undefined
-    return { status: 'completed', result, protected: false }
-  } catch (error) {
-    const permanent = isPermanent(error)
-    const final = permanent || attempt >= attemptsMax
-    events.emit('failed', () => ({ key: undefined, attempt, final, error }))
-    if (!final) return { status: 'failed', final, error, attempt }
-    return { status: 'failed', final, error, attempt, reason: permanent ? 'permanent' : 'attempts' }
-  }
+function unprotected(outcome: ProcessOutcome): ProcessOutcome {
+  return outcome.status === 'completed' ? { ...outcome, protected: false } : outcome
 }

@@ -18,17 +18,17 @@ export interface Identity {
   readonly id: string
   readonly label: string | undefined
   readonly fingerprint: string | undefined
-  /** Starts that its record knows nothing of, since each delivery has a record of its own. */
+  /** Starts that its record knows nothing of, since each delivery has its own record. */
   readonly startsBefore?: number
 }
 
-/** Identities of different kinds never meet: a sender who chooses a key cannot choose a hash or our own ids. */
+/** Identities of different kinds never meet: who chooses a key cannot choose a hash or our own ids. */
 export type IdentityKind = 'key' | 'hop' | 'hash' | 'unkeyed' | 'internal'
 
 /**
  * The id of a record: the first 128 bits of SHA-256 over the kind, the consumer group, the source and the
  * parts of the key, each with its length before it, so that ('a', 'bc') and ('ab', 'c') are kept apart. No
- * folding of case, spaces or Unicode. A string with lone surrogates has no UTF-8 form of its own, so such an
+ * folding of case, spaces or Unicode. A string with lone surrogates has no UTF-8 form, so such an
  * identity is hashed as UTF-16 under another prefix.
  */
 export function recordId(
@@ -106,7 +106,7 @@ export function requireKey(key: unknown, onPlaceholderKey: 'reject' | 'accept'):
   for (const part of key as readonly unknown[]) requirePart(part, onPlaceholderKey)
 }
 
-const GIVE_IDS = 'give each business event an id of its own, as a string'
+const GIVE_IDS = 'give each business event its own id, as a string'
 
 function requirePart(part: unknown, onPlaceholderKey: 'reject' | 'accept'): void {
   if (typeof part !== 'string') throw invalid(received(part), GIVE_IDS)

@@ -16,7 +16,7 @@ export interface Delivery {
   /** The queue or topic that it came from: part of its identity, unless `keyScope` is `'group'`. */
   readonly source?: string | undefined
   /**
-   * How often the code that handled it has sent it on under the same key. Each hop is a message of its own.
+   * How often the code that handled it has sent it on under the same key. Each hop has its own identity.
    * 0 by default.
    */
   readonly hops?: number | undefined
@@ -26,7 +26,11 @@ export interface Delivery {
   readonly signal?: AbortSignal | undefined
   /** For how long it waits for a store that is down, in milliseconds. `outageHoldMs` by default. */
   readonly holdMs?: number | undefined
-  /** How many starts of its handler the broker knows of. Counts for a message that has no record. */
+  /** The broker's own message, for strategies that read it. */
+  readonly message?: unknown
+  /** When it was received for the first time, as far as is known, in milliseconds since 1970. */
+  readonly firstAtMs?: number | undefined
+  /** How many starts of its handler the broker knows of. Counts for a message that no record is kept of. */
   readonly startsBefore?: number | undefined
   /** Whether its payload is hashed whatever the option `fingerprint` says, since its result is replayed. */
   readonly fingerprint?: boolean | undefined
@@ -83,7 +87,8 @@ export type ProcessOutcome =
       readonly protected: boolean
     }
   /**
-   * The handler succeeded, but the store could not be told before the lease ended; it is still being told.
+   * The handler succeeded, but the store did not answer before the lease ended; it is asked on in the
+   * background.
    */
   | { readonly status: 'unconfirmed'; readonly result: Uint8Array | undefined }
   /** The handler ended, but another worker had taken over: its outcome counts, not this one. */
@@ -104,6 +109,8 @@ export type ProcessOutcome =
     }
   /** The database asked for the transaction to be run again, and again. It counts as an attempt. */
   | { readonly status: 'transaction-conflict'; readonly error: OncemqError; readonly attempt: number }
+  /** What has to happen before has not happened yet: to be tried again. No attempt of the handler. */
+  | { readonly status: 'early'; readonly error: OncemqError; readonly retryAfterMs: number }
   | NotGranted
 
 export type FinalReason = 'permanent' | 'attempts' | 'transaction-ended'
@@ -119,6 +126,6 @@ export type Settlement =
   /** To be given to another consumer: nobody here will handle it. */
   | { readonly action: 'give-back' }
 
-export type RetryReason = 'busy' | 'lost' | 'failed' | 'conflict' | 'unconfirmed'
+export type RetryReason = 'busy' | 'lost' | 'failed' | 'conflict' | 'unconfirmed' | 'early'
 export type HoldReason = 'store-down' | 'store-refused'
 export type DeadLetterReason = RejectReason | FinalReason

@@ -1,6 +1,18 @@
 import { OncemqError } from '../errors.ts'
 import type { Forgive, NotGranted } from './outcome.ts'
 
+/** Few, since brokers delete what they have returned a few times more. */
+const UNRECORDED_ALONE_MAX = 3
+
+/**
+ * How many starts a message has whose starts all end with their process; those above `attemptsMax` are alone.
+ * Where there is no record, starts are what the broker counts: its returns, some of which were none. There it
+ * may be alone more than once, so that it is not given up for them without having been alone.
+ */
+export function startsMax(attemptsMax: number, hasRecord: boolean): number {
+  return attemptsMax + (hasRecord ? 1 : UNRECORDED_ALONE_MAX)
+}
+
 /** The message was started as often as is allowed. */
 export function rejectedForAttempts(attempt: number, attemptsMax: number, forgive?: Forgive): NotGranted {
   const error = new OncemqError(
@@ -22,7 +34,7 @@ export function conflicted(attempt: number): NotGranted {
   const error = new OncemqError(
     'ONCEMQ_CONFLICT',
     'expected the payload that this key is known with, received another one; ' +
-      'give each business event a key of its own, or set onConflict',
+      'give each business event its own key, or set onConflict',
   )
   return { status: 'rejected', reason: 'conflict', error, attempt }
 }

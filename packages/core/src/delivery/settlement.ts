@@ -26,7 +26,8 @@ export function settlementOf(outcome: ProcessOutcome, policy: SettlementPolicy):
     case 'lost':
       return { action: 'retry', delayMs: LOST_RETRY_MS, reason: 'lost' }
     case 'busy':
-      return { action: 'retry', delayMs: outcome.retryAfterMs, reason: 'busy' }
+    case 'early':
+      return { action: 'retry', delayMs: outcome.retryAfterMs, reason: outcome.status }
     case 'failed':
       if (outcome.final) return { action: 'dead-letter', reason: outcome.reason }
       return { action: 'retry', delayMs: backoffMs(policy.retry, outcome.attempt - 1), reason: 'failed' }

@@ -40,7 +40,7 @@ const STATE_NAMES = { [RUNNING]: 'running', [DONE]: 'done', [FREE]: 'free' } as 
  * them: a message that is redelivered after a restart, or to another worker, runs again. For tests, for a
  * single worker whose broker alone repeats, and for measuring; else take a store on disk or on a server.
  *
- * Takes 70 to 88 bytes a key, and about 215 if it is told to keep the readable key (`storeReadableKey`). Work
+ * Takes 70 to 88 bytes a key, and about 215 if it keeps the readable key (`storeReadableKey`). Work
  * a call is bounded: the table grows and is swept in segments.
  * @throws OptionError when an option is wrong.
  * @example const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'billing' })

@@ -5,9 +5,13 @@ import type { Finding } from '../store/contract.ts'
 /** What a deduplicator tells. Each event is also published on the diagnostics channel `oncemq:<name>`. */
 export interface Events {
   granted: { key: string; epoch: number; attempt: number }
-  completed: { key: string; epoch: number }
-  /** `memory`: answered without asking the store. */
-  duplicate: { key: string; source: 'store' | 'memory' }
+  /** `epoch`: 0 and perhaps no key, for ways without a record. */
+  completed: { key: string | undefined; epoch: number }
+  /**
+   * `memory`: answered without asking the store. `constraint`, `state`: told by the user's own data, for ways
+   * without a record.
+   */
+  duplicate: { key: string | undefined; source: 'store' | 'memory' | 'constraint' | 'state' }
   /** Given back to the broker, since another worker holds the claim for longer than the waiting bound. */
   busy: { key: string; retryAfterMs: number }
   /** The lease ended or was taken over while the handler ran. */
@@ -20,7 +24,7 @@ export interface Events {
   deadLettered: { source: string | undefined; reason: string; attempt: number }
   /** The handler ran, or runs, without protection. */
   unprotected: { key: string | undefined; reason: UnprotectedReason }
-  /** The handler succeeded, but the store could not be told in time. */
+  /** The handler succeeded, but the store did not answer within the lease. */
   unconfirmed: { key: string; epoch: number }
   storeError: { operation: string; entries: number; error: OncemqError }
   /** The store went down; claims are held. */
@@ -28,7 +32,7 @@ export interface Events {
   recovered: { downMs: number }
   /** The store's set-up deserves a look. */
   finding: Finding
-  /** Something that users should know and that has no outcome of its own. */
+  /** Something that users should know and that is no outcome. */
   warning: { message: string }
 }
 
@@ -54,7 +58,7 @@ export const eventNames = Object.freeze([
   'warning',
 ] as const satisfies readonly EventName[])
 
-/** Where events are told. */
+/** Where events go. */
 export interface EventSink {
   /** Counts the event; builds it only if someone listens. */
   emit<Name extends EventName>(name: Name, build: () => Events[Name]): void

@@ -19,7 +19,7 @@ const sentences: { readonly [Name in EventName]?: (event: Events[Name]) => strin
   warning: ({ message }) => message,
 }
 
-/** Each of these is told once, however often it happens: its count is what counters are for. */
+/** Each of these is said once, however often it happens: its count is what counters are for. */
 const ONCE_A_KIND: ReadonlySet<EventName> = new Set(['outage', 'deadLettered', 'unprotected'])
 
 /**
@@ -36,7 +36,7 @@ export class Notices {
     this.#logger = logger
   }
 
-  /** Whether an event of this name may have to be told. A listener hears it already; a logger is told all. */
+  /** Whether an event of this name may need a notice. Not where a listener has it; a logger gets all. */
   concerns(name: EventName, isHeard: boolean): boolean {
     if (!(name in sentences)) return false
     if (this.#logger !== undefined) return true

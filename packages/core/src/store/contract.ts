@@ -71,7 +71,8 @@ export interface TransactionalStore<Tx> extends Store {
   /**
    * Opens a transaction, runs `work` in it, applies the completion that `work` answers, and commits both or
    * neither: `ok` after the commit; `lost` after a rollback. A completion of what this claim id has completed
-   * already repeats a commit whose answer got lost: it rolls back and answers `ok`.
+   * already repeats a commit whose answer got lost: it rolls back and answers `ok`. Where `work` answers no
+   * completion, what it wrote commits alone: `ok`.
    *
    * `tx` ends with `work`: when `work` settles it is revoked, before anything else is sent, and whatever a
    * branch that was left running asks of it throws `ONCEMQ_TRANSACTION_ENDED` and writes nothing. When
@@ -86,7 +87,66 @@ export interface TransactionalStore<Tx> extends Store {
    * ended it by itself (what it committed stays), `ONCEMQ_COMMIT_UNKNOWN` when the commit's outcome is not
    * known, `ONCEMQ_STORE_UNAVAILABLE` when the connection was lost.
    */
-  transaction(work: (tx: Tx) => Promise<CompleteUpdate>, signal?: AbortSignal): Promise<UpdateAnswer>
+  transaction(
+    work: (tx: Tx) => Promise<CompleteUpdate | undefined>,
+    signal?: AbortSignal,
+  ): Promise<UpdateAnswer>
+}
+
+/** A store that knows the unique keys of its user's tables, for strategy `naturalKey`. */
+export interface KeyedStore<Tx> extends TransactionalStore<Tx> {
+  /**
+   * Looks for a unique key of the user's by the name under which duplicate-key errors report it.
+   * @throws StoreError `ONCEMQ_TABLE_UNFIT` unless the database has exactly one.
+   */
+  requireUniqueKey(name: string): Promise<void>
+  /**
+   * The names of the unique key whose violation the *driver* reported on this `tx` and that stands behind
+   * `thrown`; none for any other error, however much it looks like one. Without `tx`, `thrown` is the driver's
+   * error of a commit of the store's own.
+   */
+  violatedKey(thrown: unknown, tx: Tx | undefined): readonly string[]
+}
+
+/** A store that moves rows of its user's from state to state, for strategy `stateMachine`. */
+export interface StateStore<Tx> extends TransactionalStore<Tx> {
+  /** The names are plain ones, and are to be quoted. */
+  stateTable(names: StateTableNames): StateTable<Tx>
+}
+
+export interface StateTableNames {
+  /** With or without its schema. */
+  readonly table: string
+  /** The column that a row is found by. */
+  readonly id: string
+  /** The column of the state. */
+  readonly state: string
+}
+
+/** A row's id: text, a safe integer, or an object of the driver's own, such as an ObjectId. */
+export type RowId = string | number | bigint | object
+
+/** The table of a state machine. */
+export interface StateTable<Tx> {
+  /**
+   * Looks at start whether the table has the columns and can hold these states. Answers as warning that no index
+   * begins with the id. @throws StoreError `ONCEMQ_TABLE_UNFIT` when it does not.
+   */
+  check(states: readonly string[]): Promise<readonly Finding[]>
+  /**
+   * Moves the row to `to` if its state is one of `from`, in one statement, and answers whether it did; also
+   * where `to` is the state that it had. `unfit-id`: the column cannot hold such an id, so that there is no
+   * such row; the transaction may be of no more use then.
+   */
+  move(
+    tx: Tx,
+    step: { readonly id: RowId; readonly from: readonly string[]; readonly to: string },
+  ): Promise<'moved' | 'not-moved' | 'unfit-id'>
+  /**
+   * The row's state; `undefined` for none. Reads what is committed now, not an older snapshot, where the
+   * database can: it is asked when another transaction may just have moved the row.
+   */
+  read(tx: Tx, id: RowId): Promise<string | undefined>
 }
 
 /** A store whose expired records do not go away by themselves. */

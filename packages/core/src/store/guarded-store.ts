@@ -16,7 +16,7 @@ export class GuardedStore {
   readonly #events: EventHub
   readonly #onAnswer: () => void
 
-  /** `onAnswer` is told each time that the store has answered for an entry, be it by a refusal. */
+  /** `onAnswer` is called each time that the store has answered for an entry, be it by a refusal. */
   constructor(store: Store, timeoutMs: number, clock: Clock, events: EventHub, onAnswer: () => void) {
     this.#store = store
     this.#timeoutMs = timeoutMs
@@ -65,7 +65,7 @@ export class GuardedStore {
     throw this.report(operation, count, error)
   }
 
-  /** Any other call, within a bound of its own. */
+  /** Any other call, within its own bound. */
   within<Answer>(operation: string, timeoutMs: number, call: () => Promise<Answer>): Promise<Answer> {
     return this.#call(operation, 0, call, timeoutMs)
   }

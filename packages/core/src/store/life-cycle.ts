@@ -80,7 +80,7 @@ export class LifeCycle<Opened> {
     try {
       opened = await opening
     } catch {
-      // Nothing was opened. Whoever opened it was told why.
+      // Nothing was opened. Whoever opened it knows why.
       return
     }
     await this.#steps.end(opened)

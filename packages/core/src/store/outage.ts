@@ -94,7 +94,7 @@ export class Outage {
 
   /**
    * Resolves with true when the caller may ask the store, with false after `delayMs` or when `signal` aborts.
-   * Without a bound of its own it waits for as long as the outage lasts.
+   * Without a bound it waits for as long as the outage lasts.
    */
   async recovery(delayMs = Number.POSITIVE_INFINITY, signal?: AbortSignal): Promise<boolean> {
     if (this.#error === undefined) return true
@@ -127,7 +127,7 @@ export class Outage {
     try {
       await this.#probe()
     } catch {
-      // The calls have told their failure as an event already.
+      // Their failure is an event already.
       if (!this.#isClosed) this.#schedule()
       return
     }

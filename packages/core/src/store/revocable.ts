@@ -8,6 +8,8 @@ export interface RevocableOptions {
   readonly store: string
   /** Whether an object that the connection gives away writes by it too, and so has to end with it. */
   nested?(value: object): boolean
+  /** Is given each error that the driver makes on the connection, also those that the handler keeps quiet. */
+  onError?(error: unknown): void
 }
 
 /** A connection that is lent to a handler, until it is taken back. */
@@ -46,6 +48,18 @@ export function revocable<Target extends object>(
     revoke: () => loan.revoke(),
     driverErrorIn: (thrown) => loan.driverErrorIn(thrown),
   }
+}
+
+/** Whoever has a proxy alone finds the loan by it. */
+const loans = new WeakMap<object, Loan>()
+
+/**
+ * {@link Revocable.driverErrorIn} for whoever has the proxy alone, also after its end. `undefined` for objects
+ * that were not lent.
+ * @example const error = driverErrorOn(tx, thrown)
+ */
+export function driverErrorOn(proxy: object, thrown: unknown): unknown {
+  return loans.get(proxy)?.driverErrorIn(thrown)
 }
 
 type Method = (...args: unknown[]) => unknown
@@ -93,6 +107,7 @@ class Loan {
       },
     })
     this.#proxies.set(target, proxy)
+    loans.set(proxy, this)
     return proxy
   }
 
@@ -136,7 +151,9 @@ class Loan {
   }
 
   #remembered(error: unknown): unknown {
-    if (isObject(error)) this.#errors.add(error)
+    if (!isObject(error)) return error
+    this.#errors.add(error)
+    this.#options.onError?.(error)
     return error
   }
 

@@ -9,7 +9,7 @@ export interface HandlerBound {
   readonly abort: (reason: unknown) => void
 }
 
-/** Runs a handler within its bound. One that goes on past it is told to stop, and is waited for no more. */
+/** Runs a handler within its bound. Past it the handler shall stop, and nobody waits for it any more. */
 export async function bounded<Result>(
   run: () => Promise<Result> | Result,
   { clock, handlerTimeoutMs, abort }: HandlerBound,

@@ -1,4 +1,4 @@
-import type { Completion } from '../claims/claim.ts'
+import type { Completion } from '../claims/start.ts'
 import type { ProcessOutcome } from '../delivery/outcome.ts'
 import { OncemqError } from '../errors.ts'
 

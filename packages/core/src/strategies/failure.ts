@@ -1,4 +1,4 @@
-import type { RunningClaim } from '../claims/claim.ts'
+import type { Start } from '../claims/start.ts'
 import type { FinalReason, ProcessOutcome } from '../delivery/outcome.ts'
 import { isOncemqError } from '../errors.ts'
 import type { StrategyServices } from './strategy.ts'
@@ -8,24 +8,24 @@ export function isPermanent(error: unknown): boolean {
   return isOncemqError(error) && error.code === 'ONCEMQ_PERMANENT'
 }
 
-/** Ends the claim of a handler that threw: for another attempt, or for good. */
+/** Ends the start of a handler that threw: for another attempt, or for good. */
 export async function failed(
-  claim: RunningClaim,
+  start: Start,
   error: unknown,
   { attemptsMax, events }: Pick<StrategyServices, 'attemptsMax' | 'events'>,
 ): Promise<ProcessOutcome> {
-  const { key, attempt } = claim
+  const { key, attempt } = start
   const reason = finalReason(error, attempt >= attemptsMax)
   // Spent until the message is durably dead-lettered: were it delivered again before, it would run once more.
-  await claim.release(reason === undefined ? 'failed' : 'spent')
+  await start.release(reason === undefined ? 'failed' : 'spent')
   // Whoever took over decides what becomes of the message.
-  if (claim.takenOver) {
+  if (start.takenOver) {
     events.emit('failed', () => ({ key, attempt, final: false, error }))
     return { status: 'lost' }
   }
   events.emit('failed', () => ({ key, attempt, final: reason !== undefined, error }))
   if (reason === undefined) return { status: 'failed', final: false, error, attempt }
-  return { status: 'failed', final: true, error, attempt, reason, forgive: () => claim.forgive() }
+  return { status: 'failed', final: true, error, attempt, reason, forgive: () => start.forgive() }
 }
 
 function finalReason(error: unknown, isLast: boolean): FinalReason | undefined {

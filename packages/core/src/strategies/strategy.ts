@@ -1,8 +1,8 @@
-import type { RunningClaim } from '../claims/claim.ts'
+import type { Start } from '../claims/start.ts'
 import type { HandlerContext } from '../delivery/context.ts'
-import type { ProcessOutcome } from '../delivery/outcome.ts'
+import type { Delivery, ProcessOutcome } from '../delivery/outcome.ts'
 import type { EventSink } from '../observe/events.ts'
-import type { CompleteUpdate, Store, UpdateAnswer } from '../store/contract.ts'
+import type { CompleteUpdate, Finding, Store, UpdateAnswer } from '../store/contract.ts'
 import type { Clock } from '../time/clock.ts'
 import type { Random } from '../time/random.ts'
 
@@ -27,10 +27,24 @@ export interface StrategyServices {
   readonly handlerTimeoutMs: number
 }
 
+/**
+ * What an error means, if something other than that the handler failed. `tx` is what the handler wrote with
+ * when it threw; `undefined` for an error of the commit, and outside of transactions.
+ */
+export type Explain<Tx> = (
+  error: unknown,
+  tx: Tx | undefined,
+) => Promise<ProcessOutcome> | ProcessOutcome | undefined
+
 /** What of the options a strategy looks at when it checks them. */
 export interface CheckedSettings {
   readonly store: Store
   readonly onStoreDown: 'hold' | 'process'
+}
+
+/** A strategy whose handlers get the `tx` of whatever store they are used with. */
+export interface TransactionStrategy extends Strategy<unknown> {
+  readonly givesTx: true
 }
 
 /**
@@ -40,6 +54,12 @@ export interface CheckedSettings {
 export interface Strategy<Tx = undefined> {
   /** Short name for messages, such as `lease`. */
   readonly name: string
+  /**
+   * Whether messages have records: a claim is asked for each, and its end is written down. If not, no claim
+   * is asked and nothing is written by us: something of the user's own is the guard, and the broker counts
+   * the starts.
+   */
+  readonly usesRecords: boolean
   /**
    * Whether a consumer's own code may settle the message (the drop-in forms). Not where the record commits
    * with what the handler wrote: there the handler has to return.
@@ -56,6 +76,16 @@ export interface Strategy<Tx = undefined> {
   check(settings: CheckedSettings): void
   /** Completes a claim as handlers' claims are completed, to find out at start whether the server can. */
   readonly completeOnce?: (store: Store, completion: CompleteUpdate) => Promise<UpdateAnswer>
-  /** Runs the handler under a granted claim, and ends the claim. Never rejects. */
-  run(claim: RunningClaim, handler: Handler<Tx>, services: StrategyServices): Promise<ProcessOutcome>
+  /**
+   * Looks at start whether what it needs of the user's own is there.
+   * @throws OncemqError when it is not.
+   */
+  readonly prepare?: (store: Store) => Promise<readonly Finding[]>
+  /** Runs the handler of one start, and ends the start. Never rejects. */
+  run(
+    start: Start,
+    handler: Handler<Tx>,
+    services: StrategyServices,
+    delivery: Delivery,
+  ): Promise<ProcessOutcome>
 }

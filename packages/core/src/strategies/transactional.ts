@@ -1,20 +1,5 @@
-import type { RunningClaim } from '../claims/claim.ts'
-import { contextOf } from '../delivery/context.ts'
-import type { ProcessOutcome } from '../delivery/outcome.ts'
-import type { OncemqError } from '../errors.ts'
-import { isOncemqError, OptionError, StoreError } from '../errors.ts'
-import type { CompleteUpdate, Store, TransactionalStore, UpdateAnswer } from '../store/contract.ts'
-import { backoffMs, jittered } from '../time/backoff.ts'
-import type { Timer } from '../time/clock.ts'
-import { pause } from '../time/condition.ts'
-import { missingMethod } from '../validate.ts'
-import { bounded } from './bounded.ts'
-import { completed } from './completed.ts'
-import { failed, isPermanent } from './failure.ts'
-import type { CheckedSettings, Handler, Strategy, StrategyServices } from './strategy.ts'
-
-const CONFLICT_BACKOFF = { firstMs: 5, factor: 2, maxMs: 500 }
-const TRANSACTIONS_MAX = 8
+import { completeInTransaction, inTransaction, requireTransactions } from './in-transaction.ts'
+import type { Strategy } from './strategy.ts'
 
 /**
  * For effects in the store's own database. Runs the handler in a transaction of the store and completes the
@@ -24,164 +9,13 @@ const TRANSACTIONS_MAX = 8
 export function transactional<Tx>(): Strategy<Tx> {
   return {
     name: 'transactional',
+    usesRecords: true,
     allowsDropIn: false,
     runsWithoutClaim: false,
     // A handler that hangs keeps the database's locks.
     defaultHandlerTimeoutMs: (leaseMs) => leaseMs,
-    check,
-    completeOnce: (store, completion) =>
-      (store as TransactionalStore<Tx>).transaction(async () => completion),
-    run: (claim, handler, services) => new Attempt(claim, handler, services).run(),
+    check: (settings) => requireTransactions('transactional', settings),
+    completeOnce: completeInTransaction,
+    run: (start, handler, services) => inTransaction(start, handler, services),
   }
-}
-
-function check({ store, onStoreDown }: CheckedSettings): void {
-  if (!store.guarantees.transactional || missingMethod(store, ['transaction']) !== undefined) {
-    throw new OptionError(
-      `strategy: expected a store with transactions for 'transactional', received '${store.name}' without; ` +
-        `use strategy 'lease', or a store that has them`,
-    )
-  }
-  if (onStoreDown === 'process') {
-    throw new OptionError(
-      `onStoreDown: expected 'hold' with strategy 'transactional', received 'process'; ` +
-        `without its store there is no transaction to give to the handler`,
-    )
-  }
-}
-
-/** One granted delivery, with as many transactions as the database asks for, up to a bound. */
-class Attempt<Tx> {
-  readonly #claim: RunningClaim
-  readonly #handler: Handler<Tx>
-  readonly #services: StrategyServices
-  #result: Uint8Array | undefined
-  /** What the handler of the last transaction threw. Whatever else is thrown is the store's. */
-  #thrown: { readonly error: unknown } | undefined
-
-  constructor(claim: RunningClaim, handler: Handler<Tx>, services: StrategyServices) {
-    this.#claim = claim
-    this.#handler = handler
-    this.#services = services
-  }
-
-  async run(): Promise<ProcessOutcome> {
-    for (let count = 1; ; count += 1) {
-      try {
-        const completion = await this.#claim.commit((complete) => this.#transaction(complete))
-        return completed(completion, this.#result)
-      } catch (error) {
-        if (!this.#isConflict(error)) return this.#ended(error)
-        if (this.#claim.isLost) return this.#lost()
-        if (count === TRANSACTIONS_MAX) return this.#conflicted(error)
-        const { clock, random } = this.#services
-        await pause(clock, jittered(backoffMs(CONFLICT_BACKOFF, count - 1), random))
-      }
-    }
-  }
-
-  /** A code alone proves nothing: the handler may have thrown the error of another deduplicator. */
-  #isConflict(error: unknown): error is OncemqError {
-    const isHandlers = this.#thrown !== undefined && this.#thrown.error === error
-    return !isHandlers && isOncemqError(error) && error.code === 'ONCEMQ_TRANSACTION_CONFLICT'
-  }
-
-  async #ended(error: unknown): Promise<ProcessOutcome> {
-    const isHandlers = this.#thrown !== undefined && this.#thrown.error === error
-    if (isHandlers || !isOncemqError(error) || error.code === 'ONCEMQ_HANDLER_TIMEOUT') {
-      return failed(this.#claim, error, this.#services)
-    }
-    if (error.code === 'ONCEMQ_TRANSACTION_ENDED') return this.#endedByHandler(error)
-    this.#services.events.emit('storeError', () => ({ operation: 'transaction', entries: 1, error }))
-    if (!error.retryable && !isPermanent(error)) return failed(this.#claim, error, this.#services)
-    // The database could not open or commit the transaction: no failed attempt of the handler.
-    await this.#claim.release('unstarted')
-    return { status: 'store-down', error }
-  }
-
-  /** What the handler committed stays. To run it again would do it twice. */
-  async #endedByHandler(error: OncemqError): Promise<ProcessOutcome> {
-    const { key, attempt } = this.#claim
-    await this.#claim.release('spent')
-    this.#services.events.emit('failed', () => ({ key, attempt, final: true, error }))
-    const forgive = (): Promise<boolean> => this.#claim.forgive()
-    return { status: 'failed', final: true, error, attempt, reason: 'transaction-ended', forgive }
-  }
-
-  async #lost(): Promise<ProcessOutcome> {
-    await this.#claim.release('failed')
-    return { status: 'lost' }
-  }
-
-  async #conflicted(error: OncemqError): Promise<ProcessOutcome> {
-    const outcome = await failed(this.#claim, error, this.#services)
-    if (outcome.status !== 'failed' || outcome.final) return outcome
-    return { status: 'transaction-conflict', error, attempt: outcome.attempt }
-  }
-
-  /**
-   * The store's transaction, each of whose own parts has a bound, as has the handler between them: a server
-   * that stopped must not hold a delivery for ever. To begin may take a lease: handlers wait for their turn
-   * where a store has few connections, or one.
-   */
-  #transaction(complete: (result: Uint8Array | undefined) => CompleteUpdate): Promise<UpdateAnswer> {
-    const { clock, leaseMs, store, storeTimeoutMs } = this.#services
-    const stop = new AbortController()
-    this.#thrown = undefined
-    return new Promise((resolve, reject) => {
-      let timer: Timer | undefined
-      let isOver = false
-      const expectStore = (boundMs: number, error: StoreError): void => {
-        // A handler that was given up may end after its transaction has.
-        if (isOver) return
-        timer = clock.after(boundMs, () => {
-          stop.abort(error)
-          reject(error)
-        })
-      }
-      const work = async (tx: Tx): Promise<CompleteUpdate> => {
-        // Nobody waits for a transaction that begins so late: it is rolled back.
-        stop.signal.throwIfAborted()
-        timer?.cancel()
-        try {
-          this.#result = await this.#handle(tx, stop)
-          return complete(this.#result)
-        } finally {
-          const message = silent('commit or rollback', storeTimeoutMs, 'storeTimeoutMs')
-          expectStore(storeTimeoutMs, new StoreError('ONCEMQ_COMMIT_UNKNOWN', message))
-        }
-      }
-      const message = silent('transaction', leaseMs, 'leaseMs')
-      expectStore(leaseMs, new StoreError('ONCEMQ_STORE_TIMEOUT', message))
-      ;(store as Store as TransactionalStore<Tx>)
-        .transaction(work, stop.signal)
-        .then(resolve, reject)
-        .finally(() => {
-          isOver = true
-          timer?.cancel()
-        })
-    })
-  }
-
-  async #handle(tx: Tx, stop: AbortController): Promise<Uint8Array | undefined> {
-    const { clock, handlerTimeoutMs } = this.#services
-    const abort = (reason: unknown): void => {
-      this.#claim.abort(reason)
-      stop.abort(reason)
-    }
-    try {
-      const context = contextOf(this.#claim, tx)
-      return (await bounded(() => this.#handler(context), { clock, handlerTimeoutMs, abort })) ?? undefined
-    } catch (error) {
-      this.#thrown = { error }
-      throw error
-    }
-  }
-}
-
-function silent(what: string, boundMs: number, option: string): string {
-  return (
-    `expected the ${what} within ${boundMs} ms, received no answer; ` +
-    `look at the store's load, take fewer messages at a time, or raise ${option}`
-  )
 }

@@ -52,10 +52,21 @@ class Connection extends EventEmitter {
 function lent() {
   const connection = new Connection()
   const nested = (value: object): boolean => value instanceof Statement
-  return { connection, ...revocable(connection, { store: 'ToyStore', nested }) }
+  const seen: unknown[] = []
+  const onError = (error: unknown): void => void seen.push(error)
+  return { connection, seen, ...revocable(connection, { store: 'ToyStore', nested, onError }) }
 }
 
 const ENDED: unknown = expect.objectContaining({ code: 'ONCEMQ_TRANSACTION_ENDED' })
+
+test('errors of the driver are told also when the handler keeps them quiet', async () => {
+  const { connection, proxy, seen } = lent()
+  connection.failure = new Error('deadlock')
+  await proxy.query('SELECT 1').catch(() => undefined)
+  await proxy.query('SELECT 1', () => undefined)
+  expect(() => proxy.exec('SELECT 1')).toThrow('deadlock')
+  expect(seen).toEqual([connection.failure, connection.failure, connection.failure])
+})
 
 describe('a connection that is lent', () => {
   test('works as it does itself', async () => {

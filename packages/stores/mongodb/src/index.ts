@@ -1,3 +1,6 @@
+export { duplicateKeyOf } from './duplicate-key.ts'
+export type { DocumentWrite, MongoWriter } from './insert-once.ts'
+export { insertOnce, upsert } from './insert-once.ts'
 export type {
   MongoClient,
   MongoCollection,

@@ -4,23 +4,28 @@ import type {
   ClaimUpdate,
   CompleteUpdate,
   Finding,
+  KeyedStore,
+  StateStore,
+  StateTable,
+  StateTableNames,
   StoredRecord,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import type { TransactionalStore } from '@oncemq/core'
-import { LifeCycle, storeError } from '@oncemq/core/store'
+import { LifeCycle, storeError, violatedKeyIn } from '@oncemq/core/store'
 import type { StoreError } from '@oncemq/core/store'
 import type { MongoCollection, MongoSession } from './client.ts'
 import type { Commands } from './commands.ts'
 import { nameOf, withCommands } from './commands.ts'
 import { connect } from './connection.ts'
 import type { Connection } from './connection.ts'
+import { duplicateKeyOf, requireUniqueKey } from './duplicate-key.ts'
 import { STORE, asStoreError } from './errors.ts'
 import type { MongoStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
 import type { WriteConcernDocument } from './records.ts'
 import { Records } from './records.ts'
 import { ensureSchema, schemaCommands } from './schema.ts'
+import { MongoStateTable, runIn } from './state-table.ts'
 import type { Topology } from './topology.ts'
 import { readTopology } from './topology.ts'
 import { commitTogether } from './transaction.ts'
@@ -48,7 +53,9 @@ interface Opened<Session extends MongoSession> extends Connection<Session> {
  * const store = new MongoStore({ collection: client.db('shop').collection('oncemq') })
  * const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
  */
-export class MongoStore<Session extends MongoSession = MongoSession> implements TransactionalStore<Session> {
+export class MongoStore<Session extends MongoSession = MongoSession>
+  implements KeyedStore<Session>, StateStore<Session>
+{
   readonly name = 'mongodb'
   readonly guarantees = Object.freeze({
     durable: true,
@@ -114,7 +121,7 @@ export class MongoStore<Session extends MongoSession = MongoSession> implements 
    * where a renewal of the lease meanwhile would be a conflict.
    */
   async transaction(
-    work: (tx: Session) => Promise<CompleteUpdate>,
+    work: (tx: Session) => Promise<CompleteUpdate | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
     const opened = this.#life.opened
@@ -126,6 +133,21 @@ export class MongoStore<Session extends MongoSession = MongoSession> implements 
     } finally {
       this.#transactions.delete(running)
     }
+  }
+
+  async requireUniqueKey(name: string): Promise<void> {
+    return this.#call((_opened, commands) => requireUniqueKey(commands, name))
+  }
+
+  /** A session sees no errors of its own, so those of the driver count, whichever session they are of. */
+  violatedKey(thrown: unknown): readonly string[] {
+    return violatedKeyIn(thrown, duplicateKeyOf)
+  }
+
+  stateTable(names: StateTableNames): StateTable<Session> {
+    const run = (command: object, session?: Session) =>
+      this.#call((_opened, commands) => runIn(commands, command, session))
+    return new MongoStateTable<Session>(run, names)
   }
 
   async close(): Promise<void> {

@@ -33,7 +33,7 @@ export interface TransactionContext<Session extends MongoSession> {
  */
 export async function commitTogether<Session extends MongoSession>(
   context: TransactionContext<Session>,
-  work: (tx: Session) => Promise<CompleteUpdate>,
+  work: (tx: Session) => Promise<CompleteUpdate | undefined>,
   signal?: AbortSignal,
 ): Promise<UpdateAnswer> {
   signal?.throwIfAborted()
@@ -59,12 +59,12 @@ export async function commitTogether<Session extends MongoSession>(
 async function run<Session extends MongoSession>(
   { collection }: TransactionContext<Session>,
   session: Session,
-  work: (tx: Session) => Promise<CompleteUpdate>,
+  work: (tx: Session) => Promise<CompleteUpdate | undefined>,
   signal: AbortSignal | undefined,
-): Promise<CompleteUpdate> {
+): Promise<CompleteUpdate | undefined> {
   const ours = transactionOf(session)
   const { tx, revoke } = lend(session)
-  let completion: CompleteUpdate
+  let completion: CompleteUpdate | undefined
   try {
     completion = await untilAborted(() => work(tx), signal)
   } catch (error) {
@@ -83,8 +83,9 @@ async function run<Session extends MongoSession>(
 async function complete<Session extends MongoSession>(
   { collection, records, clock, timeoutMs }: TransactionContext<Session>,
   session: Session,
-  completion: CompleteUpdate,
+  completion: CompleteUpdate | undefined,
 ): Promise<'ok' | 'lost' | 'ok before'> {
+  if (completion === undefined) return 'ok'
   const where = nameOf(collection)
   try {
     const answer = await withCommands(collection, { clock, timeoutMs }, (commands) =>

@@ -4,8 +4,6 @@
  */
 export interface MysqlQuery {
   sql: string
-  /** `mysql2`'s own bound for the answer, in milliseconds. */
-  timeout: number
   values: null
   rowsAsArray: true
   typeCast: false
@@ -14,6 +12,8 @@ export interface MysqlQuery {
 
 /** What the store needs of a connection of the pool of `mysql2/promise`, of any version that has it. */
 export interface MysqlConnection {
+  /** The number by which the server knows the connection. */
+  readonly threadId?: number | null | undefined
   query(query: MysqlQuery): Promise<[unknown, unknown]>
   release(): void
   destroy(): void

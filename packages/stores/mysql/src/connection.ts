@@ -1,9 +1,10 @@
 import type { Clock } from '@oncemq/core/store'
-import { StoreError } from '@oncemq/core/store'
+import { StoreError, endWithin, importPeer, within } from '@oncemq/core/store'
 import type { MysqlConnection, MysqlHeader, MysqlPool, MysqlRow } from './client.ts'
-import { MYSQL, isConflict } from './errors.ts'
+import { MYSQL, isConflict, isLockTaken } from './errors.ts'
 import type { Settings } from './options.ts'
 import { isolationSql } from './statements.ts'
+import { Interrupts } from './interrupts.ts'
 
 /** How often a statement is run that the server asks to run again. */
 const CONFLICTS_MAX = 10
@@ -14,10 +15,20 @@ const IN_TRANSACTION = 1
 /** The least that the server may be set to take is 1024 bytes; it tells once it is asked. */
 const PACKET_UNTOLD_BYTES = 1024 * 1024
 const READ_COMMITTED = isolationSql('READ COMMITTED')
+/** A statement is stopped a little before nobody waits for it any more. */
+const SERVER_SHARE = 0.8
 
 /** Names the table in errors. */
-export function nameOf({ table }: Settings): string {
+export function nameOf({ table }: Pick<Settings, 'table'>): string {
   return `the table ${table}`
+}
+
+/** How a statement that writes is run. */
+export interface WriteOptions {
+  /** At READ COMMITTED, where it locks rows and not the gaps between them, whatever the session's default. */
+  readonly ofManyRows?: boolean
+  /** How long it may take, in milliseconds: until then it waits for a row that others have locked. */
+  readonly waitMaxMs?: number
 }
 
 /**
@@ -31,35 +42,40 @@ export class Connections<Connection extends MysqlConnection = MysqlConnection> {
   readonly #pool: MysqlPool<Connection>
   readonly #timeoutMs: number
   readonly #clock: Clock
+  readonly #interrupts: Interrupts
 
   constructor(pool: MysqlPool<Connection>, { timeoutMs, clock }: { timeoutMs: number; clock: Clock }) {
     this.#pool = pool
     this.#timeoutMs = timeoutMs
     this.#clock = clock
+    this.#interrupts = new Interrupts((sql) => this.#with((connection) => this.#query(connection, sql)))
   }
 
   /** Runs a statement that writes. */
-  async write(sql: string, { ofManyRows = false } = {}): Promise<MysqlHeader> {
-    const { header } = await this.writeAndRead(sql, { ofManyRows, next: () => undefined })
+  async write(sql: string, options: WriteOptions = {}): Promise<MysqlHeader> {
+    const { header } = await this.writeAndRead(sql, { ...options, next: () => undefined })
     return header
   }
 
   /**
    * Runs a statement that writes, then what `next` makes of its answer on the same connection, which is known
    * by then to be between transactions: on another one, a transaction left open could show what was long ago.
-   * Runs both again on a conflict. What is of many rows runs at READ COMMITTED, where it locks rows and not
-   * the gaps between them, whatever the session's default.
+   * Runs both again on a conflict.
    */
   async writeAndRead(
     sql: string,
-    { ofManyRows, next }: { ofManyRows: boolean; next: (header: MysqlHeader) => string | undefined },
+    {
+      ofManyRows = false,
+      waitMaxMs,
+      next,
+    }: WriteOptions & { readonly next: (header: MysqlHeader) => string | undefined },
   ): Promise<{ header: MysqlHeader; rows: readonly MysqlRow[] }> {
     const deadlineMs = this.#clock.monotonicMs() + this.#timeoutMs
     for (let count = 1; ; count += 1) {
       try {
         return await this.#with(async (connection) => {
           if (ofManyRows) await this.query(connection, READ_COMMITTED)
-          const header = (await this.query(connection, sql)) as MysqlHeader
+          const header = (await this.query(connection, sql, waitMaxMs)) as MysqlHeader
           requireCommitted(header)
           const question = next(header)
           const rows = question === undefined ? [] : await this.query(connection, question)
@@ -67,35 +83,34 @@ export class Connections<Connection extends MysqlConnection = MysqlConnection> {
         })
       } catch (error) {
         const isLast = count === CONFLICTS_MAX || this.#clock.monotonicMs() >= deadlineMs
-        if (!isConflict(error) || isLast) throw error
+        if (!isConflict(error) || isLockTaken(error) || isLast) throw error
       }
     }
   }
 
   /** Runs a statement that reads. */
-  async read(sql: string): Promise<readonly MysqlRow[]> {
-    return this.#with(async (connection) => (await this.query(connection, sql)) as readonly MysqlRow[])
+  async read(sql: string, { ofManyRows = false } = {}): Promise<readonly MysqlRow[]> {
+    return this.#with(async (connection) => {
+      if (ofManyRows) await this.query(connection, READ_COMMITTED)
+      return (await this.query(connection, sql)) as readonly MysqlRow[]
+    })
+  }
+
+  /** Finds out whether the server knows connections by the numbers that they have here. */
+  async learnThreads(): Promise<void> {
+    await this.#with(async (connection) => {
+      const rows = (await this.query(connection, 'SELECT CONNECTION_ID()')) as readonly MysqlRow[]
+      this.#interrupts.isOn = String(rows[0]?.[0]) === String(connection.threadId)
+    })
   }
 
   /** Gives a connection within the time limit. */
   acquire(): Promise<Connection> {
-    return new Promise((resolve, reject) => {
-      let isLate = false
-      const timer = this.#clock.after(this.#timeoutMs, () => {
-        isLate = true
-        reject(noConnection(this.#timeoutMs))
-      })
-      this.#pool.getConnection().then(
-        (connection) => {
-          timer.cancel()
-          if (isLate) return connection.release()
-          resolve(connection)
-        },
-        (error: unknown) => {
-          timer.cancel()
-          reject(error as Error)
-        },
-      )
+    return within(() => this.#pool.getConnection(), {
+      clock: this.#clock,
+      timeoutMs: this.#timeoutMs,
+      timeoutError: () => noConnection(this.#timeoutMs),
+      late: (late) => late.release(),
     })
   }
 
@@ -105,13 +120,54 @@ export class Connections<Connection extends MysqlConnection = MysqlConnection> {
     else connection.release()
   }
 
-  /** Runs a statement on a connection that was acquired, within the time limit. */
-  async query(connection: Connection, sql: string): Promise<unknown> {
+  /**
+   * Closes a connection on which a statement may still run. The server does not look whether its client is
+   * there while the statement waits for a lock, so it is told, in the background.
+   */
+  abandon(connection: Connection): void {
+    close(connection)
+    this.#interrupts.end(connection)
+  }
+
+  /**
+   * Runs a statement on a connection that was acquired, within the time limit. It is stopped on the server
+   * after `waitMaxMs`, or a little before the limit.
+   */
+  async query(connection: Connection, sql: string, waitMaxMs = Infinity): Promise<unknown> {
+    const stopAfterMs = Math.min(waitMaxMs, Math.ceil(this.#timeoutMs * SERVER_SHARE))
+    let stopping: Promise<void> | undefined
+    const timer = this.#clock.after(stopAfterMs, () => {
+      stopping = this.#interrupts.stop(connection)
+    })
+    try {
+      return await this.#query(connection, sql)
+    } finally {
+      timer.cancel()
+      // Else it could stop what the connection is used for next.
+      await stopping
+    }
+  }
+
+  /** COMMIT is not stopped: what became of it could not be told. */
+  async commit(connection: Connection): Promise<void> {
+    await this.#query(connection, 'COMMIT')
+  }
+
+  /** Resolves when nothing is under way in the background any more. */
+  async close(): Promise<void> {
+    await this.#interrupts.close()
+  }
+
+  async #query(connection: Connection, sql: string): Promise<unknown> {
     requireFit(sql, this.packetMaxBytes)
     // No values: else the driver would look for placeholders in all of the statement.
     const how = { values: null, rowsAsArray: true, typeCast: false, nestTables: false } as const
     try {
-      const [answer] = await connection.query({ sql, timeout: this.#timeoutMs, ...how })
+      const [answer] = await within(() => connection.query({ sql, ...how }), {
+        clock: this.#clock,
+        timeoutMs: this.#timeoutMs,
+        timeoutError: () => noAnswer(this.#timeoutMs),
+      })
       return answer
     } catch (error) {
       // The driver hangs the statement onto its error, and the statement holds keys.
@@ -127,7 +183,8 @@ export class Connections<Connection extends MysqlConnection = MysqlConnection> {
       this.release(connection)
       return answer
     } catch (error) {
-      this.release(connection, !isConflict(error))
+      if (isUnanswered(error)) this.abandon(connection)
+      else this.release(connection, !isConflict(error) && !isLockTaken(error))
       throw error
     }
   }
@@ -138,10 +195,16 @@ export async function connect<Connection extends MysqlConnection>(settings: Sett
   const { source } = settings
   if ('pool' in source) {
     const { pool } = source
-    return { pool, connections: new Connections(pool, settings), end: async () => {} }
+    const connections = new Connections(pool, settings)
+    return { pool, connections, end: () => connections.close() }
   }
   const pool = await openPool<Connection>(source.url, settings)
-  return { pool, connections: new Connections(pool, settings), end: () => endPool(pool, settings) }
+  const connections = new Connections(pool, settings)
+  const end = async (): Promise<void> => {
+    await connections.close()
+    await endWithin(() => pool.end(), settings)
+  }
+  return { pool, connections, end }
 }
 
 interface OwnPool<Connection extends MysqlConnection> extends MysqlPool<Connection> {
@@ -152,36 +215,12 @@ async function openPool<Connection extends MysqlConnection>(
   url: string,
   { transactionsMax, timeoutMs }: Settings<Connection>,
 ): Promise<OwnPool<Connection>> {
-  const { createPool } = await import('mysql2/promise').catch((cause: unknown) => {
-    throw new StoreError(
-      'ONCEMQ_STORE_REFUSED',
-      'MysqlStore: expected the package mysql2 for { url }, received none; npm install mysql2, ' +
-        'or give { pool }',
-      { cause },
-    )
-  })
+  const peer = { store: 'MysqlStore', name: 'mysql2', instead: '{ pool }' }
+  const { createPool } = await importPeer(peer, () => import('mysql2/promise'))
   const connectionLimit = transactionsMax + OWN_CONNECTIONS
   // Traces, which `mysql2` takes for each query in case it fails, cost a tenth of its time.
   const pool: unknown = createPool({ uri: url, connectionLimit, connectTimeout: timeoutMs, trace: false })
   return pool as OwnPool<Connection>
-}
-
-/** A server that does not answer does not say goodbye either. */
-function endPool<Connection extends MysqlConnection>(
-  pool: OwnPool<Connection>,
-  { timeoutMs, clock }: Settings<Connection>,
-): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = clock.after(timeoutMs, resolve)
-    pool
-      .end()
-      // What cannot be closed in good order is closed already.
-      .catch(() => undefined)
-      .finally(() => {
-        timer.cancel()
-        resolve()
-      })
-  })
 }
 
 /** `destroy` says goodbye and waits for the other side to close; one that hangs does not. */
@@ -211,4 +250,21 @@ function noConnection(timeoutMs: number): StoreError {
     `MysqlStore: expected a connection within ${timeoutMs} ms, received none; look for connections of the ` +
       'pool that are not given back, or raise its connectionLimit to transactionsMax + 2 or more',
   )
+}
+
+const unanswered = new WeakSet<object>()
+
+/** Whether the statement may still run on the server. */
+export function isUnanswered(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && unanswered.has(error)
+}
+
+function noAnswer(timeoutMs: number): StoreError {
+  const error = new StoreError(
+    'ONCEMQ_STORE_TIMEOUT',
+    `MysqlStore: expected an answer within ${timeoutMs} ms, received none; look at the load of the server ` +
+      'and at the network, or raise timeoutMs',
+  )
+  unanswered.add(error)
+  return error
 }

@@ -5,11 +5,15 @@ export interface Dialect {
   readonly rowsAs: (rows: readonly string[], name: string, columns: string) => string
   /** Whether sql_safe_updates refuses a join that finds its rows by the primary key. */
   readonly refusesSafeUpdates: boolean
+  /** The setting of a session by which the server closes it, in seconds, once a transaction lies idle. */
+  readonly idleSetting: string
 }
 
 const mysql: Dialect = Object.freeze({
   name: 'MySQL',
   refusesSafeUpdates: false,
+  // Of any idle session, so that it holds no longer than the transaction.
+  idleSetting: 'wait_timeout',
   rowsAs: (rows: readonly string[], name: string, columns: string) =>
     `(VALUES ${rows.map((row) => `ROW(${row})`).join(',')}) AS ${name} (${columns})`,
 })
@@ -17,6 +21,7 @@ const mysql: Dialect = Object.freeze({
 const mariadb: Dialect = Object.freeze({
   name: 'MariaDB',
   refusesSafeUpdates: true,
+  idleSetting: 'idle_transaction_timeout',
   rowsAs: (rows: readonly string[], name: string, columns: string) =>
     `(WITH ${name} (${columns}) AS (VALUES ${rows.map((row) => `(${row})`).join(',')}) ` +
     `SELECT * FROM ${name}) AS ${name}`,

@@ -1,6 +1,5 @@
-import { StoreError } from '@oncemq/core/store'
-import { isOncemqError } from '@oncemq/core'
-import type { ErrorCode } from '@oncemq/core'
+import type { Explanation } from '@oncemq/core/store'
+import { isOncemqError, StoreError, storeError as errorOf } from '@oncemq/core/store'
 
 /** The error numbers that the store tells apart: MySQL's, which MariaDB shares but for those that name it. */
 export const MYSQL = Object.freeze({
@@ -11,6 +10,7 @@ export const MYSQL = Object.freeze({
   LOGIN_DENIED: 1045,
   NO_DATABASE: 1046,
   DATABASE_MISSING: 1049,
+  SHUTTING_DOWN: 1053,
   COLUMN_MISSING: 1054,
   SYNTAX: 1064,
   TABLE_FULL: 1114,
@@ -33,12 +33,12 @@ export const MYSQL = Object.freeze({
   BINLOG_STATEMENT: 1665,
   READ_ONLY_TRANSACTION: 1792,
   READ_ONLY_MODE: 1836,
+  MARIADB_CONNECTION_KILLED: 1927,
   MARIADB_STATEMENT_TIMEOUT: 1969,
   STATEMENT_TIMEOUT: 3024,
   ROLLED_BACK_DURING_COMMIT: 3101,
+  IDLE_TOO_LONG: 4031,
 })
-
-type Explanation = readonly [code: ErrorCode, received: string, remedy: string]
 
 const READ_ONLY: Explanation = [
   'ONCEMQ_STORE_UNAVAILABLE',
@@ -83,8 +83,13 @@ const CONFLICT: Explanation = [
 ]
 const STOPPED: Explanation = [
   'ONCEMQ_STORE_UNAVAILABLE',
-  'the statement was stopped, perhaps by a time limit of the server',
+  'the statement was stopped by a time limit of the server',
   "look at the server's load and at locks, or raise max_execution_time or max_statement_time",
+]
+const LOCKED: Explanation = [
+  'ONCEMQ_STORE_TIMEOUT',
+  'a row is locked, or the server took too long',
+  'look for a transaction that stays open; the operation is tried again',
 ]
 const UNKNOWN: Explanation = [
   'ONCEMQ_STORE_UNAVAILABLE',
@@ -125,11 +130,11 @@ const explanations: Readonly<Record<number, Explanation>> = {
   [MYSQL.TABLE_CRASHED]: DAMAGED,
   [MYSQL.TABLE_NOT_REPAIRED]: DAMAGED,
   [MYSQL.TOO_MANY_USER_CONNECTIONS]: NO_CONNECTION_LEFT,
-  [MYSQL.LOCK_WAIT_TIMEOUT]: CONFLICT,
+  [MYSQL.LOCK_WAIT_TIMEOUT]: LOCKED,
   [MYSQL.DEADLOCK]: CONFLICT,
   [MYSQL.PRIVILEGE_MISSING]: DENIED,
   [MYSQL.READ_ONLY_OPTION]: READ_ONLY,
-  [MYSQL.INTERRUPTED]: STOPPED,
+  [MYSQL.INTERRUPTED]: LOCKED,
   [MYSQL.TRANSACTION_OPEN]: [
     'ONCEMQ_STORE_UNAVAILABLE',
     'the pool gave a connection on which a transaction is open, or autocommit is off',
@@ -165,6 +170,31 @@ export function isConflict(error: unknown): boolean {
   )
 }
 
+/** Whether a statement waited too long for a row that others have locked, and was stopped, here or there. */
+export function isLockTaken(error: unknown): boolean {
+  const number = errorNumber(error)
+  return number === MYSQL.LOCK_WAIT_TIMEOUT || number === MYSQL.INTERRUPTED
+}
+
+/** Whether the server has rolled back all of the transaction, and not its last statement alone. */
+export function isRolledBack(error: unknown): boolean {
+  return isConflict(error) && errorNumber(error) !== MYSQL.LOCK_WAIT_TIMEOUT
+}
+
+/** Whether the connection is lost, by an error that the driver made. */
+export function isDisconnect(error: unknown): boolean {
+  const number = errorNumber(error)
+  if (number !== undefined) return ENDINGS.has(number)
+  const { fatal, code } = (error ?? {}) as { fatal?: unknown; code?: unknown }
+  return fatal === true || (typeof code === 'string' && /^(?:PROTOCOL_CONNECTION_LOST|E[A-Z]+)$/.test(code))
+}
+
+const ENDINGS: ReadonlySet<number> = new Set([
+  MYSQL.SHUTTING_DOWN,
+  MYSQL.MARIADB_CONNECTION_KILLED,
+  MYSQL.IDLE_TOO_LONG,
+])
+
 /**
  * What the store throws for `error`. `where` names the table. The driver's message is not repeated, since it
  * may hold values; the cause has it.
@@ -172,39 +202,58 @@ export function isConflict(error: unknown): boolean {
 export function storeError(error: unknown, where: string): StoreError {
   if (isOncemqError(error)) return error as StoreError
   const number = errorNumber(error)
-  const [code, what, remedy] = number === undefined ? DISCONNECTED : (explanations[number] ?? UNKNOWN)
-  const detail = number === undefined ? nodeCode(error) : ` (error ${number})`
-  return new StoreError(code, `MysqlStore: expected to use ${where}, but ${what}${detail}; ${remedy}`, {
-    cause: error,
-  })
+  const explanation = number === undefined ? DISCONNECTED : (explanations[number] ?? UNKNOWN)
+  const detail = number === undefined ? nodeCode(error) : `error ${number}`
+  return errorOf({ store: 'MysqlStore', expected: `to use ${where}`, detail, cause: error }, explanation)
 }
 
-const CAUSES_MAX = 8
-
-/** What an error of the handler becomes: a conflict if the server asks for the whole again, else itself. */
-export function handlerError(error: unknown): unknown {
-  let cause = error
-  for (let depth = 0; depth < CAUSES_MAX && typeof cause === 'object' && cause !== null; depth += 1) {
-    if (isConflict(cause)) return conflict(error)
-    cause = (cause as { cause?: unknown }).cause
-  }
-  return error
+/**
+ * What an error of the handler becomes: a conflict if the server asks for the whole again, unavailable if the
+ * connection is lost, else itself. `made` is the driver's own error behind it, if any: nothing else counts.
+ */
+export function handlerError(error: unknown, made: unknown, where: string): unknown {
+  if (isConflict(made)) return conflict(error)
+  return made !== undefined && isDisconnect(made) ? storeError(made, where) : error
 }
 
 /** What a failed COMMIT of a handler's transaction becomes. */
 export function commitError(error: unknown, where: string): StoreError {
   if (isConflict(error)) return conflict(error)
   const number = errorNumber(error)
-  const isKnown = number !== undefined && number in explanations && explanations[number] !== STOPPED
+  const meaning = number === undefined ? undefined : explanations[number]
+  const isKnown = meaning !== undefined && meaning !== STOPPED && meaning !== LOCKED
   if (isKnown) return storeError(error, where)
   return new StoreError(
     'ONCEMQ_COMMIT_UNKNOWN',
-    'MysqlStore: expected the answer to COMMIT, received none; the message comes again and finds out',
+    'MysqlStore: expected the answer to COMMIT, received none; the message is delivered again and finds out',
     { cause: error },
   )
 }
 
-function conflict(cause: unknown): StoreError {
+/** A handler ended its transaction: by COMMIT or ROLLBACK, or by a statement that commits by itself. */
+export function endedError(cause: unknown): StoreError {
+  return new StoreError(
+    'ONCEMQ_TRANSACTION_ENDED',
+    'MysqlStore: expected the transaction to be open when the handler ends, received it ended; leave ' +
+      'COMMIT and ROLLBACK to the store, use SAVEPOINT inside, and keep statements that commit by ' +
+      'themselves (CREATE, ALTER, TRUNCATE ...) out of it. What the handler has committed by itself stays, ' +
+      'and the message is not recorded as done',
+    { cause },
+  )
+}
+
+/** The server ended the transaction, since the handler asked nothing of it for too long. */
+export function idleError(transactionIdleMs: number, cause: unknown): StoreError {
+  return new StoreError(
+    'ONCEMQ_HANDLER_TIMEOUT',
+    `MysqlStore: expected a handler that uses its transaction at least each ${transactionIdleMs} ms, ` +
+      'received a connection that was closed after such a time, so that all is rolled back; do slow work ' +
+      'before or after, or raise transactionIdleMs',
+    { cause },
+  )
+}
+
+export function conflict(cause: unknown): StoreError {
   return new StoreError(
     'ONCEMQ_TRANSACTION_CONFLICT',
     'MysqlStore: expected to commit, but a deadlock or a lock that is held too long is in the way; ' +
@@ -213,7 +262,7 @@ function conflict(cause: unknown): StoreError {
   )
 }
 
-function nodeCode(error: unknown): string {
+function nodeCode(error: unknown): string | undefined {
   const { code } = (error ?? {}) as { code?: unknown }
-  return typeof code === 'string' ? ` (${code})` : ''
+  return typeof code === 'string' ? code : undefined
 }

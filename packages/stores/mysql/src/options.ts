@@ -52,10 +52,20 @@ export interface MysqlStoreOptions<Connection extends MysqlConnection = MysqlCon
    */
   transactionsMax?: number
   /**
-   * How far a handler's transaction is kept apart from others.
+   * How far a handler's transaction is kept apart from others. Above `read committed` on MariaDB with
+   * `innodb_snapshot_isolation`, which is its default from 11.6 on, a handler has one lease to end in, which
+   * is not renewed, as the renewed record would be a conflict.
    * @default 'read committed'
    */
   isolation?: Isolation
+  /**
+   * After how long without a statement the server ends a handler's transaction: that of a worker whose host
+   * vanished would keep its locks for hours. A handler that pauses for longer fails, so this is more than the
+   * longest that it does anything else, and at least its `handlerTimeoutMs`. Milliseconds, 1000 to 86400000,
+   * rounded up to seconds.
+   * @default 60000
+   */
+  transactionIdleMs?: number
   /** Time for waits, for tests. The system's by default. Leases and retention follow the server's clock. */
   clock?: Clock
   /** Randomness for tokens and for where sweeps begin, for tests. The system's by default. */
@@ -69,6 +79,7 @@ export const mysqlStoreDefaults = Object.freeze({
   timeoutMs: 4000,
   transactionsMax: 8,
   isolation: 'read committed' as Isolation,
+  transactionIdleMs: 60_000,
 })
 
 /** Options as the store uses them: complete, checked and frozen. */
@@ -79,12 +90,15 @@ export interface Settings<Connection extends MysqlConnection = MysqlConnection> 
   readonly timeoutMs: number
   readonly transactionsMax: number
   readonly isolation: Isolation
+  readonly transactionIdleMs: number
   readonly clock: Clock
   readonly random: Random
 }
 
 const TIMEOUT_MAX_MS = 600_000
 const TRANSACTIONS_MAX = 10_000
+const TRANSACTION_IDLE_MIN_MS = 1000
+const TRANSACTION_IDLE_MAX_MS = 86_400_000
 const ISOLATIONS = ['read committed', 'repeatable read', 'serializable'] as const
 // 64 characters at most, of which the longest name made from the table's takes 5.
 const TABLE_NAME = /^(?:[a-z_][a-z0-9_]{0,63}\.)?[a-z_][a-z0-9_]{0,58}$/i
@@ -100,16 +114,16 @@ export function settingsOf<Connection extends MysqlConnection>(
   options: MysqlStoreOptions<Connection>,
 ): Settings<Connection> {
   const given = givenOptions('MysqlStore', options, known)
-  const { table, createSchema, timeoutMs, transactionsMax, isolation } = { ...mysqlStoreDefaults, ...given }
+  const { pool: _pool, url: _url, ...chosen } = { ...mysqlStoreDefaults, ...given }
   const source = sourceOf(given)
-  requireTable(table)
-  requireOneOf('createSchema', createSchema, [true, false])
-  requireInteger('timeoutMs', timeoutMs, 1, TIMEOUT_MAX_MS)
-  requireInteger('transactionsMax', transactionsMax, 1, TRANSACTIONS_MAX)
-  requireOneOf('isolation', isolation, ISOLATIONS)
-  const { clock = systemClock, random = systemRandom() } = given
-  const checked = { source, table, createSchema, timeoutMs, transactionsMax, isolation, clock, random }
-  return Object.freeze(checked)
+  requireTable(chosen.table)
+  requireOneOf('createSchema', chosen.createSchema, [true, false])
+  requireInteger('timeoutMs', chosen.timeoutMs, 1, TIMEOUT_MAX_MS)
+  requireInteger('transactionsMax', chosen.transactionsMax, 1, TRANSACTIONS_MAX)
+  requireOneOf('isolation', chosen.isolation, ISOLATIONS)
+  const { transactionIdleMs, clock = systemClock, random = systemRandom() } = chosen
+  requireInteger('transactionIdleMs', transactionIdleMs, TRANSACTION_IDLE_MIN_MS, TRANSACTION_IDLE_MAX_MS)
+  return Object.freeze({ ...chosen, source, clock, random })
 }
 
 function sourceOf<Connection extends MysqlConnection>({

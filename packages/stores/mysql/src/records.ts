@@ -6,9 +6,10 @@ import type {
   StoredRecord,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { isFreshLease } from '@oncemq/core/store'
+import { isFreshLease, LockedRecords } from '@oncemq/core/store'
 import type { MysqlHeader, MysqlRow } from './client.ts'
 import type { Connections } from './connection.ts'
+import { isLockTaken } from './errors.ts'
 import { DONE, FREE, RUNNING, areAlike } from './statements.ts'
 import type { Statements } from './statements.ts'
 
@@ -16,8 +17,13 @@ const STATE_NAMES = Object.freeze({ [FREE]: 'free', [RUNNING]: 'running', [DONE]
 const NEW: ClaimAnswer = Object.freeze({ status: 'granted', epoch: 1, attempt: 1 })
 
 /** For a record that changes whenever it is looked at. The core asks again. */
-const CHANGING: ClaimAnswer = Object.freeze({ status: 'busy', epoch: 0, leaseRemainingMs: 1 })
+const CHANGING = Object.freeze({ status: 'busy', epoch: 0, leaseRemainingMs: 1 } as const)
 const ROUNDS_MAX = 5
+
+/** How long a claim waits for a locked record, which is busy then: the rest of its batch waits beside it. */
+const CLAIM_WAIT_MAX_MS = 250
+/** How long updates wait for one, of which the core then sends each half by itself. */
+const MANY_WAIT_MAX_MS = 500
 
 /** Statements are kept this short, so that none holds up others for long; a single entry may be longer. */
 const STATEMENT_BYTES = 1024 * 1024
@@ -51,21 +57,21 @@ export class Records {
   readonly #connections: Connections
   readonly #statements: Statements
   readonly #random: Random
+  readonly #locked: LockedRecords
 
   constructor(connections: Connections, statements: Statements, random: Random) {
     this.#connections = connections
     this.#statements = statements
     this.#random = random
+    this.#locked = new LockedRecords({
+      usual: (batch) => this.#rounds(batch, statements.insert, insertAnswer),
+      careful: (batch) => this.#claimUnlocked(batch),
+      isLockTaken,
+    })
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    let answers = await this.#claim(batch, this.#statements.insert, insertAnswer)
-    for (let round = 1; round < ROUNDS_MAX && answers.includes(undefined); round += 1) {
-      const open = batch.filter((_, at) => answers[at] === undefined)
-      const again = (await this.#claim(open, this.#statements.claim, claimAnswer)).values()
-      answers = answers.map((answer) => answer ?? again.next().value)
-    }
-    return answers.map((answer) => answer ?? CHANGING)
+    return this.#locked.claim(batch)
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
@@ -73,6 +79,7 @@ export class Records {
       const token = this.#random.claimId()
       const { header, rows } = await this.#connections.writeAndRead(this.#updateSql(part, token), {
         ofManyRows: part.length > 1,
+        ...(part.length > 1 && { waitMaxMs: MANY_WAIT_MAX_MS }),
         next: (answer) => (isWhole(answer, part) ? undefined : this.#findSql(part)),
       })
       if (isWhole(header, part)) return part.map(() => 'ok')
@@ -90,6 +97,53 @@ export class Records {
     await this.#connections.write(this.#statements.forget(ids.toSorted()), { ofManyRows: true })
   }
 
+  /** Claims by the given statement, and once more what changed under its eyes. */
+  async #rounds(
+    batch: readonly ClaimRequest[],
+    sqlOf: (requests: readonly ClaimRequest[]) => string,
+    answerOf: typeof claimAnswer,
+  ): Promise<readonly ClaimAnswer[]> {
+    let answers = await this.#claim(batch, sqlOf, answerOf)
+    for (let round = 1; round < ROUNDS_MAX && answers.includes(undefined); round += 1) {
+      const open = batch.filter((_, at) => answers[at] === undefined)
+      const again = (await this.#claim(open, this.#statements.claim, claimAnswer)).values()
+      answers = answers.map((answer) => answer ?? again.next().value)
+    }
+    return answers.map((answer) => answer ?? CHANGING)
+  }
+
+  /** Claims what nobody has locked. What somebody has is busy, until the server ends his transaction. */
+  async #claimUnlocked(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
+    const ids = batch.map(({ id }) => id)
+    const found = recordsOf(await this.#connections.read(this.#statements.find(ids)))
+    const rows = await this.#connections.read(this.#statements.lockable(ids), { ofManyRows: true })
+    const lockable = new Set(rows.map(([id]) => digits(id)))
+    const locked = new Map(
+      batch
+        .filter(({ id }) => found.has(id) && !lockable.has(id))
+        .map((request) => [request, lockedAnswer(request, found.get(request.id))]),
+    )
+    const open = batch.filter((request) => !locked.has(request))
+    const answers = (open.length === 0 ? [] : await this.#claimHalves(open)).values()
+    return batch.map((request) => locked.get(request) ?? answers.next().value ?? CHANGING)
+  }
+
+  /**
+   * What is not seen may be locked too: by an insert that is not committed. Where that holds up the claims,
+   * each half of them goes by itself, down to the one that is held up.
+   */
+  async #claimHalves(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
+    try {
+      return await this.#rounds(batch, this.#statements.claim, claimAnswer)
+    } catch (error) {
+      if (!isLockTaken(error)) throw error
+      if (batch.length === 1) return [CHANGING]
+      const middle = Math.ceil(batch.length / 2)
+      const first = await this.#claimHalves(batch.slice(0, middle))
+      return [...first, ...(await this.#claimHalves(batch.slice(middle)))]
+    }
+  }
+
   /** Answers undefined for a record that is to be claimed once more. */
   async #claim(
     batch: readonly ClaimRequest[],
@@ -99,6 +153,7 @@ export class Records {
     return inParts(batch, claimBytes, async (part) => {
       const { header, rows } = await this.#connections.writeAndRead(sqlOf(part.toSorted(byId)), {
         ofManyRows: part.length > 1,
+        waitMaxMs: CLAIM_WAIT_MAX_MS,
         next: (answer) => (isNew(answer) ? undefined : this.#findSql(part)),
       })
       if (isNew(header)) return part.map(() => NEW)
@@ -192,14 +247,27 @@ function insertAnswer(request: ClaimRequest, found: Found | undefined): ClaimAns
  * Undefined if the record could be claimed by now: it was refused for what it was when it was asked for, or
  * a proxy has asked a replica that lags.
  */
-function claimAnswer({ claimId }: ClaimRequest, found: Found | undefined): ClaimAnswer | undefined {
+function claimAnswer(request: ClaimRequest, found: Found | undefined): ClaimAnswer | undefined {
   if (found === undefined) return undefined
   const { state, epoch, attempts, leaseUntilMs, expiresAtMs, nowMs, fingerprint, result } = found
-  if (state === RUNNING && found.claimId === claimId) return { status: 'granted', epoch, attempt: attempts }
+  if (state === RUNNING && found.claimId === request.claimId) {
+    return { status: 'granted', epoch, attempt: attempts }
+  }
+  const isKnown = fingerprint !== undefined && request.fingerprint !== undefined
+  if (isKnown && state !== DONE && expiresAtMs > nowMs && fingerprint !== request.fingerprint) {
+    return { status: 'conflict' }
+  }
   if (state === RUNNING && leaseUntilMs > nowMs) {
     return { status: 'busy', epoch, leaseRemainingMs: leaseUntilMs - nowMs }
   }
   return state === DONE && expiresAtMs > nowMs ? { status: 'done', fingerprint, result } : undefined
+}
+
+/** Of a record that could be claimed, or have its lease renewed, if nobody had locked it. */
+function lockedAnswer(request: ClaimRequest, found: Found | undefined): ClaimAnswer {
+  const answer = claimAnswer(request, found)
+  if (answer !== undefined && answer.status !== 'granted') return answer
+  return { ...CHANGING, epoch: found?.epoch ?? 0 }
 }
 
 /**

@@ -69,6 +69,10 @@ export function statementsOf({ records, meta }: Tables, dialect: Dialect) {
       `SELECT id, state, claim_id, epoch, attempts, lease_until, expires_at, ${NOW_MS}, fingerprint, ` +
       `result, CAST(label AS BINARY) FROM ${records} WHERE id IN (${ids.map(hex).join(',')})`,
 
+    // -> those of these ids whose records nobody has locked. Locks them for no longer than it takes to look.
+    lockable: (ids: readonly string[]) =>
+      `SELECT id FROM ${records} WHERE id IN (${ids.map(hex).join(',')}) FOR UPDATE SKIP LOCKED`,
+
     forget: (ids: readonly string[]) => `DELETE FROM ${records} WHERE id IN (${ids.map(hex).join(',')})`,
 
     // -> the state and the owner as they are committed, whatever this transaction's snapshot has.
@@ -142,18 +146,22 @@ function rowsSql(
 }
 
 /**
- * What happens to a record that is there: a new claim if it is free or its lease or retention is over; a new
- * lease if it is this claim's own; else nothing. Columns are assigned from left to right, and each sees what
- * was assigned before it: what depends on the old state comes first, and `isTakeable` stays true through the
- * rest, since once the claim id and then the state are assigned it is the claim's own.
+ * What happens to a record that is there: a new claim if it is free or its lease or retention is over, unless
+ * it is not done and of another payload; a new lease if it is this claim's own; else nothing. Columns are
+ * assigned from left to right, and each sees what was assigned before it: what depends on the old state comes
+ * first, and `isTakeable` stays as it is through the rest, since once the fingerprint is assigned there is no
+ * conflict, and once the claim id and then the state are assigned it is the claim's own.
  */
 function takeSql(records: string, entry: Entries<ClaimColumn>['value']): string {
   const old = (column: string): string => `${records}.${column}`
   const isOwner = `${old('claim_id')} = ${entry.claim_id}`
   const isOwn = `${old('state')} = ${RUNNING} AND ${isOwner}`
+  const isConflict =
+    `(${old('state')} <> ${DONE} AND ${old('expires_at')} > ${NOW_MS} ` +
+    `AND ${old('fingerprint')} <> ${entry.fingerprint}) IS TRUE`
   const isTakeable =
-    `CASE ${old('state')} WHEN ${FREE} THEN 1 ` +
-    `WHEN ${RUNNING} THEN ${isOwner} OR ${old('lease_until')} <= ${NOW_MS} ` +
+    `CASE WHEN ${isOwn} THEN 1 WHEN ${isConflict} THEN 0 WHEN ${old('state')} = ${FREE} THEN 1 ` +
+    `WHEN ${old('state')} = ${RUNNING} THEN ${isOwner} OR ${old('lease_until')} <= ${NOW_MS} ` +
     `ELSE ${old('expires_at')} <= ${NOW_MS} END`
   const attempts =
     `CASE WHEN ${old('state')} = ${DONE} THEN 1 WHEN ${isOwn} THEN ${old('attempts')} ` +

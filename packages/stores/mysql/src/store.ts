@@ -4,29 +4,35 @@ import type {
   ClaimUpdate,
   CompleteUpdate,
   Finding,
+  KeyedStore,
+  StateStore,
+  StateTable,
+  StateTableNames,
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import type { TransactionalStore } from '@oncemq/core'
-import { StoreError } from '@oncemq/core/store'
+import { driverErrorOn, LifeCycle, violatedKeyIn } from '@oncemq/core/store'
 import type { MysqlConnection } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
 import { dialectOf } from './dialect.ts'
+import { duplicateKeyOf, requireUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { MysqlStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
 import { Records } from './records.ts'
 import { ensureSchema, schemaSql } from './schema.ts'
+import { MysqlStateTable } from './state-table.ts'
 import { statementsOf, tablesOf } from './statements.ts'
 import { Sweep } from './sweep.ts'
-import { Transactions } from './transaction.ts'
+import { Transactions, frameOf } from './transaction.ts'
 import { readVariables, verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */
-interface Session<Connection extends MysqlConnection> {
+interface Opened<Connection extends MysqlConnection> {
+  readonly connections: Connections
   readonly records: Records
   readonly sweep: Sweep
   readonly transactions: Transactions<Connection>
@@ -43,23 +49,35 @@ interface Session<Connection extends MysqlConnection> {
  * const dedup = createDeduplicator({ store: new MysqlStore({ pool }), consumerGroup: 'billing' })
  */
 export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
-  implements TransactionalStore<Connection>, SweepingStore
+  implements KeyedStore<Connection>, StateStore<Connection>, SweepingStore
 {
   readonly name = 'mysql'
-  readonly guarantees: StoreGuarantees = Object.freeze({
-    durable: true,
-    sharedBy: 'network',
-    transactional: true,
-    renewsInTransaction: true,
-    expiryGranularityMs: 1,
-  })
   readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
   readonly #settings: Settings<Connection>
-  #opening: Promise<Session<Connection>> | undefined
-  #session: Session<Connection> | undefined
+  readonly #life: LifeCycle<Opened<Connection>>
+  #hasSnapshots = false
 
   constructor(options: MysqlStoreOptions<Connection>) {
     this.#settings = settingsOf(options)
+    this.#life = new LifeCycle({
+      name: 'MysqlStore',
+      connect: () => this.#connect(),
+      end: async ({ transactions, end }) => {
+        await transactions.drained()
+        await end()
+      },
+    })
+  }
+
+  /** Whether it renews in a transaction depends on the server, and is known once it is open. */
+  get guarantees(): StoreGuarantees {
+    return {
+      durable: true,
+      sharedBy: 'network',
+      transactional: true,
+      renewsInTransaction: !this.#hasSnapshots,
+      expiryGranularityMs: 1,
+    }
   }
 
   /** The tables that `open()` creates where they are missing, as SQL, for teams that create them by hand. */
@@ -68,15 +86,10 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
   }
 
   async open(): Promise<readonly Finding[]> {
-    const opening = (this.#opening ??= this.#connect())
     try {
-      const session = await opening
-      // It may have been closed meanwhile.
-      if (this.#opening === opening) this.#session = session
-      return session.findings
+      return (await this.#life.open()).findings
     } catch (error) {
-      if (this.#opening === opening) this.#opening = undefined
-      throw storeError(error, nameOf(this.#settings as unknown as Settings))
+      throw storeError(error, nameOf(this.#settings))
     }
   }
 
@@ -106,33 +119,47 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
    * TRUNCATE, LOCK TABLES ...); SAVEPOINT is yours. At most `transactionsMax` run at a time, further ones
    * wait.
    */
-  async transaction(work: (tx: Connection) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
-    return this.#opened().transactions.handle(work)
+  async transaction(
+    work: (tx: Connection) => Promise<CompleteUpdate | undefined>,
+    signal?: AbortSignal,
+  ): Promise<UpdateAnswer> {
+    return this.#life.opened.transactions.handle(work, signal)
+  }
+
+  async requireUniqueKey(name: string): Promise<void> {
+    return this.#with(({ connections }) => requireUniqueKey(connections, name))
+  }
+
+  violatedKey(thrown: unknown, tx: Connection | undefined): readonly string[] {
+    return violatedKeyIn(tx === undefined ? thrown : driverErrorOn(tx, thrown), duplicateKeyOf)
+  }
+
+  stateTable(names: StateTableNames): StateTable<Connection> {
+    return new MysqlStateTable<Connection>(() => this.#life.opened.connections, names)
   }
 
   async close(): Promise<void> {
-    const opening = this.#opening
-    this.#opening = undefined
-    this.#session = undefined
-    const session = await opening?.catch(() => undefined)
-    await session?.transactions.drained()
-    await session?.end()
+    await this.#life.close()
   }
 
-  async #connect(): Promise<Session<Connection>> {
+  async #connect(): Promise<Opened<Connection>> {
     const { pool, connections, end } = await connect(this.#settings)
     try {
       const plain = connections as unknown as Connections
       const settings = this.#settings as unknown as Settings
       const variables = await readVariables(plain)
       connections.packetMaxBytes = Number(variables.max_allowed_packet)
+      this.#hasSnapshots =
+        settings.isolation !== 'read committed' && variables.innodb_snapshot_isolation === 'ON'
       const statements = statementsOf(tablesOf(settings.table), dialectOf(variables.version ?? ''))
+      await connections.learnThreads()
       await ensureSchema(plain, settings)
       await connections.write(statements.probe())
       return {
+        connections: plain,
         records: new Records(plain, statements, settings.random),
         sweep: new Sweep(plain, statements, settings.random),
-        transactions: new Transactions(connections, statements, this.#settings),
+        transactions: new Transactions(connections, statements, frameOf(this.#settings, variables)),
         findings: await verify(plain, pool, variables, settings),
         end,
       }
@@ -142,20 +169,12 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
     }
   }
 
-  async #with<Answer>(step: (session: Session<Connection>) => Promise<Answer>): Promise<Answer> {
-    const session = this.#opened()
+  async #with<Answer>(step: (opened: Opened<Connection>) => Promise<Answer>): Promise<Answer> {
+    const { opened } = this.#life
     try {
-      return await step(session)
+      return await step(opened)
     } catch (error) {
-      throw storeError(error, nameOf(this.#settings as unknown as Settings))
+      throw storeError(error, nameOf(this.#settings))
     }
-  }
-
-  #opened(): Session<Connection> {
-    if (this.#session !== undefined) return this.#session
-    throw new StoreError(
-      'ONCEMQ_CLOSED',
-      'MysqlStore: expected an open store, received one that is not; await open() before its use',
-    )
   }
 }

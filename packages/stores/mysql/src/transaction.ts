@@ -1,51 +1,111 @@
-import type { CompleteUpdate, UpdateAnswer } from '@oncemq/core/store'
-import { StoreError } from '@oncemq/core/store'
+import type { Clock, CompleteUpdate, UpdateAnswer } from '@oncemq/core/store'
+import { revocable, Semaphore, untilAborted } from '@oncemq/core/store'
 import type { MysqlConnection, MysqlHeader, MysqlRow } from './client.ts'
 import type { Connections } from './connection.ts'
-import { nameOf } from './connection.ts'
-import { MYSQL, commitError, errorNumber, handlerError, isConflict, storeError } from './errors.ts'
+import { isUnanswered, nameOf } from './connection.ts'
+import { dialectOf } from './dialect.ts'
+import { noteDuplicateKey } from './duplicate-key.ts'
+import {
+  MYSQL,
+  commitError,
+  conflict,
+  endedError,
+  errorNumber,
+  handlerError,
+  idleError,
+  isConflict,
+  isDisconnect,
+  isRolledBack,
+  storeError,
+} from './errors.ts'
 import type { Settings } from './options.ts'
-import { DONE, isolationSql } from './statements.ts'
+import { DONE } from './statements.ts'
 import type { Statements } from './statements.ts'
+import type { Variables } from './verify.ts'
 
 // A savepoint before the handler's writes, by which its transaction is known again.
 const GUARD = 'oncemq_handler'
+const IDLE_BEFORE = '@oncemq_idle_before'
+const MS_PER_SECOND = 1000
+
+/** What the handler's code does in its transaction. */
+type Work<Connection> = (tx: Connection) => Promise<CompleteUpdate | undefined>
+
+/** The statements around a handler, and their settings. */
+export interface Frame {
+  readonly where: string
+  readonly clock: Clock
+  readonly transactionsMax: number
+  readonly transactionIdleMs: number
+  readonly begin: readonly string[]
+  /** Gives the session back the setting that it came with. */
+  readonly restore: string
+}
+
+/** The isolation is of the next transaction alone; how long it may lie idle is the session's setting. */
+export function frameOf<Connection extends MysqlConnection>(
+  settings: Settings<Connection>,
+  { version = '', transaction_isolation: newName }: Variables,
+): Frame {
+  const { clock, isolation, transactionsMax, transactionIdleMs } = settings
+  const prefix = newName === undefined ? 'tx' : 'transaction'
+  const idle = `@@SESSION.${dialectOf(version).idleSetting}`
+  const seconds = Math.ceil(transactionIdleMs / MS_PER_SECOND)
+  const level = isolation.toUpperCase().replace(' ', '-')
+  const begin = [
+    `SET @@${prefix}_isolation = '${level}', @@${prefix}_read_only = 0, ` +
+      `${IDLE_BEFORE} = ${idle}, ${idle} = ${seconds}`,
+    'START TRANSACTION',
+    `SAVEPOINT ${GUARD}`,
+  ]
+  const restore = `SET ${idle} = ${IDLE_BEFORE}`
+  return { where: nameOf(settings), clock, transactionsMax, transactionIdleMs, begin, restore }
+}
 
 /**
  * The handlers' transactions, each on a connection of its own, a bounded number at a time: the connections
  * that are left are for claims and renewals, which handlers that wait for a connection must not hold up.
  *
- *   START ──▶ work ──▶ completion, if this very transaction is still open ──▶ COMMIT
- *               └─ throws ─┴─ lost, or another transaction ──▶ ROLLBACK
+ *   START ──▶ work ──▶ tx is revoked ──▶ completion, if this very transaction is still open ──▶ COMMIT
+ *               │          │                └─ lost ──▶ ROLLBACK
+ *               │          └─ thrown ──▶ ROLLBACK
+ *               └─ aborted ──▶ tx is revoked, the connection is closed and the server told
  */
 export class Transactions<Connection extends MysqlConnection> {
   readonly #connections: Connections<Connection>
   readonly #statements: Statements
-  readonly #where: string
-  readonly #begin: readonly string[]
+  readonly #frame: Frame
   readonly #running = new Set<Promise<unknown>>()
-  readonly #waiting: (() => void)[] = []
-  #free: number
+  readonly #turns: Semaphore
 
-  constructor(connections: Connections<Connection>, statements: Statements, settings: Settings<Connection>) {
+  constructor(connections: Connections<Connection>, statements: Statements, frame: Frame) {
     this.#connections = connections
     this.#statements = statements
-    this.#where = nameOf(settings as unknown as Settings)
-    this.#free = settings.transactionsMax
-    this.#begin = [isolationSql(settings.isolation), 'START TRANSACTION', `SAVEPOINT ${GUARD}`]
+    this.#frame = frame
+    this.#turns = new Semaphore(frame.transactionsMax)
   }
 
   /**
    * Opens a transaction, runs the handler in it, and commits what it wrote and its completion, or neither.
    */
-  async handle(work: (tx: Connection) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
-    await this.#turn()
-    const running = this.#handle(work).finally(() => {
-      this.#running.delete(running)
-      this.#next()
+  async handle(work: Work<Connection>, signal?: AbortSignal): Promise<UpdateAnswer> {
+    await this.#turns.acquire(signal)
+    const connection = await this.#connections.acquire().catch((error: unknown) => {
+      this.#turns.release()
+      throw storeError(error, this.#frame.where)
     })
+    const transaction = new Transaction(connection, this.#connections, this.#frame)
+    const handled = this.#handle(transaction, work, signal)
+    // The answer does not wait until the connection is as it was before.
+    const running = handled
+      .catch(() => undefined)
+      .then(() => transaction.giveBack())
+      .finally(() => {
+        this.#running.delete(running)
+        this.#turns.release()
+      })
     this.#running.add(running)
-    return running
+    return handled
   }
 
   /** Resolves when nothing is under way any more. */
@@ -53,16 +113,14 @@ export class Transactions<Connection extends MysqlConnection> {
     while (this.#running.size > 0) await Promise.allSettled(this.#running)
   }
 
-  async #handle(work: (tx: Connection) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
-    const connection = await this.#connections.acquire().catch((error: unknown) => {
-      throw storeError(error, this.#where)
-    })
-    const transaction = new Transaction(connection, this.#connections, this.#where)
+  async #handle(
+    transaction: Transaction<Connection>,
+    work: Work<Connection>,
+    signal: AbortSignal | undefined,
+  ): Promise<UpdateAnswer> {
     try {
-      await transaction.begin(this.#begin)
-      const completion = await work(connection).catch((error: unknown) => {
-        throw handlerError(error)
-      })
+      await transaction.begin()
+      const completion = await transaction.lend(work, signal)
       const { answer, commit } = await transaction.complete(this.#statements, completion)
       if (commit) await transaction.commit()
       return answer
@@ -70,37 +128,32 @@ export class Transactions<Connection extends MysqlConnection> {
       await transaction.end()
     }
   }
-
-  async #turn(): Promise<void> {
-    if (this.#free === 0) return new Promise((resolve) => void this.#waiting.push(resolve))
-    this.#free -= 1
-  }
-
-  #next(): void {
-    const next = this.#waiting.shift()
-    if (next === undefined) this.#free += 1
-    else next()
-  }
 }
 
 /** One transaction on one connection. */
 class Transaction<Connection extends MysqlConnection> {
   readonly #connection: Connection
   readonly #connections: Connections<Connection>
-  readonly #where: string
+  readonly #frame: Frame
+  readonly #beganAtMs: number
   #isOpen = false
   #hasFailed = false
+  #isAbandoned = false
+  #isGivenBack = false
+  /** The error by which the server said that it has rolled back, whatever the handler made of it. */
+  #rolledBackBy: unknown
 
-  constructor(connection: Connection, connections: Connections<Connection>, where: string) {
+  constructor(connection: Connection, connections: Connections<Connection>, frame: Frame) {
     this.#connection = connection
     this.#connections = connections
-    this.#where = where
+    this.#frame = frame
+    this.#beganAtMs = frame.clock.monotonicMs()
   }
 
   /** The first statement is refused if the connection came with a transaction, which is then rolled back. */
-  async begin(statements: readonly string[]): Promise<void> {
+  async begin(): Promise<void> {
     try {
-      for (const statement of statements) await this.#query(statement)
+      for (const statement of this.#frame.begin) await this.#query(statement)
       this.#isOpen = true
     } catch (error) {
       this.#hasFailed = true
@@ -108,11 +161,35 @@ class Transaction<Connection extends MysqlConnection> {
     }
   }
 
+  /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
+  async lend(work: Work<Connection>, signal: AbortSignal | undefined): Promise<CompleteUpdate | undefined> {
+    const onError = (error: unknown): void => {
+      noteDuplicateKey(error)
+      if (isRolledBack(error)) this.#rolledBackBy ??= withoutStatement(error)
+    }
+    const loan = revocable(this.#connection, { store: 'MysqlStore', nested: writes, onError })
+    try {
+      return await untilAborted(() => work(loan.proxy), signal)
+    } catch (error) {
+      loan.revoke()
+      this.#isAbandoned = signal?.aborted === true && error === signal.reason
+      if (this.#isAbandoned) throw error
+      const made = withoutStatement(loan.driverErrorIn(error))
+      if (made !== undefined && isDisconnect(made)) throw this.#lost(made)
+      if (this.#rolledBackBy === undefined) await this.#requireSameTransaction(error)
+      throw handlerError(error, made, this.#frame.where)
+    } finally {
+      loan.revoke()
+    }
+  }
+
   async complete(
     statements: Statements,
-    completion: CompleteUpdate,
+    completion: CompleteUpdate | undefined,
   ): Promise<{ answer: UpdateAnswer; commit: boolean }> {
+    if (this.#rolledBackBy !== undefined) throw conflict(this.#rolledBackBy)
     await this.#requireSameTransaction()
+    if (completion === undefined) return { answer: 'ok', commit: true }
     const { affectedRows } = (await this.#query(
       statements.change([completion], completion.claimId),
     )) as MysqlHeader
@@ -124,61 +201,92 @@ class Transaction<Connection extends MysqlConnection> {
     return { answer: wasDone ? 'ok' : 'lost', commit: false }
   }
 
+  /** A COMMIT without an answer may wait for a replica: nobody is told to give that up. */
   async commit(): Promise<void> {
     try {
-      await this.#run('COMMIT')
+      await this.#connections.commit(this.#connection)
       this.#isOpen = false
     } catch (error) {
-      throw commitError(error, this.#where)
+      this.#hasFailed ||= errorNumber(error) === undefined
+      throw commitError(error, this.#frame.where)
     }
   }
 
-  /** Rolls back what is open, and gives the connection back. Never rejects. */
+  /** Rolls back what is open, or closes at once what nobody is to wait for. Never rejects. */
   async end(): Promise<void> {
-    if (this.#isOpen && !this.#hasFailed) await this.#run('ROLLBACK').catch(() => undefined)
-    this.#connections.release(this.#connection, this.#hasFailed)
+    if (this.#isAbandoned) this.#abandon()
+    else if (this.#isOpen && !this.#hasFailed) await this.#send('ROLLBACK').catch(() => undefined)
+  }
+
+  /** Gives the connection back as it came. Never rejects. */
+  async giveBack(): Promise<void> {
+    if (!this.#hasFailed && !this.#isAbandoned) {
+      await this.#send(this.#frame.restore).catch(() => (this.#hasFailed = true))
+    }
+    if (this.#isAbandoned) this.#abandon()
+    else this.#connections.release(this.#connection, this.#hasFailed)
+  }
+
+  #abandon(): void {
+    if (!this.#isGivenBack) this.#connections.abandon(this.#connection)
+    this.#isGivenBack = true
   }
 
   /**
-   * The savepoint is gone if the transaction ended: by the handler's COMMIT or ROLLBACK, by one of the many
-   * statements that commit by themselves (CREATE, ALTER, DROP, TRUNCATE, LOCK TABLES, START TRANSACTION), or
-   * by a deadlock that the handler kept to itself.
+   * The savepoint is gone if the transaction ended: by the handler's COMMIT or ROLLBACK, or by one of the
+   * many statements that commit by themselves (CREATE, ALTER, DROP, TRUNCATE, LOCK TABLES, START
+   * TRANSACTION).
    */
-  async #requireSameTransaction(): Promise<void> {
+  async #requireSameTransaction(thrown?: unknown): Promise<void> {
     try {
-      await this.#run(`RELEASE SAVEPOINT ${GUARD}`)
+      await this.#send(`RELEASE SAVEPOINT ${GUARD}`)
     } catch (error) {
-      if (errorNumber(error) !== MYSQL.SAVEPOINT_MISSING) throw storeError(error, this.#where)
-      throw ended(error)
+      if (errorNumber(error) === MYSQL.SAVEPOINT_MISSING) throw endedError(thrown ?? error)
+      // A handler that failed has failed, whatever else there is.
+      if (thrown !== undefined) return
+      throw isDisconnect(error) ? this.#lost(error) : storeError(error, this.#frame.where)
     }
   }
 
   async #query(statement: string): Promise<unknown> {
     try {
-      return await this.#run(statement)
+      return await this.#send(statement)
     } catch (error) {
-      throw isConflict(error) ? handlerError(error) : storeError(error, this.#where)
+      throw isConflict(error) ? conflict(error) : storeError(error, this.#frame.where)
     }
   }
 
+  /** The server does not say why it closed a connection, so that only the time can tell. */
+  #lost(error: unknown): unknown {
+    const { clock, transactionIdleMs, where } = this.#frame
+    const isIdleTooLong = clock.monotonicMs() - this.#beganAtMs >= transactionIdleMs
+    return isIdleTooLong ? idleError(transactionIdleMs, error) : storeError(error, where)
+  }
+
+  #send(statement: string): Promise<unknown> {
+    return this.#run(() => this.#connections.query(this.#connection, statement))
+  }
+
   /** After anything but the server's own refusal the connection is of no more use. */
-  async #run(statement: string): Promise<unknown> {
+  async #run<Answer>(call: () => Promise<Answer>): Promise<Answer> {
     try {
-      return await this.#connections.query(this.#connection, statement)
+      return await call()
     } catch (error) {
+      this.#isAbandoned ||= isUnanswered(error)
       this.#hasFailed ||= errorNumber(error) === undefined
       throw error
     }
   }
 }
 
-function ended(cause: unknown): StoreError {
-  return new StoreError(
-    'ONCEMQ_STORE_REFUSED',
-    'MysqlStore: expected the transaction to be open when the handler returns, received it ended; leave ' +
-      'COMMIT and ROLLBACK to the store, use SAVEPOINT inside, let a deadlock error through, and keep ' +
-      'statements that commit by themselves (CREATE, ALTER, TRUNCATE ...) out of it. What the handler has ' +
-      'committed by itself stays, and the message is not recorded as done',
-    { cause },
-  )
+/** The connection behind that of promises, and prepared statements. */
+function writes(value: object): boolean {
+  const { query, execute } = value as { query?: unknown; execute?: unknown }
+  return typeof query === 'function' || typeof execute === 'function'
+}
+
+/** The driver hangs the statement onto its error, with the values in it. */
+function withoutStatement(error: unknown): unknown {
+  if (error instanceof Error) delete (error as { sql?: string }).sql
+  return error
 }

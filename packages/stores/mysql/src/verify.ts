@@ -12,10 +12,12 @@ const NAMES = [
   'group_replication_group_name',
   'group_replication_single_primary_mode',
   'innodb_flush_log_at_trx_commit',
+  'innodb_snapshot_isolation',
   'log_bin',
   'max_allowed_packet',
   'sql_safe_updates',
   'sync_binlog',
+  'transaction_isolation',
   'version',
   'wsrep_on',
 ] as const

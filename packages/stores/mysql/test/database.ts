@@ -13,6 +13,9 @@ export function databaseOf({ url }: Pick<Server, 'url'>) {
     async write(tx, namespace, name) {
       await tx.query(`INSERT INTO ${namespace}_effects (name) VALUES (?)`, [name])
     },
+    async commit(tx) {
+      await tx.query('COMMIT')
+    },
     async count(namespace, name) {
       const [rows] = await pool.query<RowDataPacket[]>(
         `SELECT COUNT(*) AS count FROM ${namespace}_effects WHERE name = ?`,
@@ -29,11 +32,12 @@ export function poolBefore(pool: Pool, act: (sql: string) => unknown) {
   return {
     async getConnection(): Promise<PoolConnection> {
       const connection = await pool.getConnection()
-      const query = connection.query.bind(connection) as (given: { sql: string }) => Promise<unknown>
+      const query = connection.query.bind(connection) as (...given: unknown[]) => Promise<unknown>
       return Object.assign(connection, {
-        async query(given: { sql: string }) {
-          await act(given.sql)
-          return query(given)
+        async query(...given: [string | { sql: string }, ...unknown[]]) {
+          const [statement] = given
+          await act(typeof statement === 'string' ? statement : statement.sql)
+          return query(...given)
         },
       }) as PoolConnection
     },

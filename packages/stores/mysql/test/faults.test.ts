@@ -22,6 +22,8 @@ describeService('mariadb-11.8', { own: true }, (server) => {
     await store.open()
     proxy.swallowReplies()
     const batch = claimsOf(3)
+    // The first gets no answer, the others no connection.
+    await expect(store.claim(batch)).rejects.toMatchObject({ code: 'ONCEMQ_STORE_TIMEOUT', retryable: true })
     const failure = { code: 'ONCEMQ_STORE_UNAVAILABLE', retryable: true }
     for (let call = 0; call < 20; call += 1) await expect(store.claim(batch)).rejects.toMatchObject(failure)
     await expect.poll(() => proxy.connections, BOUND).toBe(0)
@@ -69,7 +71,7 @@ describeService('mariadb-11.8', { own: true }, (server) => {
     await other.beginTransaction()
     await other.query('SELECT * FROM locked FOR UPDATE')
     const failure = store.update([completionOf(claim)])
-    await expect(failure).rejects.toMatchObject({ code: 'ONCEMQ_STORE_UNAVAILABLE', retryable: true })
+    await expect(failure).rejects.toMatchObject({ code: 'ONCEMQ_STORE_TIMEOUT', retryable: true })
     await other.commit()
     other.release()
     expect(await store.update([completionOf(claim)])).toEqual(['ok'])

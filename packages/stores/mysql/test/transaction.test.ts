@@ -7,7 +7,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import mysql from 'mysql2/promise'
 import type { PoolConnection, RowDataPacket } from 'mysql2/promise'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { databaseOf } from './database.ts'
+import { databaseOf, poolBefore } from './database.ts'
 import { claimOf, completionOf } from '@oncemq/test-stores'
 
 const NAME = 'transacted'
@@ -85,7 +85,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
         const meddle = async (tx: PoolConnection) => {
           for (const statement of statements) await tx.query(statement)
         }
-        expect(await attempt(store, claim, meddle)).toBe('ONCEMQ_STORE_REFUSED')
+        expect(await attempt(store, claim, meddle)).toBe('ONCEMQ_TRANSACTION_ENDED')
         expect(await stateOf(store, claim)).toEqual(state)
       })
 
@@ -201,18 +201,13 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
     test('a commit whose answer is lost is unknown, and its repetition has no second effect', async () => {
       const proxy = await FaultProxy.open(server.url)
       const behind = mysql.createPool(proxy.url)
-      const store = await open({ pool: behind, timeoutMs: 500 })
-      const claim = await granted(store)
-      const committing = attempt(store, claim, async (tx) => {
-        // All that goes before the COMMIT is answered; its own answer is not.
-        const query = tx.query.bind(tx) as (...given: unknown[]) => Promise<unknown>
-        Object.assign(tx, {
-          query(...given: [{ sql: string }]) {
-            if (given[0].sql === 'COMMIT') proxy.swallowReplies()
-            return query(...given)
-          },
-        })
+      // All that goes before the COMMIT is answered; its own answer is not.
+      const pool = poolBefore(behind, (sql) => {
+        if (sql === 'COMMIT') proxy.swallowReplies()
       })
+      const store = await open({ pool, timeoutMs: 500 })
+      const claim = await granted(store)
+      const committing = attempt(store, claim)
       expect(await committing).toBe('ONCEMQ_COMMIT_UNKNOWN')
       proxy.resume()
       expect(await stateOf(store, claim)).toEqual(['done', 1])

@@ -1,9 +1,8 @@
-/** A query as `pg` takes it. `query_timeout` is `pg`'s own bound for the answer, in milliseconds. */
+/** A query as `pg` takes it. */
 export interface PostgresQuery {
   name?: string
   text: string
   values?: unknown[]
-  query_timeout?: number
 }
 
 export interface PostgresResult {
@@ -14,6 +13,8 @@ export interface PostgresResult {
 
 /** What the store needs of a `pg.PoolClient`, of any version that has it. */
 export interface PostgresClient {
+  /** The number of the process that serves the connection; a pooler makes one up. */
+  readonly processID?: number | null | undefined
   query(query: PostgresQuery): Promise<PostgresResult>
   on(event: 'error', listener: (error: Error) => void): unknown
   removeListener(event: 'error', listener: (error: Error) => void): unknown

@@ -1,7 +1,7 @@
 import type { Clock } from '@oncemq/core/store'
-import { StoreError } from '@oncemq/core/store'
+import { StoreError, endWithin, importPeer, within } from '@oncemq/core/store'
 import type { PostgresClient, PostgresPool, PostgresQuery, PostgresResult } from './client.ts'
-import { isConflict, isUnprepared } from './errors.ts'
+import { isConflict, isLockTaken, isUnprepared } from './errors.ts'
 import type { Settings } from './options.ts'
 import type { Statement } from './statements.ts'
 
@@ -11,13 +11,21 @@ const CONFLICTS_MAX = 10
 const OWN_CONNECTIONS = 4
 
 /**
+ * Not by pg_cancel_backend, which does nothing to a statement that is still on its way. Who waits for a
+ * standby has committed, and must not be taken for confirmed by it before it is.
+ */
+const END_ABANDONED = `
+  SELECT pg_terminate_backend(pid)::text AS answer FROM pg_stat_activity
+  WHERE pid = ANY ($1::integer[]) AND wait_event IS DISTINCT FROM 'SyncRep'`
+
+/**
  * A client that loses its connection says so by an event that would end the process if nobody listened.
  * Whoever runs a query on it learns of it by that query.
  */
-function heard(): void {}
+function ignoreError(): void {}
 
 /** Names the table in errors. */
-export function nameOf({ table }: Settings): string {
+export function nameOf({ table }: Pick<Settings, 'table'>): string {
   return `the table ${table}`
 }
 
@@ -31,21 +39,25 @@ export class Connections<Client extends PostgresClient = PostgresClient> {
   readonly #pool: PostgresPool<Client>
   readonly #timeoutMs: number
   readonly #clock: Clock
+  /** Server processes whose statements nobody waits for any more, and which are to be told so. */
+  readonly #abandoned = new Set<number>()
+  #telling: Promise<void> | undefined
   /** Whether statements stay prepared: until the first one that did not. */
   #prepares = true
+  /** Whether the number that a connection has of its process is the server's, and not a pooler's. */
+  #knowsProcesses = false
 
   constructor(pool: PostgresPool<Client>, { timeoutMs, clock }: { timeoutMs: number; clock: Clock }) {
     this.#pool = pool
     this.#timeoutMs = timeoutMs
     this.#clock = clock
     // Whatever happens to an idle connection, the pool replaces it.
-    pool.on('error', heard)
+    pool.on('error', ignoreError)
   }
 
   /** Runs a statement. Answers its rows' column `answer`. */
   async run(statement: Statement, values: unknown[] = []): Promise<readonly string[]> {
-    const { rows } = await this.#again(statement, values)
-    return (rows as readonly { readonly answer: string }[]).map(({ answer }) => answer)
+    return answersOf(await this.#again(statement, values))
   }
 
   /** Runs a statement that answers no rows. Answers how many it changed. */
@@ -58,46 +70,61 @@ export class Connections<Client extends PostgresClient = PostgresClient> {
     await this.#once(text, [])
   }
 
+  /** Finds out whether a server process can be told by its connection's number that it is abandoned. */
+  async learnProcesses(): Promise<void> {
+    const { processID, answers } = await this.#with(async (client) => ({
+      processID: client.processID,
+      answers: answersOf(await this.query(client, 'SELECT pg_backend_pid()::text AS answer')),
+    }))
+    this.#knowsProcesses = String(processID) === answers[0]
+  }
+
   /** Gives a connection within the time limit. */
-  acquire(): Promise<Client> {
-    return new Promise((resolve, reject) => {
-      let isLate = false
-      const timer = this.#clock.after(this.#timeoutMs, () => {
-        isLate = true
-        reject(noConnection(this.#timeoutMs))
-      })
-      this.#pool.connect().then(
-        (client) => {
-          timer.cancel()
-          if (isLate) return client.release()
-          client.on('error', heard)
-          resolve(client)
-        },
-        (error: unknown) => {
-          timer.cancel()
-          reject(error as Error)
-        },
-      )
+  async acquire(): Promise<Client> {
+    const client = await within(() => this.#pool.connect(), {
+      clock: this.#clock,
+      timeoutMs: this.#timeoutMs,
+      timeoutError: () => noConnection(this.#timeoutMs),
+      late: (late) => late.release(),
     })
+    client.on('error', ignoreError)
+    return client
   }
 
   /** Gives it back to the pool, or closes it if it failed. */
   release(client: Client, hasFailed = false): void {
-    client.removeListener('error', heard)
+    client.removeListener('error', ignoreError)
     client.release(hasFailed)
+  }
+
+  /**
+   * Closes a connection on which a statement may still run. The server does not look whether its client is
+   * there while the statement waits for a lock, so it is told, in the background.
+   */
+  abandon(client: Client): void {
+    const { processID } = client
+    this.release(client, true)
+    if (!this.#knowsProcesses || typeof processID !== 'number') return
+    this.#abandoned.add(processID)
+    this.#telling ??= this.#tell().finally(() => (this.#telling = undefined))
   }
 
   /** Runs a query on a connection that was acquired, within the time limit. */
   query(client: Client, text: string, values?: unknown[], name?: string): Promise<PostgresResult> {
-    const query: PostgresQuery = { text, query_timeout: this.#timeoutMs }
+    const query: PostgresQuery = { text }
     if (values !== undefined && values.length > 0) query.values = values
     if (name !== undefined) query.name = name
-    return client.query(query)
+    return within(() => client.query(query), {
+      clock: this.#clock,
+      timeoutMs: this.#timeoutMs,
+      timeoutError: () => noAnswer(this.#timeoutMs),
+    })
   }
 
-  /** Stops listening to the pool. */
-  close(): void {
-    this.#pool.removeListener('error', heard)
+  /** Stops listening to the pool, after what is under way in the background. */
+  async close(): Promise<void> {
+    await this.#telling
+    this.#pool.removeListener('error', ignoreError)
   }
 
   /** Runs a statement, and runs it again on a conflict, or if it is not prepared where it should be. */
@@ -113,15 +140,30 @@ export class Connections<Client extends PostgresClient = PostgresClient> {
     }
   }
 
-  async #once(text: string, values: unknown[], name?: string): Promise<PostgresResult> {
+  #once(text: string, values: unknown[], name?: string): Promise<PostgresResult> {
+    return this.#with((client) => this.query(client, text, values, name))
+  }
+
+  async #with<Answer>(step: (client: Client) => Promise<Answer>): Promise<Answer> {
     const client = await this.acquire()
     try {
-      const result = await this.query(client, text, values, name)
+      const answer = await step(client)
       this.release(client)
-      return result
+      return answer
     } catch (error) {
-      this.release(client, !isConflict(error))
+      if (isUnanswered(error)) this.abandon(client)
+      else this.release(client, !isConflict(error) && !isLockTaken(error))
       throw error
+    }
+  }
+
+  /** One statement for all that were abandoned meanwhile: a server in need gets no herd of them. */
+  async #tell(): Promise<void> {
+    while (this.#abandoned.size > 0) {
+      // A server that cannot be reached is told by nobody, and its own bounds end what waits there.
+      const values = [`{${[...this.#abandoned].join(',')}}`]
+      this.#abandoned.clear()
+      await this.#once(END_ABANDONED, values).catch(() => undefined)
     }
   }
 }
@@ -131,10 +173,15 @@ export async function connect<Client extends PostgresClient>(settings: Settings<
   const { source } = settings
   if ('pool' in source) {
     const connections = new Connections(source.pool, settings)
-    return { pool: source.pool, connections, end: async () => connections.close() }
+    return { pool: source.pool, connections, end: () => connections.close() }
   }
   const pool = await openPool<Client>(source.url, settings)
-  return { pool, connections: new Connections(pool, settings), end: () => endPool(pool, settings) }
+  const connections = new Connections(pool, settings)
+  const end = async (): Promise<void> => {
+    await connections.close()
+    await endWithin(() => pool.end(), settings)
+  }
+  return { pool, connections, end }
 }
 
 interface OwnPool<Client extends PostgresClient> extends PostgresPool<Client> {
@@ -145,13 +192,8 @@ async function openPool<Client extends PostgresClient>(
   url: string,
   { transactionsMax, timeoutMs }: Settings<Client>,
 ): Promise<OwnPool<Client>> {
-  const { Pool } = await import('pg').catch((cause: unknown) => {
-    throw new StoreError(
-      'ONCEMQ_STORE_REFUSED',
-      'PostgresStore: expected the package pg for { url }, received none; npm install pg, or give { pool }',
-      { cause },
-    )
-  })
+  const peer = { store: 'PostgresStore', name: 'pg', instead: '{ pool }' }
+  const { Pool } = await importPeer(peer, () => import('pg'))
   const pool: unknown = new Pool({
     connectionString: url,
     max: transactionsMax + OWN_CONNECTIONS,
@@ -161,18 +203,8 @@ async function openPool<Client extends PostgresClient>(
   return pool as OwnPool<Client>
 }
 
-/** A server that does not answer does not say goodbye either. */
-function endPool<Client extends PostgresClient>(
-  pool: OwnPool<Client>,
-  { timeoutMs, clock }: Settings<Client>,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = clock.after(timeoutMs, resolve)
-    pool
-      .end()
-      .then(resolve, reject)
-      .finally(() => timer.cancel())
-  })
+function answersOf({ rows }: PostgresResult): readonly string[] {
+  return (rows as readonly { readonly answer: string }[]).map(({ answer }) => answer)
 }
 
 function noConnection(timeoutMs: number): StoreError {
@@ -181,4 +213,21 @@ function noConnection(timeoutMs: number): StoreError {
     `PostgresStore: expected a connection within ${timeoutMs} ms, received none; look for connections of ` +
       'the pool that are not given back, or raise its max to transactionsMax + 2 or more',
   )
+}
+
+const unanswered = new WeakSet<object>()
+
+/** Whether the statement may still run on the server. */
+export function isUnanswered(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && unanswered.has(error)
+}
+
+function noAnswer(timeoutMs: number): StoreError {
+  const error = new StoreError(
+    'ONCEMQ_STORE_TIMEOUT',
+    `PostgresStore: expected an answer within ${timeoutMs} ms, received none; look at the load of the ` +
+      'server and at the network, or raise timeoutMs',
+  )
+  unanswered.add(error)
+  return error
 }

@@ -1,6 +1,5 @@
-import { StoreError } from '@oncemq/core/store'
-import { isOncemqError } from '@oncemq/core'
-import type { ErrorCode } from '@oncemq/core'
+import type { Explanation } from '@oncemq/core/store'
+import { isOncemqError, StoreError, storeError as errorOf } from '@oncemq/core/store'
 
 /**
  * The error codes of PostgreSQL that the store tells apart:
@@ -8,6 +7,7 @@ import type { ErrorCode } from '@oncemq/core'
  */
 export const SQLSTATE = Object.freeze({
   READ_ONLY: '25006',
+  IDLE_TOO_LONG: '25P03',
   TRANSACTION_ABORTED: '25P02',
   STATEMENT_MISSING: '26000',
   SCHEMA_MISSING: '3F000',
@@ -24,8 +24,6 @@ export const SQLSTATE = Object.freeze({
   DATA_DAMAGED: 'XX001',
   INDEX_DAMAGED: 'XX002',
 })
-
-type Explanation = readonly [code: ErrorCode, received: string, remedy: string]
 
 const DAMAGED: Explanation = [
   'ONCEMQ_STORE_CORRUPT',
@@ -83,9 +81,9 @@ const explanations: Readonly<Record<string, Explanation>> = {
     'raise max_connections, make the pools smaller, or put PgBouncer between',
   ],
   [SQLSTATE.LOCK_TAKEN]: [
-    'ONCEMQ_STORE_UNAVAILABLE',
-    'its rows are locked',
-    'look for a transaction that stays open',
+    'ONCEMQ_STORE_TIMEOUT',
+    'a row is locked',
+    'look for a transaction that stays open; the operation is tried again',
   ],
   [SQLSTATE.CANCELED]: [
     'ONCEMQ_STORE_UNAVAILABLE',
@@ -130,6 +128,11 @@ export function isConflict(error: unknown): boolean {
   return state === SQLSTATE.SERIALIZATION_FAILURE || state === SQLSTATE.DEADLOCK
 }
 
+/** Whether a row was locked by others for longer than the statement was to wait. */
+export function isLockTaken(error: unknown): boolean {
+  return sqlState(error) === SQLSTATE.LOCK_TAKEN
+}
+
 /** Whether a prepared statement is not where it was left: the pool is a pooler's, or clears its sessions. */
 export function isUnprepared(error: unknown): boolean {
   const state = sqlState(error)
@@ -143,23 +146,18 @@ export function isUnprepared(error: unknown): boolean {
 export function storeError(error: unknown, where: string): StoreError {
   if (isOncemqError(error)) return error as StoreError
   const state = sqlState(error)
-  const [code, what, remedy] = explain(state)
-  const detail = state === undefined ? nodeCode(error) : ` (SQLSTATE ${state})`
-  return new StoreError(code, `PostgresStore: expected to use ${where}, but ${what}${detail}; ${remedy}`, {
-    cause: error,
-  })
+  const detail = state === undefined ? nodeCode(error) : `SQLSTATE ${state}`
+  const parts = { store: 'PostgresStore', expected: `to use ${where}`, detail, cause: withoutValues(error) }
+  return errorOf(parts, explain(state))
 }
 
-const CAUSES_MAX = 8
-
-/** What an error of the handler becomes: a conflict if PostgreSQL asks for the whole again, else itself. */
-export function handlerError(error: unknown): unknown {
-  let cause = error
-  for (let depth = 0; depth < CAUSES_MAX && typeof cause === 'object' && cause !== null; depth += 1) {
-    if (isConflict(cause)) return conflict(error)
-    cause = (cause as { cause?: unknown }).cause
-  }
-  return error
+/**
+ * What an error of the handler becomes: a conflict if PostgreSQL asks for the whole again, unavailable if it
+ * is shutting down, else itself. `made` is the driver's own error behind it, if any: nothing else counts.
+ */
+export function handlerError(error: unknown, made: unknown, where: string): unknown {
+  if (isConflict(made)) return conflict(error)
+  return /^(?:08|57P)/.test(sqlState(made) ?? '') ? storeError(made, where) : error
 }
 
 /** What a failed COMMIT of a handler's transaction becomes. */
@@ -170,12 +168,45 @@ export function commitError(error: unknown, where: string): StoreError {
   if (isKnown) return storeError(error, where)
   return new StoreError(
     'ONCEMQ_COMMIT_UNKNOWN',
-    `PostgresStore: expected the answer to COMMIT, received none; the message comes again and finds out`,
+    'PostgresStore: expected the answer to COMMIT, received none; the message is delivered again and ' +
+      'finds out',
     { cause: error },
   )
 }
 
-function conflict(cause: unknown): StoreError {
+/** A handler ended its transaction: by COMMIT or ROLLBACK, or by a procedure that does. */
+export function endedError(cause?: unknown): StoreError {
+  return new StoreError(
+    'ONCEMQ_TRANSACTION_ENDED',
+    'PostgresStore: expected the transaction to be open when the handler ends, received it ended; leave ' +
+      'BEGIN, COMMIT and ROLLBACK to the store, and use SAVEPOINT inside. What the handler committed by ' +
+      'itself stays, and the message is not recorded as done',
+    cause === undefined ? {} : { cause },
+  )
+}
+
+/** The server ended the transaction, since the handler asked nothing of it for too long. */
+export function idleError(transactionIdleMs: number, cause: unknown): StoreError {
+  return new StoreError(
+    'ONCEMQ_HANDLER_TIMEOUT',
+    `PostgresStore: expected a handler that uses its transaction at least each ${transactionIdleMs} ms, ` +
+      'received a longer pause, and the server rolled back; do slow work before or after, or raise ' +
+      'transactionIdleMs',
+    { cause },
+  )
+}
+
+/** Whether a statement of the transaction had failed before, so that the server takes no more of them. */
+export function isAborted(error: unknown): boolean {
+  return sqlState(error) === SQLSTATE.TRANSACTION_ABORTED
+}
+
+/** Whether the server ended a session whose transaction lay idle. */
+export function isIdleTooLong(error: unknown): boolean {
+  return sqlState(error) === SQLSTATE.IDLE_TOO_LONG
+}
+
+export function conflict(cause: unknown): StoreError {
   return new StoreError(
     'ONCEMQ_TRANSACTION_CONFLICT',
     'PostgresStore: expected to commit, but a deadlock or a serialization failure is in the way; ' +
@@ -184,12 +215,19 @@ function conflict(cause: unknown): StoreError {
   )
 }
 
+/** The server's detail quotes the values of the row. */
+function withoutValues(error: unknown): unknown {
+  if (sqlState(error) !== undefined)
+    for (const part of ['detail', 'where']) Reflect.deleteProperty(error as object, part)
+  return error
+}
+
 function explain(state: string | undefined): Explanation {
   if (state === undefined) return DISCONNECTED
   return explanations[state] ?? classes[state.slice(0, 2)] ?? UNKNOWN
 }
 
-function nodeCode(error: unknown): string {
+function nodeCode(error: unknown): string | undefined {
   const { code } = (error ?? {}) as { code?: unknown }
-  return typeof code === 'string' ? ` (${code})` : ''
+  return typeof code === 'string' ? code : undefined
 }

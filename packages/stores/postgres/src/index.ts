@@ -1,3 +1,6 @@
+export { duplicateKeyOf } from './duplicate-key.ts'
+export type { PostgresWriter } from './insert-once.ts'
+export { insertOnce, upsert } from './insert-once.ts'
 export type { PostgresClient, PostgresPool, PostgresQuery, PostgresResult } from './client.ts'
 export { postgresStoreDefaults } from './options.ts'
 export type { Isolation, PostgresStoreOptions } from './options.ts'

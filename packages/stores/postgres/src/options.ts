@@ -50,6 +50,13 @@ export interface PostgresStoreOptions<Client extends PostgresClient = PostgresCl
    */
   isolation?: Isolation
   /**
+   * After how long without a statement the server ends a handler's transaction: that of a worker whose host
+   * vanished would keep its locks for hours. A handler that pauses for longer fails, so this is more than the
+   * longest that it does anything else, and at least its `handlerTimeoutMs`. Milliseconds, 1000 to 86400000.
+   * @default 60000
+   */
+  transactionIdleMs?: number
+  /**
    * Time for waits, for tests. The system's by default. Leases and retention follow the server's own clock.
    */
   clock?: Clock
@@ -62,6 +69,7 @@ export const postgresStoreDefaults = Object.freeze({
   timeoutMs: 4000,
   transactionsMax: 8,
   isolation: 'read committed' as Isolation,
+  transactionIdleMs: 60_000,
 })
 
 /** Options as the store uses them: complete, checked and frozen. */
@@ -72,11 +80,14 @@ export interface Settings<Client extends PostgresClient = PostgresClient> {
   readonly timeoutMs: number
   readonly transactionsMax: number
   readonly isolation: Isolation
+  readonly transactionIdleMs: number
   readonly clock: Clock
 }
 
 const TIMEOUT_MAX_MS = 600_000
 const TRANSACTIONS_MAX = 10_000
+const TRANSACTION_IDLE_MIN_MS = 1000
+const TRANSACTION_IDLE_MAX_MS = 86_400_000
 const ISOLATIONS = ['read committed', 'repeatable read', 'serializable'] as const
 // 63 bytes at most, of which the longest name made from the table's takes 5.
 const TABLE_NAME = /^(?:[a-z_][a-z0-9_]{0,62}\.)?[a-z_][a-z0-9_]{0,57}$/i
@@ -92,18 +103,16 @@ export function settingsOf<Client extends PostgresClient>(
   options: PostgresStoreOptions<Client>,
 ): Settings<Client> {
   const given = givenOptions('PostgresStore', options, known)
-  const { table, createSchema, timeoutMs, transactionsMax, isolation } = {
-    ...postgresStoreDefaults,
-    ...given,
-  }
+  const { pool: _pool, url: _url, clock = systemClock, ...chosen } = { ...postgresStoreDefaults, ...given }
   const source = sourceOf(given)
-  requireTable(table)
-  requireOneOf('createSchema', createSchema, [true, false])
-  requireInteger('timeoutMs', timeoutMs, 1, TIMEOUT_MAX_MS)
-  requireInteger('transactionsMax', transactionsMax, 1, TRANSACTIONS_MAX)
-  requireOneOf('isolation', isolation, ISOLATIONS)
-  const { clock = systemClock } = given
-  return Object.freeze({ source, table, createSchema, timeoutMs, transactionsMax, isolation, clock })
+  requireTable(chosen.table)
+  requireOneOf('createSchema', chosen.createSchema, [true, false])
+  requireInteger('timeoutMs', chosen.timeoutMs, 1, TIMEOUT_MAX_MS)
+  requireInteger('transactionsMax', chosen.transactionsMax, 1, TRANSACTIONS_MAX)
+  requireOneOf('isolation', chosen.isolation, ISOLATIONS)
+  const { transactionIdleMs } = chosen
+  requireInteger('transactionIdleMs', transactionIdleMs, TRANSACTION_IDLE_MIN_MS, TRANSACTION_IDLE_MAX_MS)
+  return Object.freeze({ ...chosen, source, clock })
 }
 
 function sourceOf<Client extends PostgresClient>({

@@ -6,13 +6,17 @@ import type {
   StoredRecord,
   UpdateAnswer,
 } from '@oncemq/core/store'
+import { LockedRecords } from '@oncemq/core/store'
 import type { Connections } from './connection.ts'
-import { DONE, FREE, RUNNING, SWEEP_BLOCKS, statementsOf, tablesOf } from './statements.ts'
+import { isLockTaken } from './errors.ts'
+import { DONE, FREE, RUNNING, SWEEP_BLOCKS } from './statements.ts'
 import type { Statements } from './statements.ts'
 
 const STATE_NAMES = Object.freeze({ [FREE]: 'free', [RUNNING]: 'running', [DONE]: 'done' } as const)
 const STATE_AFTER = Object.freeze({ release: FREE, renew: RUNNING, complete: DONE })
 const NEW: ClaimAnswer = Object.freeze({ status: 'granted', epoch: 1, attempt: 1 })
+/** For a record that somebody is inserting or removing, and has not committed. */
+const LOCKED: ClaimAnswer = Object.freeze({ status: 'busy', epoch: 0, leaseRemainingMs: 1 })
 
 /** How often entries are asked for again whose record changed under the statement's eyes. */
 const ROUNDS_MAX = 5
@@ -23,7 +27,7 @@ const SWEEP_STEPS_MAX = 64
 interface ClaimRow {
   /** The entry's position, from 1. */
   readonly at: number
-  readonly status: 'granted' | 'busy' | 'done' | 'again'
+  readonly status: 'granted' | 'busy' | 'conflict' | 'done' | 'again' | 'locked'
   readonly epoch: number
   readonly attempt: number | null
   readonly leaseRemainingMs: number
@@ -52,22 +56,29 @@ interface RecordRow {
 export class Records {
   readonly #connections: Connections
   readonly #statements: Statements
+  readonly #locked: LockedRecords
 
-  constructor(connections: Connections, table: string) {
+  constructor(connections: Connections, statements: Statements) {
     this.#connections = connections
-    this.#statements = statementsOf(tablesOf(table))
+    this.#statements = statements
+    const { claim, claimUnlocked } = statements
+    this.#locked = new LockedRecords({
+      usual: async (batch) =>
+        resolved(batch, NEW, await this.#insert(batch), (entries) => this.#claim(claim, entries)),
+      careful: (batch) =>
+        resolved(batch, NEW, [...batch.keys()], (entries) => this.#claimUnlocked(claimUnlocked, entries)),
+      isLockTaken,
+    })
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    return resolved(batch, NEW, await this.#insert(batch), async (entries) => {
-      const found = (await this.#rows(this.#statements.claim, claimValues(entries))) as ClaimRow[]
-      return found.map((row) => ({ at: row.at, isFinal: row.status !== 'again', answer: claimAnswer(row) }))
-    })
+    return this.#locked.claim(batch)
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
     return resolved(batch, 'ok', await this.#complete(batch), async (entries) => {
-      const found = (await this.#rows(this.#statements.update, updateValues(entries))) as UpdateRow[]
+      const statement = this.#statements.update(entries.length === 1)
+      const found = (await this.#rows(statement, updateValues(entries))) as UpdateRow[]
       return found.map(({ at, status }) => ({
         at,
         isFinal: status !== 'again',
@@ -111,6 +122,34 @@ export class Records {
     const sorted = batch.toSorted(byId)
     const found = await this.#connections.run(insertMany, insertManyValues(sorted))
     return found.map((at) => batch.indexOf(sorted[Number(at) - 1] as ClaimRequest))
+  }
+
+  async #claim(
+    statement: string,
+    batch: readonly ClaimRequest[],
+  ): Promise<readonly Exception<ClaimAnswer>[]> {
+    const found = (await this.#rows(statement, claimValues(batch))) as ClaimRow[]
+    return found.map((row) => ({ at: row.at, isFinal: row.status !== 'again', answer: claimAnswer(row) }))
+  }
+
+  /**
+   * Claims what nobody has locked. That waits for an insert of the same id alone: where one does not end,
+   * each half of the batch goes by itself, so that the entry that is held up does not hold up the others.
+   */
+  async #claimUnlocked(
+    statement: string,
+    batch: readonly ClaimRequest[],
+  ): Promise<readonly Exception<ClaimAnswer>[]> {
+    try {
+      return await this.#claim(statement, batch)
+    } catch (error) {
+      if (!isLockTaken(error)) throw error
+      if (batch.length === 1) return [{ at: 1, isFinal: true, answer: LOCKED }]
+      const middle = Math.ceil(batch.length / 2)
+      const first = await this.#claimUnlocked(statement, batch.slice(0, middle))
+      const second = await this.#claimUnlocked(statement, batch.slice(middle))
+      return [...first, ...second.map((exception) => ({ ...exception, at: exception.at + middle }))]
+    }
   }
 
   /** Completes a batch of nothing else. Answers the positions of all entries unless each was completed. */
@@ -250,7 +289,10 @@ function claimAnswer(row: ClaimRow): ClaimAnswer {
       return { status: 'done', fingerprint: hex(row.fingerprint), result: bytes(row.result) }
     case 'busy':
       return { status: 'busy', epoch: row.epoch, leaseRemainingMs: row.leaseRemainingMs }
+    case 'conflict':
+      return { status: 'conflict' }
     case 'again':
+    case 'locked':
       return { status: 'busy', epoch: row.epoch, leaseRemainingMs: 1 }
   }
 }

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto'
+import { boundedWaits } from './lock-waits.ts'
+import type { LockWaits } from './lock-waits.ts'
 
 /** The states as they are stored. */
 export const FREE = 0
@@ -26,9 +28,10 @@ export interface Statements {
   readonly insert: NamedStatement
   readonly insertMany: NamedStatement
   readonly claim: string
+  readonly claimUnlocked: string
   readonly complete: NamedStatement
   readonly completeMany: string
-  readonly update: string
+  readonly update: (isLone: boolean) => string
   readonly inspect: string
   readonly forget: string
   readonly sweep: string
@@ -56,18 +59,21 @@ export function tablesOf(table: string): Tables {
  * Answers are rows for what is not as usual, none if all is. A row is one text, which no type parser of the
  * pool's owner changes.
  */
-export function statementsOf({ records, meta }: Tables): Statements {
+export function statementsOf({ records, meta }: Tables, waits: LockWaits): Statements {
+  const { claimMs, manyMs, loneMs, commitMs } = waits
+  const updates = { many: updateSql(records, manyMs), lone: updateSql(records, loneMs) }
   return {
-    insert: named(insertSql(records)),
-    insertMany: named(insertManySql(records)),
-    claim: claimSql(records),
-    complete: named(completeSql(records)),
-    completeMany: completeManySql(records),
-    update: updateSql(records),
+    insert: named(insertSql(records, claimMs)),
+    insertMany: named(insertManySql(records, claimMs)),
+    claim: claimSql(records, claimMs, WAITING),
+    claimUnlocked: claimSql(records, claimMs, SKIPPING),
+    complete: named(completeSql(records, loneMs)),
+    completeMany: completeManySql(records, manyMs),
+    update: (isLone) => (isLone ? updates.lone : updates.many),
     inspect: inspectSql(records),
-    forget: forgetSql(records),
+    forget: forgetSql(records, loneMs),
     sweep: sweepSql(records, meta),
-    finish: finishSql(records),
+    finish: finishSql(records, loneMs, commitMs),
   }
 }
 
@@ -83,10 +89,20 @@ function named(text: string): NamedStatement {
 const after = (milliseconds: string): string => `clock_timestamp() + ${milliseconds} * interval '1 ms'`
 const msUntil = (time: string): string => `ceil(extract(epoch FROM ${time} - clock_timestamp()) * 1000)`
 
-/** Whether a record may be claimed: it is free, the claim's own, or its lease or retention is over. */
-const takeable = (record: string, claimId: string): string => `CASE ${record}.state
-            WHEN ${FREE} THEN true
-            WHEN ${RUNNING} THEN ${record}.claim_id = ${claimId} OR ${record}.lease_until <= clock_timestamp()
+/** Whether a record that is not done is of another payload than the request, as far as both are known. */
+const conflicts = (record: string, request: string): string =>
+  `(${record}.state <> ${DONE} AND ${record}.expires_at > clock_timestamp()
+              AND ${record}.fingerprint <> ${request}.fingerprint) IS TRUE`
+
+/**
+ * Whether a record may be claimed: it is the claim's own; or it is free, or its lease or retention is over,
+ * and its payload is the request's.
+ */
+const takeable = (record: string, request: string): string => `CASE
+            WHEN ${record}.state = ${RUNNING} AND ${record}.claim_id = ${request}.claim_id THEN true
+            WHEN ${conflicts(record, request)} THEN false
+            WHEN ${record}.state = ${FREE} THEN true
+            WHEN ${record}.state = ${RUNNING} THEN ${record}.lease_until <= clock_timestamp()
             ELSE ${record}.expires_at <= clock_timestamp() END`
 
 /** The record of each entry, as `seen`. A lateral query with OFFSET stays one probe for each entry. */
@@ -100,11 +116,12 @@ const columns = '(id, state, claim_id, epoch, attempts, lease_until, expires_at,
  * For a lone claim: to plan the batch's statement takes longer than to run this one. Its times come as
  * intervals, and it answers no row, since that is measurably less to plan.
  */
-function insertSql(records: string): string {
+function insertSql(records: string, waitMs: number): string {
   return `
     INSERT INTO ${records} ${columns}
-    VALUES ($1, ${RUNNING}, $2, 1, 1,
-      clock_timestamp() + $3::interval, clock_timestamp() + $4::interval, $5, $6)
+    SELECT $1::uuid, ${RUNNING}, $2::uuid, 1, 1,
+      clock_timestamp() + $3::interval, clock_timestamp() + $4::interval, $5::uuid, $6::text
+    WHERE ${boundedWaits(waitMs)}
     ON CONFLICT (id) DO NOTHING`
 }
 
@@ -114,11 +131,12 @@ function insertSql(records: string): string {
  * long as 80 entries take to run. It may be prepared: an insert finds its conflicts by the primary key in
  * every plan, and the rest reads nothing but the batch.
  */
-function insertManySql(records: string): string {
+function insertManySql(records: string, waitMs: number): string {
   return `
     WITH entry AS MATERIALIZED (
       SELECT * FROM unnest($1::uuid[], $2::uuid[], $5::uuid[], $6::text[])
         WITH ORDINALITY AS entry (id, claim_id, fingerprint, label, at)
+      WHERE ${boundedWaits(waitMs)}
     ), inserted AS (
       INSERT INTO ${records} ${columns}
       SELECT id, ${RUNNING}, claim_id, 1, 1, clock_timestamp() + $3::interval,
@@ -128,33 +146,49 @@ function insertManySql(records: string): string {
     SELECT at::text AS answer FROM entry WHERE id NOT IN (SELECT id FROM inserted)`
 }
 
+/** What a claim does about a record that others have locked, and what it then says of the entry. */
+interface Locking {
+  readonly lock: string
+  readonly untaken: 'again' | 'locked'
+}
+
+const WAITING: Locking = { lock: 'FOR NO KEY UPDATE', untaken: 'again' }
+const SKIPPING: Locking = { lock: 'FOR NO KEY UPDATE SKIP LOCKED', untaken: 'locked' }
+
 /**
  * Arrays of id, claim id, lease, retention, fingerprint, label -> a row for each entry that is not new.
  *
- * New ids are inserted. All others are looked at, and those that may be claimed are claimed, if that still
- * holds when their row is locked; duplicates write nothing. 'again' means that the record changed after this
- * statement's snapshot was taken, so that another statement has to look.
+ * All entries are looked at. What is not there is inserted; what may be claimed is locked, and claimed if it
+ * still may be; all else writes nothing. 'again' means that the record changed after this statement's
+ * snapshot was taken, so that another statement has to look; 'locked' that somebody else has its row, perhaps
+ * a host that vanished, until the server ends its transaction.
  */
-function claimSql(records: string): string {
+function claimSql(records: string, waitMs: number, { lock, untaken }: Locking): string {
   // A claim that is asked for again, because its answer got lost, changes nothing but the lease.
   const repeated = `record.state = ${RUNNING} AND record.claim_id = other.claim_id`
   return `
     WITH entry AS MATERIALIZED (
       SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::float8[], $4::float8[], $5::uuid[], $6::text[])
         WITH ORDINALITY AS entry (id, claim_id, lease_ms, retention_ms, fingerprint, label, at)
-      ORDER BY id
+      WHERE ${boundedWaits(waitMs)} ORDER BY id
+    ), looked AS MATERIALIZED (
+      SELECT entry.*, seen.state, seen.epoch, seen.lease_until,
+        seen.fingerprint AS kept_fingerprint, seen.result AS kept_result,
+        ${takeable('seen', 'entry')} AS is_takeable, ${conflicts('seen', 'entry')} AS is_conflict
+      FROM entry ${joinSeen(records)}
+      ORDER BY entry.id
     ), inserted AS (
       INSERT INTO ${records} ${columns}
       SELECT id, ${RUNNING}, claim_id, 1, 1, ${after('lease_ms')}, ${after('(lease_ms + retention_ms)')},
-        fingerprint, label FROM entry
+        fingerprint, label FROM looked WHERE state IS NULL
       ON CONFLICT (id) DO NOTHING RETURNING id
     ), other AS MATERIALIZED (
-      SELECT entry.*, seen.state, seen.epoch, seen.lease_until,
-        seen.fingerprint AS kept_fingerprint, seen.result AS kept_result,
-        ${takeable('seen', 'entry.claim_id')} AS is_takeable
-      FROM (SELECT entry.* FROM entry LEFT JOIN inserted USING (id) WHERE inserted.id IS NULL) AS entry
-        ${joinSeen(records)}
-      ORDER BY entry.id
+      SELECT looked.*, lockable.id IS NOT NULL AS is_locked_here FROM looked
+        LEFT JOIN LATERAL (SELECT record.id FROM ${records} AS record
+          WHERE looked.is_takeable AND record.id = ANY (ARRAY[looked.id])
+          ${lock}) AS lockable ON true
+      WHERE looked.state IS NOT NULL OR looked.id NOT IN (SELECT id FROM inserted)
+      ORDER BY looked.id
     ), taken AS (
       UPDATE ${records} AS record SET state = ${RUNNING}, claim_id = other.claim_id,
         epoch = CASE WHEN ${repeated} THEN record.epoch ELSE record.epoch + 1 END,
@@ -165,13 +199,14 @@ function claimSql(records: string): string {
         fingerprint = CASE WHEN ${repeated} THEN record.fingerprint ELSE other.fingerprint END,
         label = CASE WHEN ${repeated} THEN record.label ELSE other.label END,
         result = NULL
-      FROM other WHERE record.id = ANY (ARRAY[other.id]) AND other.is_takeable
-        AND ${takeable('record', 'other.claim_id')}
+      FROM other WHERE record.id = ANY (ARRAY[other.id]) AND other.is_locked_here
+        AND ${takeable('record', 'other')}
       RETURNING record.id, record.epoch, record.attempts
     )
     SELECT json_build_object('at', at,
-      'status', CASE WHEN taken.id IS NOT NULL THEN 'granted' WHEN state IS NULL OR is_takeable THEN 'again'
-        WHEN state = ${RUNNING} THEN 'busy' ELSE 'done' END,
+      'status', CASE WHEN taken.id IS NOT NULL THEN 'granted'
+        WHEN state IS NULL OR is_locked_here THEN 'again' WHEN is_takeable THEN '${untaken}'
+        WHEN is_conflict THEN 'conflict' WHEN state = ${RUNNING} THEN 'busy' ELSE 'done' END,
       'epoch', coalesce(taken.epoch, other.epoch, 0), 'attempt', taken.attempts,
       'leaseRemainingMs', greatest(1, ${msUntil('lease_until')}),
       'fingerprint', kept_fingerprint, 'result', encode(kept_result, 'base64'))::text AS answer
@@ -183,24 +218,24 @@ function claimSql(records: string): string {
  * one. Prepared while the table has a page or two, it may go on to read all of the table, until autovacuum
  * has counted the rows.
  */
-function completeSql(records: string): string {
+function completeSql(records: string, waitMs: number): string {
   return `
     UPDATE ${records}
     SET state = ${DONE}, lease_until = NULL, expires_at = clock_timestamp() + $3::interval, result = $4
-    WHERE id = $1 AND claim_id = $2 AND state = ${RUNNING}`
+    WHERE id = $1 AND claim_id = $2 AND state = ${RUNNING} AND ${boundedWaits(waitMs)}`
 }
 
 /**
  * Arrays of id and claim id, retention, array of results -> as many rows changed as records ran with these
  * claim ids. Planned each time: prepared while the table is small, it might read all of it for each entry.
  */
-function completeManySql(records: string): string {
+function completeManySql(records: string, waitMs: number): string {
   return `
     UPDATE ${records} AS record
     SET state = ${DONE}, lease_until = NULL, expires_at = clock_timestamp() + $3::interval,
       result = entry.result
     FROM unnest($1::uuid[], $2::uuid[], $4::bytea[]) AS entry (id, claim_id, result)
-    WHERE record.id = ANY (ARRAY[entry.id])
+    WHERE ${boundedWaits(waitMs)} AND record.id = ANY (ARRAY[entry.id])
       AND CASE record.state WHEN ${RUNNING} THEN record.claim_id = entry.claim_id ELSE false END`
 }
 
@@ -208,13 +243,13 @@ function completeManySql(records: string): string {
  * Arrays of id, claim id, new state, lease (0 unless it stays running), retention, new attempts (NULL: as
  * they are), result -> a row for each entry that did not run with its claim id. 'again' as with claims.
  */
-function updateSql(records: string): string {
+function updateSql(records: string, waitMs: number): string {
   return `
     WITH entry AS MATERIALIZED (
       SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::float8[], $5::float8[], $6::integer[],
           $7::bytea[])
         WITH ORDINALITY AS entry (id, claim_id, state, lease_ms, retention_ms, attempts, result, at)
-      ORDER BY id
+      WHERE ${boundedWaits(waitMs)} ORDER BY id
     ), changed AS (
       UPDATE ${records} AS record SET state = entry.state,
         lease_until = CASE entry.state WHEN ${RUNNING} THEN ${after('entry.lease_ms')} END,
@@ -247,10 +282,10 @@ function inspectSql(records: string): string {
 }
 
 /** Array of ids. */
-function forgetSql(records: string): string {
+function forgetSql(records: string, waitMs: number): string {
   return `
-    DELETE FROM ${records} WHERE id IN
-      (SELECT id FROM ${records} WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE)`
+    DELETE FROM ${records} WHERE id IN (SELECT id FROM ${records}
+      WHERE ${boundedWaits(waitMs)} AND id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE)`
 }
 
 /**
@@ -284,14 +319,17 @@ function sweepSql(records: string, meta: string): string {
 /**
  * id, claim id, retention, result, transaction -> one row: whether the record ran with this claim id, whether
  * it was done by it before, and the transaction that is open now. Nothing is changed outside of the
- * transaction that the store has opened.
+ * transaction that the store has opened. From here on the record is locked, so that the server waits for the
+ * COMMIT of a host that may have vanished no longer than it must.
  */
-function finishSql(records: string): string {
+function finishSql(records: string, waitMs: number, commitMs: number): string {
   return `
     WITH changed AS (
       UPDATE ${records}
       SET state = ${DONE}, lease_until = NULL, expires_at = ${after('$3::float8')}, result = $4
       WHERE id = $1 AND claim_id = $2 AND state = ${RUNNING} AND pg_current_xact_id_if_assigned()::text = $5
+        AND ${boundedWaits(waitMs)}
+        AND (SELECT set_config('idle_in_transaction_session_timeout', '${commitMs}', true)) IS NOT NULL
       RETURNING id
     )
     SELECT json_build_object('isChanged', EXISTS (SELECT FROM changed),

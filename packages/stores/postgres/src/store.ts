@@ -4,26 +4,34 @@ import type {
   ClaimUpdate,
   CompleteUpdate,
   Finding,
+  KeyedStore,
+  StateStore,
+  StateTable,
+  StateTableNames,
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import type { TransactionalStore } from '@oncemq/core'
-import { StoreError } from '@oncemq/core/store'
+import { driverErrorOn, LifeCycle, violatedKeyIn } from '@oncemq/core/store'
 import type { PostgresClient } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
+import { duplicateKeyOf, requireUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { PostgresStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
 import { Records } from './records.ts'
 import { ensureSchema, schemaSql } from './schema.ts'
 import { Transactions } from './transaction.ts'
+import { PostgresStateTable } from './state-table.ts'
+import { lockWaitsOf } from './lock-waits.ts'
+import { statementsOf, tablesOf } from './statements.ts'
 import { verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */
-interface Session<Client extends PostgresClient> {
+interface Opened<Client extends PostgresClient> {
+  readonly connections: Connections
   readonly records: Records
   readonly transactions: Transactions<Client>
   readonly findings: readonly Finding[]
@@ -40,17 +48,24 @@ interface Session<Client extends PostgresClient> {
  * const dedup = createDeduplicator({ store: new PostgresStore({ pool }), consumerGroup: 'billing' })
  */
 export class PostgresStore<Client extends PostgresClient = PostgresClient>
-  implements TransactionalStore<Client>, SweepingStore
+  implements KeyedStore<Client>, StateStore<Client>, SweepingStore
 {
   readonly name = 'postgres'
   readonly guarantees: StoreGuarantees
   readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
   readonly #settings: Settings<Client>
-  #opening: Promise<Session<Client>> | undefined
-  #session: Session<Client> | undefined
+  readonly #life: LifeCycle<Opened<Client>>
 
   constructor(options: PostgresStoreOptions<Client>) {
     this.#settings = settingsOf(options)
+    this.#life = new LifeCycle({
+      name: 'PostgresStore',
+      connect: () => this.#connect(),
+      end: async ({ transactions, end }) => {
+        await transactions.drained()
+        await end()
+      },
+    })
     this.guarantees = Object.freeze({
       durable: true,
       sharedBy: 'network',
@@ -66,14 +81,9 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient>
   }
 
   async open(): Promise<readonly Finding[]> {
-    const opening = (this.#opening ??= this.#connect())
     try {
-      const session = await opening
-      // It may have been closed meanwhile.
-      if (this.#opening === opening) this.#session = session
-      return session.findings
+      return (await this.#life.open()).findings
     } catch (error) {
-      if (this.#opening === opening) this.#opening = undefined
       throw storeError(error, nameOf(this.#settings))
     }
   }
@@ -102,48 +112,52 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient>
    * Runs `work` with a connection on which a transaction is open. Leave BEGIN, COMMIT, ROLLBACK and `release`
    * to the store; SAVEPOINT is yours. At most `transactionsMax` run at a time, further ones wait.
    */
-  async transaction(work: (tx: Client) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
-    return this.#opened().transactions.handle(work)
+  async transaction(
+    work: (tx: Client) => Promise<CompleteUpdate | undefined>,
+    signal?: AbortSignal,
+  ): Promise<UpdateAnswer> {
+    return this.#life.opened.transactions.handle(work, signal)
+  }
+
+  async requireUniqueKey(name: string): Promise<void> {
+    return this.#with(({ connections }) => requireUniqueKey(connections, name))
+  }
+
+  violatedKey(thrown: unknown, tx: Client | undefined): readonly string[] {
+    return violatedKeyIn(tx === undefined ? thrown : driverErrorOn(tx, thrown), duplicateKeyOf)
+  }
+
+  stateTable(names: StateTableNames): StateTable<Client> {
+    return new PostgresStateTable<Client>(() => this.#life.opened.connections, names)
   }
 
   async close(): Promise<void> {
-    const opening = this.#opening
-    this.#opening = undefined
-    this.#session = undefined
-    const session = await opening?.catch(() => undefined)
-    await session?.transactions.drained()
-    await session?.end()
+    await this.#life.close()
   }
 
-  async #connect(): Promise<Session<Client>> {
+  async #connect(): Promise<Opened<Client>> {
     const { pool, connections, end } = await connect(this.#settings)
     try {
       const plain = connections as unknown as Connections
       await ensureSchema(plain, this.#settings)
       const findings = await verify(plain, pool, this.#settings)
-      const records = new Records(plain, this.#settings.table)
+      await plain.learnProcesses()
+      const { table } = this.#settings
+      const records = new Records(plain, statementsOf(tablesOf(table), lockWaitsOf(this.#settings)))
       const transactions = new Transactions(connections, this.#settings)
-      return { records, transactions, findings, end }
+      return { connections: plain, records, transactions, findings, end }
     } catch (error) {
       await end()
       throw error
     }
   }
 
-  async #with<Answer>(step: (session: Session<Client>) => Promise<Answer>): Promise<Answer> {
-    const session = this.#opened()
+  async #with<Answer>(step: (opened: Opened<Client>) => Promise<Answer>): Promise<Answer> {
+    const { opened } = this.#life
     try {
-      return await step(session)
+      return await step(opened)
     } catch (error) {
       throw storeError(error, nameOf(this.#settings))
     }
-  }
-
-  #opened(): Session<Client> {
-    if (this.#session !== undefined) return this.#session
-    throw new StoreError(
-      'ONCEMQ_CLOSED',
-      'PostgresStore: expected an open store, received one that is not; await open() before its use',
-    )
   }
 }

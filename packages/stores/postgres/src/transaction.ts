@@ -1,45 +1,74 @@
 import type { CompleteUpdate, UpdateAnswer } from '@oncemq/core/store'
-import { StoreError } from '@oncemq/core/store'
+import { revocable, Semaphore, StoreError, untilAborted } from '@oncemq/core/store'
 import type { PostgresClient, PostgresResult } from './client.ts'
 import type { Connections } from './connection.ts'
-import { nameOf } from './connection.ts'
-import { commitError, handlerError, isConflict, sqlState, storeError } from './errors.ts'
+import { isUnanswered, nameOf } from './connection.ts'
+import {
+  commitError,
+  conflict,
+  endedError,
+  handlerError,
+  idleError,
+  isAborted,
+  isConflict,
+  isIdleTooLong,
+  sqlState,
+  storeError,
+} from './errors.ts'
 import type { Settings } from './options.ts'
+import { lockWaitsOf } from './lock-waits.ts'
 import { statementsOf, tablesOf } from './statements.ts'
+
+/** What the handler's code does in its transaction. */
+type Work<Client> = (tx: Client) => Promise<CompleteUpdate | undefined>
+
+/** The statements around a handler, and their settings. */
+interface Frame {
+  readonly where: string
+  readonly transactionIdleMs: number
+  readonly begin: string
+  readonly finish: string
+}
 
 /**
  * The handlers' transactions, each on a connection of its own, a bounded number at a time: the connections
  * that are left are for claims and renewals, which handlers that wait for a connection must not hold up.
  *
- *   BEGIN ──▶ work ──▶ completion, if this very transaction is still open ──▶ COMMIT
- *               └─ throws ─┴─ lost, or another transaction ──▶ ROLLBACK
+ *   BEGIN ──▶ work ──▶ tx is revoked ──▶ completion, if this very transaction is still open ──▶ COMMIT
+ *               │          │                └─ lost ──▶ ROLLBACK
+ *               │          └─ thrown ──▶ ROLLBACK
+ *               └─ aborted ──▶ tx is revoked, the connection is closed and the server told
  */
 export class Transactions<Client extends PostgresClient> {
   readonly #connections: Connections<Client>
-  readonly #where: string
-  readonly #begin: string
-  readonly #finish: string
+  readonly #frame: Frame
   readonly #running = new Set<Promise<unknown>>()
-  readonly #waiting: (() => void)[] = []
-  #free: number
+  readonly #turns: Semaphore
 
   constructor(connections: Connections<Client>, settings: Settings<Client>) {
+    const { table, isolation, transactionIdleMs, transactionsMax } = settings
     this.#connections = connections
-    this.#where = nameOf(settings)
-    this.#free = settings.transactionsMax
-    // The transaction's own number, by which it is known again, is assigned at once.
-    this.#begin = `BEGIN ISOLATION LEVEL ${settings.isolation}; SELECT pg_current_xact_id()::text AS answer`
-    this.#finish = statementsOf(tablesOf(settings.table)).finish
+    this.#turns = new Semaphore(transactionsMax)
+    this.#frame = {
+      where: nameOf(settings),
+      transactionIdleMs,
+      // The transaction's own number, by which it is known again, is assigned at once.
+      begin:
+        `BEGIN ISOLATION LEVEL ${isolation}; ` +
+        `SET LOCAL idle_in_transaction_session_timeout = ${transactionIdleMs}; ` +
+        'SELECT pg_current_xact_id()::text AS answer',
+      finish: statementsOf(tablesOf(table), lockWaitsOf(settings)).finish,
+    }
   }
 
   /**
    * Opens a transaction, runs the handler in it, and commits what it wrote and its completion, or neither.
    */
-  async handle(work: (tx: Client) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
-    await this.#turn()
-    const running = this.#handle(work).finally(() => {
+  async handle(work: Work<Client>, signal?: AbortSignal): Promise<UpdateAnswer> {
+    await this.#turns.acquire(signal)
+    const running = this.#handle(work, signal).finally(() => {
       this.#running.delete(running)
-      this.#next()
+      this.#turns.release()
     })
     this.#running.add(running)
     return running
@@ -50,33 +79,20 @@ export class Transactions<Client extends PostgresClient> {
     while (this.#running.size > 0) await Promise.allSettled(this.#running)
   }
 
-  async #handle(work: (tx: Client) => Promise<CompleteUpdate>): Promise<UpdateAnswer> {
+  async #handle(work: Work<Client>, signal: AbortSignal | undefined): Promise<UpdateAnswer> {
     const client = await this.#connections.acquire().catch((error: unknown) => {
-      throw storeError(error, this.#where)
+      throw storeError(error, this.#frame.where)
     })
-    const transaction = new Transaction(client, this.#connections, this.#where)
+    const transaction = new Transaction(client, this.#connections, this.#frame)
     try {
-      await transaction.begin(this.#begin)
-      const completion = await work(client).catch((error: unknown) => {
-        throw handlerError(error)
-      })
-      const { answer, commit } = await transaction.complete(this.#finish, completion)
+      await transaction.begin()
+      const completion = await transaction.lend(work, signal)
+      const { answer, commit } = await transaction.complete(completion)
       if (commit) await transaction.commit()
       return answer
     } finally {
       await transaction.end()
     }
-  }
-
-  async #turn(): Promise<void> {
-    if (this.#free === 0) return new Promise((resolve) => void this.#waiting.push(resolve))
-    this.#free -= 1
-  }
-
-  #next(): void {
-    const next = this.#waiting.shift()
-    if (next === undefined) this.#free += 1
-    else next()
   }
 }
 
@@ -91,61 +107,113 @@ interface FinishRow {
 class Transaction<Client extends PostgresClient> {
   readonly #client: Client
   readonly #connections: Connections<Client>
-  readonly #where: string
+  readonly #frame: Frame
+  /** Notes why the connection was lost, which the driver says once, and not to whom asks later. */
+  readonly #noteLoss = (error: unknown): void => void (this.#loss ??= error)
   #id: string | undefined
   #isOpen = false
   #hasFailed = false
+  #isAbandoned = false
+  #sawConflict = false
+  #loss: unknown
 
-  constructor(client: Client, connections: Connections<Client>, where: string) {
+  constructor(client: Client, connections: Connections<Client>, frame: Frame) {
     this.#client = client
     this.#connections = connections
-    this.#where = where
+    this.#frame = frame
+    client.on('error', this.#noteLoss)
   }
 
-  async begin(statements: string): Promise<void> {
+  async begin(): Promise<void> {
     this.#isOpen = true
     // Of several statements `pg` answers several results.
-    const results = (await this.#query(statements)) as unknown as PostgresResult[]
-    this.#id = answerOf(results[1])
+    const results = (await this.#query(this.#frame.begin)) as unknown as PostgresResult[]
+    this.#id = answerOf(results[2])
   }
 
-  async complete(
-    statement: string,
-    completion: CompleteUpdate,
-  ): Promise<{ answer: UpdateAnswer; commit: boolean }> {
+  /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
+  async lend(work: Work<Client>, signal: AbortSignal | undefined): Promise<CompleteUpdate | undefined> {
+    const onError = (error: unknown): void => void (this.#sawConflict ||= isConflict(error))
+    const loan = revocable(this.#client, { store: 'PostgresStore', onError })
+    try {
+      return await untilAborted(() => work(loan.proxy), signal)
+    } catch (error) {
+      loan.revoke()
+      this.#isAbandoned = signal?.aborted === true && error === signal.reason
+      if (this.#isAbandoned) throw error
+      const made = loan.driverErrorIn(error)
+      if (made !== undefined && this.#loss !== undefined) throw this.#lost(made)
+      if (await this.#rollback().catch(() => false)) throw endedError(error)
+      throw handlerError(error, made, this.#frame.where)
+    } finally {
+      loan.revoke()
+    }
+  }
+
+  async complete(completion: CompleteUpdate | undefined): Promise<{ answer: UpdateAnswer; commit: boolean }> {
+    if (completion === undefined) return this.#completeNothing()
     const { id, claimId, retentionMs, result } = completion
     const values = [id, claimId, retentionMs, result, this.#id]
-    const found = JSON.parse(answerOf(await this.#query(statement, values))) as FinishRow
-    if (found.transaction !== this.#id) throw ended()
+    const found = JSON.parse(answerOf(await this.#query(this.#frame.finish, values))) as FinishRow
+    if (found.transaction !== this.#id) throw endedError()
     if (found.isChanged) return { answer: 'ok', commit: true }
     // The repetition of a transaction whose commit was not known: the first run's writes are there, so that
     // this run's must not be.
     return { answer: found.wasDone ? 'ok' : 'lost', commit: false }
   }
 
+  /** Without a record there is still the transaction, which must be the one that was begun. */
+  async #completeNothing(): Promise<{ answer: UpdateAnswer; commit: boolean }> {
+    const current = 'SELECT pg_current_xact_id_if_assigned()::text AS answer'
+    if (answerOf(await this.#query(current)) !== this.#id) throw endedError()
+    return { answer: 'ok', commit: true }
+  }
+
+  /** A COMMIT without an answer may wait for a standby: nobody is told to give that up. */
   async commit(): Promise<void> {
     try {
-      const { command } = await this.#run('COMMIT')
+      const { command } = await this.#connections.query(this.#client, 'COMMIT')
       // PostgreSQL answers a COMMIT of what it has given up as a success, but names what it did.
-      if (command !== 'COMMIT') throw ended()
+      if (command !== 'COMMIT') throw endedError()
       this.#isOpen = false
     } catch (error) {
-      throw commitError(error, this.#where)
+      this.#hasFailed ||= sqlState(error) === undefined
+      throw commitError(error, this.#frame.where)
     }
   }
 
   /** Rolls back what is open, and gives the connection back. Never rejects. */
   async end(): Promise<void> {
-    if (this.#isOpen && !this.#hasFailed) await this.#run('ROLLBACK').catch(() => undefined)
-    this.#connections.release(this.#client, this.#hasFailed)
+    if (this.#isOpen && !this.#hasFailed && !this.#isAbandoned) {
+      await this.#run('ROLLBACK').catch(() => undefined)
+    }
+    this.#client.removeListener('error', this.#noteLoss)
+    if (this.#isAbandoned) this.#connections.abandon(this.#client)
+    else this.#connections.release(this.#client, this.#hasFailed)
+  }
+
+  /** Rolls back, and answers whether the handler had committed by itself, which no other try may repeat. */
+  async #rollback(): Promise<boolean> {
+    const status = `SELECT pg_xact_status('${this.#id}')::text AS answer`
+    // Of several statements `pg` answers several results.
+    const results = (await this.#run(`ROLLBACK; ${status}`)) as unknown as readonly PostgresResult[]
+    this.#isOpen = false
+    return answerOf(results[1]) === 'committed'
   }
 
   async #query(text: string, values?: unknown[]): Promise<PostgresResult> {
     try {
       return await this.#run(text, values)
     } catch (error) {
-      throw isConflict(error) ? handlerError(error) : storeError(error, this.#where)
+      if (this.#loss !== undefined) throw this.#lost(error)
+      const isConflicting = isConflict(error) || (isAborted(error) && this.#sawConflict)
+      throw isConflicting ? conflict(error) : storeError(error, this.#frame.where)
     }
+  }
+
+  #lost(error: unknown): StoreError {
+    const { transactionIdleMs, where } = this.#frame
+    return isIdleTooLong(this.#loss) ? idleError(transactionIdleMs, this.#loss) : storeError(error, where)
   }
 
   /** After anything but the server's own refusal the connection is of no more use. */
@@ -153,6 +221,7 @@ class Transaction<Client extends PostgresClient> {
     try {
       return await this.#connections.query(this.#client, text, values)
     } catch (error) {
+      this.#isAbandoned ||= isUnanswered(error)
       this.#hasFailed ||= sqlState(error) === undefined
       throw error
     }
@@ -165,14 +234,5 @@ function answerOf(result: PostgresResult | undefined): string {
   throw new StoreError(
     'ONCEMQ_STORE_BROKEN',
     'PostgresStore: expected a row, received none; look at what stands between the client and the server',
-  )
-}
-
-function ended(): StoreError {
-  return new StoreError(
-    'ONCEMQ_STORE_REFUSED',
-    'PostgresStore: expected the transaction to be open when the handler returns, received it ended; ' +
-      'leave BEGIN, COMMIT and ROLLBACK to the store, and use SAVEPOINT inside. What the handler committed ' +
-      'by itself stays, and the message is not recorded as done',
   )
 }

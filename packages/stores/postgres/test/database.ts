@@ -12,6 +12,9 @@ export function databaseOf({ url }: Pick<Server, 'url'>) {
     async write(tx, namespace, name) {
       await tx.query(`INSERT INTO ${namespace}_effects (name) VALUES ($1)`, [name])
     },
+    async commit(tx) {
+      await tx.query('COMMIT')
+    },
     async count(namespace, name) {
       const { rows } = await pool.query<{ count: string }>(
         `SELECT count(*) FROM ${namespace}_effects WHERE name = $1`,

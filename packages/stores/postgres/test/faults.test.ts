@@ -22,6 +22,8 @@ describeService('postgres-18', { own: true }, (server) => {
     await store.open()
     proxy.swallowReplies()
     const batch = claimsOf(3)
+    // The first gets no answer, the others no connection.
+    await expect(store.claim(batch)).rejects.toMatchObject({ code: 'ONCEMQ_STORE_TIMEOUT', retryable: true })
     const failure = { code: 'ONCEMQ_STORE_UNAVAILABLE', retryable: true }
     for (let call = 0; call < 12; call += 1) await expect(store.claim(batch)).rejects.toMatchObject(failure)
     await expect.poll(() => proxy.connections, BOUND).toBe(0)

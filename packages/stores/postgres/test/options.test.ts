@@ -22,6 +22,7 @@ const wrong: readonly (readonly [what: string, options: unknown, message: RegExp
   ['a time of nothing', { pool, timeoutMs: 0 }, /timeoutMs: .* received 0/],
   ['an endless time', { pool, timeoutMs: Infinity }, /received Infinity/],
   ['no transactions', { pool, transactionsMax: 0 }, /transactionsMax: .* received 0/],
+  ['a short idle time', { pool, transactionIdleMs: 999 }, /transactionIdleMs: .* received 999/],
   ['an unknown isolation', { pool, isolation: 'snapshot' }, /expected one of 'read committed'/],
   ['a misspelt option', { pool, timeout: 5 }, /received 'timeout'/],
 ]

@@ -66,7 +66,7 @@ describeService('postgres-18', (server) => {
     ])('is noticed when it runs %s, and the message is not done', async (statements, state) => {
       const store = await open()
       const claim = await granted(store)
-      expect(await attempt(store, claim, (tx) => tx.query(statements))).toBe('ONCEMQ_STORE_REFUSED')
+      expect(await attempt(store, claim, (tx) => tx.query(statements))).toBe('ONCEMQ_TRANSACTION_ENDED')
       expect(await stateOf(store, claim)).toEqual(state)
     })
 

@@ -1,3 +1,5 @@
+export { duplicateKeyOf } from './duplicate-key.ts'
+export { insertOnce, upsert } from './insert-once.ts'
 export { sqliteStoreDefaults } from './options.ts'
 export type { SqliteStoreOptions, Synchronous } from './options.ts'
 export { SqliteStore } from './store.ts'

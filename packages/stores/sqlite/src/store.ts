@@ -5,20 +5,25 @@ import type {
   ClaimUpdate,
   CompleteUpdate,
   Finding,
+  KeyedStore,
+  StateStore,
+  StateTable,
+  StateTableNames,
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import type { TransactionalStore } from '@oncemq/core'
-import { LifeCycle } from '@oncemq/core/store'
+import { driverErrorOn, LifeCycle, violatedKeyIn } from '@oncemq/core/store'
 import { connect, nameOf } from './connection.ts'
+import { duplicateKeyOf, requireUniqueKey } from './duplicate-key.ts'
 import { asStoreError, STORE } from './errors.ts'
 import { whenFree } from './lock.ts'
 import type { Settings, SqliteStoreOptions } from './options.ts'
 import { settingsOf } from './options.ts'
 import { Records } from './records.ts'
 import { schemaSql } from './schema.ts'
+import { SqliteStateTable } from './state-table.ts'
 import { Transactions } from './transaction.ts'
 import { verify } from './verify.ts'
 
@@ -41,7 +46,7 @@ interface Opened {
  * const store = new SqliteStore({ path: 'oncemq.db' })
  * const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
  */
-export class SqliteStore implements TransactionalStore<DatabaseSync>, SweepingStore {
+export class SqliteStore implements KeyedStore<DatabaseSync>, StateStore<DatabaseSync>, SweepingStore {
   readonly name = 'sqlite'
   readonly guarantees: StoreGuarantees
   readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 1 })
@@ -122,7 +127,7 @@ export class SqliteStore implements TransactionalStore<DatabaseSync>, SweepingSt
    * after the other.
    */
   async transaction(
-    work: (tx: DatabaseSync) => Promise<CompleteUpdate>,
+    work: (tx: DatabaseSync) => Promise<CompleteUpdate | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
     const { records, transactions } = this.#life.opened
@@ -130,6 +135,7 @@ export class SqliteStore implements TransactionalStore<DatabaseSync>, SweepingSt
       work,
       signal,
       finish: (completion) => {
+        if (completion === undefined) return { answer: 'ok', commit: true }
         // The repetition of a transaction whose commit was not known: the first run's writes are there, so
         // that this run's must not be.
         if (records.isCompleted(completion)) return { answer: 'ok', commit: false }
@@ -137,6 +143,19 @@ export class SqliteStore implements TransactionalStore<DatabaseSync>, SweepingSt
         return { answer, commit: answer === 'ok' }
       },
     })
+  }
+
+  async requireUniqueKey(name: string): Promise<void> {
+    const { database } = this.#life.opened
+    await whenFree(() => requireUniqueKey(database, name), this.#settings)
+  }
+
+  violatedKey(thrown: unknown, tx: DatabaseSync | undefined): readonly string[] {
+    return violatedKeyIn(tx === undefined ? thrown : driverErrorOn(tx, thrown), duplicateKeyOf)
+  }
+
+  stateTable(names: StateTableNames): StateTable<DatabaseSync> {
+    return new SqliteStateTable(() => this.#life.opened.database, names)
   }
 
   async close(): Promise<void> {

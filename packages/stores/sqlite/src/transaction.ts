@@ -18,8 +18,8 @@ interface Write {
 
 /** A handler's transaction: `finish` applies the completion. */
 export interface HandlerTransaction {
-  readonly work: (tx: DatabaseSync) => Promise<CompleteUpdate>
-  readonly finish: (completion: CompleteUpdate) => Finish
+  readonly work: (tx: DatabaseSync) => Promise<CompleteUpdate | undefined>
+  readonly finish: (completion: CompleteUpdate | undefined) => Finish
   /** Ends the transaction at once, whatever the handler does. */
   readonly signal: AbortSignal | undefined
 }
@@ -186,7 +186,7 @@ export class Transactions {
   }
 
   /** Lends the connection to the handler, until it ends or its time is over. */
-  async #work(work: HandlerTransaction['work'], signal?: AbortSignal): Promise<CompleteUpdate> {
+  async #work(work: HandlerTransaction['work'], signal?: AbortSignal): Promise<CompleteUpdate | undefined> {
     const { proxy, revoke, driverErrorIn } = revocable(this.#database, { store: STORE, nested: isUsable })
     try {
       return await untilAborted(() => work(proxy), signal)

@@ -6,8 +6,10 @@ export type {
   BrokerSuiteOptions,
   ConsumeRequest,
   SuiteConsumer,
+  SuiteDeadLetter,
   SuiteDelivery,
   SuiteMessage,
+  SuiteQueue,
 } from './broker/options.ts'
 export { brokerProperties } from './broker/properties.ts'
 export type { BrokerCase, BrokerProperty } from './broker/property.ts'

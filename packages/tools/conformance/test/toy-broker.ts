@@ -1,17 +1,74 @@
-import type { HandlerContext, ProcessOutcome } from '@oncemq/core'
-import { settlementOf } from '@oncemq/core/broker'
-import type { BrokerBench, ConsumeRequest, SuiteConsumer, SuiteMessage } from '../src/index.ts'
+import type { HandlerContext, Middleware, ProcessOutcome } from '@oncemq/core'
+import { ManagedConsumer } from '@oncemq/core/broker'
+import type {
+  Consumer,
+  DeadLetter,
+  HeldMessage,
+  ManagedConsumerOptions,
+  MessageSource,
+  Receiver,
+  Retry,
+  Session,
+} from '@oncemq/core/broker'
+import type {
+  BrokerBench,
+  ConsumeRequest,
+  SuiteConsumer,
+  SuiteDeadLetter,
+  SuiteMessage,
+} from '../src/index.ts'
 
 const RETRY = { firstMs: 20, factor: 1, maxMs: 20 }
+const DELIVERY_LIMIT = 20
+const RETURNS_MAX = 3
 
-/** A broker in memory: a queue, what was dead-lettered, and the links of its consumers. */
+/** What a handler is given, and may change. */
+export interface ToyMessage {
+  key: string | undefined
+  body: string
+  route: string
+}
+
+/** A message at the broker. */
+export interface Stored {
+  readonly message: Readonly<ToyMessage>
+  readonly firstAtMs: number
+  /** Starts that its copies tell of. */
+  readonly starts: number
+  returns: number
+}
+
+export type ToyLetter = SuiteDeadLetter
+
+/** A broker in memory, which deletes what it has returned too often: a queue, and what was put aside. */
 export class ToyBroker {
-  readonly ready: SuiteMessage[] = []
-  readonly dead: string[] = []
+  readonly name: string
+  readonly ready: Stored[] = []
+  readonly dead: ToyLetter[] = []
   readonly links = new Set<ToyLink>()
 
-  send(message: SuiteMessage): void {
-    this.ready.push(message)
+  constructor(name: string) {
+    this.name = name
+  }
+
+  send({ key, body }: SuiteMessage): void {
+    this.add({
+      message: Object.freeze({ key, body, route: this.name }),
+      firstAtMs: Date.now(),
+      starts: 0,
+      returns: 0,
+    })
+  }
+
+  add(stored: Stored): void {
+    this.ready.push(stored)
+    this.pump()
+  }
+
+  /** Counts, as brokers do. */
+  giveBack(...returned: Stored[]): void {
+    for (const stored of returned) stored.returns += 1
+    this.ready.unshift(...returned.filter(({ returns }) => returns <= DELIVERY_LIMIT))
     this.pump()
   }
 
@@ -22,13 +79,14 @@ export class ToyBroker {
 
 /** A consumer's connection. What it holds unacked when it closes is delivered again. */
 export class ToyLink {
-  readonly unacked = new Set<SuiteMessage>()
+  readonly unacked = new Set<Stored>()
+  readonly gone = new AbortController()
   readonly #broker: ToyBroker
   readonly #prefetch: number
-  readonly #deliver: (message: SuiteMessage) => void
+  readonly #deliver: (stored: Stored, link: ToyLink) => void
   isPaused = false
 
-  constructor(broker: ToyBroker, prefetch: number, deliver: (message: SuiteMessage) => void) {
+  constructor(broker: ToyBroker, prefetch: number, deliver: (stored: Stored, link: ToyLink) => void) {
     this.#broker = broker
     this.#prefetch = prefetch
     this.#deliver = deliver
@@ -37,110 +95,160 @@ export class ToyLink {
   }
 
   pump(): void {
-    const isOpen = this.#broker.links.has(this)
-    while (isOpen && !this.isPaused && this.unacked.size < this.#prefetch) {
-      const message = this.#broker.ready.shift()
-      if (message === undefined) return
-      this.unacked.add(message)
-      this.#deliver(message)
+    while (!this.gone.signal.aborted && !this.isPaused && this.unacked.size < this.#prefetch) {
+      const stored = this.#broker.ready.shift()
+      if (stored === undefined) return
+      this.unacked.add(stored)
+      this.#deliver(stored, this)
     }
   }
 
-  ack(message: SuiteMessage): void {
-    if (this.unacked.delete(message)) this.#broker.pump()
+  ack(stored: Stored): void {
+    if (this.unacked.delete(stored)) this.#broker.pump()
   }
 
-  requeue(message: SuiteMessage): void {
-    if (this.unacked.delete(message)) this.#broker.ready.unshift(message)
-    this.#broker.pump()
-  }
-
-  deadLetter(message: SuiteMessage): void {
-    if (this.unacked.delete(message)) this.#broker.dead.push(message.body)
-    this.#broker.pump()
+  requeue(stored: Stored): void {
+    if (this.unacked.delete(stored)) this.#broker.giveBack(stored)
   }
 
   close(): void {
     if (!this.#broker.links.delete(this)) return
-    this.#broker.ready.unshift(...this.unacked)
+    this.gone.abort()
+    const left = [...this.unacked]
     this.unacked.clear()
-    this.#broker.pump()
+    this.#broker.giveBack(...left)
   }
 }
 
-/** The smallest correct adapter, each rule in a method of its own: the broken ones override one each. */
+/** The smallest correct adapter on the engine, each rule in a method of its own: broken ones override one. */
 export class ToyAdapter implements SuiteConsumer {
+  protected readonly broker: ToyBroker
   protected readonly request: ConsumeRequest
-  readonly link: ToyLink
-  protected readonly stopping = new AbortController()
-  /** What ends the waiting for busy keys. */
-  readonly waiting: AbortSignal = this.stopping.signal
-  protected running = 0
+  protected link: ToyLink | undefined
+  protected consumer: Consumer | undefined
 
   constructor(broker: ToyBroker, request: ConsumeRequest) {
+    this.broker = broker
     this.request = request
-    this.link = new ToyLink(broker, request.concurrency, (message) => void this.receive(message))
   }
 
-  async receive(message: SuiteMessage): Promise<void> {
-    this.running += 1
-    this.settle(message, await this.process(message))
-    this.running -= 1
+  async start(): Promise<this> {
+    this.consumer = await ManagedConsumer.start(this.options())
+    return this
   }
 
-  process(message: SuiteMessage): Promise<ProcessOutcome> {
-    const delivery = { key: this.keyOf(message), body: this.payloadOf(message), signal: this.waiting }
-    return this.request.dedup.process(delivery, (context) => this.handle(message, context))
+  options(): ManagedConsumerOptions<undefined, ToyMessage> {
+    const { concurrency, dedup, middleware } = this.request
+    return {
+      dedup,
+      source: this.source(),
+      key: (message) => this.keyOf(message),
+      handler: (held, context) => this.handle(held, context),
+      onSuccess: async () => void JSON.stringify(this.answer),
+      middlewares: middleware === undefined ? [] : [around(middleware)],
+      retry: RETRY,
+      window: concurrency,
+      concurrency,
+      holdMs: 60_000,
+    }
   }
 
-  keyOf({ key }: SuiteMessage): string | undefined {
+  source(): MessageSource<ToyMessage> {
+    return { open: (receiver) => this.open(receiver), close: async () => undefined }
+  }
+
+  async open(receiver: Receiver<ToyMessage>): Promise<Session> {
+    const link = new ToyLink(this.broker, this.request.concurrency, (stored, own) =>
+      receiver.received(this.held(stored, own)),
+    )
+    this.link = link
+    const pause = async (): Promise<void> => void (link.isPaused = true)
+    return { pause, stop: pause, resume: () => this.resume(link), close: async () => link.close() }
+  }
+
+  async resume(link: ToyLink): Promise<void> {
+    link.isPaused = false
+    link.pump()
+  }
+
+  held(stored: Stored, link: ToyLink): HeldMessage<ToyMessage> {
+    const { message, firstAtMs, returns } = stored
+    return {
+      message: { ...message },
+      source: this.broker.name,
+      body: Buffer.from(message.body),
+      startsBefore: this.startsOf(stored),
+      firstAtMs,
+      signal: link.gone.signal,
+      isWornOut: (hasKey) => returns >= RETURNS_MAX || (!hasKey && returns > 0),
+      ack: () => link.ack(stored),
+      giveBack: () => link.requeue(stored),
+      retryLater: async (retry) => this.retryLater(stored, retry),
+      deadLetter: async (letter) => void this.broker.dead.push(this.letterOf(stored, letter)),
+    }
+  }
+
+  startsOf({ starts, returns, message }: Stored): number {
+    return starts + (message.key === undefined ? returns : 0)
+  }
+
+  retryLater(stored: Stored, { delayMs, starts }: Retry): void {
+    setTimeout(() => this.broker.add(this.copyOf(stored, starts)), delayMs)
+  }
+
+  copyOf({ message, firstAtMs }: Stored, starts: number): Stored {
+    return { message, firstAtMs, starts, returns: 0 }
+  }
+
+  letterOf({ message }: Stored, { reason, attempts, errorName, errorMessage }: DeadLetter): ToyLetter {
+    return { body: message.body, reason, attempts, errorName, errorMessage }
+  }
+
+  keyOf({ key }: ToyMessage): string | undefined {
     return key
   }
 
-  payloadOf({ body }: SuiteMessage): Uint8Array | undefined {
-    return Buffer.from(body)
+  protected answer: unknown
+
+  async handle(held: HeldMessage<ToyMessage>, context: HandlerContext): Promise<undefined> {
+    const { message } = held
+    const { key, epoch, attempt, signal } = context
+    const { body, route } = message
+    const spoil = (): void => void Object.assign(message, { key: `${attempt}`, body: 'spoiled', route: 'x' })
+    this.answer = await this.request.handler({ body, key, epoch, attempt, signal, arrival: route, spoil })
+    return undefined
   }
 
-  handle({ body }: SuiteMessage, { key, epoch, attempt, signal }: HandlerContext): Promise<void> {
-    return this.request.handler({ body, key, epoch, attempt, signal })
-  }
-
-  settle(message: SuiteMessage, outcome: ProcessOutcome): void {
-    const settlement = settlementOf(outcome, { retry: RETRY, onUnconfirmed: 'ack' })
-    if (settlement.action === 'ack') return this.link.ack(message)
-    if (settlement.action === 'dead-letter') return this.link.deadLetter(message)
-    this.later(message, this.stopping.signal.aborted ? 0 : settlement.delayMs)
-  }
-
-  later(message: SuiteMessage, delayMs: number): void {
-    setTimeout(() => this.link.requeue(message), delayMs)
-  }
-
-  async close(): Promise<void> {
-    this.stop()
-    while (this.running > 0) await new Promise((resolve) => setTimeout(resolve, 5))
-    this.link.close()
-  }
-
-  stop(): void {
-    this.link.isPaused = true
-    this.stopping.abort()
+  async close(options?: { timeoutMs?: number }): Promise<void> {
+    await this.consumer?.close(options)
   }
 
   async cut(): Promise<void> {
-    this.link.close()
+    const { link } = this
+    void this.consumer?.close({ timeoutMs: 0 })
+    link?.close()
+  }
+}
+
+function around(
+  middleware: NonNullable<ConsumeRequest['middleware']>,
+): Middleware<ToyMessage, ProcessOutcome> {
+  return async ({ body }, next) => {
+    await middleware(body)
+    return next()
   }
 }
 
 export function openToyBench(Adapter: typeof ToyAdapter): BrokerBench {
-  const broker = new ToyBroker()
+  const brokers = { first: new ToyBroker('first'), second: new ToyBroker('second') }
+  const all = Object.values(brokers)
   return {
-    send: async (message) => broker.send({ ...message }),
-    consume: async (request) => new Adapter(broker, request),
-    remaining: async () => broker.ready.length,
-    deadLettered: async () => broker.dead,
+    send: async (message) => brokers[message.queue ?? 'first'].send(message),
+    consume: async (request) => new Adapter(brokers[request.queue ?? 'first'], request).start(),
+    remaining: async () => brokers.first.ready.length,
+    deadLettered: async () => all.flatMap(({ dead }) => dead),
     async close() {
-      for (const link of broker.links) link.close()
+      for (const { links } of all) for (const link of links) link.close()
     },
   }
 }

@@ -1,5 +1,5 @@
 // One consumer process. Its configuration is its argument; it runs until it is killed.
-import type { ClaimAnswer, ClaimRequest, ClaimUpdate, CompleteUpdate, UpdateAnswer } from '@oncemq/core/store'
+import type { ClaimAnswer, ClaimRequest, ClaimUpdate, UpdateAnswer } from '@oncemq/core/store'
 import { createDeduplicator, type Deduplicator } from '@oncemq/core'
 import { SqliteStore } from '@oncemq/sqlite'
 import type { Channel } from 'amqplib'
@@ -33,7 +33,7 @@ class DeadlyStore extends SqliteStore {
   }
 
   override async transaction(work: Parameters<SqliteStore['transaction']>[0]): Promise<UpdateAnswer> {
-    const answer = await super.transaction(async (tx): Promise<CompleteUpdate> => {
+    const answer = await super.transaction(async (tx) => {
       const completion = await work(tx)
       reachIfArmed('after handler')
       return completion
@@ -63,7 +63,7 @@ async function work(key: string | undefined, epoch: number): Promise<void> {
 }
 
 async function ready(dedup: Pick<Deduplicator, 'on' | 'open'>): Promise<void> {
-  dedup.on('completed', ({ key }) => record(history, { type: 'done', pid, key }))
+  dedup.on('completed', ({ key }) => record(history, { type: 'done', pid, key: key ?? 'none' }))
   dedup.on('lost', ({ key }) => record(history, { type: 'lost', pid, key }))
   await dedup.open()
   isArmed = true

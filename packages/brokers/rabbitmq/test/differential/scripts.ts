@@ -12,23 +12,23 @@ export interface Stage {
   readonly deleteQueue: () => Promise<void>
 }
 
-type Script = (stage: Stage) => Promise<void>
+export type Script = (stage: Stage) => Promise<void>
 
 /** Consumes and keeps the messages, without settling them. */
-async function collect({ channel, queue }: Stage, count: number): Promise<ConsumeMessage[]> {
+export async function collect({ channel, queue }: Stage, count: number): Promise<ConsumeMessage[]> {
   const messages: ConsumeMessage[] = []
   await channel.consume(queue, (message) => void (message !== null && messages.push(message)))
   await until(`${count} messages`, () => messages.length === count)
   return messages
 }
 
-function nameOf(error: unknown): string {
+export function nameOf(error: unknown): string {
   // amqplib 0.10 rejects a get with the bare frame of the server.
   if (!(error instanceof Error)) return JSON.stringify(error)
   return `${error.name}: ${error.message.split(';')[0]} (${(error as { code?: number }).code})`
 }
 
-function attempt(stage: Stage, what: string, call: () => unknown): void {
+export function attempt(stage: Stage, what: string, call: () => unknown): void {
   try {
     stage.saw(what, String(call()))
   } catch (error) {
@@ -36,7 +36,7 @@ function attempt(stage: Stage, what: string, call: () => unknown): void {
   }
 }
 
-async function attemptAsync(stage: Stage, what: string, call: () => Promise<unknown>): Promise<void> {
+export async function attemptAsync(stage: Stage, what: string, call: () => Promise<unknown>): Promise<void> {
   try {
     stage.saw(what, JSON.stringify(await call()))
   } catch (error) {
@@ -75,18 +75,6 @@ export const scripts: Record<string, Script> = {
   async 'nacks all up to the second, without requeue'(stage) {
     const messages = await collect(stage, 5)
     stage.saw(stage.channel.nack(messages[1] as Message, true, false))
-  },
-
-  async 'nacks one with requeue, and gets it again'({ channel, queue, saw, seen }) {
-    await channel.prefetch(1)
-    let times = 0
-    await channel.consume(queue, (message) => {
-      if (message === null) return
-      saw(message.content.toString(), message.fields.redelivered)
-      if (++times === 1) channel.nack(message)
-      else channel.ack(message)
-    })
-    await until('six', () => seen.length === 6)
   },
 
   async 'rejects two, one with requeue'(stage) {

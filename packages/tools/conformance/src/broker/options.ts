@@ -4,9 +4,28 @@ import type { Deduplicator } from '@oncemq/core'
  * What a case may need of a client, beside what each has:
  *
  * - `dead-lettering`: the user's code can dead-letter a message by itself;
- * - `handing back`: the client can close without handling all that it was handed.
+ * - `handing back`: the client can close without handling all that it was handed;
+ * - `counting`: starts of messages without a key are counted;
+ * - `middlewares`: the adapter runs middlewares around the handler;
+ * - `errors`: the adapter sees what a handler throws;
+ * - `answers`: the adapter does something with what a handler answers;
+ * - `bounded close`: the adapter's close has a bound;
+ * - `changing messages`: a handler can change the message that it is given;
+ * - `two queues`: the bench has a second queue or topic.
  */
-export type BrokerNeed = 'dead-lettering' | 'handing back'
+export type BrokerNeed =
+  | 'dead-lettering'
+  | 'handing back'
+  | 'counting'
+  | 'middlewares'
+  | 'errors'
+  | 'answers'
+  | 'bounded close'
+  | 'changing messages'
+  | 'two queues'
+
+/** Which queue or topic of the bench; the first where nothing is said. */
+export type SuiteQueue = 'first' | 'second'
 
 /** What {@link testBroker} needs to know about an adapter: how to open a bench for it. */
 export interface BrokerSuiteOptions {
@@ -48,8 +67,8 @@ export interface BrokerBench {
   consume(request: ConsumeRequest): Promise<SuiteConsumer>
   /** How many messages the broker still has for the consumers. Asked for when none is running. */
   remaining(): Promise<number>
-  /** The bodies of the messages that were dead-lettered, or parked, so far. */
-  deadLettered(): Promise<readonly string[]>
+  /** The messages that were dead-lettered, or parked, so far. */
+  deadLettered(): Promise<readonly SuiteDeadLetter[]>
   close(): Promise<void>
 }
 
@@ -57,6 +76,16 @@ export interface SuiteMessage {
   /** `undefined` for a message without a key. */
   readonly key: string | undefined
   readonly body: string
+  readonly queue?: SuiteQueue
+}
+
+/** A dead letter, with what stands on it; `undefined` where the broker itself has moved it there. */
+export interface SuiteDeadLetter {
+  readonly body: string
+  readonly reason?: string | undefined
+  readonly attempts?: number | undefined
+  readonly errorName?: string | undefined
+  readonly errorMessage?: string | undefined
 }
 
 export interface ConsumeRequest {
@@ -65,9 +94,12 @@ export interface ConsumeRequest {
    * The user's handler. Where users settle by themselves, the bench does it as they would: success is acked,
    * a throw is given back for another attempt, a `PermanentError` is dead-lettered.
    */
-  readonly handler: (delivery: SuiteDelivery) => Promise<void>
+  readonly handler: (delivery: SuiteDelivery) => Promise<unknown>
   /** How many handlers may run at a time. */
   readonly concurrency: number
+  readonly queue?: SuiteQueue
+  /** What a middleware does before it calls `next`; for adapters that have middlewares. */
+  readonly middleware?: (body: string) => Promise<void>
 }
 
 export interface SuiteDelivery {
@@ -76,11 +108,18 @@ export interface SuiteDelivery {
   readonly epoch: number
   readonly attempt: number
   readonly signal: AbortSignal
+  /**
+   * Where the message came from, as the handler sees it: exchange and routing key, topic, and the headers of
+   * the user's, as one text.
+   */
+  readonly arrival?: string | undefined
+  /** Changes all of the message that a handler can: payload, id and headers. */
+  readonly spoil?: (() => void) | undefined
 }
 
 export interface SuiteConsumer {
   /** The adapter's own close: takes nothing more, and waits for what runs. */
-  close(): Promise<void>
+  close(options?: { timeoutMs?: number }): Promise<void>
   /** Takes the connection away from it, as a network does; the broker delivers again what was not acked. */
   cut(): Promise<void>
 }

@@ -10,7 +10,15 @@ const CONCURRENCY = 10
 const WAIT_MS = 20_000
 const QUIET_MS = 300
 /** Retries soon, waits for busy keys soon: so that cases are quick. */
-const QUICK = { leaseMs: 5000, outageHoldMs: 200, busyTimeoutMs: 5000, sweepEveryMs: 0 }
+/** The keys of cases are those of the group, so that a case can ask for one without naming its queue. */
+const QUICK = {
+  leaseMs: 5000,
+  outageHoldMs: 200,
+  busyTimeoutMs: 5000,
+  sweepEveryMs: 0,
+  keyScope: 'group',
+  logger: { warn: () => undefined },
+} as const
 
 /** Runs one case on a bench of its own, and closes what it opened. Answers why it was skipped, if it was. */
 export async function runBrokerCase(
@@ -64,6 +72,7 @@ export async function runBrokerCase(
     await testCase.run(context)
   } finally {
     store.isDown = false
+    store.isRefusing = false
     store.letGo()
     for (const latch of latches) latch.open()
     await Promise.allSettled(consumers.map((consumer) => consumer.close()))

@@ -1,13 +1,19 @@
 import type { ClaimAnswer, ClaimRequest, ClaimUpdate, UpdateAnswer } from '@oncemq/core/store'
+import { StoreError } from '@oncemq/core/store'
 import { MemoryStore } from '@oncemq/core'
 
 /** A store that can be taken away, and that can be made to keep completions waiting. */
 export class SuiteStore extends MemoryStore {
   isDown = false
+  /** Answers that it will not, as one does where a right is missing. */
+  isRefusing = false
+  /** How many calls it was asked to claim in. */
+  claims = 0
   #held: Promise<void> | undefined
   #letGo = (): void => undefined
 
   override async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
+    this.claims += 1
     this.#mayFail()
     return super.claim(batch)
   }
@@ -29,6 +35,7 @@ export class SuiteStore extends MemoryStore {
   }
 
   #mayFail(): void {
+    if (this.isRefusing) throw new StoreError('ONCEMQ_STORE_REFUSED', 'the store of the suite refuses')
     if (this.isDown) throw new Error('the store of the suite is down')
   }
 }

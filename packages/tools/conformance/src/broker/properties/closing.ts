@@ -51,6 +51,43 @@ export const closing: BrokerProperty = {
       },
     },
     {
+      name: 'a close that runs out of time acks nothing that still runs',
+      needs: 'bounded close',
+      async run({ bench, send, consume, until, latch }) {
+        const finish = latch()
+        let starts = 0
+        const consumer = await consume({
+          async handler() {
+            starts += 1
+            await finish.opened
+          },
+        })
+        await send('a')
+        await until('the handler runs', () => starts === 1)
+        await consumer.close({ timeoutMs: 50 })
+        await until('the broker has it again', async () => (await bench.remaining()) === 1)
+        finish.open()
+      },
+    },
+    {
+      name: 'what is delivered after the deduplicator was closed goes to another process',
+      async run({ bench, seen, send, consume, deduplicator, until, quiet }) {
+        const dedup = deduplicator()
+        const closed = await consume({ dedup })
+        await send('before')
+        await until('the one before is handled', () => seen.length === 1)
+        await dedup.close()
+        await send('a', 'b')
+        await quiet()
+        await closed.close()
+        assert.equal(seen.length, 1, 'messages that were handled')
+        const other = await consume({})
+        await until('another process handles them', () => seen.length === 3)
+        await other.close()
+        assert.equal(await bench.remaining(), 0, 'messages that the broker still has')
+      },
+    },
+    {
       name: 'close may be called twice, and a new consumer goes on where the old one stopped',
       async run({ bench, seen, send, consume, until, quiet }) {
         const first = await consume({})

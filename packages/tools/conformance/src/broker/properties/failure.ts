@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { PermanentError } from '@oncemq/core'
+import { bodiesOf } from '../dead-letters.ts'
 import type { BrokerProperty } from '../property.ts'
 
 export const failure: BrokerProperty = {
@@ -25,7 +26,7 @@ export const failure: BrokerProperty = {
         await consumer.close()
         assert.deepEqual(attempts, [1, 2, 3])
         assert.equal(await bench.remaining(), 0, 'messages that the broker still has')
-        assert.deepEqual(await bench.deadLettered(), [])
+        assert.deepEqual(bodiesOf(await bench.deadLettered()), [])
       },
     },
     {
@@ -46,7 +47,7 @@ export const failure: BrokerProperty = {
         await quiet()
         await consumer.close()
         assert.deepEqual(bodies, ['first', 'replay'])
-        assert.deepEqual(await bench.deadLettered(), ['first'])
+        assert.deepEqual(bodiesOf(await bench.deadLettered()), ['first'])
         assert.equal(await bench.remaining(), 0, 'messages that the broker still has')
       },
     },
@@ -66,7 +67,7 @@ export const failure: BrokerProperty = {
         await quiet()
         await consumer.close()
         assert.equal(starts, 2)
-        assert.deepEqual(await bench.deadLettered(), ['a'])
+        assert.deepEqual(bodiesOf(await bench.deadLettered()), ['a'])
         assert.equal(await bench.remaining(), 0, 'messages that the broker still has')
       },
     },

@@ -59,8 +59,8 @@ export const once: BrokerProperty = {
         await consume({})
         await send('a=the body')
         await until('a is handled', () => seen.length === 1)
-        const { signal, ...told } = seen[0] ?? assert.fail('nothing was seen')
-        assert.deepEqual(told, { body: 'the body', key: 'a', epoch: 1, attempt: 1 })
+        const { signal, body, key, epoch, attempt } = seen[0] ?? assert.fail('nothing was seen')
+        assert.deepEqual({ body, key, epoch, attempt }, { body: 'the body', key: 'a', epoch: 1, attempt: 1 })
         assert.equal(signal.aborted, false)
       },
     },

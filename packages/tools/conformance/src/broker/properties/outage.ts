@@ -25,6 +25,28 @@ export const outage: BrokerProperty = {
       },
     },
     {
+      name: 'while the store refuses nothing is handled, nothing is lost, and it is asked ever more slowly',
+      async run({ bench, store, seen, send, consume, until, quiet }) {
+        const consumer = await consume({})
+        await send('before')
+        await until('the one before is handled', () => seen.length === 1)
+        store.isRefusing = true
+        await send('a', 'b', 'c')
+        await quiet()
+        const before = store.claims
+        for (let count = 0; count < 4; count += 1) await quiet()
+        assert.ok(store.claims - before <= 20, `${store.claims - before} claims of what the store refuses`)
+        assert.equal(seen.length, 1, 'messages that were handled')
+        assert.deepEqual(await bench.deadLettered(), [])
+        store.isRefusing = false
+        await until('all are handled', () => seen.length >= 4)
+        await quiet()
+        await consumer.close()
+        assert.deepEqual(seen.map(({ body }) => body).toSorted(), ['a', 'b', 'before', 'c'])
+        assert.equal(await bench.remaining(), 0, 'messages that the broker still has')
+      },
+    },
+    {
       name: 'a consumer that is closed while the store is down loses nothing',
       async run({ bench, store, seen, send, consume, until, quiet }) {
         const consumer = await consume({})

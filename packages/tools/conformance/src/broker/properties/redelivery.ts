@@ -42,6 +42,8 @@ export const redelivery: BrokerProperty = {
       async run({ bench, store, seen, send, consume, deduplicator, until, quiet }) {
         const dedup = deduplicator()
         await dedup.open()
+        // It is a record too, and has to be there before completions are kept waiting.
+        await dedup.secret()
         store.hold()
         const first = await consume({ dedup })
         await send('a')

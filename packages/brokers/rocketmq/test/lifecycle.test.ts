@@ -3,7 +3,7 @@ import { createServer, type Socket } from 'node:net'
 import { describeService } from '@oncemq/test-services/vitest'
 import { Producer, SimpleConsumer } from 'rocketmq-client-nodejs'
 import { expect, onTestFinished, test } from 'vitest'
-import { checkedShutdown, checkedStartup, consume, dedupSimpleConsumer } from '../src/index.ts'
+import { stopClient, startClient, consume, dedupSimpleConsumer } from '../src/index.ts'
 import { deduplicator, place, silent } from './set-up.ts'
 
 const BOUND_MS = 8000
@@ -15,14 +15,14 @@ describeService('rocketmq-fast', ({ url }) => {
   }
 
   test('says that a consumer group does not exist', async () => {
-    await expect(checkedStartup(await unknown(undefined, 'nobody'))).rejects.toMatchObject({
+    await expect(startClient(await unknown(undefined, 'nobody'))).rejects.toMatchObject({
       code: 'ONCEMQ_CONSUMER_UNSAFE',
       message: expect.stringContaining('group not found') as string,
     })
   })
 
   test('says that a topic does not exist', async () => {
-    await expect(checkedStartup(await unknown('nowhere', undefined))).rejects.toMatchObject({
+    await expect(startClient(await unknown('nowhere', undefined))).rejects.toMatchObject({
       code: 'ONCEMQ_CONSUMER_UNSAFE',
       message: expect.stringContaining('create the topic') as string,
     })
@@ -40,19 +40,29 @@ describeService('rocketmq-fast', ({ url }) => {
     await expect(wrapped.startup()).rejects.toMatchObject({ code: 'ONCEMQ_CONSUMER_UNSAFE' })
   })
 
+  test('refuses a group that reads its own dead letters, started or not', async () => {
+    const at = await place(url)
+    const own = { code: 'ONCEMQ_CONSUMER_UNSAFE', message: expect.stringContaining('without end') as string }
+    const reader = at.simple({ topic: `%DLQ%${at.group}` })
+    await expect(startClient(reader)).rejects.toMatchObject(own)
+    const options = { dedup: deduplicator(), handler: () => undefined }
+    await expect(consume({ consumer: reader, ...options })).rejects.toMatchObject(own)
+    await expect(dedupSimpleConsumer(reader, options.dedup).startup()).rejects.toMatchObject(own)
+  })
+
   test('starts a producer of several topics, which misses the answer that it waits for', async () => {
     const at = await place(url)
     for (let count = 0; count < 5; count += 1) {
       const producer = new Producer({ ...at.base, topics: [at.topic, `${at.topic}_parked`] })
-      await checkedStartup(producer, { timeoutMs: BOUND_MS })
+      await startClient(producer, { timeoutMs: BOUND_MS })
       expect(producer.isRunning()).toBe(true)
-      await checkedShutdown(producer)
+      await stopClient(producer)
     }
   })
 })
 
 test('says that no server is there', async () => {
-  await expect(checkedStartup(simpleAt('127.0.0.1:1'))).rejects.toMatchObject({
+  await expect(startClient(simpleAt('127.0.0.1:1'))).rejects.toMatchObject({
     code: 'ONCEMQ_BROKER_UNAVAILABLE',
   })
 })
@@ -66,7 +76,7 @@ test('says that a server does not answer, within its bound', async () => {
     mute.close()
   })
   const { port } = mute.address() as { port: number }
-  await expect(checkedStartup(simpleAt(`127.0.0.1:${port}`), { timeoutMs: 300 })).rejects.toMatchObject({
+  await expect(startClient(simpleAt(`127.0.0.1:${port}`), { timeoutMs: 300 })).rejects.toMatchObject({
     code: 'ONCEMQ_BROKER_UNAVAILABLE',
   })
 })

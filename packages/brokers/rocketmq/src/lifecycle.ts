@@ -5,7 +5,7 @@ import { givenOptions, requireInteger, systemClock } from '@oncemq/core/broker'
 import { OncemqError } from '@oncemq/core'
 import type { RocketmqClient } from './client.ts'
 
-export interface CheckedOptions {
+export interface ClientTimeOptions {
   /**
    * How long to wait for the server's answer. 1 to 600000.
    * @default 20000
@@ -15,13 +15,15 @@ export interface CheckedOptions {
   clock?: Clock
 }
 
-/** The defaults of {@link CheckedOptions}. */
-export const checkedDefaults = Object.freeze({ timeoutMs: 20_000 })
+/** The defaults of {@link ClientTimeOptions}. */
+export const clientTimeDefaults = Object.freeze({ timeoutMs: 20_000 })
 
 const TIMEOUT_MAX_MS = 600_000
 /** gRPC's code for a server that cannot be reached: no reason to give up before the bound. */
 const UNAVAILABLE = 14
 const TOPIC_NOT_FOUND = 40_402
+/** The server's code for what it has no answer to, such as a client whose settings it has forgotten. */
+const INTERNAL_SERVER_ERROR = 50_001
 
 interface Stream {
   once(event: 'error', listener: (error: { code?: number; message?: string }) => void): unknown
@@ -30,11 +32,17 @@ interface Stream {
 }
 
 /** The parts of the client that tell why it does not come up, and that let it go when it is of no use. */
-interface Insides {
+interface ClientParts {
   createTelemetryStream?(...args: unknown[]): Stream
   onSettingsCommand?(...args: unknown[]): void
   getRpcClientManager?(): { close(): void }
   getConsumeService?(): { readonly logger?: { close?(): void } } | undefined
+  getConsumerGroup?(): string
+  readonly topics?: ReadonlySet<string>
+  receiveMessage?(...args: unknown[]): Promise<unknown>
+  getTotalRouteEndpoints?(): readonly unknown[]
+  settingsCommand?(): unknown
+  telemetry?(endpoints: unknown, command: unknown): void
 }
 
 /**
@@ -42,21 +50,24 @@ interface Insides {
  * client waits for ever for a consumer group that does not exist, and goes on asking after it was shut down.
  *
  * @throws OncemqError `ONCEMQ_CONSUMER_UNSAFE` for a consumer group or topic that does not exist or is
- * refused, `ONCEMQ_BROKER_UNAVAILABLE` when the server does not answer within `timeoutMs`.
- * @example await checkedStartup(consumer)
+ * refused, and for a group that reads its own dead letters; `ONCEMQ_BROKER_UNAVAILABLE` when the server does
+ * not answer within `timeoutMs`.
+ * @example await startClient(consumer)
  */
-export async function checkedStartup(client: RocketmqClient, options: CheckedOptions = {}): Promise<void> {
-  const { timeoutMs, clock } = settingsOf('checkedStartup', options)
-  const insides = client as unknown as Insides
-  const repeating = repeatSettings(insides, clock)
+export async function startClient(client: RocketmqClient, options: ClientTimeOptions = {}): Promise<void> {
+  const { timeoutMs, clock } = settingsOf('startClient', options)
+  const parts = client as unknown as ClientParts
+  refuseOwnDeadLetters('startClient', client)
+  healSettings(client)
+  const repeating = repeatSettings(parts, clock)
   try {
     await Promise.race([
       client.startup(),
-      refusalOf(insides),
+      refusalOf(parts),
       rejectAfter(clock, timeoutMs, () => noAnswer(`to start within ${timeoutMs} ms, received no answer`)),
     ])
   } catch (error) {
-    retire(insides)
+    retire(parts)
     void client.shutdown().catch(() => undefined)
     throw error instanceof OncemqError ? error : translated(error)
   } finally {
@@ -70,10 +81,10 @@ export async function checkedStartup(client: RocketmqClient, options: CheckedOpt
  *
  * @throws OncemqError `ONCEMQ_BROKER_UNAVAILABLE` when it did not end in time or the server is down; its
  * connections are closed all the same.
- * @example await checkedShutdown(consumer, { timeoutMs: 10_000 })
+ * @example await stopClient(consumer, { timeoutMs: 10_000 })
  */
-export async function checkedShutdown(client: RocketmqClient, options: CheckedOptions = {}): Promise<void> {
-  const { timeoutMs, clock } = settingsOf('checkedShutdown', options)
+export async function stopClient(client: RocketmqClient, options: ClientTimeOptions = {}): Promise<void> {
+  const { timeoutMs, clock } = settingsOf('stopClient', options)
   try {
     await Promise.race([
       client.shutdown(),
@@ -83,7 +94,64 @@ export async function checkedShutdown(client: RocketmqClient, options: CheckedOp
     await shutdownAnyway(client, clock)
     throw error instanceof OncemqError ? error : translated(error)
   } finally {
-    retire(client as unknown as Insides)
+    retire(client as unknown as ClientParts)
+  }
+}
+
+const DEAD_LETTERS_OF = '%DLQ%'
+
+/**
+ * Refuses a consumer of the dead-letter queue of its own group: the broker puts what it does not ack there
+ * again, as a further copy, without end.
+ * @throws OncemqError `ONCEMQ_CONSUMER_UNSAFE`.
+ */
+export function refuseOwnDeadLetters(form: string, client: RocketmqClient): void {
+  const parts = client as unknown as ClientParts
+  const own = `${DEAD_LETTERS_OF}${parts.getConsumerGroup?.()}`
+  if (parts.getConsumerGroup === undefined || parts.topics?.has(own) !== true) return
+  throw new OncemqError(
+    'ONCEMQ_CONSUMER_UNSAFE',
+    `${form}: expected another consumer group for '${own}', received the one whose dead letters they are; ` +
+      `read them with a group of their own, since the broker copies a group's own dead letters without end`,
+  )
+}
+
+const HEAL_EVERY_MS = 1000
+const healed = new WeakSet<object>()
+
+/**
+ * A server forgets the settings of a client that it has not heard of for a while, and then answers none of
+ * its calls for messages until the client tells them again, each five minutes. Here it tells them at once.
+ */
+export function healSettings(client: RocketmqClient, clock: Clock = systemClock): void {
+  const parts = client as unknown as ClientParts
+  const receive = parts.receiveMessage?.bind(parts)
+  if (receive === undefined || healed.has(client)) return
+  healed.add(client)
+  let toldMs = Number.NEGATIVE_INFINITY
+  parts.receiveMessage = async (...args) => {
+    try {
+      return await receive(...args)
+    } catch (error) {
+      const nowMs = clock.monotonicMs()
+      if (codeOf(error) === INTERNAL_SERVER_ERROR && nowMs - toldMs >= HEAL_EVERY_MS) {
+        toldMs = nowMs
+        tellSettings(parts)
+      }
+      throw error
+    }
+  }
+}
+
+function tellSettings(parts: ClientParts): void {
+  const command = parts.settingsCommand?.()
+  if (command === undefined) return
+  for (const endpoints of parts.getTotalRouteEndpoints?.() ?? []) {
+    try {
+      parts.telemetry?.(endpoints, command)
+    } catch {
+      // A stream that is closed is opened again by the client, which tells them then.
+    }
   }
 }
 
@@ -106,25 +174,25 @@ async function shutdownAnyway(client: RocketmqClient, clock: Clock): Promise<voi
 }
 
 /** Lets go of all connections of a client that is not to be used any more. */
-function retire(insides: Insides): void {
-  if (typeof insides.createTelemetryStream !== 'function') return
+function retire(parts: ClientParts): void {
+  if (typeof parts.createTelemetryStream !== 'function') return
   // Its timer that opens the stream again cannot be stopped; it gets one that does nothing.
-  insides.createTelemetryStream = () =>
+  parts.createTelemetryStream = () =>
     Object.assign(new EventEmitter(), { write: () => true, end: () => undefined })
-  insides.getRpcClientManager?.().close()
+  parts.getRpcClientManager?.().close()
   // A PushConsumer's log in the home folder; in a FIFO topic the client keeps it to itself.
-  insides.getConsumeService?.()?.logger?.close?.()
+  parts.getConsumeService?.()?.logger?.close?.()
 }
 
 /**
  * Rejects when the server says that it will not have this client. The client's streams stay watched, as it
  * stops listening to one that it has done with, and an error that comes late would end the process.
  */
-function refusalOf(insides: Insides): Promise<never> {
+function refusalOf(parts: ClientParts): Promise<never> {
   return new Promise((_, reject) => {
-    const open = insides.createTelemetryStream?.bind(insides)
+    const open = parts.createTelemetryStream?.bind(parts)
     if (open === undefined) return
-    insides.createTelemetryStream = function watched(...args) {
+    parts.createTelemetryStream = function watched(...args) {
       const stream = open(...args)
       stream.once('error', (error) => {
         if (error.code !== UNAVAILABLE) reject(translated(error))
@@ -145,11 +213,11 @@ const REPEAT_MS = 50
  * The client waits for the server's settings when it has the routes of all its topics. With two topics or
  * more they may have come before, and it would wait for ever: so they are told again until it has started.
  */
-function repeatSettings(insides: Insides, clock: Clock): { stop(): void } {
-  const tell = insides.onSettingsCommand?.bind(insides)
+function repeatSettings(parts: ClientParts, clock: Clock): { stop(): void } {
+  const tell = parts.onSettingsCommand?.bind(parts)
   if (tell === undefined) return { stop: () => undefined }
   let timer: Timer | undefined
-  insides.onSettingsCommand = function told(...args) {
+  parts.onSettingsCommand = function told(...args) {
     timer?.cancel()
     const again = (): void => {
       timer = clock.after(REPEAT_MS, () => {
@@ -163,7 +231,7 @@ function repeatSettings(insides: Insides, clock: Clock): { stop(): void } {
   return {
     stop() {
       timer?.cancel()
-      delete insides.onSettingsCommand
+      delete parts.onSettingsCommand
     },
   }
 }
@@ -228,9 +296,9 @@ function deepest(error: unknown): string {
   return text.split('\n', 1)[0]?.slice(0, TEXT_MAX) ?? ''
 }
 
-function settingsOf(form: string, options: CheckedOptions): { timeoutMs: number; clock: Clock } {
+function settingsOf(form: string, options: ClientTimeOptions): { timeoutMs: number; clock: Clock } {
   const given = givenOptions(form, options, new Set(['timeoutMs', 'clock']))
-  const settings = { ...checkedDefaults, clock: systemClock, ...given }
+  const settings = { ...clientTimeDefaults, clock: systemClock, ...given }
   requireInteger('timeoutMs', settings.timeoutMs, 1, TIMEOUT_MAX_MS)
   return settings
 }

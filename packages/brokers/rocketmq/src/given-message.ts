@@ -1,0 +1,138 @@
+import type { HandlerContext } from '@oncemq/core'
+import type { Claim, Clock, Timer } from '@oncemq/core/broker'
+import { contextOf as claimContext } from '@oncemq/core/broker'
+import type { HiddenMessage } from './hidden-message.ts'
+
+/** How long before its message is delivered again a handler is told to stop. */
+const NOTICE_MS = 1000
+
+/** What a user's code is told about the message that it was given. */
+export type MessageContext = Omit<HandlerContext, 'tx'>
+
+/** What a message is given to a user with. */
+export interface Grant {
+  /** None for a message that runs without protection. */
+  readonly claim: Claim | undefined
+  readonly attempt: number
+  readonly attemptsMax: number
+  readonly holdMs: number
+  readonly clock: Clock
+  readonly warn: (message: string) => void
+}
+
+/**
+ * A message that the user's code has. The broker may be out of reach meanwhile: the claim stays until the
+ * hold ends, so that no other handler starts while this one runs.
+ *
+ *   granted ──holdMs──▶ renewed no more ──▶ signal aborts ──1 s──▶ delivered again: failed, key free
+ *      └──────── acked, or given back by the user ◀───────┘
+ */
+export class GivenMessage {
+  readonly hidden: HiddenMessage
+  readonly #grant: Grant
+  readonly #stopping = new AbortController()
+  #timer: Timer | undefined
+  #context: MessageContext | undefined
+  #isTaken = false
+  #isOver = false
+
+  constructor(hidden: HiddenMessage, grant: Grant) {
+    this.hidden = hidden
+    this.#grant = grant
+    this.#after(grant.holdMs, () => this.#renewNoMore())
+  }
+
+  /** The user's code has it from now on. False when it waited here for so long that others will have it. */
+  take(): boolean {
+    this.#isTaken = !this.#isOver
+    return this.#isTaken
+  }
+
+  get context(): MessageContext {
+    if (this.#context === undefined) {
+      const { claim, attempt } = this.#grant
+      const { signal: over } = this.#stopping
+      const signal = claim === undefined ? over : AbortSignal.any([claim.signal, over])
+      const { tx: _, ...told } = claimContext(claim, undefined, { attempt })
+      this.#context = { ...told, signal }
+    }
+    return this.#context
+  }
+
+  /** Records it as done, and acks. Answers whether it was done. @throws what `ack` throws. */
+  async complete(onUnconfirmed: 'ack' | 'retry', ack: () => Promise<void>): Promise<boolean> {
+    const completion = (await this.#grant.claim?.complete()) ?? 'completed'
+    this.#timer?.cancel()
+    this.hidden.hold.stop()
+    if (completion === 'completed' || (completion === 'unconfirmed' && onUnconfirmed === 'ack')) {
+      await this.hidden.hold.last(ack)
+      return true
+    }
+    return false
+  }
+
+  /** Hides it for exactly so long. If it is not acked by then, it has failed. @throws what `hide` throws. */
+  async hideFor(delayMs: number, hide: () => Promise<void>): Promise<void> {
+    // When it cannot be told, the hold ends as it would have ended.
+    await this.hidden.hold.last(hide)
+    this.#after(delayMs, () => void this.#fail())
+  }
+
+  /** Nobody has it and nobody will. */
+  async giveBack(): Promise<void> {
+    this.#timer?.cancel()
+    await this.#grant.claim?.release('unstarted')
+    await this.hidden.giveBack()
+  }
+
+  #renewNoMore(): void {
+    const { hold } = this.hidden
+    hold.stop()
+    this.#after(Math.max(0, hold.hiddenMs - NOTICE_MS), () => this.#tellOver())
+  }
+
+  #tellOver(): void {
+    this.#isOver = true
+    if (this.#isTaken) {
+      this.#grant.warn(
+        `a message was neither acked nor given back within holdMs (${this.#grant.holdMs}); ` +
+          `its signal aborts, and it is delivered again; raise holdMs`,
+      )
+      this.#stopping.abort()
+    }
+    this.#after(this.hidden.hold.hiddenMs, () => void this.#fail())
+  }
+
+  /** After its last attempt it is not given to anybody again, but dead-lettered. */
+  async #fail(): Promise<void> {
+    const { claim, attempt, attemptsMax } = this.#grant
+    if (!this.#isTaken) await claim?.release('unstarted')
+    else await claim?.release(attempt >= attemptsMax ? 'spent' : 'failed')
+  }
+
+  #after(delayMs: number, action: () => void): void {
+    this.#timer?.cancel()
+    this.#timer = this.#grant.clock.after(delayMs, action, 'background')
+  }
+}
+
+const given = new WeakMap<object, GivenMessage>()
+
+/** Remembers a message that the user is given. */
+export function remember(message: GivenMessage): void {
+  given.set(message.hidden.message, message)
+}
+
+export function givenOf(message: unknown): GivenMessage | undefined {
+  return typeof message === 'object' && message !== null ? given.get(message) : undefined
+}
+
+/**
+ * The key, epoch, attempt and signal of a message that a wrapped consumer gave; `undefined` for any other
+ * message. `signal` aborts when the lease is lost, or the message is about to be delivered again.
+ * @example
+ * const { key, signal } = contextOf(message)
+ */
+export function contextOf(message: object): MessageContext | undefined {
+  return given.get(message)?.context
+}

@@ -1,0 +1,68 @@
+import { OncemqError, received } from '../../errors.ts'
+import type { RowId } from '../../store/contract.ts'
+import type { Machine } from './machine.ts'
+
+/** Reads a message: which row it is about, and which transition it asks for. */
+export type Read<Message> = (
+  message: Message,
+) =>
+  | { readonly id: unknown; readonly transition: string }
+  | Promise<{ readonly id: unknown; readonly transition: string }>
+
+/** What a message asks for. */
+export interface Reading {
+  readonly id: RowId
+  readonly transition: string
+  readonly from: readonly string[]
+  readonly to: string
+}
+
+const ID_MAX = 1000
+
+/** Never rejects: what cannot be read is an error to put the message aside with. */
+export async function readingOf<Message>(
+  read: Read<Message>,
+  message: unknown,
+  machine: Machine,
+): Promise<Reading | OncemqError> {
+  try {
+    // oxlint-disable-next-line typescript/await-thenable -- A function of the user's may answer either.
+    const answer: unknown = await read(message as Message)
+    const { id, transition } = (answer ?? {}) as { readonly id?: unknown; readonly transition?: unknown }
+    if (!isRowId(id)) return unreadable('an id: a string, a number or a bigint', received(id))
+    if (typeof transition !== 'string') return unreadable("a transition's name", received(transition))
+    const found = machine.transition(transition)
+    if (found === undefined) return unreadable('a transition of the machine', 'another name')
+    return { id, transition, ...found }
+  } catch (cause) {
+    return unreadable('an answer', received(cause), cause)
+  }
+}
+
+/** What databases compare without surprises. A class of a driver's own, such as an ObjectId, is left to its store. */
+function isRowId(id: unknown): id is RowId {
+  switch (typeof id) {
+    case 'string':
+      return id !== '' && id.length <= ID_MAX && id.isWellFormed() && !id.includes('\0')
+    case 'number':
+      return Number.isSafeInteger(id)
+    case 'bigint':
+      return true
+    case 'object':
+      // A payload brings plain objects alone, whose prototypes have no such name.
+      return (
+        id !== null &&
+        typeof (Object.getPrototypeOf(id) as { _bsontype?: unknown } | null)?._bsontype === 'string'
+      )
+    default:
+      return false
+  }
+}
+
+function unreadable(expected: string, what: string, cause?: unknown): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_MESSAGE_UNREADABLE',
+    `read: expected ${expected}, received ${what}; correct the producer, or what read makes of its messages`,
+    cause === undefined ? {} : { cause },
+  )
+}

@@ -1,0 +1,251 @@
+import type { ClaimRequest, CompleteUpdate } from '@oncemq/core/store'
+import { PostgresStore } from '@oncemq/postgres'
+import { describeService } from '@oncemq/test-services/vitest'
+import { claimOf, completionOf } from '@oncemq/test-stores'
+import { BOUND } from '@oncemq/test-stores/load'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { databaseOf } from './database.ts'
+
+const NAME = 'lent'
+
+type Tx = pg.PoolClient
+
+// What a handler may do with the connection that it is lent, and what becomes of it afterwards.
+describeService('postgres-18', (server) => {
+  const { pool, effects, end } = databaseOf(server)
+  const single = new pg.Pool({ connectionString: server.url, max: 3 })
+  const store = new PostgresStore<Tx>({ pool: single, table: NAME, transactionsMax: 1 })
+
+  beforeAll(async () => {
+    await effects.prepare?.(NAME)
+    await store.open()
+    await pool.query(
+      'CREATE TABLE stock (id integer PRIMARY KEY, left_over integer); INSERT INTO stock VALUES (1, 9)',
+    )
+  })
+  afterAll(async () => {
+    await store.close()
+    await single.end()
+    await end()
+  })
+
+  async function granted(): Promise<ClaimRequest> {
+    const claim = claimOf()
+    await store.claim([claim])
+    return claim
+  }
+
+  /** Runs a handler that does `body` and completes; answers what came of it. */
+  async function attempt(
+    claim: ClaimRequest,
+    body: (tx: Tx) => Promise<unknown>,
+    { on = store, signal }: { on?: PostgresStore<Tx>; signal?: AbortSignal } = {},
+  ): Promise<unknown> {
+    const work = async (tx: Tx): Promise<CompleteUpdate> => {
+      await body(tx)
+      return completionOf(claim)
+    }
+    return on.transaction(work, signal).catch((error: unknown) => error)
+  }
+
+  const write = (tx: Tx, { id }: ClaimRequest) => effects.write(tx, NAME, id)
+
+  async function stateOf({ id }: ClaimRequest) {
+    return [(await store.inspect([id]))[0]?.state, await effects.count(NAME, id)]
+  }
+
+  describe('what a handler leaves running', () => {
+    test.each(['throws', 'returns'])('writes nothing once it %s', async (how) => {
+      const claim = await granted()
+      const failure = new Error('refused')
+      const late = Promise.withResolvers<unknown>()
+      const answer = await attempt(claim, async (tx) => {
+        setTimeout(() => void write(tx, claim).then(late.resolve, late.resolve), 50)
+        await tx.query('SELECT 1')
+        if (how === 'throws') throw failure
+      })
+      expect(answer).toBe(how === 'throws' ? failure : 'ok')
+      expect(await late.promise).toMatchObject({ code: 'ONCEMQ_TRANSACTION_ENDED' })
+      // The same connection serves the next one, and commits that.
+      expect(await attempt(await granted(), (tx) => tx.query('SELECT 1'))).toBe('ok')
+      expect(await effects.count(NAME, claim.id)).toBe(0)
+    })
+
+    test('and has sent by then is a part of the transaction, committed or rolled back', async () => {
+      for (const [failure, count] of [
+        [undefined, 1],
+        [new Error('refused'), 0],
+      ] as const) {
+        const claim = await granted()
+        const answer = await attempt(claim, async (tx) => {
+          void tx.query('SELECT pg_sleep(0.05)')
+          void write(tx, claim)
+          if (failure !== undefined) throw failure
+        })
+        expect(answer).toBe(failure ?? 'ok')
+        expect(await effects.count(NAME, claim.id)).toBe(count)
+      }
+    })
+  })
+
+  test('the connection is still what libraries take it for', async () => {
+    const claim = await granted()
+    const seen: unknown[] = []
+    const answer = await attempt(claim, async (tx) => {
+      seen.push(tx instanceof pg.Client, typeof tx.release, tx.on('notice', () => undefined) === tx)
+      await new Promise<void>((resolve, reject) => {
+        const query = new pg.Query('SELECT 7 AS seven')
+        query.on('row', (row: unknown) => seen.push(row))
+        query.on('end', () => resolve()).on('error', reject)
+        tx.query(query)
+      })
+      await new Promise<void>((resolve) => {
+        tx.query('SELECT 8 AS eight', (_error, { rows }) => resolve(void seen.push(...(rows as unknown[]))))
+      })
+    })
+    expect(answer).toBe('ok')
+    expect(seen).toEqual([true, 'function', true, { seven: 7 }, { eight: 8 }])
+  })
+
+  describe('a handler that commits by itself and then throws', () => {
+    test.each(['COMMIT', 'COMMIT; BEGIN', 'COMMIT; BEGIN; SELECT 1/0'])('%s is final', async (statements) => {
+      const claim = await granted()
+      const failure = new Error('too late')
+      const answer = await attempt(claim, async (tx) => {
+        await write(tx, claim)
+        await tx.query(statements).catch(() => undefined)
+        throw failure
+      })
+      expect(answer).toMatchObject({ code: 'ONCEMQ_TRANSACTION_ENDED', retryable: false, cause: failure })
+      expect(await stateOf(claim)).toEqual(['running', 1])
+    })
+
+    test('ROLLBACK is a failure as any other', async () => {
+      const failure = new Error('refused')
+      const answer = await attempt(await granted(), async (tx) => {
+        await tx.query('ROLLBACK')
+        throw failure
+      })
+      expect(answer).toBe(failure)
+    })
+  })
+
+  describe("an error counts as the database's only if its driver made it here", () => {
+    const shape = { code: '40001', severity: 'ERROR' }
+    test.each([
+      ['an object from a payload', { ...shape }],
+      ['an error that looks like one', Object.assign(new Error('conflict'), shape)],
+      ['one that claims such a cause', new Error('conflict', { cause: { ...shape } })],
+    ])('not %s', async (_what, thrown) => {
+      expect(await attempt(await granted(), () => Promise.reject(thrown as Error))).toBe(thrown)
+    })
+
+    test('nor one of another connection', async () => {
+      let failure: unknown
+      const answer = await attempt(await granted(), async () => {
+        await pool.query(`DO $$ BEGIN RAISE SQLSTATE '40001'; END $$`).catch((error: unknown) => {
+          failure = error
+          throw error
+        })
+      })
+      expect(failure).toMatchObject(shape)
+      expect(answer).toBe(failure)
+    })
+
+    test('also if it is kept quiet: what failed is to be run again', async () => {
+      const quiet = (tx: Tx) => tx.query(`DO $$ BEGIN RAISE SQLSTATE '40001'; END $$`).catch(() => undefined)
+      expect(await attempt(await granted(), quiet)).toMatchObject({ code: 'ONCEMQ_TRANSACTION_CONFLICT' })
+    })
+
+    test("a lost connection is the store's fault, what the handler throws beside it is not", async () => {
+      const ending = async (tx: Tx) => {
+        const { rows } = await tx.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
+        await pool.query('SELECT pg_terminate_backend($1, 5000)', [rows[0]?.pid])
+      }
+      const lost = await attempt(await granted(), async (tx) => {
+        await ending(tx)
+        await tx.query('SELECT 1').catch((cause: unknown) => {
+          throw new Error('the order failed', { cause })
+        })
+      })
+      expect(lost).toMatchObject({ code: 'ONCEMQ_STORE_UNAVAILABLE', retryable: true })
+      const failure = new Error('refused')
+      const refused = await attempt(await granted(), async (tx) => {
+        await ending(tx)
+        throw failure
+      })
+      expect(refused).toBe(failure)
+    })
+  })
+
+  describe('a signal that aborts', () => {
+    test.each(['that waits for a lock', 'that does nothing'])('ends a handler %s at once', async (what) => {
+      const claim = await granted()
+      const other = await pool.connect()
+      onTestFinished(async () => {
+        await other.query('ROLLBACK')
+        other.release()
+      })
+      await other.query('BEGIN; UPDATE stock SET left_over = 0')
+      const stop = new AbortController()
+      const late = Promise.withResolvers<unknown>()
+      const reached = Promise.withResolvers<void>()
+      const hung = attempt(
+        claim,
+        async (tx) => {
+          await write(tx, claim)
+          stop.signal.addEventListener('abort', () =>
+            setTimeout(() => void write(tx, claim).then(late.resolve, late.resolve), 20),
+          )
+          const locked = what === 'that waits for a lock' && tx.query('UPDATE stock SET left_over = 8')
+          reached.resolve()
+          await locked
+          await new Promise(() => undefined)
+        },
+        { signal: stop.signal },
+      )
+      await reached.promise
+      const reason = new Error('the handler is hung')
+      stop.abort(reason)
+      expect(await hung).toBe(reason)
+      // Its place is free, its connection too, and nobody waits on the server any more.
+      expect(await attempt(await granted(), (tx) => tx.query('SELECT 1'))).toBe('ok')
+      const waiting = `SELECT FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE stock%'`
+      await expect.poll(async () => (await pool.query(waiting)).rowCount, BOUND).toBe(0)
+      expect(await late.promise).toMatchObject({ code: 'ONCEMQ_TRANSACTION_ENDED' })
+      expect(await stateOf(claim)).toEqual(['running', 0])
+    })
+
+    test('ends the wait for a turn, and takes none', async () => {
+      const gate = Promise.withResolvers<void>()
+      const first = attempt(await granted(), () => gate.promise)
+      const stop = new AbortController()
+      const second = attempt(await granted(), async () => undefined, { signal: stop.signal })
+      const reason = new Error('enough')
+      stop.abort(reason)
+      expect(await second).toBe(reason)
+      gate.resolve()
+      expect(await first).toBe('ok')
+      expect(await attempt(await granted(), async () => undefined)).toBe('ok')
+    })
+
+    test('comes too late once the handler has ended', async () => {
+      const stop = new AbortController()
+      const ended = async () => void setImmediate(() => stop.abort(new Error('late')))
+      expect(await attempt(await granted(), ended, { signal: stop.signal })).toBe('ok')
+    })
+  })
+
+  test('no error has a value in it', async () => {
+    await pool.query(`ALTER TABLE ${NAME} ADD CONSTRAINT none CHECK (label <> 'secret')`)
+    const failure: unknown = await store
+      .claim([claimOf({ label: 'secret' })])
+      .catch((error: unknown) => error)
+    await pool.query(`ALTER TABLE ${NAME} DROP CONSTRAINT none`)
+    expect(failure).toMatchObject({ code: 'ONCEMQ_STORE_REFUSED' })
+    const { cause } = failure as { cause: Error }
+    expect(JSON.stringify([String(failure), String(cause), Object.entries(cause)])).not.toContain('secret')
+  })
+})
