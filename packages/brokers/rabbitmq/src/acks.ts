@@ -101,7 +101,8 @@ export class ChannelAcks implements Acks {
 
   /** Returns all that is unsettled, on a channel that stays open. */
   giveBack(): void {
-    for (const delivery of [...this.#unsettled]) this.nack(delivery, true)
+    const unsettled = [...this.#unsettled]
+    for (const delivery of unsettled) this.nack(delivery, true)
   }
 
   flush(): void {
