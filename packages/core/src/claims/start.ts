@@ -14,7 +14,10 @@ export type Completion = 'completed' | 'lost' | 'unconfirmed' | 'closed'
  */
 export type ReleaseReason = 'failed' | 'spent' | 'permanent' | 'unstarted'
 
-/** Applies a completion together with a handler's writes; without one, what it answers commits the writes alone. */
+/**
+ * Applies a completion together with a handler's writes; without one, what it answers commits the writes
+ * alone.
+ */
 export type Commit = (
   completion: (result: Uint8Array | undefined) => CompleteUpdate | undefined,
 ) => Promise<UpdateAnswer>

@@ -102,8 +102,8 @@ export interface KeyedStore<Tx> extends TransactionalStore<Tx> {
   requireUniqueKey(name: string): Promise<void>
   /**
    * The names of the unique key whose violation the *driver* reported on this `tx` and that stands behind
-   * `thrown`; none for any other error, however much it looks like one. Without `tx`, `thrown` is the driver's
-   * error of a commit of the store's own.
+   * `thrown`; none for any other error, however much it looks like one. Without `tx`, `thrown` is the
+   * driver's error of a commit of the store's own.
    */
   violatedKey(thrown: unknown, tx: Tx | undefined): readonly string[]
 }
@@ -129,8 +129,8 @@ export type RowId = string | number | bigint | object
 /** The table of a state machine. */
 export interface StateTable<Tx> {
   /**
-   * Looks at start whether the table has the columns and can hold these states. Answers as warning that no index
-   * begins with the id. @throws StoreError `ONCEMQ_TABLE_UNFIT` when it does not.
+   * Looks at start whether the table has the columns and can hold these states. Answers as warning that no
+   * index begins with the id. @throws StoreError `ONCEMQ_TABLE_UNFIT` when it does not.
    */
   check(states: readonly string[]): Promise<readonly Finding[]>
   /**

@@ -54,8 +54,8 @@ export function revocable<Target extends object>(
 const loans = new WeakMap<object, Loan>()
 
 /**
- * {@link Revocable.driverErrorIn} for whoever has the proxy alone, also after its end. `undefined` for objects
- * that were not lent.
+ * {@link Revocable.driverErrorIn} for whoever has the proxy alone, also after its end. `undefined` for
+ * objects that were not lent.
  * @example const error = driverErrorOn(tx, thrown)
  */
 export function driverErrorOn(proxy: object, thrown: unknown): unknown {

@@ -7,8 +7,8 @@ import { causes } from '../store/causes.ts'
 export type DuplicateKeyOf = (error: unknown) => readonly string[] | undefined
 
 /**
- * The names of the unique key whose violation stands behind an error, whatever wraps it; none for other errors.
- * Prisma keeps the driver's error to itself and makes one of its own, so its shape is known here.
+ * The names of the unique key whose violation stands behind an error, whatever wraps it; none for other
+ * errors. Prisma keeps the driver's error to itself and makes one of its own, so its shape is known here.
  */
 export function violatedKeyIn(thrown: unknown, duplicateKeyOf: DuplicateKeyOf): readonly string[] {
   for (const error of causes(thrown)) {
@@ -29,8 +29,8 @@ interface PrismaError {
 }
 
 /**
- * Prisma's P2002. Its engine names the constraint, or its columns (`meta.target`); a driver adapter has either
- * deeper inside. Columns are named with their model, as in `Order.id` or `Order.shop, Order.number`.
+ * Prisma's P2002. Its engine names the constraint, or its columns (`meta.target`); a driver adapter has
+ * either deeper inside. Columns are named with their model, as in `Order.id` or `Order.shop, Order.number`.
  */
 function prismaDuplicateKey(error: unknown): readonly string[] | undefined {
   if (!(error instanceof Error)) return undefined

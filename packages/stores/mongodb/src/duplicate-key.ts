@@ -14,9 +14,10 @@ interface DriverError extends Error {
 }
 
 /**
- * The unique index that an error of the driver `mongodb` says was violated, with its collection: `orders._id_`,
- * `orders.ref_1`. `undefined` for any other error, also for one that only has the code: the driver's errors are
- * known by a method that no payload can bring. For `naturalKey` with a client of your own.
+ * The unique index that an error of the driver `mongodb` says was violated, with its collection:
+ * `orders._id_`, `orders.ref_1`. `undefined` for any other error, also for one that only has the code: the
+ * driver's errors are known by a method that no payload can bring. For `naturalKey` with a client of your
+ * own.
  * @example naturalKey({ constraint: 'orders._id_', duplicateKeyOf })
  */
 export function duplicateKeyOf(error: unknown): readonly string[] | undefined {

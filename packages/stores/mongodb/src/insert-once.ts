@@ -12,10 +12,10 @@ export interface MongoWriter<Session> {
 export type DocumentWrite = Omit<RowWrite, 'table'>
 
 /**
- * Inserts a document unless there is one of its key, and says which. To be called in a transaction, as a handler
- * with `context.tx` is: of two that insert one key, the later one is run again and finds it there. An upsert in
- * its place can store two on servers before 6.0.25, 7.0.22 and 8.0.12, and a duplicate-key error ends the
- * transaction.
+ * Inserts a document unless there is one of its key, and says which. To be called in a transaction, as a
+ * handler with `context.tx` is: of two that insert one key, the later one is run again and finds it there. An
+ * upsert in its place can store two on servers before 6.0.25, 7.0.22 and 8.0.12, and a duplicate-key error
+ * ends the transaction.
  * @throws OptionError for a field that is no plain name; what the driver throws.
  * @example
  * const answer = await insertOnce(orders, context.tx, { key: { _id: id }, values: { cents } })
@@ -34,7 +34,8 @@ export async function insertOnce<Session>(
 }
 
 /**
- * Inserts a document, or gives the one of its key these values, and says which. To be called in a transaction.
+ * Inserts a document, or gives the one of its key these values, and says which. To be called in a
+ * transaction.
  * @throws OptionError for a field that is no plain name; what the driver throws.
  * @example await upsert(stock, context.tx, { key: { _id: article }, values: { pieces } })
  */

@@ -12,9 +12,10 @@ interface IndexReply {
 }
 
 /**
- * Moves documents of a collection from state to state: see the contract's `StateTable`. A transaction reads the
- * data as they were at its start; an update of what another one has changed since is a conflict, after which the
- * whole is run again. So what is read here is old at worst for a document that this one does not move.
+ * Moves documents of a collection from state to state: see the contract's `StateTable`. A transaction reads
+ * the data as they were at its start; an update of what another one has changed since is a conflict, after
+ * which the whole is run again. So what is read here is old at worst for a document that this one does not
+ * move.
  */
 export class MongoStateTable<Session extends MongoSession> implements StateTable<Session> {
   readonly #run: Run<Session>

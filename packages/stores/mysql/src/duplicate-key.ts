@@ -11,7 +11,8 @@ const COMMENT = String.raw`(?:/\*[^]*?\*/\s*)*`
 const NAME = String.raw`(?:\`[^\`]+\`|[\w$]+)`
 const TARGET = new RegExp(
   String.raw`^\s*${COMMENT}(?:insert|replace|update)\s+` +
-    String.raw`(?:(?:low_priority|high_priority|delayed|ignore)\s+)*(?:into\s+)?(?:${NAME}\s*\.\s*)?(${NAME})`,
+    String.raw`(?:(?:low_priority|high_priority|delayed|ignore)\s+)*(?:into\s+)?` +
+    String.raw`(?:${NAME}\s*\.\s*)?(${NAME})`,
   'i',
 )
 
@@ -24,9 +25,9 @@ const noted = new WeakMap<object, readonly string[]>()
 
 /**
  * The unique index that an error of `mysql2` says was violated, with its table: `orders.PRIMARY`. `undefined`
- * for any other error. MySQL names the table since 8.0.19; MariaDB does not, so that there the statement of the
- * error tells it, which for an insert by a trigger is another table than that of the index: give such an index a
- * name that no other table has. For `naturalKey` with a client of your own.
+ * for any other error. MySQL names the table since 8.0.19; MariaDB does not, so that there the statement of
+ * the error tells it, which for an insert by a trigger is another table than that of the index: give such an
+ * index a name that no other table has. For `naturalKey` with a client of your own.
  * @example naturalKey({ constraint: 'orders.PRIMARY', duplicateKeyOf })
  */
 export function duplicateKeyOf(error: unknown): readonly string[] | undefined {

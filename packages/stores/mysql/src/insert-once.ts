@@ -8,13 +8,13 @@ export interface MysqlWriter {
 }
 
 /**
- * Inserts a row unless there is one of its key, and says which. To be called in a transaction. A conflict with
- * another unique key throws.
+ * Inserts a row unless there is one of its key, and says which. To be called in a transaction. A conflict
+ * with another unique key throws.
  *
- * Not `INSERT IGNORE`, which also ignores what must not be: values that do not fit are cut or zeroed, rows with a
- * broken foreign key or in no partition vanish, and a conflict with any other unique key passes for this one.
- * Nor `ON DUPLICATE KEY UPDATE`, which takes any unique key for the one that is meant. A duplicate key is an
- * error of the statement alone here: the transaction goes on.
+ * Not `INSERT IGNORE`, which also ignores what must not be: values that do not fit are cut or zeroed, rows
+ * with a broken foreign key or in no partition vanish, and a conflict with any other unique key passes for
+ * this one. Nor `ON DUPLICATE KEY UPDATE`, which takes any unique key for the one that is meant. A duplicate
+ * key is an error of the statement alone here: the transaction goes on.
  * @throws OptionError for a name that is no plain one; what `mysql2` throws.
  * @example
  * const answer = await insertOnce(context.tx, { table: 'orders', key: { id }, values: { cents } })

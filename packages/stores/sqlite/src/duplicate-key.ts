@@ -14,9 +14,10 @@ interface ClientError {
 }
 
 /**
- * The unique key that an error of `node:sqlite` says was violated, as SQLite names it: by its table and columns,
- * `orders.id` or `orders.shop, orders.number`; an index on an expression as `index 'name'`. `undefined` for any
- * other error. Understands `better-sqlite3` and `sqlite3` too. For `naturalKey` with a client of your own.
+ * The unique key that an error of `node:sqlite` says was violated, as SQLite names it: by its table and
+ * columns, `orders.id` or `orders.shop, orders.number`; an index on an expression as `index 'name'`.
+ * `undefined` for any other error. Understands `better-sqlite3` and `sqlite3` too. For `naturalKey` with a
+ * client of your own.
  * @example naturalKey({ constraint: 'orders.id', duplicateKeyOf })
  */
 export function duplicateKeyOf(error: unknown): readonly string[] | undefined {

@@ -15,10 +15,10 @@ export interface MachineOptions {
   /** The transitions by name, such as `{ pay: { from: 'pending', to: 'paid' } }`. */
   transitions: Readonly<Record<string, Transition>>
   /**
-   * What a message means whose transition may have happened before, or never: the row is in a state that can be
-   * reached with it and without it, such as `cancelled` for `pay` where both `pending` and `paid` can be
-   * cancelled. `duplicate` acks it, `dead-letter` puts it aside. To be said where there are such states, unless
-   * `record` is true, which tells the two apart.
+   * What a message means whose transition may have happened before, or never: the row is in a state that can
+   * be reached with it and without it, such as `cancelled` for `pay` where both `pending` and `paid` can be
+   * cancelled. `duplicate` acks it, `dead-letter` puts it aside. To be said where there are such states,
+   * unless `record` is true, which tells the two apart.
    */
   onAmbiguous?: 'duplicate' | 'dead-letter'
 }
@@ -79,7 +79,9 @@ export class Machine {
     return this.#transitions.get(name)
   }
 
-  /** Where a row in `state` stands for a transition. A state that is none of the machine's is `impossible`. */
+  /**
+   * Where a row in `state` stands for a transition. A state that is none of the machine's is `impossible`.
+   */
   place(transition: string, state: string): Place {
     return this.#places.get(transition)?.get(state) ?? 'impossible'
   }
@@ -120,7 +122,7 @@ export class Machine {
     const lost = this.states.filter((state) => !reachable.has(state))
     if (lost.length === 0) return
     throw new OptionError(
-      `transitions: expected ways from the initial state to every state, received none to ${quotedList(lost)}; ` +
+      `transitions: expected ways from the initial state to all, received none to ${quotedList(lost)}; ` +
         `add a transition, or name it in 'initial'`,
     )
   }
@@ -178,7 +180,7 @@ function cyclic(states: readonly string[]): OptionError {
 function ambiguous(transition: string, state: string): OptionError {
   return new OptionError(
     `onAmbiguous: expected 'duplicate' or 'dead-letter', received undefined, and '${state}' can be reached ` +
-      `with '${transition}' and without it; say what a late '${transition}' means there, or set record to true`,
+      `with '${transition}' and without; say what a late '${transition}' means there, or set record to true`,
   )
 }
 
