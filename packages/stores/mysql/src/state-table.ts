@@ -90,7 +90,8 @@ export class MysqlStateTable<Connection extends MysqlConnection> implements Stat
       : ['DATABASE()', text(this.#names.table)]
     const rows = await this.#connections().read(
       'SELECT c.column_name, c.data_type, c.column_type, ' +
-        'EXISTS (SELECT 1 FROM information_schema.statistics s WHERE s.table_schema = c.table_schema AND s.table_name = c.table_name ' +
+        'EXISTS (SELECT 1 FROM information_schema.statistics s ' +
+        'WHERE s.table_schema = c.table_schema AND s.table_name = c.table_name ' +
         'AND s.column_name = c.column_name AND s.seq_in_index = 1) ' +
         `FROM information_schema.columns c WHERE c.table_schema = ${schema} AND c.table_name = ${table}`,
       { ofManyRows: true },

@@ -78,7 +78,8 @@ export class PostgresStateTable<Client extends PostgresClient> implements StateT
     return new StoreError(
       'ONCEMQ_TABLE_UNFIT',
       `PostgresStore: expected a table ${printable(table)} with the columns ${id} and ${state}, ` +
-        `which holds the machine's states, received another (${detail}); correct the names, or the column's type`,
+        `which holds the machine's states, received another (${detail}); ` +
+        `correct the names, or the column's type`,
       { cause },
     )
   }
