@@ -54,6 +54,18 @@ const quiet = {
   middleware: 0,
 }
 
+const healthy = {
+  requestLost: 0,
+  replyLost: 0,
+  errorBefore: 0,
+  errorAfter: 0,
+  partly: 0,
+  slow: 0,
+  outage: 0,
+  brownout: 0,
+  refusal: 0,
+}
+
 function held(change: NonNullable<AdapterMutation['held']>): Mutation {
   return { adapter: { held: change } }
 }
@@ -277,7 +289,11 @@ const counting: readonly Mutant[] = [
       // Two deduplicators in one process know nothing of each other's suspects.
       process: ({ delivery, handler }, worker) =>
         worker.spare(Number(delivery.body?.[0]) % 2).process(delivery, handler),
-      plan: only('poison', { kill: 0 }, { attemptsMax: 2, window: 32, concurrency: 32, handlerMsMax: 100 }),
+      plan: only(
+        'poison',
+        { ...quiet, ...healthy, poison: 0.3 },
+        { attemptsMax: 2, window: 32, concurrency: 32, handlerMsMax: 100 },
+      ),
     },
   },
   {

@@ -128,6 +128,8 @@ export class FaultyStore implements TransactionalStore<Writes> {
     if (chance(plan.chances.errorBefore)) {
       throw new StoreError('ONCEMQ_TRANSACTION_CONFLICT', 'simulated: run it again')
     }
+    // What the database refuses at the end counts as a failure of the handler, whose writes it may be about.
+    if (this.#world.isRefusing()) oracle.gaveUp(completion.id)
     this.#mayFail()
     if (chance(plan.chances.requestLost)) return never()
     signal?.throwIfAborted()

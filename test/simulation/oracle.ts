@@ -58,6 +58,8 @@ export class Oracle {
   readonly #nowMs: () => number
   readonly #plan: Plan
   isExcusedFromHolding = false
+  /** Suspects wait for one that waits for the store no longer than for any other: see Isolation. */
+  sawOutage = false
 
   constructor(nowMs: () => number, plan: Plan) {
     this.#nowMs = nowMs
@@ -194,7 +196,9 @@ export class Oracle {
     if (reason === 'permanent') return life.permanents > 0 ? undefined : 'no handler said so'
     if (reason !== 'attempts') return 'there is no such reason here'
     if (life.failures + life.crashes + throwsOfMiddlewares === 0) {
-      const isExcused = life.ghostsEver > 0 && life.startsEver <= this.#plan.attemptsMax
+      const { attemptsMax } = this.#plan
+      const isGhost = life.ghostsEver > 0 && life.startsEver <= attemptsMax
+      const isExcused = isGhost || (this.sawOutage && life.startsEver > attemptsMax)
       return isExcused ? undefined : 'it never failed'
     }
     // What is spent is rejected again until it is forgiven, whatever spent it.

@@ -82,8 +82,9 @@ export function planOf(seed: number): Plan {
   const storeTimeoutMs = Math.max(50, Math.floor(leaseMs / dice.pick([1, 3, 6])))
   const messages = dice.integer(5, 30)
   const rolled = chancesOf(dice)
-  // Suspects wait for a handler that hangs no longer than a lease: see Isolation.
-  const chances = { ...rolled, hung: rolled.poison > 0 ? 0 : rolled.hung }
+  // Suspects wait for a handler that hangs no longer than a lease: see Isolation. What cannot be copied and
+  // waits for one that hangs stops the consumer for up to a day at a time.
+  const chances = { ...rolled, hung: rolled.poison > 0 || rolled.unsendable > 0 ? 0 : rolled.hung }
   const window = dice.pick([1, 2, 8, 32])
   const outageMsMax = outageOf(dice, leaseMs)
   const isOrdered = dice.chance(0.2)

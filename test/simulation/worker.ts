@@ -109,6 +109,7 @@ export class Worker {
       logger: { warn: (message) => oracle.tell(`warning: ${message}`) },
     })
     dedup.on('unconfirmed', ({ key }) => oracle.unconfirmed(idOf({ key, number: 0 })))
+    dedup.on('outage', () => (oracle.sawOutage = true))
     for (const name of ['busy', 'lost', 'duplicate', 'outage', 'recovered', 'deadLettered'] as const) {
       dedup.on(name, () => oracle.tell(name))
     }

@@ -109,7 +109,11 @@ class MadeConnection {
 
   /** A handshake that is not answered is given up: a broker that is back is asked anew. */
   async #make(): Promise<AmqpConnection> {
-    const connection = await inTime(this.#clock, 'a connection', this.#connect(), closeConnection)
+    const connection = await inTime(this.#connect(), {
+      clock: this.#clock,
+      what: 'a connection',
+      late: closeConnection,
+    })
     const { on } = connection as Emitter
     // Its event `close` follows, and says all that matters; without a listener the process would end.
     on?.call(connection, 'error', () => undefined)

@@ -21,6 +21,7 @@ export const DECLARED_FOR_MS = 60_000
  */
 const SETTLE_MS = 1500
 const PERSISTENT = 2
+const NO_CONFIRM = 'look for an alarm of memory or disk, which blocks whoever publishes'
 
 export interface CopySettings {
   readonly clock: Clock
@@ -30,6 +31,11 @@ export interface CopySettings {
   readonly parkedMax: number
   readonly waitQueueType: WaitQueueType
   readonly onDeadLetter: 'park' | 'broker'
+}
+
+interface Sent {
+  readonly queue: string
+  readonly confirmed: Promise<void>
 }
 
 interface Declared {
@@ -51,6 +57,8 @@ export class Copies implements CopySender {
   readonly #declared = new Map<string, Declared>()
   /** Queues that were there before: a declaration need not settle. */
   readonly #known = new Set<string>()
+  /** What was sent and not confirmed in time: it is there, or will be when the broker's alarm is over. */
+  readonly #sent = new WeakMap<Delivery, Sent>()
 
   constructor(publisher: Publisher, settings: CopySettings) {
     this.#publisher = publisher
@@ -88,24 +96,41 @@ export class Copies implements CopySender {
   /** A requester that left gets none. */
   async reply({ arrival }: Delivery, encoded: Uint8Array): Promise<void> {
     const reply = replyOf(arrival.properties, encoded)
-    if (reply !== undefined) await this.#publisher.publish(reply.queue, reply.content, reply.options)
+    if (reply === undefined) return
+    await this.#inTime(this.#publisher.publish(reply.queue, reply.content, reply.options))
   }
 
+  /** Tried again while the broker has not answered, it waits for the same copy, so that there is but one. */
   async #send(
     queue: string,
-    { arrival }: Delivery,
+    delivery: Delivery,
     { properties, headers }: Copyable,
     ours: Readonly<Record<string, unknown>>,
   ): Promise<void> {
+    const { content } = delivery.arrival
     const options = { ...properties, deliveryMode: PERSISTENT }
+    const before = this.#sent.get(delivery)
+    const confirmed =
+      before?.queue === queue
+        ? before.confirmed
+        : this.#publisher.send({ queue, content, options, headers: { ...headers, ...ours } })
+    this.#sent.set(delivery, { queue, confirmed })
+    confirmed.catch(() => this.#sent.delete(delivery))
     try {
-      const publication = { queue, content: arrival.content, options, headers: { ...headers, ...ours } }
-      await this.#publisher.send(publication)
+      await this.#inTime(confirmed)
     } catch (error) {
       // It may be gone, or be full: look again before the next one.
       this.#declared.delete(queue)
       throw error
     }
+  }
+
+  #inTime(confirmed: Promise<void>): Promise<void> {
+    return inTime(confirmed, {
+      clock: this.#settings.clock,
+      what: "the broker's confirm",
+      remedy: NO_CONFIRM,
+    })
   }
 
   async #sealed(
@@ -156,7 +181,7 @@ export class Copies implements CopySender {
     let found: unknown
     try {
       const asked = answerOf<unknown>((done) => channel.assertQueue(queue, options, done))
-      found = await inTime(this.#settings.clock, 'an answer to a declaration', asked, () => undefined)
+      found = await inTime(asked, { clock: this.#settings.clock, what: 'an answer to a declaration' })
     } catch (error) {
       throw notDeclared(error, queue)
     }

@@ -3,28 +3,31 @@ import type { Clock } from '@oncemq/core/broker'
 
 /** A client that was not answered by then may wait for ever. */
 const TIME_MAX_MS = 15_000
+const REMEDY = 'see that the broker can be reached, and give the client a time limit of its own'
 
-/** Bounds what a client may never answer. What comes too late is handed to `late`. */
-export function inTime<Value>(
-  clock: Clock,
-  what: string,
-  call: Promise<Value>,
-  late: (value: Value) => unknown,
-): Promise<Value> {
+export interface Limit<Value> {
+  readonly clock: Clock
+  /** What is expected, for the error. */
+  readonly what: string
+  readonly remedy?: string
+  /** Given what comes too late. */
+  readonly late?: (value: Value) => unknown
+}
+
+/** Bounds what a client may never answer. */
+export function inTime<Value>(call: Promise<Value>, limit: Limit<Value>): Promise<Value> {
+  const { clock, what, remedy = REMEDY, late } = limit
   return new Promise((resolve, reject) => {
     let isLate = false
-    const timer = clock.after(
-      TIME_MAX_MS,
-      () => {
-        isLate = true
-        reject(unanswered(what))
-      },
-      'background',
-    )
+    const giveUp = (): void => {
+      isLate = true
+      reject(unanswered(what, remedy))
+    }
+    const timer = clock.after(TIME_MAX_MS, giveUp, 'background')
     call.then(
       (value) => {
         timer.cancel()
-        if (isLate) void late(value)
+        if (isLate) void late?.(value)
         else resolve(value)
       },
       (error: unknown) => {
@@ -35,10 +38,9 @@ export function inTime<Value>(
   })
 }
 
-function unanswered(what: string): OncemqError {
+function unanswered(what: string, remedy: string): OncemqError {
   return new OncemqError(
     'ONCEMQ_BROKER_UNAVAILABLE',
-    `expected ${what} within ${TIME_MAX_MS} ms, received no answer; see that the broker can be reached, and ` +
-      'give the client a time limit of its own',
+    `expected ${what} within ${TIME_MAX_MS} ms, received no answer; ${remedy}`,
   )
 }

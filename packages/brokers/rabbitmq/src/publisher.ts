@@ -1,5 +1,5 @@
 import { OncemqError } from '@oncemq/core'
-import type { Clock } from '@oncemq/core/broker'
+import type { Clock, Timer } from '@oncemq/core/broker'
 import { pause, Semaphore } from '@oncemq/core/broker'
 import type { AmqpMessage, RawChannel } from './amqp.ts'
 import { OWN_PREFIX } from './arrival.ts'
@@ -9,8 +9,8 @@ import { inTime } from './in-time.ts'
 
 /** Marks a copy while it is on its way, to know it again when the broker returns it. */
 const COPY_HEADER = `${OWN_PREFIX}copy`
-/** A broker that has an alarm reads nothing and says nothing. */
-const CONFIRM_TIMEOUT_MS = 10_000
+/** For how long one that is alone holds up the next ones. */
+const TURN_MS_MAX = 10_000
 const AT_ONCE_MAX = 1000
 /** After an error of the channel that several copies shared, so that one does not fail the others again. */
 const ONE_AT_A_TIME = 20
@@ -40,10 +40,9 @@ export class Publisher {
   readonly #turns = new Semaphore(1)
   #channel: Promise<ConfirmChannel> | undefined
   #opened: ConfirmChannel | undefined
-  /** Per queue, how many publications were given up and may still be confirmed. */
-  readonly #owed = new Map<string, number>()
+  /** How to reject what is not confirmed yet, when the channel is gone. */
+  readonly #unconfirmed = new Set<(error: Error) => void>()
   #count = 0
-  #underWay = 0
   #carefully = 0
   #isClosed = false
   /** Called when the channel has gone, and with it what was declared on it. */
@@ -59,7 +58,10 @@ export class Publisher {
     return (await this.#ready()).channel
   }
 
-  /** Sends to a queue that has to take it. Rejects unless the broker confirmed that the queue has it. */
+  /**
+   * Sends to a queue that has to take it. Rejects unless the broker confirmed that the queue has it. A broker
+   * that has an alarm reads nothing and says nothing: how long to wait for that is the caller's to say.
+   */
   async send({ queue, content, options, headers }: Publication): Promise<void> {
     const id = String(++this.#count)
     const all = { ...options, headers: { ...headers, [COPY_HEADER]: id }, mandatory: true }
@@ -72,12 +74,16 @@ export class Publisher {
   async publish(queue: string, content: Buffer, options: object): Promise<void> {
     if (this.#carefully === 0) return this.#publish(queue, content, options)
     await this.#turns.acquire()
+    const { clock, random } = this.#settings
+    await pause(clock, Math.ceil(random.fraction() * JITTER_MS_MAX))
+    this.#carefully = Math.max(0, this.#carefully - 1)
+    const publishing = this.#publish(queue, content, options)
+    const timer = clock.after(TURN_MS_MAX, () => this.#endTurn(turn), 'background')
+    const turn = { timer, isOver: false }
     try {
-      await pause(this.#settings.clock, Math.ceil(this.#settings.random.fraction() * JITTER_MS_MAX))
-      await this.#publish(queue, content, options)
-      this.#carefully = Math.max(0, this.#carefully - 1)
+      return await publishing
     } finally {
-      this.#turns.release()
+      this.#endTurn(turn)
     }
   }
 
@@ -90,44 +96,26 @@ export class Publisher {
     else void opening?.then(closed, () => undefined)
   }
 
-  /**
-   * A broker that does not confirm has it nevertheless, or will when its alarm is over: it is sent nothing more
-   * for a queue until it has answered, or a message would be there as often as it was tried.
-   */
-  async #publish(queue: string, content: Buffer, options: object): Promise<void> {
-    if (this.#underWay >= AT_ONCE_MAX) throw new Error('too many copies wait for the broker')
-    this.#underWay += 1
-    try {
-      const confirm = await this.#ready()
-      if (this.#owed.has(queue)) throw noConfirm()
-      await this.#confirmed(queue, (done) => confirm.publish(queue, content, options, done))
-    } finally {
-      this.#underWay -= 1
-    }
+  #endTurn(turn: { timer: Timer; isOver: boolean }): void {
+    if (turn.isOver) return
+    turn.isOver = true
+    turn.timer.cancel()
+    this.#turns.release()
   }
 
-  #confirmed(queue: string, publish: (done: (error: unknown) => void) => void): Promise<void> {
-    const owed = this.#owed
+  async #publish(queue: string, content: Buffer, options: object): Promise<void> {
+    const confirm = await this.#ready()
+    const unconfirmed = this.#unconfirmed
+    if (unconfirmed.size >= AT_ONCE_MAX) throw new Error('too many copies wait for the broker')
     return new Promise((resolve, reject) => {
-      const { clock } = this.#settings
-      let isLate = false
-      const timer = clock.after(
-        CONFIRM_TIMEOUT_MS,
-        () => {
-          isLate = true
-          owed.set(queue, (owed.get(queue) ?? 0) + 1)
-          reject(noConfirm())
-        },
-        'background',
-      )
+      unconfirmed.add(reject)
       const done = (error: unknown): void => {
-        timer.cancel()
-        if (isLate) paid(owed, queue)
-        else if (error === null || error === undefined) resolve()
+        unconfirmed.delete(reject)
+        if (error === null || error === undefined) resolve()
         else reject(error as Error)
       }
       try {
-        publish(done)
+        confirm.publish(queue, content, options, done)
       } catch (error) {
         done(error)
       }
@@ -142,15 +130,20 @@ export class Publisher {
 
   async #reopen(): Promise<ConfirmChannel> {
     const gone = (): void => {
-      if (this.#underWay > 0) this.#carefully = ONE_AT_A_TIME
+      if (this.#unconfirmed.size > 0) this.#carefully = ONE_AT_A_TIME
       this.#channel = undefined
       this.#opened = undefined
       this.#returned.clear()
-      this.#owed.clear()
+      for (const reject of this.#unconfirmed) reject(new Error('the channel for copies is gone'))
+      this.#unconfirmed.clear()
       this.onChannelGone()
     }
     try {
-      const confirm = await inTime(this.#settings.clock, 'a channel for copies', this.#open(), closed)
+      const confirm = await inTime(this.#open(), {
+        clock: this.#settings.clock,
+        what: 'a channel for copies',
+        late: closed,
+      })
       listen(confirm.channel, gone, this.#returned)
       this.#opened = confirm
       return confirm
@@ -159,12 +152,6 @@ export class Publisher {
       throw error
     }
   }
-}
-
-function paid(owed: Map<string, number>, queue: string): void {
-  const left = (owed.get(queue) ?? 0) - 1
-  if (left > 0) owed.set(queue, left)
-  else owed.delete(queue)
 }
 
 function closed({ channel }: ConfirmChannel): Promise<void> {
@@ -179,12 +166,4 @@ function listen(channel: RawChannel, gone: () => void, returned: Set<string>): v
     const id = properties.headers?.[COPY_HEADER]
     if (typeof id === 'string') returned.add(id)
   })
-}
-
-function noConfirm(): OncemqError {
-  return new OncemqError(
-    'ONCEMQ_BROKER_UNAVAILABLE',
-    `expected the broker's confirm within ${CONFIRM_TIMEOUT_MS} ms, received none; ` +
-      'look for an alarm of memory or disk, which blocks whoever publishes',
-  )
 }

@@ -59,9 +59,11 @@ describe.skipIf(skipped !== undefined)('a disk alarm', () => {
           await until('parked', async () => (await readyIn(direct, `${queue}.parked`)) === bad, 90_000)
         }
         await consumer.close()
-        expect(await readyIn(direct, queue)).toBe(0)
+        await until('an empty queue', async () => (await readyIn(direct, queue)) === 0)
         expect([...runs].filter(([id, count]) => count !== (/^m\d?7$/.test(id) ? 2 : 1))).toEqual([])
-        if (bad > 0) expect(await readyIn(direct, `${queue}.parked`)).toBe(bad)
+        expect(await readyIn(direct, `${queue}.parked`)).toBe(bad > 0 ? bad : undefined)
+        // What waits for a short time waits where it is: nothing had to be sent.
+        if (bad === 0) expect(warnings).toEqual([])
       },
     )
   })

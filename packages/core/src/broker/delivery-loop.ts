@@ -14,10 +14,11 @@ import { WaitingRoom } from './waiting-room.ts'
 import { Warnings } from './warnings.ts'
 
 /** Timers may end a little before their time. */
-const TIMER_EARLY_MS = 2
+const TIMER_EARLY_MS = 5
 
 /** Between two tries of what a store or broker refuses: from a second to a minute. */
 const REFUSED_BACKOFF = { firstMs: 1000, factor: 2, maxMs: 60_000 }
+
 /** Whoever holds the claim of a busy key may be done before its lease ends. */
 const LOOK_AGAIN_MS = 1000
 
@@ -136,10 +137,13 @@ export class DeliveryLoop<Message> {
     const passage = { held, key, sinceMs: this.#clock.monotonicMs(), starts: held.startsBefore, holds: 0 }
     if (outcome !== undefined || !(await this.#isReplaced(passage))) {
       this.#queued += 1
-      await this.#order.run(held.order, () => {
+      const outOfTheQueue = (next: () => Promise<unknown>) => (): Promise<unknown> => {
         this.#queued -= 1
-        return this.#pass(passage, attempt, outcome)
-      })
+        return next()
+      }
+      const leaving = { signal: this.#room.closing, leave: outOfTheQueue(() => this.#leave(held)) }
+      const passing = outOfTheQueue(() => this.#pass(passage, attempt, outcome))
+      await this.#order.run(held.order, passing, leaving)
     }
     this.#held -= 1
     this.#changed.notifyAll()
@@ -259,20 +263,19 @@ export class DeliveryLoop<Message> {
   ): Promise<boolean> {
     const { held, starts } = passage
     if (this.#isOver(held)) return this.#leave(held)
-    const untilMs = this.#clock.monotonicMs() + delayMs
     const staysShort = delayMs < this.#leftMs(passage) && this.#room.hasPlace(delayMs, reason === 'busy')
     if (held.order !== undefined || staysShort) {
       const waitMs = reason === 'busy' ? Math.min(delayMs, LOOK_AGAIN_MS) : delayMs
-      const startMs = this.#clock.monotonicMs()
+      const untilMs = this.#clock.monotonicMs() + waitMs - TIMER_EARLY_MS
       const isHeld = await this.#wait(passage, waitMs, 'waited', held.order === undefined)
-      if (!isHeld || this.#clock.monotonicMs() >= startMs + waitMs - TIMER_EARLY_MS) return isHeld
+      if (!isHeld || this.#clock.monotonicMs() >= untilMs) return isHeld
     }
-    const restMs = Math.max(1, Math.ceil(untilMs - this.#clock.monotonicMs()))
     try {
-      await held.retryLater({ delayMs: restMs, reason, starts })
+      // The whole delay again, as the broker may need a queue for each.
+      await held.retryLater({ delayMs: Math.max(1, Math.ceil(delayMs)), reason, starts })
     } catch (error) {
       this.#warnings.copyFailed('retry', error)
-      return this.#wait(passage, restMs, 'unsettled')
+      return this.#wait(passage, delayMs, 'unsettled')
     }
     this.#options.onSentOn?.()
     await held.ack()

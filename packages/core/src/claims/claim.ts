@@ -166,7 +166,6 @@ export class HeldClaim implements RunningClaim {
   #handlerEnded(): void {
     this.#services.keeper.drop(this.#lease)
     this.#services.isolation.ended()
-    this.#onEnd?.()
   }
 
   #complete(given: Uint8Array | undefined): Promise<Completion> {
@@ -189,6 +188,7 @@ export class HeldClaim implements RunningClaim {
     if (this.#services.outage.isClosed) return this.#over('closed')
     this.#services.events.emit('unconfirmed', () => ({ key: this.key, epoch: this.epoch }))
     void this.#tellLater(update)
+    this.#onEnd?.()
     return 'unconfirmed'
   }
 
@@ -252,6 +252,7 @@ export class HeldClaim implements RunningClaim {
       this.#takenOver = (await this.#services.updates.ask(update)) === 'lost'
     } catch (error) {
       void this.#releaseLater(update, error as OncemqError)
+      this.#onEnd?.()
       return 'lost'
     }
     if (this.#takenOver) this.#services.events.emit('lost', () => ({ key: this.key, epoch: this.epoch }))
@@ -280,6 +281,7 @@ export class HeldClaim implements RunningClaim {
 
   #over(completion: Completion, done?: DoneKey): Completion {
     this.#services.keys.leave(this.#localKey, done, this.#doneSinceMs)
+    this.#onEnd?.()
     return completion
   }
 

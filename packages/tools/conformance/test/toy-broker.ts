@@ -1,4 +1,4 @@
-import type { HandlerContext } from '@oncemq/core'
+import type { HandlerContext, Middleware, ProcessOutcome } from '@oncemq/core'
 import { ManagedConsumer } from '@oncemq/core/broker'
 import type {
   Consumer,
@@ -145,7 +145,7 @@ export class ToyAdapter implements SuiteConsumer {
       key: (message) => this.keyOf(message),
       handler: (held, context) => this.handle(held, context),
       onSuccess: async () => void JSON.stringify(this.answer),
-      middlewares: middleware ? [async ({ body }, next) => middleware(body).then(next)] : [],
+      middlewares: middleware === undefined ? [] : [around(middleware)],
       retry: RETRY,
       window: concurrency,
       concurrency,
@@ -227,6 +227,15 @@ export class ToyAdapter implements SuiteConsumer {
     const { link } = this
     void this.consumer?.close({ timeoutMs: 0 })
     link?.close()
+  }
+}
+
+function around(
+  middleware: NonNullable<ConsumeRequest['middleware']>,
+): Middleware<ToyMessage, ProcessOutcome> {
+  return async ({ body }, next) => {
+    await middleware(body)
+    return next()
   }
 }
 

@@ -32,7 +32,7 @@ export const copies: BrokerProperty = {
         await consume({ concurrency: 4 })
         await send(...Array.from({ length: 12 }, () => 'a'), 'b', 'c', 'd', 'e')
         await until('the others are handled', () => seen.length >= 4)
-        assert.deepEqual(seen.map(({ key }) => key).toSorted(), ['b', 'c', 'd', 'e'])
+        assert.deepEqual(seen.map(({ body }) => body).toSorted(), ['b', 'c', 'd', 'e'])
         if (elsewhere.status === 'granted') await elsewhere.claim.complete()
       },
     },
