@@ -38,7 +38,7 @@ describeService('rabbitmq-4.0', (server) => {
       connection,
       queue,
       parked,
-      async send(body: object, id?: string) {
+      send: async (body: object, id?: string) => {
         const options = { persistent: true }
         channel.sendToQueue(queue, Buffer.from(JSON.stringify(body)), id ? stampId(options, id) : options)
         await channel.waitForConfirms()

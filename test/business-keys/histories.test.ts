@@ -103,7 +103,7 @@ async function deliver<Tx>(
 }
 
 function endsTheSame<Tx>(open: () => Promise<StatesShop<Tx>>): void {
-  test('histories, duplicated and reordered, end in their states with one effect for each transition', async () => {
+  test('histories, duplicated and reordered, end where they should, with one effect a step', async () => {
     const seed = randomInt(2 ** 31)
     onTestFailed(() => console.error(`seed ${seed}`))
     const dice = diceOf(seed)

@@ -1,12 +1,12 @@
 import { createDeduplicator, naturalKey } from '@oncemq/core'
 import type { Deduplicator, ProcessOutcome } from '@oncemq/core'
 import { describeService } from '@oncemq/test-services/vitest'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { Shop } from './shop.ts'
 import { mongoShop, mysqlShop, postgresShop, sqliteShop } from './shop.ts'
 
-/** What holds on every database, whatever its errors look like. */
-function guardedByItsKey<Tx>(open: () => Promise<Shop<Tx>>): void {
+/** A shop of this suite, its deduplicators, and names that nobody else has. */
+function fixtureOf<Tx>(open: () => Promise<Shop<Tx>>) {
   let shop: Shop<Tx>
   const opened: Deduplicator<Tx>[] = []
   let orders = 0
@@ -28,19 +28,28 @@ function guardedByItsKey<Tx>(open: () => Promise<Shop<Tx>>): void {
 
   const newId = () => `order-${(orders += 1)}`
   const newRef = () => `ref-${(orders += 1)}`
+  const shopOf = (): Shop<Tx> => shop
+  return { shopOf, dedupOf, newId, newRef }
+}
 
-  test('a delivery whose insert violates the key is a duplicate, and what it wrote before is gone', async () => {
+type Fixture<Tx> = ReturnType<typeof fixtureOf<Tx>>
+
+/** Whatever the errors of the database look like. */
+function findsDuplicates<Tx>(fixture: Fixture<Tx>): void {
+  const { dedupOf, newId, newRef, shopOf } = fixture
+
+  test('an insert that violates the key makes a duplicate, and what was written before is gone', async () => {
     const dedup = dedupOf()
     const id = newId()
-    const notes = await shop.notes()
+    const notes = await shopOf().notes()
     const handle = () =>
       dedup.process({ key: id }, async ({ tx }) => {
-        await shop.note(tx, id)
-        await shop.order(tx, id, newRef())
+        await shopOf().note(tx, id)
+        await shopOf().order(tx, id, newRef())
       })
     expect(await handle()).toMatchObject({ status: 'completed', protected: true })
     expect(await handle()).toEqual({ status: 'duplicate', result: undefined })
-    expect(await shop.notes()).toBe(notes + 1)
+    expect(await shopOf().notes()).toBe(notes + 1)
     expect(dedup.counts()).toMatchObject({
       completed: 1,
       duplicate: 1,
@@ -57,7 +66,7 @@ function guardedByItsKey<Tx>(open: () => Promise<Shop<Tx>>): void {
     const handle = () =>
       dedup.process({ key: undefined }, async ({ tx }) => {
         try {
-          await shop.order(tx, id, newRef())
+          await shopOf().order(tx, id, newRef())
         } catch (cause) {
           throw new Error('the order was not written', { cause })
         }
@@ -65,24 +74,41 @@ function guardedByItsKey<Tx>(open: () => Promise<Shop<Tx>>): void {
     expect([(await handle()).status, (await handle()).status]).toEqual(['completed', 'duplicate'])
   })
 
+  test('of many deliveries at once, by two workers, one writes', async () => {
+    const workers = [dedupOf(), dedupOf()]
+    const id = newId()
+    const before = await shopOf().orders()
+    const handle = (dedup: Deduplicator<Tx>): Promise<ProcessOutcome> =>
+      dedup.process({ key: id }, ({ tx }) => shopOf().order(tx, id, newRef()))
+    const outcomes = await Promise.all(Array.from({ length: 10 }, () => workers.map(handle)).flat())
+    const statuses = outcomes.map(({ status }) => status).toSorted()
+    expect(statuses).toEqual(['completed', ...Array.from({ length: 19 }, () => 'duplicate')])
+    expect(await shopOf().orders()).toBe(before + 1)
+  })
+}
+
+/** Which key it is that counts. */
+function tellsKeysApart<Tx>(fixture: Fixture<Tx>): void {
+  const { dedupOf, newId, newRef, shopOf } = fixture
+
   test('another unique key is the failure of the handler', async () => {
     const dedup = dedupOf()
     const [first, second] = [newId(), newId()]
     const handle = (id: string) =>
-      dedup.process({ key: id }, ({ tx }) => shop.order(tx, id, `the same ref as ${first}`))
+      dedup.process({ key: id }, ({ tx }) => shopOf().order(tx, id, `the same ref as ${first}`))
     expect((await handle(first)).status).toBe('completed')
     expect(await handle(second)).toMatchObject({ status: 'failed', final: false, attempt: 1 })
-    const other = dedupOf(shop.keys.ref)
+    const other = dedupOf(shopOf().keys.ref)
     const again = await other.process({ key: second }, ({ tx }) =>
-      shop.order(tx, second, `the same ref as ${first}`),
+      shopOf().order(tx, second, `the same ref as ${first}`),
     )
     expect(again.status).toBe('duplicate')
   })
 
-  test('a row that violates several keys is a duplicate if each is named, whichever is reported', async () => {
-    const dedup = dedupOf([shop.keys.id, shop.keys.ref])
+  test('a row that violates several keys is a duplicate if each is named, whichever is told', async () => {
+    const dedup = dedupOf([shopOf().keys.id, shopOf().keys.ref])
     const id = newId()
-    const handle = () => dedup.process({ key: id }, ({ tx }) => shop.order(tx, id, `ref of ${id}`))
+    const handle = () => dedup.process({ key: id }, ({ tx }) => shopOf().order(tx, id, `ref of ${id}`))
     expect([(await handle()).status, (await handle()).status]).toEqual(['completed', 'duplicate'])
   })
 
@@ -90,12 +116,14 @@ function guardedByItsKey<Tx>(open: () => Promise<Shop<Tx>>): void {
     const dedup = dedupOf()
     const id = newId()
     let real: object | undefined
-    await dedup.process({ key: id }, ({ tx }) => shop.order(tx, id, newRef()))
+    await dedup.process({ key: id }, ({ tx }) => shopOf().order(tx, id, newRef()))
     await dedup.process({ key: id }, async ({ tx }) => {
-      await shop.order(tx, id, newRef()).catch((error: object) => {
-        real = error
-        throw error
-      })
+      await shopOf()
+        .order(tx, id, newRef())
+        .catch((error: object) => {
+          real = error
+          throw error
+        })
     })
     expect(real).toBeInstanceOf(Error)
     const forged = Object.assign(new Error((real as Error).message), { ...real })
@@ -103,32 +131,25 @@ function guardedByItsKey<Tx>(open: () => Promise<Shop<Tx>>): void {
     const outcome = await dedup.process({ key: id }, () => Promise.reject(forged))
     expect(outcome).toMatchObject({ status: 'failed', error: forged })
   })
+}
 
-  test('of many deliveries at once, by two workers, one writes', async () => {
-    const workers = [dedupOf(), dedupOf()]
-    const id = newId()
-    const before = await shop.orders()
-    const handle = (dedup: Deduplicator<Tx>): Promise<ProcessOutcome> =>
-      dedup.process({ key: id }, ({ tx }) => shop.order(tx, id, newRef()))
-    const outcomes = await Promise.all(Array.from({ length: 10 }, () => workers.map(handle)).flat())
-    const statuses = outcomes.map(({ status }) => status).toSorted()
-    expect(statuses).toEqual(['completed', ...Array.from({ length: 19 }, () => 'duplicate')])
-    expect(await shop.orders()).toBe(before + 1)
-  })
+/** What is known at start, and how starts count. */
+function startsOnce<Tx>(fixture: Fixture<Tx>): void {
+  const { dedupOf, shopOf } = fixture
 
   test('a key that the database does not have is refused at start', async () => {
     for (const wrong of ['orders_pkay', 'orders.nothing', 'payments.ref']) {
       const opening = dedupOf(wrong).open()
       await expect(opening).rejects.toMatchObject({ code: 'ONCEMQ_TABLE_UNFIT', retryable: false })
     }
-    await dedupOf(shop.keys.ref).open()
+    await dedupOf(shopOf().keys.ref).open()
   })
 
-  test('the starts of a message are those that the broker counts, and the last ones are rejected', async () => {
-    const strategy = naturalKey({ constraint: shop.keys.id })
-    const store = shop.store
+  test('the starts of a message are those that the broker counts, and there is an end of them', async () => {
+    const strategy = naturalKey({ constraint: shopOf().keys.id })
+    const store = shopOf().store
     const dedup = createDeduplicator<Tx>({ store, consumerGroup: 'orders', strategy, attemptsMax: 3 })
-    opened.push(dedup)
+    onTestFinished(() => dedup.close())
     const attempts: number[] = []
     const handle = (startsBefore: number) =>
       dedup.process({ key: 'poison', startsBefore }, ({ attempt }) => {
@@ -141,6 +162,14 @@ function guardedByItsKey<Tx>(open: () => Promise<Shop<Tx>>): void {
     expect(await handle(7)).toMatchObject({ status: 'rejected', reason: 'attempts' })
     expect(attempts).toEqual([1, 3, 4])
   })
+}
+
+/** What holds on every database. */
+function guardedByItsKey<Tx>(open: () => Promise<Shop<Tx>>): void {
+  const fixture = fixtureOf(open)
+  findsDuplicates(fixture)
+  tellsKeysApart(fixture)
+  startsOnce(fixture)
 }
 
 describe('sqlite', () => {

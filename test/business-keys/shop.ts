@@ -68,7 +68,7 @@ export async function postgresShop({ url }: Pick<Server, 'url'>) {
   const pool = new pg.Pool({ connectionString: own.href, max: 14 })
   for (const sql of TABLES) await pool.query(sql)
   const count = async (table: string) =>
-    Number((await pool.query(`SELECT count(*) AS n FROM ${table}`)).rows[0].n)
+    Number((await pool.query<{ n: string }>(`SELECT count(*) AS n FROM ${table}`)).rows[0]?.n)
   return {
     pool,
     url: own.href,

@@ -25,8 +25,8 @@ const base = {
   read: (message: Asked) => message,
 } as const satisfies StateMachineOptions<Asked>
 
-/** What holds on every database. */
-function movesStates<Tx>(open: () => Promise<StatesShop<Tx>>): void {
+/** A shop of this suite, its deduplicators, and what tests do with them. */
+function fixtureOf<Tx>(open: () => Promise<StatesShop<Tx>>) {
   let shop: StatesShop<Tx>
   const opened: Deduplicator<Tx>[] = []
   let parcels = 0
@@ -64,19 +64,55 @@ function movesStates<Tx>(open: () => Promise<StatesShop<Tx>>): void {
     })
   }
 
+  const shopOf = (): StatesShop<Tx> => shop
+  return { shopOf, dedupOf, newParcel, ask }
+}
+
+type Fixture<Tx> = ReturnType<typeof fixtureOf<Tx>>
+
+/** Transitions and their effects. */
+function movesRows<Tx>(fixture: Fixture<Tx>): void {
+  const { dedupOf, newParcel, ask, shopOf } = fixture
+
   test('the transition and the effects of the handler commit together, once', async () => {
     const dedup = dedupOf()
     const id = await newParcel()
     const pay = { id, transition: 'pay' }
     expect(await ask(dedup, pay, { fail: true })).toMatchObject({ status: 'failed', attempt: 1 })
-    expect([await shop.stateOf(id), await shop.effects(`${id} pay`)]).toEqual(['pending', 0])
+    expect([await shopOf().stateOf(id), await shopOf().effects(`${id} pay`)]).toEqual(['pending', 0])
     expect(await ask(dedup, pay)).toMatchObject({ status: 'completed', protected: true })
     expect(await ask(dedup, pay)).toEqual({ status: 'duplicate', result: undefined })
     expect(await ask(dedup, { id, transition: 'ship' })).toMatchObject({ status: 'completed' })
     expect((await ask(dedup, pay)).status).toBe('duplicate')
-    expect([await shop.stateOf(id), await shop.effects(`${id} pay`)]).toEqual(['done', 1])
+    expect([await shopOf().stateOf(id), await shopOf().effects(`${id} pay`)]).toEqual(['done', 1])
     expect(dedup.counts()).toMatchObject({ completed: 2, duplicate: 2, granted: 0, unprotected: 0 })
   })
+
+  test('one target may have several sources', async () => {
+    const dedup = dedupOf()
+    for (const from of ['pending', 'paid']) {
+      const id = await newParcel(from)
+      expect((await ask(dedup, { id, transition: 'cancel' })).status).toBe('completed')
+      expect(await shopOf().stateOf(id)).toBe('cancelled')
+    }
+  })
+
+  test('of many deliveries at once, by two workers, one has its effect', async () => {
+    const workers = [dedupOf(), dedupOf()]
+    const id = await newParcel()
+    const asked = Array.from({ length: 10 }, () =>
+      workers.map((dedup) => ask(dedup, { id, transition: 'pay' })),
+    )
+    const statuses = (await Promise.all(asked.flat())).map(({ status }) => status)
+    expect(statuses.filter((status) => status === 'completed')).toHaveLength(1)
+    expect(statuses.filter((status) => status === 'duplicate')).toHaveLength(19)
+    expect(await shopOf().effects(`${id} pay`)).toBe(1)
+  })
+}
+
+/** What becomes of messages whose row was not moved. */
+function settlesOthers<Tx>(fixture: Fixture<Tx>): void {
+  const { dedupOf, newParcel, ask, shopOf } = fixture
 
   test('a message that comes too early is tried again, and put aside when its time is over', async () => {
     const dedup = dedupOf({ earlyForMs: 60_000 })
@@ -85,12 +121,12 @@ function movesStates<Tx>(open: () => Promise<StatesShop<Tx>>): void {
     expect(await ask(dedup, ship)).toMatchObject({ status: 'early', error: { code: 'ONCEMQ_STATE_EARLY' } })
     const late = await ask(dedup, ship, { firstAtMs: Date.now() - 61_000 })
     expect(late).toMatchObject({ status: 'rejected', reason: 'too-early', attempt: 0 })
-    expect(await shop.effects(`${id} ship`)).toBe(0)
+    expect(await shopOf().effects(`${id} ship`)).toBe(0)
     await ask(dedup, { id, transition: 'pay' })
     expect((await ask(dedup, ship)).status).toBe('completed')
   })
 
-  test('what cannot have happened and never will is put aside, and so is what may or may not have', async () => {
+  test('what cannot have happened and never will is put aside, as is what may have', async () => {
     const [dedup, lenient] = [dedupOf(), dedupOf({ onAmbiguous: 'duplicate' })]
     const id = await newParcel('cancelled')
     const impossible = {
@@ -106,15 +142,6 @@ function movesStates<Tx>(open: () => Promise<StatesShop<Tx>>): void {
     expect(await ask(dedup, { id: strange, transition: 'pay' })).toMatchObject(impossible)
   })
 
-  test('one target may have several sources', async () => {
-    const dedup = dedupOf()
-    for (const from of ['pending', 'paid']) {
-      const id = await newParcel(from)
-      expect((await ask(dedup, { id, transition: 'cancel' })).status).toBe('completed')
-      expect(await shop.stateOf(id)).toBe('cancelled')
-    }
-  })
-
   test('a missing row is what onMissingRow says', async () => {
     const missing = { id: 'nobody', transition: 'pay' }
     expect(await ask(dedupOf(), missing)).toMatchObject({
@@ -124,8 +151,13 @@ function movesStates<Tx>(open: () => Promise<StatesShop<Tx>>): void {
     const aside = await ask(dedupOf({ onMissingRow: 'dead-letter' }), missing)
     expect(aside).toMatchObject({ status: 'rejected', reason: 'missing-row' })
     expect((await ask(dedupOf({ onMissingRow: 'ack' }), missing)).status).toBe('duplicate')
-    expect(await shop.effects('nobody pay')).toBe(0)
+    expect(await shopOf().effects('nobody pay')).toBe(0)
   })
+}
+
+/** Messages that say nothing, and ids that are none. */
+function readsMessages<Tx>(fixture: Fixture<Tx>): void {
+  const { dedupOf, ask, shopOf } = fixture
 
   const nonsense: readonly [string, unknown][] = [
     ['nothing', undefined],
@@ -157,75 +189,67 @@ function movesStates<Tx>(open: () => Promise<StatesShop<Tx>>): void {
 
   test('an id that the column cannot hold is no row, and nobody else is moved by it', async () => {
     const dedup = dedupOf({ table: 'numbered' })
-    await shop.createNumbered(7, 'pending')
+    await shopOf().createNumbered(7, 'pending')
     for (const id of ['7 or so', '9'.repeat(30), "7' OR '1'='1"]) {
       const outcome = await ask(dedup, { id, transition: 'pay' })
       expect(['early', 'rejected']).toContain(outcome.status)
     }
-    expect(await shop.numberedState(7)).toBe('pending')
+    expect(await shopOf().numberedState(7)).toBe('pending')
     expect((await ask(dedup, { id: 7, transition: 'pay' })).status).toBe('completed')
-    expect(await shop.numberedState(7)).toBe('paid')
+    expect(await shopOf().numberedState(7)).toBe('paid')
+  })
+}
+
+/** What a state alone cannot tell. */
+function keepsRecords<Tx>(fixture: Fixture<Tx>): void {
+  const { dedupOf, newParcel, ask, shopOf } = fixture
+
+  const cycle = {
+    final: [],
+    initial: 'idle',
+    transitions: { start: { from: 'idle', to: 'busy' }, stop: { from: 'busy', to: 'idle' } },
+    record: true,
+  } satisfies Partial<StateMachineOptions<Asked>>
+
+  test('a state that comes again tells nothing, and the record does', async () => {
+    const dedup = dedupOf(cycle)
+    const id = await newParcel('idle')
+    const round = async (count: number) => {
+      await ask(dedup, { id, transition: 'start' }, { key: `${id} start ${count}` })
+      await ask(dedup, { id, transition: 'stop' }, { key: `${id} stop ${count}` })
+    }
+    await round(1)
+    expect((await ask(dedup, { id, transition: 'start' }, { key: `${id} start 1` })).status).toBe('duplicate')
+    await round(2)
+    expect([await shopOf().stateOf(id), await shopOf().effects(`${id} start`)]).toEqual(['idle', 2])
+    expect(await dedup.inspect(`${id} start 2`)).toMatchObject({ state: 'done' })
   })
 
-  test('of many deliveries at once, by two workers, one has its effect', async () => {
-    const workers = [dedupOf(), dedupOf()]
+  test('record and transition commit together, and what is early leaves no record done', async () => {
+    const dedup = dedupOf({ record: true })
     const id = await newParcel()
-    const asked = Array.from({ length: 10 }, () =>
-      workers.map((dedup) => ask(dedup, { id, transition: 'pay' })),
-    )
-    const statuses = (await Promise.all(asked.flat())).map(({ status }) => status)
-    expect(statuses.filter((status) => status === 'completed')).toHaveLength(1)
-    expect(statuses.filter((status) => status === 'duplicate')).toHaveLength(19)
-    expect(await shop.effects(`${id} pay`)).toBe(1)
+    const key = `${id} early`
+    expect((await ask(dedup, { id, transition: 'ship' }, { key })).status).toBe('early')
+    expect(await dedup.inspect(key)).toMatchObject({ state: 'free', attempts: 0 })
+    await ask(dedup, { id, transition: 'pay' }, { key: `${id} pay` })
+    expect((await ask(dedup, { id, transition: 'ship' }, { key })).status).toBe('completed')
+    const late = await ask(dedup, { id, transition: 'cancel' }, { key: `${id} cancel` })
+    expect(late).toMatchObject({ status: 'rejected', reason: 'impossible' })
+    // Another message about what has happened is a duplicate, and done.
+    expect((await ask(dedup, { id, transition: 'pay' }, { key: `${id} pay again` })).status).toBe('duplicate')
+    expect(await dedup.inspect(`${id} pay again`)).toMatchObject({ state: 'done' })
+    expect(await shopOf().effects(`${id} pay`)).toBe(1)
   })
+}
 
-  describe('with a record', () => {
-    const cycle = {
-      final: [],
-      initial: 'idle',
-      transitions: { start: { from: 'idle', to: 'busy' }, stop: { from: 'busy', to: 'idle' } },
-      record: true,
-    } satisfies Partial<StateMachineOptions<Asked>>
-
-    test('a state that comes again tells nothing, and the record does', async () => {
-      const dedup = dedupOf(cycle)
-      const id = await newParcel('idle')
-      const round = async (count: number) => {
-        await ask(dedup, { id, transition: 'start' }, { key: `${id} start ${count}` })
-        await ask(dedup, { id, transition: 'stop' }, { key: `${id} stop ${count}` })
-      }
-      await round(1)
-      expect((await ask(dedup, { id, transition: 'start' }, { key: `${id} start 1` })).status).toBe(
-        'duplicate',
-      )
-      await round(2)
-      expect([await shop.stateOf(id), await shop.effects(`${id} start`)]).toEqual(['idle', 2])
-      expect(await dedup.inspect(`${id} start 2`)).toMatchObject({ state: 'done' })
-    })
-
-    test('record and transition commit together, and what is early or impossible leaves no record done', async () => {
-      const dedup = dedupOf({ record: true })
-      const id = await newParcel()
-      const key = `${id} early`
-      expect((await ask(dedup, { id, transition: 'ship' }, { key })).status).toBe('early')
-      expect(await dedup.inspect(key)).toMatchObject({ state: 'free', attempts: 0 })
-      await ask(dedup, { id, transition: 'pay' }, { key: `${id} pay` })
-      expect((await ask(dedup, { id, transition: 'ship' }, { key })).status).toBe('completed')
-      const late = await ask(dedup, { id, transition: 'cancel' }, { key: `${id} cancel` })
-      expect(late).toMatchObject({ status: 'rejected', reason: 'impossible' })
-      // Another message about what has happened is a duplicate, and done.
-      expect((await ask(dedup, { id, transition: 'pay' }, { key: `${id} pay again` })).status).toBe(
-        'duplicate',
-      )
-      expect(await dedup.inspect(`${id} pay again`)).toMatchObject({ state: 'done' })
-      expect(await shop.effects(`${id} pay`)).toBe(1)
-    })
-  })
+/** What is known at start. */
+function checksAtStart<Tx>(fixture: Fixture<Tx>): void {
+  const { dedupOf, shopOf } = fixture
 
   test('a table that is not there, or lacks a column, is refused at start', async () => {
     const wrong: Partial<StateMachineOptions<Asked>>[] = [{ table: 'no_such_table' }]
-    if (shop.hasColumns) wrong.push({ id: 'no_such_id' }, { state: 'no_such_state' })
-    if (shop.hasEnums) wrong.push({ table: 'enumerated' })
+    if (shopOf().hasColumns) wrong.push({ id: 'no_such_id' }, { state: 'no_such_state' })
+    if (shopOf().hasEnums) wrong.push({ table: 'enumerated' })
     for (const options of wrong) {
       await expect(dedupOf(options).open()).rejects.toMatchObject({
         code: 'ONCEMQ_TABLE_UNFIT',
@@ -243,6 +267,18 @@ function movesStates<Tx>(open: () => Promise<StatesShop<Tx>>): void {
     }
     expect(findings.filter((code) => code === 'state-index-missing')).toHaveLength(1)
   })
+}
+
+/** What holds on every database. */
+function movesStates<Tx>(open: () => Promise<StatesShop<Tx>>): void {
+  const fixture = fixtureOf(open)
+  movesRows(fixture)
+  settlesOthers(fixture)
+  readsMessages(fixture)
+  describe('with a record', () => {
+    keepsRecords(fixture)
+  })
+  checksAtStart(fixture)
 }
 
 describe('sqlite', () => {

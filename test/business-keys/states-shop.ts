@@ -54,7 +54,8 @@ export async function sqliteStates(): Promise<StatesShop<DatabaseSync>> {
 }
 
 export async function postgresStates(server: Pick<Server, 'url'>): Promise<StatesShop<pg.PoolClient>> {
-  const { pool, store, close } = await postgresShop(server)
+  const shop = await postgresShop(server)
+  const { pool, store } = shop
   const enums = [
     "CREATE TYPE kind AS ENUM ('pending', 'paid')",
     'CREATE TABLE enumerated (id TEXT, state kind)',
@@ -77,12 +78,13 @@ export async function postgresStates(server: Pick<Server, 'url'>): Promise<State
       ])
       return Number(rows[0]?.n)
     },
-    close,
+    close: () => shop.close(),
   }
 }
 
 export async function mysqlStates(server: Pick<Server, 'url'>): Promise<StatesShop<PoolConnection>> {
-  const { pool, store, close } = await mysqlShop(server)
+  const shop = await mysqlShop(server)
+  const { pool, store } = shop
   const enums = ["CREATE TABLE enumerated (id VARCHAR(60), state ENUM('pending', 'paid'))"]
   for (const sql of [...TABLES, ...enums]) await pool.query(sql)
   const stateIn = async (table: string, id: string | number) => {
@@ -104,7 +106,7 @@ export async function mysqlStates(server: Pick<Server, 'url'>): Promise<StatesSh
       ])
       return Number(rows[0]?.['n'])
     },
-    close,
+    close: () => shop.close(),
   }
 }
 
@@ -114,7 +116,8 @@ interface Parcel {
 }
 
 export async function mongoStates(server: Pick<Server, 'url'>): Promise<StatesShop<ClientSession>> {
-  const { client, name, store, close } = await mongoShop(server)
+  const shop = await mongoShop(server)
+  const { client, name, store } = shop
   const database = client.db(name)
   for (const table of ['parcels', 'numbered', 'unindexed', 'effects']) await database.createCollection(table)
   const parcels = database.collection<Parcel>('parcels')
@@ -131,6 +134,6 @@ export async function mongoStates(server: Pick<Server, 'url'>): Promise<StatesSh
     numberedState: async (id) => (await numbered.findOne({ id }))?.state,
     effect: (session, text) => effects.insertOne({ text }, { session }),
     effects: (text) => effects.countDocuments({ text }),
-    close,
+    close: () => shop.close(),
   }
 }

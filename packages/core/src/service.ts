@@ -289,7 +289,7 @@ function storeDown({ startsBefore = 0 }: Delivery): Unprotected {
 function withoutClaims(strategy: string): OncemqError {
   return new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
-    `claim: expected a strategy with claims, received '${strategy}', whose handler returns and does not ack; ` +
+    `claim: expected a strategy with claims, received '${strategy}', whose handler does not ack; ` +
       `use consume, or strategy 'lease'`,
   )
 }

@@ -37,7 +37,7 @@ describe('where a row stands', () => {
     expect(new Machine(orders, false).place(transition, state)).toBe(place)
   })
 
-  test('what may have happened or not is a duplicate where that is asked for, and never with a record', () => {
+  test('what may have happened or not is a duplicate where that is asked for, and not with a record', () => {
     const options = { ...orders, onAmbiguous: 'duplicate' } as const
     expect(new Machine(options, false).place('pay', 'cancelled')).toBe('past')
     expect(new Machine(options, true).place('pay', 'cancelled')).toBe('impossible')

@@ -1,4 +1,5 @@
 import { OncemqError, OptionError, received } from '../errors.ts'
+import { printable } from './store-error.ts'
 
 /** A row of a table of the user's, for the helpers `insertOnce` and `upsert` of the stores. */
 export interface RowWrite {
@@ -33,10 +34,10 @@ export function rowOf({ table, key, values = {} }: RowWrite, quoted: (name: stri
   const [keys, others] = [Object.keys(key), Object.keys(values)]
   const missing = keys.find((name) => key[name] === null || key[name] === undefined)
   if (keys.length === 0 || missing !== undefined) {
+    const what = missing === undefined ? 'none' : `'${printable(missing)}' without`
     throw new OncemqError(
       'ONCEMQ_KEY_INVALID',
-      `key: expected columns with values, received ${missing === undefined ? 'none' : `'${missing}' without`}; ` +
-        `give each column of the unique key`,
+      `key: expected columns with values, received ${what}; ` + `give each column of the unique key`,
     )
   }
   return {

@@ -11,7 +11,8 @@ const COMMENT = String.raw`(?:/\*[^]*?\*/\s*)*`
 const NAME = String.raw`(?:\`[^\`]+\`|[\w$]+)`
 const TARGET = new RegExp(
   String.raw`^\s*${COMMENT}(?:insert|replace|update)\s+` +
-    String.raw`(?:(?:low_priority|high_priority|delayed|ignore)\s+)*(?:into\s+)?(?:${NAME}\s*\.\s*)?(${NAME})`,
+    String.raw`(?:(?:low_priority|high_priority|delayed|ignore)\s+)*(?:into\s+)?` +
+    String.raw`(?:${NAME}\s*\.\s*)?(${NAME})`,
   'i',
 )
 

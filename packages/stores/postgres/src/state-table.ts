@@ -27,7 +27,8 @@ export class PostgresStateTable<Client extends PostgresClient> implements StateT
     const places = states.map((_, position) => `$${position + 1}`).join(', ')
     // Finds no row, and says whether table, columns and states are there: an enum refuses what it does not
     // have.
-    const sql = `SELECT 1 FROM ${this.#table} WHERE ${this.#id} IS NULL AND ${this.#state} IN (${places}) LIMIT 0`
+    const sql =
+      `SELECT 1 FROM ${this.#table} WHERE ${this.#id} IS NULL ` + `AND ${this.#state} IN (${places}) LIMIT 0`
     try {
       await this.#connections().change(sql, [...states])
     } catch (error) {
@@ -43,7 +44,9 @@ export class PostgresStateTable<Client extends PostgresClient> implements StateT
     { id, from, to }: { readonly id: RowId; readonly from: readonly string[]; readonly to: string },
   ) {
     const places = from.map((_, position) => `$${position + 3}`).join(', ')
-    const text = `UPDATE ${this.#table} SET ${this.#state} = $2 WHERE ${this.#id} = $1 AND ${this.#state} IN (${places})`
+    const text =
+      `UPDATE ${this.#table} SET ${this.#state} = $2 ` +
+      `WHERE ${this.#id} = $1 AND ${this.#state} IN (${places})`
     try {
       const { rowCount } = await tx.query({ text, values: [id, to, ...from] })
       return (rowCount ?? 0) > 0 ? 'moved' : 'not-moved'
@@ -63,7 +66,8 @@ export class PostgresStateTable<Client extends PostgresClient> implements StateT
 
   async #indexFindings(): Promise<readonly Finding[]> {
     const find = `
-      SELECT '1' AS answer FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+      SELECT '1' AS answer FROM pg_index i
+      JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
       WHERE i.indrelid = $1::regclass AND a.attname = $2 AND i.indisvalid LIMIT 1`
     const found = await this.#connections().run(find, [this.#table, this.#names.id])
     return found.length > 0 ? [] : [noIndex(this.#names)]
@@ -73,8 +77,9 @@ export class PostgresStateTable<Client extends PostgresClient> implements StateT
     const { table, id, state } = this.#names
     return new StoreError(
       'ONCEMQ_TABLE_UNFIT',
-      `PostgresStore: expected a table ${printable(table)} with the columns ${id} and ${state}, which holds the ` +
-        `machine's states, received another (${detail}); correct the names, or the column's type`,
+      `PostgresStore: expected a table ${printable(table)} with the columns ${id} and ${state}, ` +
+        `which holds the machine's states, received another (${detail}); ` +
+        `correct the names, or the column's type`,
       { cause },
     )
   }

@@ -48,7 +48,9 @@ export class SqliteStateTable implements StateTable<DatabaseSync> {
   ) {
     if (typeof id === 'object') return 'unfit-id'
     const places = from.map(() => '?').join(', ')
-    const sql = `UPDATE ${this.#table} SET ${this.#state} = ? WHERE ${this.#id} = ? AND ${this.#state} IN (${places})`
+    const sql =
+      `UPDATE ${this.#table} SET ${this.#state} = ? ` +
+      `WHERE ${this.#id} = ? AND ${this.#state} IN (${places})`
     const { changes } = tx.prepare(sql).run(to, id, ...from)
     return Number(changes) > 0 ? 'moved' : 'not-moved'
   }
@@ -65,8 +67,8 @@ export class SqliteStateTable implements StateTable<DatabaseSync> {
     const { table, id, state } = this.#names
     return new StoreError(
       'ONCEMQ_TABLE_UNFIT',
-      `SqliteStore: expected a table ${printable(table)} with the columns ${id} and ${state}, received ${what}; ` +
-        `correct the names`,
+      `SqliteStore: expected a table ${printable(table)} with the columns ${id} and ${state}, ` +
+        `received ${what}; correct the names`,
     )
   }
 }

@@ -122,7 +122,7 @@ export class Machine {
     const lost = this.states.filter((state) => !reachable.has(state))
     if (lost.length === 0) return
     throw new OptionError(
-      `transitions: expected ways from the initial state to every state, received none to ${quotedList(lost)}; ` +
+      `transitions: expected ways from the initial state to all, received none to ${quotedList(lost)}; ` +
         `add a transition, or name it in 'initial'`,
     )
   }
@@ -180,7 +180,7 @@ function cyclic(states: readonly string[]): OptionError {
 function ambiguous(transition: string, state: string): OptionError {
   return new OptionError(
     `onAmbiguous: expected 'duplicate' or 'dead-letter', received undefined, and '${state}' can be reached ` +
-      `with '${transition}' and without it; say what a late '${transition}' means there, or set record to true`,
+      `with '${transition}' and without; say what a late '${transition}' means there, or set record to true`,
   )
 }
 

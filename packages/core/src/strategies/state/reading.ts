@@ -44,22 +44,14 @@ export async function readingOf<Message>(
  * store.
  */
 function isRowId(id: unknown): id is RowId {
-  switch (typeof id) {
-    case 'string':
-      return id !== '' && id.length <= ID_MAX && id.isWellFormed() && !id.includes('\0')
-    case 'number':
-      return Number.isSafeInteger(id)
-    case 'bigint':
-      return true
-    case 'object':
-      // A payload brings plain objects alone, whose prototypes have no such name.
-      return (
-        id !== null &&
-        typeof (Object.getPrototypeOf(id) as { _bsontype?: unknown } | null)?._bsontype === 'string'
-      )
-    default:
-      return false
-  }
+  if (typeof id === 'string')
+    return id !== '' && id.length <= ID_MAX && id.isWellFormed() && !id.includes('\0')
+  if (typeof id === 'number') return Number.isSafeInteger(id)
+  if (typeof id === 'bigint') return true
+  if (typeof id !== 'object' || id === null) return false
+  // A payload brings plain objects alone, whose prototypes have no such name.
+  const prototype = Object.getPrototypeOf(id) as { readonly _bsontype?: unknown } | null
+  return typeof prototype?._bsontype === 'string'
 }
 
 function unreadable(expected: string, what: string, cause?: unknown): OncemqError {

@@ -113,6 +113,7 @@ function rowMissing(): OncemqError {
 function unfitId(): OncemqError {
   return new OncemqError(
     'ONCEMQ_MESSAGE_UNREADABLE',
-    'read: expected an id that the column can hold, received another; correct the producer, or what read answers',
+    'read: expected an id that the column can hold, received another; ' +
+      'correct the producer, or what read answers',
   )
 }
