@@ -54,7 +54,9 @@ export interface World extends StoreWorld, BrokerWorld {
 const RETENTION_MS = 30 * 86_400_000
 const SKEW_MS_MAX = 5 * 3_600_000
 
-/** One process: the production core and engine with a clock of its own, and connections to store and broker. */
+/**
+ * One process: the production core and engine with a clock of its own, and connections to store and broker.
+ */
 export class Worker {
   readonly clock: ProcessClock
   readonly dedup: Deduplicator<Writes>

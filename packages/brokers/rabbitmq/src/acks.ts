@@ -51,9 +51,9 @@ export class ChannelAcks implements Acks {
   }
 
   /**
-   * The unsettled delivery that `message` is a copy of; `foreign` for a copy of something else whose tag is one
-   * of ours (a message of an earlier channel, one that was settled or given again since), which must not settle
-   * what has that tag now; `undefined` for a tag that is not ours.
+   * The unsettled delivery that `message` is a copy of; `foreign` for a copy of something else whose tag is
+   * one of ours (a message of an earlier channel, one that was settled or given again since), which must not
+   * settle what has that tag now; `undefined` for a tag that is not ours.
    */
   find(message: AmqpMessage): Delivery | 'foreign' | undefined {
     // What is no message at all is for amqplib to refuse.
@@ -101,7 +101,8 @@ export class ChannelAcks implements Acks {
 
   /** Returns all that is unsettled, on a channel that stays open. */
   giveBack(): void {
-    for (const delivery of [...this.#unsettled]) this.nack(delivery, true)
+    const unsettled = [...this.#unsettled]
+    for (const delivery of unsettled) this.nack(delivery, true)
   }
 
   flush(): void {
@@ -151,7 +152,9 @@ export class ChannelAcks implements Acks {
   }
 }
 
-/** Tags begin anew with each channel, and consumer tags may be the user's own: more than they has to agree. */
+/**
+ * Tags begin anew with each channel, and consumer tags may be the user's own: more than they has to agree.
+ */
 function isCopyOf(copy: AmqpMessage, { content, fields, properties }: AmqpMessage): boolean {
   const { consumerTag, exchange, redelivered, routingKey } = fields
   const isSameWay =

@@ -10,7 +10,9 @@ const SIGNATURE_HEADER = 'x-oncemq-signature'
 /** How deep headers are copied, and can be written: nobody means to nest deeper. */
 export const DEPTH_MAX = 16
 
-/** Counted by quorum queues. The first delivery has none of the queue's, but what a sender has written there. */
+/**
+ * Counted by quorum queues. The first delivery has none of the queue's, but what a sender has written there.
+ */
 export const RETURNS_HEADER = 'x-delivery-count'
 
 /** A message as it arrived: what is given to handlers may be changed by them, this is not. */
@@ -118,8 +120,8 @@ function restored(
 }
 
 /**
- * Headers of ours on a message that is no copy of this queue's: from a parking queue that is consumed they are
- * worth reading, from anybody else they are not ours.
+ * Headers of ours on a message that is no copy of this queue's: from a parking queue that is consumed they
+ * are worth reading, from anybody else they are not ours.
  */
 function unbelieved(message: AmqpMessage, isParked: boolean): AmqpMessage {
   const { headers } = message.properties

@@ -18,7 +18,8 @@ import { WrappedChannel } from './wrapped-channel.ts'
  *   once;
  * - `allUpTo`, `ackAll`, `nackAll` and `recover` mean what the callback was given, never what is held;
  * - a message that is not to be processed is parked in `<queue>.parked`, see `onDeadLetter`;
- * - what it publishes under the key of a message that it has not settled yet is a further hop of that message.
+ * - what it publishes under the key of a message that it has not settled yet is a further hop of that
+ *   message.
  *
  * @throws OptionError for an option that is wrong; OncemqError `ONCEMQ_CONSUMER_UNSAFE` from a `consume` or
  * `get` with noAck.

@@ -10,9 +10,8 @@ export function closeChannel(channel: RawChannel): Promise<void> {
 
 /** Closes a connection, which may be closed already. Never rejects. */
 export function closeConnection(connection: AmqpConnection): Promise<void> {
-  const { close } = connection as { close?(): Promise<unknown> }
-  if (close === undefined) return Promise.resolve()
-  return closed(connection as Partial<Emitter>, () => close.call(connection))
+  const closing = connection as Partial<Emitter> & { close?(): Promise<unknown> }
+  return closed(closing, async () => closing.close?.())
 }
 
 /** amqplib does not answer when the connection is cut meanwhile; its event `close` says so alone. */

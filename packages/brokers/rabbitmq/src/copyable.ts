@@ -91,18 +91,10 @@ const UNWRITABLE = Number.POSITIVE_INFINITY
 /** Bytes of a header's value on the wire; infinite for what amqplib reads, or is given, and cannot write. */
 function sizeOf(value: unknown, depth = 0): number {
   if (depth > DEPTH_MAX) return UNWRITABLE
-  switch (typeof value) {
-    case 'string':
-      return Buffer.byteLength(value) + 5
-    case 'number':
-      return isNumber(value) ? 9 : UNWRITABLE
-    case 'boolean':
-      return 2
-    case 'object':
-      return sizeOfObject(value, depth)
-    default:
-      return UNWRITABLE
-  }
+  if (typeof value === 'string') return Buffer.byteLength(value) + 5
+  if (typeof value === 'number') return isNumber(value) ? 9 : UNWRITABLE
+  if (typeof value === 'boolean') return 2
+  return typeof value === 'object' ? sizeOfObject(value, depth) : UNWRITABLE
 }
 
 function sizeOfObject(value: object | null, depth: number): number {
@@ -127,8 +119,8 @@ function isNumber(value: unknown): value is number {
 }
 
 /**
- * amqplib's way to say which type of the protocol a number is: `{ '!': 'timestamp', value: 7 }`. These are the
- * types that it reads so; a sender may have written such a table himself, with anything in it.
+ * amqplib's way to say which type of the protocol a number is: `{ '!': 'timestamp', value: 7 }`. These are
+ * the types that it reads so; a sender may have written such a table himself, with anything in it.
  */
 function isTyped({ '!': type, value }: Typed): boolean {
   if (type === 'timestamp') return isNumber(value) && Number.isInteger(value) && value >= 0 && value < 2 ** 64

@@ -6,8 +6,8 @@ import type { Arrival } from './arrival.ts'
 
 /**
  * Where a delivery stands. `held`: it is on its way to a handler, or waits. `given`: the user has it.
- * `ending`: its end is being recorded. `acking`: the ack leaves at the end of this turn. `settled`: the broker
- * was told, or cannot be told any more.
+ * `ending`: its end is being recorded. `acking`: the ack leaves at the end of this turn. `settled`: the
+ * broker was told, or cannot be told any more.
  */
 export type DeliveryState = 'held' | 'given' | 'ending' | 'acking' | 'settled'
 
@@ -38,9 +38,9 @@ export interface CopySender {
 }
 
 /**
- * The broker's default limit is 20 returns, at the 21st it deletes the message. A crash between a copy's confirm
- * and the ack leaves both, so that not each return may make another copy: at first each third, near the limit
- * each.
+ * The broker's default limit is 20 returns, at the 21st it deletes the message. A crash between a copy's
+ * confirm and the ack leaves both, so that not each return may make another copy: at first each third, near
+ * the limit each.
  */
 const RETURNS_STEP = 3
 const RETURNS_MANY = 15
@@ -98,7 +98,9 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
     return this.acks.gone
   }
 
-  /** A classic queue does not count: a message without a key, whose starts nobody else counts, gets copies. */
+  /**
+   * A classic queue does not count: a message without a key, whose starts nobody else counts, gets copies.
+   */
   isWornOut(hasKey: boolean): boolean {
     const { returns, redelivered } = this.arrival
     if (returns !== undefined && returns > 0) return returns % RETURNS_STEP === 0 || returns >= RETURNS_MANY

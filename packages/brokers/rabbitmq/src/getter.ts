@@ -19,8 +19,8 @@ type Asked = Parameters<Deduplicator['claim']>[0]
 
 /**
  * `get` of a wrapped channel: fetches messages until one is granted. What is not is held as by any consumer,
- * and given back when it may be fetched again: so whoever calls in a loop gets no message twice meanwhile, and
- * the broker counts no returns.
+ * and given back when it may be fetched again: so whoever calls in a loop gets no message twice meanwhile,
+ * and the broker counts no returns.
  */
 export class Getter implements DeliveryOwner {
   readonly #services: WrappedServices

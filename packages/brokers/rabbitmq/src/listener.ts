@@ -76,7 +76,9 @@ interface SettlingOptions {
   readonly dedup: Deduplicator
 }
 
-/** How one message ends that the listener was given. Rascal counts its arguments: they are passed on as such. */
+/**
+ * How one message ends that the listener was given. Rascal counts its arguments: they are passed on as such.
+ */
 class Settling {
   readonly #options: SettlingOptions
 

@@ -18,8 +18,8 @@ export function header(name: string): KeyOf {
 }
 
 /**
- * The key is a field of a JSON body. Bodies that are not JSON in UTF-8, or are larger than `bytesMax`, have an
- * invalid key.
+ * The key is a field of a JSON body. Bodies that are not JSON in UTF-8, or are larger than `bytesMax`, have
+ * an invalid key.
  * @param path names of nested fields, joined by dots: `order.id`
  * @example jsonField('order.id')
  */
@@ -27,13 +27,15 @@ export function jsonField(path: string, options: JsonFieldOptions = {}): KeyOf {
   return ({ content }) => jsonFieldOf(content, path, options)
 }
 
-/** What stands before an attribute's name in binary mode: by the binding for AMQP, and by what others send. */
+/**
+ * What stands before an attribute's name in binary mode: by the binding for AMQP, and by what others send.
+ */
 const PREFIXES = ['cloudEvents:', 'cloudEvents_', 'ce-', 'ce_'] as const
 const STRUCTURED = 'application/cloudevents'
 
 /**
- * The key is source and id of a CloudEvent, which are unique together: of one in binary mode, under each of the
- * prefixes in use, or of one in structured mode (`application/cloudevents+json`).
+ * The key is source and id of a CloudEvent, which are unique together: of one in binary mode, under each of
+ * the prefixes in use, or of one in structured mode (`application/cloudevents+json`).
  */
 export function cloudEvents(options: JsonFieldOptions = {}): KeyOf {
   return (message) => {

@@ -43,16 +43,16 @@ export interface SharedOptions {
   parkedMax?: number
   /**
    * Where a message goes that is not to be processed (an invalid key, a conflict, attempts used up): to a
-   * parking queue (`park`), or by a reject to the dead-letter exchange of its queue (`broker`). Without such an
-   * exchange, a reject deletes it.
+   * parking queue (`park`), or by a reject to the dead-letter exchange of its queue (`broker`). Without such
+   * an exchange, a reject deletes it.
    * @default 'park'
    */
   onDeadLetter?: 'park' | 'broker'
   /** Waits between the attempts of a handler that throws. 1 s, 2 s, 4 s ... up to a minute by default. */
   retry?: Partial<Backoff>
   /**
-   * How long the broker waits for an ack before it closes the channel (`consumer_timeout`). Up to half of it a
-   * message is held while it waits for a retry, a busy key or the store. Milliseconds, 1000 to 86400000.
+   * How long the broker waits for an ack before it closes the channel (`consumer_timeout`). Up to half of it
+   * a message is held while it waits for a retry, a busy key or the store. Milliseconds, 1000 to 86400000.
    * @default 1800000
    */
   ackTimeoutMs?: number
@@ -110,8 +110,8 @@ export interface ConsumeOptions<
    */
   connection?: AmqpConnection
   /**
-   * Makes a connection, and again whenever the last one is gone; another one is for copies of messages, so that
-   * an alarm of the broker blocks those alone. What it makes is closed by `close()`.
+   * Makes a connection, and again whenever the last one is gone; another one is for copies of messages, so
+   * that an alarm of the broker blocks those alone. What it makes is closed by `close()`.
    */
   connect?: () => Promise<AmqpConnection>
   /** A channel to consume on. It is not closed; when it closes, the consumer ends. */

@@ -29,9 +29,9 @@ export interface PublisherSettings {
 }
 
 /**
- * Publishes to queues, and answers when the broker has it. One confirm channel, opened when it is first needed
- * and again after it was closed. What closes it may be the fault of one publication alone: the next ones go
- * one at a time.
+ * Publishes to queues, and answers when the broker has it. One confirm channel, opened when it is first
+ * needed and again after it was closed. What closes it may be the fault of one publication alone: the next
+ * ones go one at a time.
  */
 export class Publisher {
   readonly #open: OpenConfirmChannel
@@ -70,7 +70,9 @@ export class Publisher {
     throw new Error('no queue took the copy of a message: it was deleted, or may not be declared')
   }
 
-  /** Publishes to a queue; resolves when the broker has confirmed it, whether there is such a queue or not. */
+  /**
+   * Publishes to a queue; resolves when the broker has confirmed it, whether there is such a queue or not.
+   */
   async publish(queue: string, content: Buffer, options: object): Promise<void> {
     if (this.#carefully === 0) return this.#publish(queue, content, options)
     await this.#turns.acquire()

@@ -15,7 +15,9 @@ export interface QueueDeclaration {
 }
 
 const STEP_FIRST_MS = 128
-/** A classic wait queue ends when it was unused for longer than its messages wait and a declaration counts. */
+/**
+ * A classic wait queue ends when it was unused for longer than its messages wait and a declaration counts.
+ */
 const UNUSED_MS = 60_000
 
 /**

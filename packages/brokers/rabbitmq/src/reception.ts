@@ -23,8 +23,8 @@ export interface ReceptionSettings {
 }
 
 /**
- * Makes deliveries of what a consumer is sent: a snapshot, and a copy of ours given back as it first came. Few
- * messages say anything that has to be looked into first; they alone wait for that, unsettled.
+ * Makes deliveries of what a consumer is sent: a snapshot, and a copy of ours given back as it first came.
+ * Few messages say anything that has to be looked into first; they alone wait for that, unsettled.
  */
 export class Reception {
   readonly #settings: ReceptionSettings

@@ -82,7 +82,9 @@ class ConsumerSession<Tx> implements Session {
   readonly #reception: Reception
   readonly #onClose = (): void => this.#end()
   #consumerTag: string | undefined
-  /** What was asked of the channel last: one thing after the other, so that there is never a second consumer. */
+  /**
+   * What was asked of the channel last: one thing after the other, so that there is never a second consumer.
+   */
   #turn: Promise<unknown> | undefined
   #closing: Promise<void> | undefined
 

@@ -1,4 +1,5 @@
-// A broker whose disk is nearly full reads nothing from a connection that has published: who consumes goes on.
+// A broker whose disk is nearly full reads nothing from a connection that has published: who consumes goes
+// on.
 import { once } from 'node:events'
 import { rm, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -63,11 +64,15 @@ describe.skipIf(skipped !== undefined)('a disk alarm', () => {
         expect([...runs].filter(([id, count]) => count !== (/^m\d?7$/.test(id) ? 2 : 1))).toEqual([])
         expect(await readyIn(direct, `${queue}.parked`)).toBe(bad > 0 ? bad : undefined)
         // What waits for a short time waits where it is: nothing had to be sent.
-        if (bad === 0) expect(warnings).toEqual([])
+        expect(warnings.some(isCopy)).toBe(bad > 0)
       },
     )
   })
 })
+
+function isCopy(warning: string): boolean {
+  return warning.includes('could not be sent on')
+}
 
 /** Takes room until the broker says that it has an alarm. Answers how to end it. */
 async function alarm(url: string, folder: string): Promise<() => Promise<void>> {

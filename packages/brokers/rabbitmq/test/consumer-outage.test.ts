@@ -1,5 +1,5 @@
-// Outages of the store, on quorum queues with the broker's default limit of returns and no dead-letter exchange:
-// at its 21st return RabbitMQ 4 deletes a message.
+// Outages of the store, on quorum queues with the broker's default limit of returns and no dead-letter
+// exchange: at its 21st return RabbitMQ 4 deletes a message.
 import { describeService } from '@oncemq/test-services/vitest'
 import { connect } from 'amqplib'
 import { expect, onTestFinished, test } from 'vitest'

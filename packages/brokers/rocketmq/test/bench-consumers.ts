@@ -1,6 +1,6 @@
-import type { ConsumeRequest, SuiteConsumer } from '@oncemq/conformance'
+import type { ConsumeRequest, SuiteConsumer, SuiteDelivery, SuiteQueue } from '@oncemq/conformance'
 import rocketmq from 'rocketmq-client-nodejs'
-import type { RocketmqProducer } from '../src/index.ts'
+import type { RocketmqMessage, RocketmqProducer } from '../src/index.ts'
 import {
   stopClient,
   startClient,
@@ -33,7 +33,9 @@ interface Options {
 
 /** Where a consumer of the bench is. */
 export interface Around {
-  readonly options: Options
+  readonly optionsOf: (queue: SuiteQueue | undefined) => Options
+  /** Where the messages of all topics are parked. */
+  readonly parking: string
   readonly producer: RocketmqProducer
   /** Watches what a consumer acks, and lets it be cut. */
   readonly wire: <Consumer extends Client>(make: (endpoints: string) => Consumer) => Promise<Wired<Consumer>>
@@ -46,32 +48,43 @@ export type Form = 'managed' | 'simple' | 'push'
 /** The three forms, each as its users write it. */
 export const consumers: Readonly<Record<Form, Start>> = { managed, simple, push }
 
-async function managed({ options, producer, wire }: Around, request: ConsumeRequest): Promise<SuiteConsumer> {
-  const { dedup, handler, concurrency } = request
-  const { consumer: raw, cut } = await wire((endpoints) => new SimpleConsumer({ ...options, endpoints }))
+async function managed(around: Around, request: ConsumeRequest): Promise<SuiteConsumer> {
+  const { dedup, handler, concurrency, middleware } = request
+  const options = around.optionsOf(request.queue)
+  const { consumer: raw, cut } = await around.wire(
+    (endpoints) => new SimpleConsumer({ ...options, endpoints }),
+  )
+  const asked = async <Outcome>(message: RocketmqMessage, next: () => Promise<Outcome>): Promise<Outcome> => {
+    await middleware?.(message.body.toString())
+    return next()
+  }
   const consumer = await consume({
     consumer: raw,
     key,
-    producer,
+    ...parkingOf(around),
     dedup,
     concurrency,
     invisibleMs: INVISIBLE_MS,
     retry: RETRY,
-    handler: ({ body }, context) => handler(deliveryOf(body, context)),
+    middlewares: middleware === undefined ? [] : [asked],
+    handler: (message, context) => handler(deliveryOf(message, context)),
   })
-  return { close: () => consumer.close(), cut: async () => cut() }
+  return { close: (given) => consumer.close(given), cut: async () => cut() }
 }
 
-async function simple({ options, producer, wire }: Around, request: ConsumeRequest): Promise<SuiteConsumer> {
-  const { consumer: raw, cut } = await wire((endpoints) => new SimpleConsumer({ ...options, endpoints }))
-  const consumer = dedupSimpleConsumer(raw, request.dedup, { key, producer })
+async function simple(around: Around, request: ConsumeRequest): Promise<SuiteConsumer> {
+  const options = around.optionsOf(request.queue)
+  const { consumer: raw, cut } = await around.wire(
+    (endpoints) => new SimpleConsumer({ ...options, endpoints }),
+  )
+  const consumer = dedupSimpleConsumer(raw, request.dedup, { key, ...parkingOf(around) })
   const running = new Set<Promise<void>>()
   let isStopping = false
 
   async function handle(message: rocketmq.MessageView): Promise<void> {
     const context = contextOf(message)
     if (context === undefined) throw new Error('expected a context, received none')
-    const isDone = await request.handler(deliveryOf(message.body, context)).then(
+    const isDone = await request.handler(deliveryOf(message, context)).then(
       () => true,
       () => false,
     )
@@ -105,16 +118,18 @@ async function simple({ options, producer, wire }: Around, request: ConsumeReque
   return { close: () => (closing ??= close()), cut: async () => cut() }
 }
 
-async function push({ options, producer, wire }: Around, request: ConsumeRequest): Promise<SuiteConsumer> {
+async function push(around: Around, request: ConsumeRequest): Promise<SuiteConsumer> {
   const { dedup, handler, concurrency } = request
+  const options = around.optionsOf(request.queue)
   const listener = {
-    async consume({ body }: { body: Buffer }, context: Context) {
-      await handler(deliveryOf(body, context))
+    async consume(message: RocketmqMessage, context: Context) {
+      await handler(deliveryOf(message, context))
       return ConsumeResult.SUCCESS
     },
   }
-  const messageListener = dedupListener(listener, dedup, { key, producer, concurrency, retry: RETRY })
-  const { consumer, cut } = await wire(
+  const parking = parkingOf(around)
+  const messageListener = dedupListener(listener, dedup, { key, ...parking, concurrency, retry: RETRY })
+  const { consumer, cut } = await around.wire(
     (endpoints) => new PushConsumer({ ...options, endpoints, messageListener }),
   )
   await startClient(consumer)
@@ -124,8 +139,25 @@ async function push({ options, producer, wire }: Around, request: ConsumeRequest
   return { close: () => (closing ??= close()), cut: async () => cut() }
 }
 
-type Context = Omit<Parameters<ConsumeRequest['handler']>[0], 'body'>
+function parkingOf({ producer, parking }: Around) {
+  return { producer, parkingTopic: () => parking }
+}
 
-function deliveryOf(body: Buffer, { key: id, epoch, attempt, signal }: Context) {
-  return { body: body.toString(), key: id, epoch, attempt, signal }
+type Context = Pick<SuiteDelivery, 'key' | 'epoch' | 'attempt' | 'signal'>
+
+function deliveryOf(message: RocketmqMessage, { key: id, epoch, attempt, signal }: Context): SuiteDelivery {
+  const { body, topic, messageId, keys, properties } = message
+  return {
+    body: body.toString(),
+    key: id,
+    epoch,
+    attempt,
+    signal,
+    arrival: JSON.stringify([topic, messageId, keys]),
+    spoil() {
+      body.fill('!')
+      Object.assign(message, { keys: ['spoilt'] })
+      ;(properties as Map<string, string>).set('spoilt', 'yes')
+    },
+  }
 }

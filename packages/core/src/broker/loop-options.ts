@@ -13,7 +13,9 @@ export interface DeliveryLoopOptions<Message> {
   readonly window: number
   /** How many may be worked on at a time, of those that are held; those that wait are not worked on. */
   readonly concurrency: number
-  /** For how long a message may be held unsettled, in milliseconds; `Infinity` where the broker sets no bound. */
+  /**
+   * For how long a message may be held unsettled, in milliseconds; `Infinity` where the broker sets no bound.
+   */
   readonly holdMs: number
   /** Whether the payload is hashed whatever the deduplicator's option says, since results are replayed. */
   readonly fingerprint?: boolean

@@ -154,17 +154,18 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
 
   async #openSession(): Promise<void> {
     const { source } = this.#options
-    let isEnded = false
+    const opened = { isEnded: false, session: undefined as Session | undefined }
     const receiver: Receiver<Message> = this.#receiver((error) => {
-      if (isEnded) return
-      isEnded = true
+      if (opened.isEnded) return
+      opened.isEnded = true
       if (isFinal(error)) this.#end(error)
-      if (session !== undefined) void this.#retire(session)
+      if (opened.session !== undefined) void this.#retire(opened.session)
     })
-    let session: Session | undefined
-    session = await this.#inTime('to begin to consume', source.open(receiver), (late) => late.close())
-    if (isEnded || this.#closed.signal.aborted || this.#pausing !== undefined) {
-      return void (await this.#inTime('to close', session.close()))
+    const session = await this.#inTime('to begin to consume', source.open(receiver), (late) => late.close())
+    opened.session = session
+    if (opened.isEnded || this.#closed.signal.aborted || this.#pausing !== undefined) {
+      await this.#inTime('to close', session.close())
+      return
     }
     this.#session = session
   }

@@ -7,8 +7,8 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
  */
 export interface Provenance {
   /**
-   * `retry`: it waits to be handled again. `parked`: it was put aside. `hop`: the code that handled it has sent
-   * it on, so that it is a message of its own.
+   * `retry`: it waits to be handled again. `parked`: it was put aside. `hop`: the code that handled it has
+   * sent it on, so that it is a message of its own.
    */
   readonly kind: 'retry' | 'parked' | 'hop'
   /** The queue or topic that the message was consumed from; for a hop, the one before. */

@@ -33,7 +33,8 @@ export const starts: BrokerProperty = {
         const hang = latch()
         let count = 0
         await send('a')
-        // Each time the process is gone in the midst of the handler: its lease runs out, its connection is cut.
+        // Each time the process is gone in the midst of the handler: its lease runs out, its connection is
+        // cut.
         for (let crash = 1; crash <= 2; crash += 1) {
           const dedup = deduplicator({ attemptsMax: 1, leaseMs: 400 })
           const consumer = await consume({
