@@ -89,7 +89,8 @@ export class MysqlStateTable<Connection extends MysqlConnection> implements Stat
       ? this.#names.table.split('.').map(text)
       : ['DATABASE()', text(this.#names.table)]
     const rows = await this.#connections().read(
-      'SELECT c.column_name, c.data_type, c.column_type, EXISTS (SELECT 1 FROM information_schema.statistics s ' +
+      'SELECT c.column_name, c.data_type, c.column_type, ' +
+        'EXISTS (SELECT 1 FROM information_schema.statistics s ' +
         'WHERE s.table_schema = c.table_schema AND s.table_name = c.table_name ' +
         'AND s.column_name = c.column_name AND s.seq_in_index = 1) ' +
         `FROM information_schema.columns c WHERE c.table_schema = ${schema} AND c.table_name = ${table}`,
@@ -107,8 +108,8 @@ export class MysqlStateTable<Connection extends MysqlConnection> implements Stat
     const { table, id, state } = this.#names
     return new StoreError(
       'ONCEMQ_TABLE_UNFIT',
-      `MysqlStore: expected a table ${printable(table)} with the columns ${id} and ${state}, which holds the ` +
-        `machine's states, received ${what}; correct the names, or the column's type`,
+      `MysqlStore: expected a table ${printable(table)} with the columns ${id} and ${state}, ` +
+        `which holds the machine's states, received ${what}; correct the names, or the column's type`,
     )
   }
 }
