@@ -63,7 +63,10 @@ export interface Deduplicator<Tx = undefined> extends AsyncDisposable {
    * For adapters: claims a delivery's key, runs the handler if it is granted, records the end. Never rejects.
    */
   process(delivery: Delivery, handler: Handler<Tx>): Promise<ProcessOutcome>
-  /** For adapters whose users settle by themselves: asks for a delivery's key. Never rejects. */
+  /**
+   * For adapters whose users settle by themselves: asks for a delivery's key. Never rejects, but with a
+   * strategy that uses no records, which has no claims to ask for.
+   */
   claim(delivery: Delivery): Promise<ClaimOutcome>
   /**
    * For adapters: resolves with true as soon as the store may be asked again, with false when `signal` aborts

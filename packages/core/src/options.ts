@@ -22,7 +22,8 @@ export interface DeduplicatorOptions<Tx = undefined> {
   /**
    * How the handler's effect and the record of it are kept together. `lease`: for effects outside the
    * database. `transactional`: the handler gets `context.tx`, and its writes commit together with the record;
-   * needs a store that is transactional.
+   * needs a store that is transactional. Or a strategy object, such as `naturalKey({ ... })` or
+   * `stateMachine({ ... })`, which need no record.
    * @default 'lease'
    */
   strategy?: 'lease' | 'transactional' | Strategy<Tx>

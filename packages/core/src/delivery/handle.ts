@@ -36,16 +36,14 @@ export function handle<Tx>(
 ): Promise<ProcessOutcome> | ProcessOutcome {
   const run = (start: Start): Promise<ProcessOutcome> =>
     services.strategy.run(start, handler, services, delivery)
-  switch (admission.status) {
-    case 'granted':
-      return run(admission.claim)
-    case 'unprotected':
-      return inTurn(new Unclaimed(admission.attempt), services, (start) => run(start).then(unprotected))
-    case 'recordless':
-      return inTurn(new Unclaimed(admission.attempt, admission.identity), services, run)
-    default:
-      return admission
+  if (admission.status === 'granted') return run(admission.claim)
+  if (admission.status === 'recordless') {
+    return inTurn(new Unclaimed(admission.attempt, admission.identity), services, run)
   }
+  if (admission.status === 'unprotected') {
+    return inTurn(new Unclaimed(admission.attempt), services, (start) => run(start).then(unprotected))
+  }
+  return admission
 }
 
 /** A start without a claim, which the broker counts. As with a claim, its last ones are alone. */

@@ -70,8 +70,8 @@ export class MysqlStateTable<Connection extends MysqlConnection> implements Stat
   async read(tx: Connection, id: RowId): Promise<string | undefined> {
     const literal = this.#literal(id)
     if (literal === undefined) return undefined
-    // A locking read: a plain one would repeat what the transaction's snapshot holds, which the update looked
-    // past.
+    // A locking read: a plain one would repeat what the transaction's snapshot holds, which the update
+    // looked past.
     const sql = `SELECT ${this.#state} FROM ${this.#table} WHERE ${this.#id} = ${literal} FOR UPDATE`
     const [row] = (await query(tx, sql)) as readonly MysqlRow[]
     return row === undefined ? undefined : (row[0]?.toString('utf8') ?? '')
