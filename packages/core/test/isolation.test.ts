@@ -257,7 +257,7 @@ describe('a message whose starts all ended with their process', () => {
 })
 
 describe('a message without a record', () => {
-  test('is counted by the broker, whose returns are not all starts: as many again alone, then none', async () => {
+  test('is counted by the broker, whose returns are not all starts: more alone, then none', async () => {
     const all = await setUp(worker)
     const { started, handler, end } = heldHandler()
     const running = all.dedup.process({ key: 'running' }, handler('running'))

@@ -209,8 +209,8 @@ function notDeclared(cause: unknown, queue: string): unknown {
     return new OncemqError(
       'ONCEMQ_CONSUMER_UNSAFE',
       `expected the queue '${queue}' as oncemq declares it, received one that was declared with other ` +
-        'arguments, and may lose what is put there; delete it, choose another name (parkingQueue), or say its ' +
-        'arguments (parkingArguments)',
+        'arguments, and may lose what is put there; delete it, choose another name (parkingQueue), or say ' +
+        'its arguments (parkingArguments)',
       { cause },
     )
   }

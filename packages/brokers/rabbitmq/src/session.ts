@@ -201,7 +201,7 @@ function refusal(cause: unknown, queue: string): unknown {
   return new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
     `consume: expected the queue '${queue}' to exist and to be this user's to consume, received ` +
-      `'${String(message).slice(0, 200)}'; declare it, or correct the name, its arguments or the user's rights`,
+      `'${String(message).slice(0, 200)}'; declare it, or correct its name, arguments or rights`,
     { cause },
   )
 }

@@ -51,7 +51,7 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('identity', (name) => 
       expect(seen).toEqual([['event'], ['event']])
     })
 
-    test('a consumer of the dead-letter queue gets what its neighbour rejected, and the redrive runs', async () => {
+    test('a consumer of the dead-letter queue gets what another rejected, and the redrive runs', async () => {
       const connection = await connected(url)
       const dead = await newQueue(connection)
       const work = await newQueue(connection, 'quorum', {

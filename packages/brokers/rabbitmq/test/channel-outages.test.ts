@@ -185,7 +185,7 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('outages', (name) => {
       expect(await readyIn(direct, queue)).toBe(0)
     })
 
-    test('rascal: what is given back at once waits, is recovered once, and is not parked by a moment', async () => {
+    test('rascal: what is given back at once waits, and is recovered once, not parked', async () => {
       const direct = await connected(url)
       const { queue, send } = await newQueue(direct, 'quorum')
       const parking = await newQueue(direct)

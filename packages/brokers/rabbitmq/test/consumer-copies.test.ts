@@ -1,32 +1,14 @@
 // Copies of messages: where they go, what they carry, and what happens when the broker does not take them.
 import { PermanentError } from '@oncemq/core'
 import { describeService } from '@oncemq/test-services/vitest'
-import type { ChannelModel, ConsumeMessage, GetMessage } from 'amqplib'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import type { ConsumeMessage } from 'amqplib'
+import { describe, expect, test } from 'vitest'
 import { sealedHeaders } from '../src/arrival.ts'
-import { consume, type ConsumeOptions } from '../src/index.ts'
 import { FlakyStore } from './flaky-store.ts'
-import { connected, deduplicator, newQueue, quiet, readyIn, until } from './set-up.ts'
+import { connected, consuming, deduplicator, newQueue, readyIn, taken, until } from './set-up.ts'
 
 /** Longer than a message waits where it is, so that copies of it wait elsewhere; see `prefetch: 1`. */
 const RETRY = { firstMs: 200, factor: 1 }
-
-async function consuming(options: ConsumeOptions<undefined, ConsumeMessage>) {
-  const consumer = await consume(options)
-  onTestFinished(() => consumer.close({ timeoutMs: 100 }))
-  return consumer
-}
-
-function never(): never {
-  throw new PermanentError('never')
-}
-
-async function taken(connection: ChannelModel, queue: string): Promise<GetMessage> {
-  const channel = await connection.createChannel()
-  const message = await until('a message', () => channel.get(queue, { noAck: true }))
-  await channel.close()
-  return message as GetMessage
-}
 
 describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('copies', (name) => {
   describeService(name, ({ url }) => {
@@ -160,7 +142,7 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('copies', (name) => {
         queue,
         dedup: deduplicator(),
         handler: ({ fields, properties }, { attempt }) => {
-          if (isBroken) never()
+          if (isBroken) throw new PermanentError('never')
           seen.push([
             attempt,
             fields.routingKey,
@@ -209,55 +191,6 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('copies', (name) => {
 })
 
 describeService('rabbitmq-4.0', ({ url }) => {
-  const refusals = {
-    'is full': [{ 'x-max-length': 1, 'x-overflow': 'reject-publish' }, /a message could not be sent on/],
-    'drops messages': [{ 'x-message-ttl': 1000 }, /delete it, choose another name \(parkingQueue\)/],
-  } as const
-
-  test.each(Object.entries(refusals))(
-    'a parking queue that %s: held and told, its handler not run again, its attempts kept',
-    { timeout: 60_000 },
-    async (what, [parkingArguments, warning]) => {
-      const connection = await connected(url)
-      const { queue, send, channel } = await newQueue(connection, 'quorum')
-      const parked = `${queue}.parked`
-      await channel.assertQueue(parked, { durable: true, arguments: parkingArguments })
-      if (what === 'is full') await newMessage(channel, parked)
-      const dedup = deduplicator({ attemptsMax: 2 })
-      const warnings: string[] = []
-      dedup.on('warning', ({ message }) => void warnings.push(message))
-      const runs: string[] = []
-      await consuming({
-        connection,
-        queue,
-        dedup,
-        retry: { firstMs: 50 },
-        ackTimeoutMs: 1000,
-        ...(what === 'is full' && { parkingArguments }),
-        handler: ({ content }) => {
-          runs.push(content.toString())
-          if (content.toString() !== 'good') throw new Error('always')
-        },
-      })
-      await send('a', 'bad')
-      // Long enough for many more returns than the broker allows, were each hold to count.
-      await quiet(15_000)
-      await send('b', 'good')
-      await until('others go on', () => runs.includes('good'))
-      expect(runs).toEqual(['bad', 'bad', 'good'])
-      const told = warnings.filter((each) => each.startsWith('dead-letter'))
-      expect(told).toEqual([expect.stringMatching(warning)])
-      await channel.deleteQueue(parked)
-      await until('parked', async () => (await readyIn(connection, parked)) === 1, 30_000)
-      expect(runs).toEqual(['bad', 'bad', 'good'])
-      const { properties } = await taken(connection, parked)
-      expect(properties.headers).toMatchObject({
-        'x-oncemq-reason': 'attempts',
-        'x-oncemq-attempts': expect.any(Number) as number,
-      })
-    },
-  )
-
   test('a wait queue that leads nowhere is not used: told, and the message is held', async () => {
     const connection = await connected(url)
     const { queue, send, channel } = await newQueue(connection)
@@ -282,24 +215,6 @@ describeService('rabbitmq-4.0', ({ url }) => {
     expect(attempts).toEqual([1, 2, 3])
     expect(await readyIn(connection, `${queue}.retry.200`)).toBe(0)
     expect(warnings.filter((each) => each.includes('declared with other arguments'))).toHaveLength(1)
-  })
-
-  test('a parking queue holds no more than it may', async () => {
-    const connection = await connected(url)
-    const { queue, send, channel } = await newQueue(connection)
-    const parked = `${queue}.parked`
-    await channel.assertQueue(parked, { durable: true })
-    await newMessage(channel, parked)
-    await newMessage(channel, parked)
-    const dedup = deduplicator()
-    const warnings: string[] = []
-    dedup.on('warning', ({ message }) => void warnings.push(message))
-    await consuming({ connection, queue, dedup, parkedMax: 2, handler: never })
-    await send('a')
-    await until('a warning', () => warnings.some((each) => each.includes('parkedMax')))
-    expect(await readyIn(connection, parked)).toBe(2)
-    await channel.purgeQueue(parked)
-    await until('parked', async () => (await readyIn(connection, parked)) === 1)
   })
 
   test('a queue whose name the server made up has queues beside it', async () => {
@@ -354,8 +269,3 @@ describeService('rabbitmq-4.0', ({ url }) => {
     expect(done).toEqual(['a', 'b'])
   })
 })
-
-async function newMessage(channel: Awaited<ReturnType<typeof newQueue>>['channel'], queue: string) {
-  channel.sendToQueue(queue, Buffer.from('before'))
-  await channel.waitForConfirms()
-}

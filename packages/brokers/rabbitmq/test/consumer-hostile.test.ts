@@ -3,18 +3,11 @@ import { describeService } from '@oncemq/test-services/vitest'
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import rhea from 'rhea'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { consume, type ConsumeOptions } from '../src/index.ts'
-import { connected, deduplicator, newQueue, quiet, readyIn, until } from './set-up.ts'
+import { connected, deduplicator, newQueue, quiet, readyIn, until, consuming } from './set-up.ts'
 
 const RETRY = { firstMs: 100, factor: 1 }
 /** Fewer messages wait where they are than fit, so that copies of the others are made. */
 const PREFETCH = 1
-
-async function consuming(options: ConsumeOptions<undefined, ConsumeMessage>) {
-  const consumer = await consume(options)
-  onTestFinished(() => consumer.close({ timeoutMs: 100 }))
-  return consumer
-}
 
 async function drained(channel: ConfirmChannel, queue: string) {
   const messages: Pick<ConsumeMessage, 'content' | 'properties'>[] = []

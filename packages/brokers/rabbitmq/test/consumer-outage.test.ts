@@ -2,20 +2,14 @@
 // exchange: at its 21st return RabbitMQ 4 deletes a message.
 import { describeService } from '@oncemq/test-services/vitest'
 import { connect } from 'amqplib'
-import { expect, onTestFinished, test } from 'vitest'
-import { consume, type ConsumeOptions } from '../src/index.ts'
+import { expect, test } from 'vitest'
+import { consume } from '../src/index.ts'
 import { FlakyStore } from './flaky-store.ts'
 import { proxyTo } from './proxy.ts'
-import { connected, deduplicator, newQueue, quiet, readyIn, until } from './set-up.ts'
+import { connected, deduplicator, newQueue, quiet, readyIn, until, consuming } from './set-up.ts'
 
 const WORKERS = 22
 const LONG_MS = 60_000
-
-async function consuming(options: ConsumeOptions) {
-  const consumer = await consume(options)
-  onTestFinished(() => consumer.close({ timeoutMs: 500 }))
-  return consumer
-}
 
 describeService('rabbitmq-4.0', ({ url }) => {
   test('many workers give back in an outage, and nothing is lost', { timeout: LONG_MS }, async () => {

@@ -2,19 +2,13 @@
 import { describeService } from '@oncemq/test-services/vitest'
 import type { ChannelModel, ConsumeMessage } from 'amqplib'
 import { connect } from 'amqplib'
-import { expect, onTestFinished, test } from 'vitest'
-import { consume, type ConsumeOptions } from '../src/index.ts'
+import { expect, test } from 'vitest'
+import { consume } from '../src/index.ts'
 import { FlakyStore } from './flaky-store.ts'
 import { proxyTo } from './proxy.ts'
-import { connected, deduplicator, newQueue, quiet, readyIn, until } from './set-up.ts'
+import { connected, deduplicator, newQueue, quiet, readyIn, until, consuming } from './set-up.ts'
 
 const LONG_MS = 60_000
-
-async function consuming(options: ConsumeOptions<undefined, ConsumeMessage>) {
-  const consumer = await consume(options)
-  onTestFinished(() => consumer.close({ timeoutMs: 100 }))
-  return consumer
-}
 
 async function consumersOf(connection: ChannelModel, queue: string): Promise<number> {
   const channel = await connection.createChannel()

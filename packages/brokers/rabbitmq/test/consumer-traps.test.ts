@@ -3,16 +3,10 @@ import { PermanentError } from '@oncemq/core'
 import { describeService } from '@oncemq/test-services/vitest'
 import { connect, type ConsumeMessage } from 'amqplib'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { type AmqpMessage, consume, type ConsumeOptions } from '../src/index.ts'
+import { consume } from '../src/index.ts'
 import { FlakyStore } from './flaky-store.ts'
 import { proxyTo } from './proxy.ts'
-import { connected, deduplicator, newQueue, quiet, readyIn, until } from './set-up.ts'
-
-async function consuming<Message extends AmqpMessage>(options: ConsumeOptions<undefined, Message>) {
-  const consumer = await consume(options)
-  onTestFinished(() => consumer.close({ timeoutMs: 100 }))
-  return consumer
-}
+import { connected, deduplicator, newQueue, quiet, readyIn, until, consuming } from './set-up.ts'
 
 function idsOf(count: number): string[] {
   return Array.from({ length: count }, (_, position) => `m${position}`)
@@ -46,7 +40,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     expect(await readyIn(connection, queue)).toBe(3)
   })
 
-  test('while the store is down messages are held, then the consumer pauses; it resumes, and nothing is lost', async () => {
+  test('while the store is down messages are held, then the consumer pauses; nothing is lost', async () => {
     const connection = await connected(url)
     const { queue, send } = await newQueue(connection)
     const store = new FlakyStore()

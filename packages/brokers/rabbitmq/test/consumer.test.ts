@@ -1,14 +1,7 @@
 import { PermanentError } from '@oncemq/core'
 import { describeService } from '@oncemq/test-services/vitest'
-import { expect, onTestFinished, test } from 'vitest'
-import { consume, type ConsumeOptions } from '../src/index.ts'
-import { connected, deduplicator, newQueue, quiet, readyIn, until } from './set-up.ts'
-
-async function consuming(options: ConsumeOptions) {
-  const consumer = await consume(options)
-  onTestFinished(() => consumer.close({ timeoutMs: 100 }))
-  return consumer
-}
+import { expect, test } from 'vitest'
+import { connected, deduplicator, newQueue, quiet, readyIn, until, consuming } from './set-up.ts'
 
 for (const server of ['rabbitmq-4.0', 'rabbitmq-3.10'] as const) {
   describeService(server, ({ url }) => {

@@ -1,6 +1,7 @@
 import { createDeduplicator, type Deduplicator, type DeduplicatorOptions, MemoryStore } from '@oncemq/core'
-import { type Channel, type ChannelModel, connect } from 'amqplib'
+import { type Channel, type ChannelModel, connect, type ConsumeMessage, type GetMessage } from 'amqplib'
 import { onTestFinished } from 'vitest'
+import { type AmqpMessage, consume, type ConsumeOptions } from '../src/index.ts'
 
 const WAIT_MS = 15_000
 const LOOK_EVERY_MS = 10
@@ -91,4 +92,21 @@ export function answered<Value>(
   return new Promise((resolve, reject) => {
     call((error, value) => (error === null || error === undefined ? resolve(value) : reject(error as Error)))
   })
+}
+
+/** Consumes until the test ends. */
+export async function consuming<Message extends AmqpMessage = ConsumeMessage>(
+  options: ConsumeOptions<undefined, Message>,
+) {
+  const consumer = await consume(options)
+  onTestFinished(() => consumer.close({ timeoutMs: 100 }))
+  return consumer
+}
+
+/** Takes a message off a queue. */
+export async function taken(connection: ChannelModel, queue: string): Promise<GetMessage> {
+  const channel = await connection.createChannel()
+  const message = await until('a message', () => channel.get(queue, { noAck: true }))
+  await channel.close()
+  return message as GetMessage
 }
