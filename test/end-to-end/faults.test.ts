@@ -119,12 +119,13 @@ async function openScene(place: Place, seed: number): Promise<Scene> {
 
 async function notDone(
   { store, storeUrl }: Place,
-  group: string,
+  /** The queue's name is the consumer group's too. */
+  queue: string,
   keys: readonly string[],
 ): Promise<string[]> {
   const opened = stores[store](storeUrl)
   await opened.open()
-  const records = await opened.inspect(keys.map((key) => recordId(group, key)))
+  const records = await opened.inspect(keys.map((key) => recordId(queue, key, { source: queue })))
   await opened.close()
   return keys.filter((_, position) => records[position]?.state !== 'done')
 }

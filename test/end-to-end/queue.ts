@@ -20,7 +20,8 @@ export class Queue {
     const connection = await connect(url)
     connection.on('error', () => undefined)
     const sender = await connection.createConfirmChannel()
-    await sender.assertQueue(name, { durable: true })
+    // With the broker's default limit of returns, and no dead-letter exchange.
+    await sender.assertQueue(name, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
     return new Queue(name, connection, sender)
   }
 
