@@ -18,8 +18,8 @@ interface Answer {
 }
 
 /**
- * Delivers each message until a worker has settled it, as a broker does: what a killed worker had, and what came
- * early, is delivered again.
+ * Delivers each message until a worker has settled it, as a broker does: what a killed worker had, and what
+ * came early, is delivered again.
  */
 class Deliveries {
   readonly #left = new Set<number>()

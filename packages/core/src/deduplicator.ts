@@ -64,8 +64,8 @@ export interface Deduplicator<Tx = undefined> extends AsyncDisposable {
    */
   process(delivery: Delivery, handler: Handler<Tx>): Promise<ProcessOutcome>
   /**
-   * For adapters whose users settle by themselves: asks for a delivery's key. Never rejects, but with a strategy
-   * that uses no records, which has no claims to ask for.
+   * For adapters whose users settle by themselves: asks for a delivery's key. Never rejects, but with a
+   * strategy that uses no records, which has no claims to ask for.
    */
   claim(delivery: Delivery): Promise<ClaimOutcome>
   /**
