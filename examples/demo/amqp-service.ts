@@ -50,7 +50,6 @@ export async function startAmqpService(plan: ServicePlan, place: Place): Promise
       losesAcks: { messages: payments.length, lost: () => place.cut(connection) },
     }),
   })
-  await channel.prefetch(PREFETCH)
   const sendReceipt = async (): Promise<void> => {
     if (plan.fault !== 'crash') return
     // All of them are in the middle of their work: the moment at which a crash hurts most.
@@ -82,6 +81,7 @@ function startConsuming(setting: Setting): Promise<() => Promise<void>> {
 }
 
 async function consumePlainly({ plan, channel, books, sendReceipt }: Setting): Promise<() => Promise<void>> {
+  await channel.prefetch(PREFETCH)
   await channel.consume(plan.queue, async (message) => {
     if (message === null) return
     charge(books, paymentOf(message))

@@ -22,6 +22,8 @@ const PER_MINUTE_MAX = { start: 40, return: 40, copy: 70 }
 /** What cannot be copied may be given back so often in its life. */
 const GIVEN_MAX = 6
 const MINUTE_MS = 60_000
+/** A process that ends between a copy and its ack leaves two; these must not multiply. */
+const COPIES_MAX = 60
 
 /** Watches the messages at the broker, and says what must never happen to them. */
 export class MessageOracle {
@@ -55,9 +57,12 @@ export class MessageOracle {
   }
 
   copied(message: SimMessage): void {
-    this.#fate(message).copies += 1
+    const fate = this.#fate(message)
+    fate.copies += 1
     this.#oracle.tell(`copy ${message.number}`)
     this.#happened(message, 'copy')
+    if (fate.copies === COPIES_MAX)
+      this.#oracle.violated(`no-avalanche: ${COPIES_MAX} copies of ${message.number}`)
   }
 
   /** `byClient`: it was given back, and not left behind. */

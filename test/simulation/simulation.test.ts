@@ -16,6 +16,9 @@ const cases: readonly (readonly [number, string])[] = [
   [331, 'a message that waits in its order for longer than it may be held'],
   [464, 'a session that is opened while the consumer is paused'],
   [942, 'a claim that arrives after its release'],
+  [6626, 'messages that go back after the pause is over'],
+  [7368, 'many suspects in a row'],
+  [12257, 'a claim whose answer comes too late, just before an outage'],
 ]
 
 const rejections: unknown[] = []

@@ -15,6 +15,8 @@ async function waited(url: string, waitQueueType: 'quorum' | 'classic') {
     connection,
     queue,
     dedup: deduplicator(),
+    // With a window of one nothing waits where it is.
+    prefetch: 1,
     retry: { firstMs: WAIT_MS },
     waitQueueType,
     handler: () => {
@@ -31,7 +33,9 @@ async function waited(url: string, waitQueueType: 'quorum' | 'classic') {
     'x-dead-letter-exchange': '',
     'x-dead-letter-routing-key': queue,
   }
-  return { channel, name: `${queue}.retry.${WAIT_MS}`, back }
+  const name = `${queue}.retry.${WAIT_MS}${waitQueueType === 'classic' ? '.classic' : ''}`
+  await channel.checkQueue(name)
+  return { channel, name, back }
 }
 
 describeService('rabbitmq-4.0', ({ url }) => {

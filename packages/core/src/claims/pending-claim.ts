@@ -53,7 +53,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   #holdUntilMs: number | undefined
   #lateAnswers = 0
   #storeBusy = 0
-  /** Whether a question is out whose answer never came. */
+  /** Whether there may be a claim that nobody here has: its answer never came, or too late. */
   #isInDoubt = false
   /** Set while this delivery is a suspect whose turn it is. */
   #endTurn: (() => void) | undefined
@@ -173,7 +173,11 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     const { clock, closing, events, isolation, settings } = this.#services
     const isLate = clock.monotonicMs() >= this.#lease.deadlineMs
     // The answer came when its lease was as good as over. Asking again with the same claim id starts it anew.
-    if (isLate && ++this.#lateAnswers < LATE_ANSWERS_MAX) return this.#ask()
+    if (isLate && ++this.#lateAnswers < LATE_ANSWERS_MAX) {
+      // Whoever leaves while the store is down has a claim to give back.
+      this.#isInDoubt = true
+      return this.#ask()
+    }
     const claim = new HeldClaim(
       this.#services,
       this.#identity,
