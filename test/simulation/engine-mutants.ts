@@ -1,5 +1,5 @@
 import type { ProcessOutcome } from '@oncemq/core'
-import type { Mutant } from './mutants.ts'
+import type { Mutant } from './mutant.ts'
 import type { Mutation } from './run.ts'
 import type { AdapterMutation, SimHeld } from './source.ts'
 import type { KeyKind, Plan } from './plan.ts'

@@ -1,7 +1,7 @@
 import type { MemoryStore } from '@oncemq/core'
 import { soundServer } from './faulty-store.ts'
 import type { Server } from './faulty-store.ts'
-import type { Mutant } from './mutants.ts'
+import type { Mutant } from './mutant.ts'
 import type { Mutation } from './run.ts'
 
 function server(change: (sound: Server, memory: MemoryStore) => Partial<Server>): Mutation {

@@ -53,7 +53,7 @@ export function readArrival(message: AmqpMessage, { queue, clock, secret }: Read
     : unbelieved(message, provenance?.kind === 'parked' || provenance?.kind === 'retry')
   const { redelivered } = message.fields
   const returns = redelivered ? returnsOf(message) : undefined
-  const crashed = returns ?? (redelivered ? 1 : 0)
+  const crashed = redelivered ? Math.max(1, returns ?? 1) : 0
   return {
     given: snapshot === message ? message : given(snapshot),
     content: Buffer.from(message.content),

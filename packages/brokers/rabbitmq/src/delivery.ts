@@ -99,12 +99,14 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
   }
 
   /**
-   * A classic queue does not count: a message without a key, whose starts nobody else counts, gets copies.
+   * A message whose starts no record counts gets a copy at each return: a classic queue does not count, and
+   * hands on what a sender wrote in place of the count.
    */
-  isWornOut(hasKey: boolean): boolean {
+  isWornOut(hasRecord: boolean): boolean {
     const { returns, redelivered } = this.arrival
-    if (returns !== undefined && returns > 0) return returns % RETURNS_STEP === 0 || returns >= RETURNS_MANY
-    return redelivered && !hasKey
+    if (redelivered && !hasRecord) return true
+    if (returns === undefined || returns === 0) return false
+    return returns % RETURNS_STEP === 0 || returns >= RETURNS_MANY
   }
 
   ack(): void {

@@ -6,7 +6,7 @@ import { answerOf } from './amqp.ts'
 import { readArrival } from './arrival.ts'
 import type { DeliveryOwner } from './delivery.ts'
 import { Delivery, remember } from './delivery.ts'
-import type { WrappedServices } from './intake.ts'
+import type { WrappedServices } from './wrapped-services.ts'
 import { loopOf } from './intake.ts'
 
 /** How many messages that were fetched and may not be given yet are held at a time. */

@@ -1,10 +1,9 @@
-import type { OncemqError } from '@oncemq/core'
 import { isOncemqError } from '@oncemq/core'
 import { keyText, readKey } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
 import { sealedHeaders, signedId } from './arrival.ts'
 import type { Delivery } from './delivery.ts'
-import type { WrappedServices } from './intake.ts'
+import type { WrappedServices } from './wrapped-services.ts'
 
 export interface Outgoing {
   readonly exchange: string
@@ -30,26 +29,6 @@ export function hopOptions(services: WrappedServices, outgoing: Outgoing): objec
   const { headers } = (options ?? {}) as { headers?: object }
   const sealed = sealedHeaders(secret, provenance, { body: content, id: signedId(options ?? {}) })
   return { ...options, headers: { ...headers, ...sealed } }
-}
-
-/** The secret that hops are signed with: asked for once, before the first message is given. */
-export class HopSecret {
-  readonly #ask: () => Promise<Uint8Array>
-  secret: Uint8Array | undefined
-
-  constructor(ask: () => Promise<Uint8Array>) {
-    this.#ask = ask
-  }
-
-  /** Answers why it cannot be had now; what the store throws is an error of ours. */
-  async load(): Promise<OncemqError | undefined> {
-    try {
-      this.secret = await this.#ask()
-      return undefined
-    } catch (error) {
-      return error as OncemqError
-    }
-  }
 }
 
 function handledUnder({ acks, settings }: WrappedServices, outgoing: Outgoing): Delivery | undefined {

@@ -7,24 +7,11 @@ import { isThenable } from './amqp.ts'
 import { raise } from './callback-errors.ts'
 import type { CopySender, Delivery } from './delivery.ts'
 import { remember } from './delivery.ts'
-import type { HopSecret } from './hops.ts'
 import { streamRefused } from './queue-kind.ts'
 import { Reception } from './reception.ts'
 import type { DedupChannelSettings } from './settings.ts'
 import { StallWatch } from './stall-watch.ts'
-
-/** What the consumers of one wrapped channel share. */
-export interface WrappedServices {
-  readonly channel: RawChannel
-  readonly acks: ChannelAcks
-  readonly copies: CopySender
-  readonly dedup: Deduplicator<never>
-  readonly settings: DedupChannelSettings
-  readonly openChannel: () => Promise<RawChannel>
-  readonly hopSecret: HopSecret
-  /** The deduplicator is closed: no consumer of this channel is sent anything any more. */
-  readonly stopAll: () => Promise<void>
-}
+import type { WrappedServices } from './wrapped-services.ts'
 
 export interface IntakeOptions {
   readonly queue: string

@@ -7,7 +7,7 @@ import type { AmqpMessage } from './amqp.ts'
 import { answerOf } from './amqp.ts'
 import type { Delivery } from './delivery.ts'
 import { deliveryOf } from './delivery.ts'
-import type { WrappedServices } from './intake.ts'
+import type { WrappedServices } from './wrapped-services.ts'
 
 /**
  * How the user's code ends its messages on a wrapped channel: each key is recorded or freed first, and the

@@ -229,7 +229,7 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('attacks', (name) => {
       expect(await readyIn(connection, queue)).toBe(0)
     })
 
-    test('get in a tight loop while keys are busy fetches each once, and gets it when it is free', async () => {
+    test('get in a tight loop while keys are busy fetches each once, and gets it once free', async () => {
       const connection = await connected(url)
       const { queue, send } = await newQueue(connection, 'quorum')
       const store = new MemoryStore()

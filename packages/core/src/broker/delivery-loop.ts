@@ -53,6 +53,7 @@ export class DeliveryLoop<Message> {
   readonly #changed = new Condition()
   readonly #signals = new JoinedSignals(this.#stopping.signal)
   readonly #warnings: Warnings
+  readonly #usesRecords: boolean
   readonly #replaced = new Condition()
   #replacing = 0
   #held = 0
@@ -64,6 +65,7 @@ export class DeliveryLoop<Message> {
   constructor(options: DeliveryLoopOptions<Message>) {
     this.#options = options
     this.#warnings = new Warnings(options.dedup)
+    this.#usesRecords = options.dedup.settings.strategy.usesRecords
     this.#clock = options.dedup.settings.clock
     this.#slots = new Semaphore(options.concurrency)
     this.#room = new WaitingRoom(options.window, this.#clock, this.#slots, () => this.#changed.notifyAll())
@@ -151,7 +153,7 @@ export class DeliveryLoop<Message> {
 
   /** A copy that the broker does not take is no reason not to handle the message. */
   async #isReplaced({ held, key, starts }: Passage<Message>): Promise<boolean> {
-    if (held.isWornOut?.(key !== undefined) !== true) return false
+    if (held.isWornOut?.(this.#usesRecords && key !== undefined) !== true) return false
     this.#replacing += 1
     try {
       await held.retryLater({ delayMs: 0, reason: 'worn-out', starts })
@@ -290,8 +292,7 @@ export class DeliveryLoop<Message> {
   ): Promise<void> {
     const { dedup } = this.#options
     const { held } = passage
-    const { firstAtMs } = held
-    const letter = deadLetterOf(reason, outcome, { firstAtMs, lastAtMs: this.#clock.nowMs() })
+    const letter = deadLetterOf(reason, outcome, { firstAtMs: held.firstAtMs, lastAtMs: this.#clock.nowMs() })
     let isDurable = true
     for (let failures = 0; ; failures += 1) {
       if (held.signal.aborted) return
@@ -325,7 +326,7 @@ export class DeliveryLoop<Message> {
     if (this.#isOver(passage.held)) return this.#leave(passage.held)
     if (this.#leftMs(passage) > 0) return true
     const { held, key } = passage
-    if (reason !== 'unsettled' || held.isWornOut?.(key !== undefined) !== false) {
+    if (reason !== 'unsettled' || held.isWornOut?.(this.#usesRecords && key !== undefined) !== false) {
       this.#options.onHoldOver?.(reason)
     }
     return this.#leave(held)

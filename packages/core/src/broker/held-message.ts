@@ -27,9 +27,9 @@ export interface HeldMessage<Message = unknown> {
 
   /**
    * Whether it is to be replaced by a copy before anything else: the broker has returned it so often that it
-   * may soon delete it, or cannot count for us how often it was started.
+   * may soon delete it, or no record counts how often it was started and the broker does not either.
    */
-  isWornOut?(hasKey: boolean): boolean
+  isWornOut?(hasRecord: boolean): boolean
   /** The broker may forget it. Never rejects: what cannot be acked is delivered again, as a duplicate. */
   ack(): Promise<void> | void
   /**

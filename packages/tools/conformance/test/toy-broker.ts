@@ -180,7 +180,7 @@ export class ToyAdapter implements SuiteConsumer {
       startsBefore: this.startsOf(stored),
       firstAtMs,
       signal: link.gone.signal,
-      isWornOut: (hasKey) => returns >= RETURNS_MAX || (!hasKey && returns > 0),
+      isWornOut: (hasRecord) => returns >= RETURNS_MAX || (!hasRecord && returns > 0),
       ack: () => link.ack(stored),
       giveBack: () => link.requeue(stored),
       retryLater: async (retry) => this.retryLater(stored, retry),

@@ -1,0 +1,70 @@
+// A message that ends its process each time, and whose starts no record counts: it must not go on for ever.
+import { MemoryStore, naturalKey } from '@oncemq/core'
+import { describeService } from '@oncemq/test-services/vitest'
+import type { ChannelModel } from 'amqplib'
+import { expect, test } from 'vitest'
+import { consume } from '../src/index.ts'
+import { connected, deduplicator, newQueue, readyIn, until } from './set-up.ts'
+
+const ATTEMPTS_MAX = 2
+/** Where nothing counts the starts, a message may be alone three times. */
+const STARTS_MAX = ATTEMPTS_MAX + 3
+const DEATHS_MAX = 20
+
+const lease = {}
+const natural = { strategy: naturalKey({ constraint: 'orders_pkey', duplicateKeyOf: () => undefined }) }
+const forged = (count: number) => ({ headers: { 'x-delivery-count': count } })
+
+const cases = [
+  ['a message without a key', lease, undefined, {}],
+  ['a forged count of 0', lease, undefined, forged(0)],
+  ['a forged count of 1', lease, undefined, forged(1)],
+  ['a key without a record', natural, 'a', {}],
+  ['a key without a record and a forged count', natural, 'a', forged(1)],
+] as const
+
+describeService('rabbitmq-4.0', ({ url }) => {
+  for (const type of ['classic', 'quorum'] as const) {
+    test.each(cases)(`%s is parked, ${type} queue`, { timeout: 60_000 }, async (_, strategy, id, options) => {
+      const connection = await connected(url)
+      const { queue, send } = await newQueue(connection, type)
+      const store = new MemoryStore()
+      await send(id, 'poison', options)
+      let starts = 0
+      const isParked = async (): Promise<boolean> => (await readyIn(connection, `${queue}.parked`)) === 1
+      for (let deaths = 0; deaths < DEATHS_MAX && !(await isParked()); deaths += 1) {
+        const dedup = deduplicator({ store, attemptsMax: ATTEMPTS_MAX, ...(strategy as object) })
+        const before = starts
+        await oneLife(connection, queue, dedup, { isOver: isParked, onStart: () => (starts += 1) })
+        expect(starts - before).toBeLessThanOrEqual(1)
+      }
+      expect(await isParked()).toBe(true)
+      expect(starts).toBeGreaterThanOrEqual(ATTEMPTS_MAX)
+      expect(starts).toBeLessThanOrEqual(STARTS_MAX)
+    })
+  }
+})
+
+/** A consumer whose first handler takes its channel with it, and never ends. */
+async function oneLife(
+  connection: ChannelModel,
+  queue: string,
+  dedup: ReturnType<typeof deduplicator>,
+  { isOver, onStart }: { isOver: () => Promise<boolean>; onStart: () => void },
+): Promise<void> {
+  const channel = await connection.createChannel()
+  let isDead = false
+  const consumer = await consume({
+    channel,
+    queue,
+    dedup,
+    handler: async () => {
+      onStart()
+      await channel.close()
+      isDead = true
+      await new Promise(() => undefined)
+    },
+  })
+  await until('the end of this life', async () => isDead || (await isOver()))
+  await consumer.close({ timeoutMs: 0 })
+}
