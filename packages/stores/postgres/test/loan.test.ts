@@ -267,6 +267,25 @@ describeService('postgres-18', (server) => {
     })
   })
 
+  test('what a connection that was given up still says, ends no process', async () => {
+    // As its owner left it: nobody listens to this pool but the store.
+    const unheard = new pg.Pool({ connectionString: server.url, max: 3 })
+    const closing = new PostgresStore<Tx>({ pool: unheard, table: NAME, transactionsMax: 1 })
+    await closing.open()
+    const lent: Tx[] = []
+    unheard.on('acquire', (client) => lent.push(client))
+    const stop = new AbortController()
+    const hanging = async () => {
+      stop.abort(new Error('the handler is hung'))
+      await new Promise(() => undefined)
+    }
+    await attempt(claimOf(), hanging, { on: closing, signal: stop.signal })
+    await closing.close()
+    expect(lent.length).toBeGreaterThan(0)
+    expect(() => lent[0]?.emit('error', new Error('terminated'))).not.toThrow()
+    await unheard.end()
+  })
+
   test('no error has a value in it', async () => {
     await pool.query(`ALTER TABLE ${NAME} ADD CONSTRAINT none CHECK (label <> 'secret')`)
     const failure: unknown = await store
