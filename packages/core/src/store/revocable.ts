@@ -8,6 +8,12 @@ export interface RevocableOptions {
   readonly store: string
   /** Whether an object that the connection gives away writes by it too, and so has to end with it. */
   nested?(value: object): boolean
+  /**
+   * Whether a method would end the connection or give it back, which is the store's to do: in the middle of
+   * a transaction the pool would hand it, and the transaction, to somebody else. The handler is refused it.
+   * @default none is
+   */
+  ends?(value: object, method: string | symbol): boolean
   /** Is given each error that the driver makes on the connection, also those that the handler keeps quiet. */
   onError?(error: unknown): void
 }
@@ -31,8 +37,9 @@ const CALLED_BACK = new Set<string | symbol>(['query', 'execute'])
 
 /**
  * Lends a driver's connection: after `revoke` a branch of the handler that was left running fails loudly, and
- * writes neither outside of the transaction nor into another message's. Listeners are handed on as they are,
- * since drivers know them by identity.
+ * writes neither outside of the transaction nor into another message's. What a handler sets on it stays with
+ * the loan, since the connection's next user is somebody else. Listeners are handed on as they are, since
+ * drivers know them by identity.
  * @example
  * const nested = (value: object) => value instanceof StatementSync
  * const { proxy, revoke } = revocable(database, { store: 'SqliteStore', nested })
@@ -91,8 +98,10 @@ class Loan {
     const known = this.#proxies.get(target)
     if (known !== undefined) return known as Target
     const methods = new WeakMap<Method, Method>()
+    const set = new Map<string | symbol, unknown>()
     const proxy = new Proxy(target, {
       get: (_target, name) => {
+        if (set.has(name)) return set.get(name)
         // The target is the receiver too: a driver's getters and methods may use private fields.
         const value: unknown = Reflect.get(target, name, target)
         // Libraries ask for the class to know what they were given.
@@ -103,8 +112,14 @@ class Loan {
       },
       set: (_target, name, value) => {
         this.#requireOpen()
-        return Reflect.set(target, name, value, target)
+        set.set(name, value)
+        return true
       },
+      has: (_target, name) => set.has(name) || Reflect.has(target, name),
+      deleteProperty: (_target, name) => set.delete(name),
+      defineProperty: () => false,
+      setPrototypeOf: () => false,
+      preventExtensions: () => false,
     })
     this.#proxies.set(target, proxy)
     loans.set(proxy, this)
@@ -120,6 +135,7 @@ class Loan {
 
   #call(target: object, name: string | symbol, method: Method, args: unknown[]): unknown {
     this.#requireOpen()
+    if (this.#options.ends?.(target, name) === true) throw this.#notTheHandlers(name)
     const given = CALLED_BACK.has(name) ? this.#heardBack(args) : args
     let answer: unknown
     try {
@@ -155,6 +171,14 @@ class Loan {
     this.#errors.add(error)
     this.#options.onError?.(error)
     return error
+  }
+
+  #notTheHandlers(method: string | symbol): StoreError {
+    return new StoreError(
+      'ONCEMQ_TRANSACTION_ENDED',
+      `${this.#options.store}: expected a handler that leaves the connection of tx to the store, received a ` +
+        `call of ${String(method)}, which did nothing; return or throw to end the transaction`,
+    )
   }
 
   #requireOpen(): void {

@@ -54,7 +54,8 @@ function lent() {
   const nested = (value: object): boolean => value instanceof Statement
   const seen: unknown[] = []
   const onError = (error: unknown): void => void seen.push(error)
-  return { connection, seen, ...revocable(connection, { store: 'ToyStore', nested, onError }) }
+  const ends = (_value: object, method: string | symbol): boolean => method === 'removeAllListeners'
+  return { connection, seen, ...revocable(connection, { store: 'ToyStore', nested, ends, onError }) }
 }
 
 const ENDED: unknown = expect.objectContaining({ code: 'ONCEMQ_TRANSACTION_ENDED' })
@@ -115,6 +116,35 @@ describe('a connection that is lent', () => {
     expect(connection.failure).toBe(undefined)
     connection.exec('its owner goes on')
     expect(connection.ran).toEqual(['its owner goes on'])
+  })
+
+  test('keeps what a handler sets on it from its next user', () => {
+    const { connection, proxy } = lent()
+    const own = (): void => undefined
+    proxy.exec = own
+    proxy.failure = new Error('set')
+    expect([Reflect.get(proxy, 'exec'), proxy.failure, 'failure' in proxy]).toEqual([
+      own,
+      new Error('set'),
+      true,
+    ])
+    expect([Object.hasOwn(connection, 'exec'), connection.failure]).toEqual([false, undefined])
+    Reflect.deleteProperty(proxy, 'exec')
+    Reflect.deleteProperty(proxy, 'inner')
+    proxy.exec('a')
+    expect([connection.ran, connection.inner]).toEqual([['a'], expect.any(Statement)])
+    expect(() => Object.defineProperty(proxy, 'exec', { value: own })).toThrow(TypeError)
+    expect(() => void Object.setPrototypeOf(proxy, null)).toThrow(TypeError)
+    expect(() => Object.freeze(proxy)).toThrow(TypeError)
+    expect(connection).toBeInstanceOf(Connection)
+    expect(Object.isExtensible(connection)).toBe(true)
+  })
+
+  test('refuses what is for its owner to end', () => {
+    const { connection, proxy } = lent()
+    connection.on('error', () => undefined)
+    expect(() => proxy.removeAllListeners()).toThrow(ENDED)
+    expect(connection.listenerCount('error')).toBe(1)
   })
 
   test('lets a listener be removed again', () => {

@@ -68,9 +68,9 @@ async function run<Session extends MongoSession>(
   try {
     completion = await untilAborted(() => work(tx), signal)
   } catch (error) {
-    if (signal?.aborted === true) throw error
     // What it has committed is there: it must not be run again.
     if (!isOpen(session, ours)) throw endedError(error)
+    if (signal?.aborted === true) throw error
     const transient = transientErrorIn(error)
     throw transient === undefined ? error : transientError(transient, nameOf(collection))
   } finally {

@@ -27,6 +27,8 @@ import type { Variables } from './verify.ts'
 const GUARD = 'oncemq_handler'
 const IDLE_BEFORE = '@oncemq_idle_before'
 const MS_PER_SECOND = 1000
+/** After this time the statement that a handler was left waiting for is stopped on the server. */
+const ABANDONED_WAIT_MS = 50
 
 /** What the handler's code does in its transaction. */
 type Work<Connection> = (tx: Connection) => Promise<CompleteUpdate | undefined>
@@ -69,7 +71,7 @@ export function frameOf<Connection extends MysqlConnection>(
  *   START ──▶ work ──▶ tx is revoked ──▶ completion, if this very transaction is still open ──▶ COMMIT
  *               │          │                └─ lost ──▶ ROLLBACK
  *               │          └─ thrown ──▶ ROLLBACK
- *               └─ aborted ──▶ tx is revoked, the connection is closed and the server told
+ *               └─ aborted ──▶ tx is revoked, what waits is stopped, the connection is closed
  */
 export class Transactions<Connection extends MysqlConnection> {
   readonly #connections: Connections<Connection>
@@ -167,13 +169,16 @@ class Transaction<Connection extends MysqlConnection> {
       noteDuplicateKey(error)
       if (isRolledBack(error)) this.#rolledBackBy ??= withoutStatement(error)
     }
-    const loan = revocable(this.#connection, { store: 'MysqlStore', nested: writes, onError })
+    const loan = revocable(this.#connection, { store: 'MysqlStore', nested: writes, ends, onError })
     try {
       return await untilAborted(() => work(loan.proxy), signal)
     } catch (error) {
       loan.revoke()
       this.#isAbandoned = signal?.aborted === true && error === signal.reason
-      if (this.#isAbandoned) throw error
+      if (this.#isAbandoned) {
+        await this.#requireSameTransaction(error, ABANDONED_WAIT_MS)
+        throw error
+      }
       const made = withoutStatement(loan.driverErrorIn(error))
       if (made !== undefined && isDisconnect(made)) throw this.#lost(made)
       if (this.#rolledBackBy === undefined) await this.#requireSameTransaction(error)
@@ -237,9 +242,9 @@ class Transaction<Connection extends MysqlConnection> {
    * many statements that commit by themselves (CREATE, ALTER, DROP, TRUNCATE, LOCK TABLES, START
    * TRANSACTION).
    */
-  async #requireSameTransaction(thrown?: unknown): Promise<void> {
+  async #requireSameTransaction(thrown?: unknown, waitMaxMs?: number): Promise<void> {
     try {
-      await this.#send(`RELEASE SAVEPOINT ${GUARD}`)
+      await this.#send(`RELEASE SAVEPOINT ${GUARD}`, waitMaxMs)
     } catch (error) {
       if (errorNumber(error) === MYSQL.SAVEPOINT_MISSING) throw endedError(thrown ?? error)
       // A handler that failed has failed, whatever else there is.
@@ -263,8 +268,8 @@ class Transaction<Connection extends MysqlConnection> {
     return isIdleTooLong ? idleError(transactionIdleMs, error) : storeError(error, where)
   }
 
-  #send(statement: string): Promise<unknown> {
-    return this.#run(() => this.#connections.query(this.#connection, statement))
+  #send(statement: string, waitMaxMs?: number): Promise<unknown> {
+    return this.#run(() => this.#connections.query(this.#connection, statement, waitMaxMs))
   }
 
   /** After anything but the server's own refusal the connection is of no more use. */
@@ -283,6 +288,22 @@ class Transaction<Connection extends MysqlConnection> {
 function writes(value: object): boolean {
   const { query, execute } = value as { query?: unknown; execute?: unknown }
   return typeof query === 'function' || typeof execute === 'function'
+}
+
+/** The listeners are the pool's too: without one a lost connection ends the process. */
+const ENDING = new Set<string | symbol>([
+  'release',
+  'end',
+  'destroy',
+  'close',
+  'removeAllListeners',
+  Symbol.dispose,
+  Symbol.asyncDispose,
+])
+
+/** Prepared statements, which have no `query`, may be closed. */
+function ends(value: object, method: string | symbol): boolean {
+  return 'query' in value && ENDING.has(method)
 }
 
 /** The driver hangs the statement onto its error, with the values in it. */

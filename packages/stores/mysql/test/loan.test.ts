@@ -103,6 +103,23 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
       })
     })
 
+    test.each(['release', 'end', 'destroy'] as const)('%s() is refused to a handler', async (method) => {
+      const claim = await granted()
+      const answer = await attempt(claim, async (tx) => {
+        await write(tx, claim)
+        const inner = tx.connection as unknown as CallbackConnection
+        for (const each of [tx, inner]) {
+          const call = Reflect.get(each, method) as () => unknown
+          expect(() => void call()).toThrow('leaves the connection')
+        }
+        const prepared = await tx.prepare(`SELECT '${method}'`)
+        await prepared.execute([])
+        await prepared.close()
+      })
+      expect(answer).toBe('ok')
+      expect(await stateOf(claim)).toEqual(['done', 1])
+    })
+
     test('the connection is still what libraries take it for', async () => {
       const claim = await granted()
       const seen: unknown[] = []
@@ -261,6 +278,23 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
         await expect.poll(async () => (await pool.query<RowDataPacket[]>(waiting))[0].length, BOUND).toBe(0)
         expect(await late.promise).toMatchObject({ code: 'ONCEMQ_TRANSACTION_ENDED' })
         expect(await stateOf(claim)).toEqual(['running', 0])
+      })
+
+      test('while it waits, after a COMMIT of its own, is told that: it must not run again', async () => {
+        const claim = await granted()
+        const stop = new AbortController()
+        const hung = attempt(
+          claim,
+          async (tx) => {
+            await write(tx, claim)
+            await tx.query('COMMIT')
+            setTimeout(() => stop.abort(new Error('the handler is hung')), 50)
+            await tx.query('SELECT SLEEP(60)')
+          },
+          stop.signal,
+        )
+        expect(await hung).toMatchObject({ code: 'ONCEMQ_TRANSACTION_ENDED', retryable: false })
+        expect(await stateOf(claim)).toEqual(['running', 1])
       })
 
       test('ends the wait for a turn, and takes none', async () => {

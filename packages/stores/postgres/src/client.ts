@@ -18,6 +18,7 @@ export interface PostgresClient {
   query(query: PostgresQuery): Promise<PostgresResult>
   on(event: 'error', listener: (error: Error) => void): unknown
   removeListener(event: 'error', listener: (error: Error) => void): unknown
+  removeAllListeners(event: 'error'): unknown
   release(error?: Error | boolean): void
 }
 

@@ -95,6 +95,11 @@ export class Connections<Client extends PostgresClient = PostgresClient> {
   release(client: Client, hasFailed = false): void {
     client.removeListener('error', ignoreError)
     client.release(hasFailed)
+    if (!hasFailed) return
+    // While it closes, the pool would make the server's last words an error of its own, for which nobody may
+    // listen once the store is closed: that would end the process.
+    client.removeAllListeners('error')
+    client.on('error', ignoreError)
   }
 
   /**

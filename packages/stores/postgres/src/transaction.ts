@@ -89,9 +89,12 @@ export class Transactions<Client extends PostgresClient> {
       const completion = await transaction.lend(work, signal)
       const { answer, commit } = await transaction.complete(completion)
       if (commit) await transaction.commit()
-      return answer
-    } finally {
       await transaction.end()
+      return answer
+    } catch (error) {
+      // Its connection is free first: the pool may have no other one to ask by.
+      await transaction.end()
+      throw (await transaction.wasCommittedByHandler()) ? endedError(error) : error
     }
   }
 }
@@ -114,6 +117,7 @@ class Transaction<Client extends PostgresClient> {
   #isOpen = false
   #hasFailed = false
   #isAbandoned = false
+  #isCommitting = false
   #sawConflict = false
   #loss: unknown
 
@@ -134,7 +138,7 @@ class Transaction<Client extends PostgresClient> {
   /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
   async lend(work: Work<Client>, signal: AbortSignal | undefined): Promise<CompleteUpdate | undefined> {
     const onError = (error: unknown): void => void (this.#sawConflict ||= isConflict(error))
-    const loan = revocable(this.#client, { store: 'PostgresStore', onError })
+    const loan = revocable(this.#client, { store: 'PostgresStore', ends, onError })
     try {
       return await untilAborted(() => work(loan.proxy), signal)
     } catch (error) {
@@ -171,6 +175,7 @@ class Transaction<Client extends PostgresClient> {
 
   /** A COMMIT without an answer may wait for a standby: nobody is told to give that up. */
   async commit(): Promise<void> {
+    this.#isCommitting = true
     try {
       const { command } = await this.#connections.query(this.#client, 'COMMIT')
       // PostgreSQL answers a COMMIT of what it has given up as a success, but names what it did.
@@ -192,11 +197,23 @@ class Transaction<Client extends PostgresClient> {
     else this.#connections.release(this.#client, this.#hasFailed)
   }
 
+  /**
+   * Whether the handler had committed by itself, asked by another connection where its own is of no more use:
+   * no other try may repeat that. A server that does not answer has it taken for rolled back.
+   */
+  async wasCommittedByHandler(): Promise<boolean> {
+    const isUseless = this.#isAbandoned || this.#hasFailed
+    if (!isUseless || this.#isCommitting || this.#id === undefined) return false
+    const [status] = await this.#connections.run(statusOf(this.#id)).catch(() => [])
+    return status === 'committed'
+  }
+
   /** Rolls back, and answers whether the handler had committed by itself, which no other try may repeat. */
   async #rollback(): Promise<boolean> {
-    const status = `SELECT pg_xact_status('${this.#id}')::text AS answer`
     // Of several statements `pg` answers several results.
-    const results = (await this.#run(`ROLLBACK; ${status}`)) as unknown as readonly PostgresResult[]
+    const results = (await this.#run(
+      `ROLLBACK; ${statusOf(this.#id)}`,
+    )) as unknown as readonly PostgresResult[]
     this.#isOpen = false
     return answerOf(results[1]) === 'committed'
   }
@@ -226,6 +243,17 @@ class Transaction<Client extends PostgresClient> {
       throw error
     }
   }
+}
+
+/** The listeners are the store's and the pool's: without one a lost connection ends the process. */
+const ENDING = new Set<string | symbol>(['release', 'end', 'removeAllListeners', Symbol.asyncDispose])
+
+function ends(_client: object, method: string | symbol): boolean {
+  return ENDING.has(method)
+}
+
+function statusOf(id: string | undefined): string {
+  return `SELECT pg_xact_status('${id}')::text AS answer`
 }
 
 function answerOf(result: PostgresResult | undefined): string {

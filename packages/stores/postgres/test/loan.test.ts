@@ -108,6 +108,22 @@ describeService('postgres-18', (server) => {
     expect(seen).toEqual([true, 'function', true, { seven: 7 }, { eight: 8 }])
   })
 
+  test.each(['release', 'end', 'removeAllListeners'] as const)(
+    '%s() is refused to a handler',
+    async (name) => {
+      const claim = await granted()
+      const answer = await attempt(claim, async (tx) => {
+        await write(tx, claim)
+        expect(() => void tx[name]()).toThrow('leaves the connection')
+        // Another user of the pool gets a connection without this transaction.
+        const { rows } = await single.query('SELECT pg_current_xact_id_if_assigned() AS open')
+        expect(rows).toEqual([{ open: null }])
+      })
+      expect(answer).toBe('ok')
+      expect(await stateOf(claim)).toEqual(['done', 1])
+    },
+  )
+
   describe('a handler that commits by itself and then throws', () => {
     test.each(['COMMIT', 'COMMIT; BEGIN', 'COMMIT; BEGIN; SELECT 1/0'])('%s is final', async (statements) => {
       const claim = await granted()
@@ -118,6 +134,19 @@ describeService('postgres-18', (server) => {
         throw failure
       })
       expect(answer).toMatchObject({ code: 'ONCEMQ_TRANSACTION_ENDED', retryable: false, cause: failure })
+      expect(await stateOf(claim)).toEqual(['running', 1])
+    })
+
+    test('or loses its connection, is final too', async () => {
+      const claim = await granted()
+      const answer = await attempt(claim, async (tx) => {
+        await write(tx, claim)
+        const { rows } = await tx.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
+        await tx.query('COMMIT')
+        await pool.query('SELECT pg_terminate_backend($1, 5000)', [rows[0]?.pid])
+        await tx.query('SELECT 1')
+      })
+      expect(answer).toMatchObject({ code: 'ONCEMQ_TRANSACTION_ENDED', retryable: false })
       expect(await stateOf(claim)).toEqual(['running', 1])
     })
 
@@ -236,6 +265,25 @@ describeService('postgres-18', (server) => {
       const ended = async () => void setImmediate(() => stop.abort(new Error('late')))
       expect(await attempt(await granted(), ended, { signal: stop.signal })).toBe('ok')
     })
+  })
+
+  test('what a connection that was given up still says, ends no process', async () => {
+    // As its owner left it: nobody listens to this pool but the store.
+    const unheard = new pg.Pool({ connectionString: server.url, max: 3 })
+    const closing = new PostgresStore<Tx>({ pool: unheard, table: NAME, transactionsMax: 1 })
+    await closing.open()
+    const lent: Tx[] = []
+    unheard.on('acquire', (client) => lent.push(client))
+    const stop = new AbortController()
+    const hanging = async () => {
+      stop.abort(new Error('the handler is hung'))
+      await new Promise(() => undefined)
+    }
+    await attempt(claimOf(), hanging, { on: closing, signal: stop.signal })
+    await closing.close()
+    expect(lent.length).toBeGreaterThan(0)
+    expect(() => lent[0]?.emit('error', new Error('terminated'))).not.toThrow()
+    await unheard.end()
   })
 
   test('no error has a value in it', async () => {

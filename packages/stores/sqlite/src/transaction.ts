@@ -7,6 +7,7 @@ import type { LockSettings } from './lock.ts'
 
 // A savepoint around the handler's writes, by which its transaction is known again.
 const GUARD = 'oncemq_handler'
+const ENDING = new Set<string | symbol>(['close', Symbol.dispose])
 
 /** A short write that waits for its turn. */
 interface Write {
@@ -187,12 +188,15 @@ export class Transactions {
 
   /** Lends the connection to the handler, until it ends or its time is over. */
   async #work(work: HandlerTransaction['work'], signal?: AbortSignal): Promise<CompleteUpdate | undefined> {
-    const { proxy, revoke, driverErrorIn } = revocable(this.#database, { store: STORE, nested: isUsable })
+    const { proxy, revoke, driverErrorIn } = revocable(this.#database, {
+      store: STORE,
+      nested: isUsable,
+      ends: (value, method) => value === this.#database && ENDING.has(method),
+    })
     try {
       return await untilAborted(() => work(proxy), signal)
     } catch (error) {
-      if (signal?.aborted === true) throw error
-      const failure = driverErrorIn(error)
+      const failure = signal?.aborted === true ? undefined : driverErrorIn(error)
       if (isDatabaseFailure(failure)) throw asStoreError(failure, this.#where)
       // What it has committed is there: it must not be run again.
       this.#requireSameTransaction(error)

@@ -141,6 +141,22 @@ describe('a handler that hangs', () => {
   })
 })
 
+test('a handler cannot close the connection, nor change it for the next one', async () => {
+  for (const count of [1, 2]) {
+    const claim = await granted()
+    const running = store.transaction(async (tx) => {
+      expect(() => tx.close()).toThrow(ENDED as Error)
+      await effects.write(tx, name, 'kept')
+      tx.prepare = () => {
+        throw new Error('of another handler')
+      }
+      return completionOf(claim)
+    })
+    expect(await running).toBe('ok')
+    expect(await effects.count(name, 'kept')).toBe(count)
+  }
+})
+
 describe('errors inside of a handler', () => {
   const lookalikes = [{ errcode: 10 }, Object.assign(new Error('disk I/O error'), { errcode: 13 })]
 

@@ -171,6 +171,26 @@ const ownCommits: readonly StoreCase[] = [
       assert.equal(await effects.count(first.id), 1, 'what it has committed stays')
     },
   },
+  {
+    name: 'a handler that commits by itself and then hangs is told the same when its signal aborts',
+    needs: 'committing',
+    async run(context) {
+      const [{ worker }, first, effects] = [context, newClaim(), await prepared(context)]
+      await worker.claim(first)
+      const [controller, committed] = [new AbortController(), Promise.withResolvers<void>()]
+      const running = transactionOf(worker).transaction(async (tx) => {
+        await effects.write(tx, first.id)
+        await effects.commit(tx)
+        committed.resolve()
+        return new Promise(() => {})
+      }, controller.signal)
+      const reason = reasonOf(running)
+      await bounded('the handler commits', committed.promise)
+      controller.abort(new Error('handlerTimeoutMs'))
+      assertEnded(await bounded('the transaction ends', reason))
+      assert.equal(await effects.count(first.id), 1, 'what it has committed stays')
+    },
+  },
 ]
 
 export const handlers: StoreProperty = {
