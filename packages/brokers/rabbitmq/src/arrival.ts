@@ -1,9 +1,9 @@
 import type { Clock, Provenance, Sealed } from '@oncemq/core/broker'
 import { seal, unseal } from '@oncemq/core/broker'
 import type { AmqpMessage, AmqpProperties } from './amqp.ts'
+import { deathsOf, isDeathHeader } from './deaths.ts'
+import { OWN_PREFIX } from './names.ts'
 
-/** The names of all headers of ours begin so. Whoever else sends one is not believed. */
-export const OWN_PREFIX = 'x-oncemq-'
 const PROVENANCE_HEADER = 'x-oncemq-provenance'
 const SIGNATURE_HEADER = 'x-oncemq-signature'
 
@@ -99,9 +99,10 @@ interface Original {
 /** A copy of a message that was started before is delivered again, whatever the broker says of the copy. */
 function restored(
   { content, fields, properties }: AmqpMessage,
-  { original, starts }: Provenance,
+  { original, source, starts }: Provenance,
 ): AmqpMessage {
-  const { exchange, routingKey, properties: set = {}, headers } = original as Original
+  const { exchange, routingKey, properties: set = {}, headers: aside = {} } = original as Original
+  const { headers = {} } = properties
   return {
     content,
     fields: {
@@ -114,7 +115,7 @@ function restored(
       ...properties,
       deliveryMode: undefined,
       ...set,
-      headers: { ...withoutOurs(properties.headers), ...headers },
+      headers: { ...withoutOurs(headers), ...deathsOf(source, headers, aside) },
     },
   }
 }
@@ -135,16 +136,10 @@ function hasOurs(headers: Readonly<Record<string, unknown>>): boolean {
   return false
 }
 
-/** What the way through a wait queue has left on a message goes too. */
-function withoutOurs(headers: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+function withoutOurs(headers: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(headers).filter(([name]) => !name.startsWith(OWN_PREFIX) && !isDeathHeader(name)),
   )
-}
-
-/** The broker's own history of dead-lettering: on a copy it would make the broker see a cycle. */
-export function isDeathHeader(name: string): boolean {
-  return name === 'x-death' || name.startsWith('x-first-death-') || name.startsWith('x-last-death-')
 }
 
 function hopsOf({ original }: Provenance): number {

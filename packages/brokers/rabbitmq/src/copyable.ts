@@ -1,5 +1,7 @@
 import type { AmqpProperties } from './amqp.ts'
-import { DEPTH_MAX, isDeathHeader, OWN_PREFIX, RETURNS_HEADER } from './arrival.ts'
+import { DEPTH_MAX, RETURNS_HEADER } from './arrival.ts'
+import { isDeathHeader } from './deaths.ts'
+import { OWN_PREFIX } from './names.ts'
 
 /** The protocol writes short strings with their length in one byte. */
 const SHORT_BYTES_MAX = 255

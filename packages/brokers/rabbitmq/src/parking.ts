@@ -1,5 +1,5 @@
 import type { DeadLetter } from '@oncemq/core/broker'
-import { OWN_PREFIX } from './arrival.ts'
+import { OWN_PREFIX } from './names.ts'
 import type { Delivery } from './delivery.ts'
 
 /** Which of the message's properties and headers the client could not write on the copy. */

@@ -1,5 +1,5 @@
 import type { Retry } from '@oncemq/core/broker'
-import { OWN_PREFIX } from './arrival.ts'
+import { OWN_PREFIX, waitQueuePrefix } from './names.ts'
 
 /** Why a message waited before it was delivered again, for people who look into the queue. */
 export const RETRY_HEADER = `${OWN_PREFIX}retry`
@@ -56,7 +56,7 @@ export function waitDeclaration(
     'x-dead-letter-exchange': '',
     'x-dead-letter-routing-key': queue,
   }
-  const name = `${declarable(queue)}.retry.${waitMs}`
+  const name = `${waitQueuePrefix(queue)}${waitMs}`
   if (waitQueueType === 'classic') {
     // Said, as a virtual host may make another type by default.
     const ends = { 'x-queue-type': 'classic', 'x-expires': 2 * (waitMs + UNUSED_MS) }
@@ -72,11 +72,6 @@ export function waitDeclaration(
     'x-overflow': 'reject-publish',
   }
   return { queue: name, options: { durable: true, arguments: { ...back, ...safe } }, settles: true }
-}
-
-/** A name beside a queue's that may be declared: those that the server makes up are reserved. */
-export function declarable(queue: string): string {
-  return queue.startsWith('amq.') ? `oncemq.${queue}` : queue
 }
 
 /** Delays that follow from a lease's rest are rounded up to a power of two, so that few queues are needed. */

@@ -13,7 +13,8 @@ import type { AmqpConnection } from './amqp.ts'
 import { messageId } from './message.ts'
 import type { ConsumeOptions, DedupChannelOptions, DedupListenerOptions, SharedOptions } from './options.ts'
 import { consumeDefaults, dedupChannelDefaults } from './options.ts'
-import { declarable } from './queues.ts'
+import { declarable } from './names.ts'
+
 import { refuseStreamArguments } from './queue-kind.ts'
 
 /** Options of both forms, complete. */

@@ -260,6 +260,39 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('attacks', (name) => {
       await until('nothing is left', async () => (await readyIn(connection, queue)) === 0)
     })
 
+    test.each(['classic', 'quorum'] as const)(
+      'rounds through a dead-letter exchange are counted on, also on a copy of ours: %s',
+      async (type) => {
+        const connection = await connected(url)
+        const back = { 'x-message-ttl': 50, 'x-dead-letter-exchange': '' }
+        const main = `rounds-${process.pid}-${Math.random().toString(36).slice(2)}`
+        const delay = await newQueue(connection, type, { ...back, 'x-dead-letter-routing-key': main })
+        const arguments_ = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': delay.queue }
+        await delay.channel.assertQueue(main, { arguments: { 'x-queue-type': type, ...arguments_ } })
+        const channel = dedupChannel(await connection.createChannel(), deduplicator(), {
+          retry: { firstMs: 100 },
+          waitQueueType: 'classic',
+        })
+        // With a prefetch of one what is nacked waits at the broker, as a copy.
+        await channel.prefetch(1)
+        const rounds: number[] = []
+        await channel.consume(main, (message) => {
+          if (message === null) return
+          const deaths = message.properties.headers?.['x-death'] ?? []
+          const count =
+            deaths.find(({ queue, reason }) => queue === main && reason === 'rejected')?.count ?? 0
+          rounds.push(count)
+          expect(deaths.filter(({ queue }) => queue.includes('.retry.'))).toEqual([])
+          if (rounds.length === 2) channel.nack(message)
+          else if (count < 3 && rounds.length < 20) channel.nack(message, false, false)
+          else channel.ack(message)
+        })
+        channel.sendToQueue(main, Buffer.from('x'), { messageId: 'a' })
+        await until('the third round', () => rounds.at(-1) === 3 || rounds.length === 20)
+        expect(rounds).toEqual([0, 1, 1, 2, 3])
+      },
+    )
+
     test('a message without a key whose consumer nacks is given again by the broker', async () => {
       const connection = await connected(url)
       const { queue, send } = await newQueue(connection, 'quorum')
