@@ -24,6 +24,8 @@ export interface Revocable<Target extends object> {
   readonly proxy: Target
   /** Ends it: from now on each of its methods throws `ONCEMQ_TRANSACTION_ENDED`. Idempotent. */
   readonly revoke: () => void
+  /** Resolves when what was asked of it by promises is answered; `undefined` if it is by now. */
+  readonly answered: () => Promise<unknown> | undefined
   /**
    * The error that the driver made on this connection and that stands behind `thrown`, which may be that
    * error itself. `undefined` for all others, however much they look like one: a handler may throw anything,
@@ -53,6 +55,7 @@ export function revocable<Target extends object>(
   return {
     proxy: loan.lend(target),
     revoke: () => loan.revoke(),
+    answered: () => loan.answered(),
     driverErrorIn: (thrown) => loan.driverErrorIn(thrown),
   }
 }
@@ -77,6 +80,7 @@ class Loan {
   readonly #errors = new WeakSet<object>()
   /** One proxy for each object, so that what is the same stays the same. */
   readonly #proxies = new WeakMap<object, object>()
+  readonly #asked = new Set<Promise<unknown>>()
   #isOver = false
 
   constructor(options: RevocableOptions) {
@@ -85,6 +89,10 @@ class Loan {
 
   revoke(): void {
     this.#isOver = true
+  }
+
+  answered(): Promise<unknown> | undefined {
+    return this.#asked.size === 0 ? undefined : Promise.allSettled(this.#asked)
   }
 
   driverErrorIn(thrown: unknown): unknown {
@@ -144,9 +152,14 @@ class Loan {
       throw this.#remembered(error)
     }
     if (!types.isPromise(answer)) return this.#given(answer)
+    this.#asked.add(answer)
     return answer.then(
-      (value) => this.#given(value),
+      (value) => {
+        this.#asked.delete(answer)
+        return this.#given(value)
+      },
       (error: unknown) => {
+        this.#asked.delete(answer)
         throw this.#remembered(error)
       },
     )

@@ -1,7 +1,7 @@
 import type { Clock } from '@oncemq/core/store'
 import { StoreError, endWithin, importPeer, within } from '@oncemq/core/store'
 import type { MysqlConnection, MysqlHeader, MysqlPool, MysqlRow } from './client.ts'
-import { MYSQL, isConflict, isLockTaken } from './errors.ts'
+import { MYSQL, isConflict, isLockTaken, unansweredError } from './errors.ts'
 import type { Settings } from './options.ts'
 import { isolationSql } from './statements.ts'
 import { Interrupts } from './interrupts.ts'
@@ -127,6 +127,15 @@ export class Connections<Connection extends MysqlConnection = MysqlConnection> {
   abandon(connection: Connection): void {
     close(connection)
     this.#interrupts.end(connection)
+  }
+
+  /** Waits within the time limit for what a handler has left unanswered. */
+  async withinLimit(asked: Promise<unknown>): Promise<void> {
+    await within(() => asked, {
+      clock: this.#clock,
+      timeoutMs: this.#timeoutMs,
+      timeoutError: () => unansweredError(this.#timeoutMs),
+    })
   }
 
   /**

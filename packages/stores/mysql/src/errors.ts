@@ -242,6 +242,15 @@ export function endedError(cause: unknown): StoreError {
   )
 }
 
+/** A handler has ended, and what it sent and did not await has not. */
+export function unansweredError(timeoutMs: number): StoreError {
+  return new StoreError(
+    'ONCEMQ_HANDLER_TIMEOUT',
+    `MysqlStore: expected the statements that a handler did not await to end within ${timeoutMs} ms of it, ` +
+      'received no answer, so that all is rolled back; await what the handler sends, or raise timeoutMs',
+  )
+}
+
 /** The server ended the transaction, since the handler asked nothing of it for too long. */
 export function idleError(transactionIdleMs: number, cause: unknown): StoreError {
   return new StoreError(

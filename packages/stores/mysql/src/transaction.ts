@@ -171,10 +171,13 @@ class Transaction<Connection extends MysqlConnection> {
     }
     const loan = revocable(this.#connection, { store: 'MysqlStore', nested: writes, ends, onError })
     try {
-      return await untilAborted(() => work(loan.proxy), signal)
+      const completion = await untilAborted(() => work(loan.proxy), signal)
+      loan.revoke()
+      await this.#answered(loan.answered())
+      return completion
     } catch (error) {
       loan.revoke()
-      this.#isAbandoned = signal?.aborted === true && error === signal.reason
+      this.#isAbandoned ||= signal?.aborted === true && error === signal.reason
       if (this.#isAbandoned) {
         await this.#requireSameTransaction(error, ABANDONED_WAIT_MS)
         throw error
@@ -185,6 +188,17 @@ class Transaction<Connection extends MysqlConnection> {
       throw handlerError(error, made, this.#frame.where)
     } finally {
       loan.revoke()
+    }
+  }
+
+  /** What the handler did not await is a part of it: no answer to it is no silence of the store's own. */
+  async #answered(asked: Promise<unknown> | undefined): Promise<void> {
+    if (asked === undefined) return
+    try {
+      await this.#connections.withinLimit(asked)
+    } catch (error) {
+      this.#isAbandoned = true
+      throw error
     }
   }
 

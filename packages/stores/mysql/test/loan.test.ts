@@ -103,6 +103,21 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
       })
     })
 
+    test('what a handler leaves unanswered for too long is its failure, and not done without it', async () => {
+      const impatient = new MysqlStore<Tx>({ pool: single, table: NAME, timeoutMs: 500 })
+      await impatient.open()
+      const claim = await granted()
+      const work = async (tx: Tx): Promise<CompleteUpdate> => {
+        await write(tx, claim)
+        tx.query('SELECT SLEEP(60)').catch(() => undefined)
+        return completionOf(claim)
+      }
+      const answer = await impatient.transaction(work).catch((error: unknown) => error)
+      expect(answer).toMatchObject({ code: 'ONCEMQ_HANDLER_TIMEOUT', retryable: false })
+      expect(await stateOf(claim)).toEqual(['running', 0])
+      await impatient.close()
+    })
+
     test.each(['release', 'end', 'destroy'] as const)('%s() is refused to a handler', async (method) => {
       const claim = await granted()
       const answer = await attempt(claim, async (tx) => {

@@ -1,7 +1,7 @@
 import type { Clock } from '@oncemq/core/store'
 import { StoreError, endWithin, importPeer, within } from '@oncemq/core/store'
 import type { PostgresClient, PostgresPool, PostgresQuery, PostgresResult } from './client.ts'
-import { isConflict, isLockTaken, isUnprepared } from './errors.ts'
+import { isConflict, isLockTaken, isUnprepared, unansweredError } from './errors.ts'
 import type { Settings } from './options.ts'
 import type { Statement } from './statements.ts'
 
@@ -112,6 +112,15 @@ export class Connections<Client extends PostgresClient = PostgresClient> {
     if (!this.#knowsProcesses || typeof processID !== 'number') return
     this.#abandoned.add(processID)
     this.#telling ??= this.#tell().finally(() => (this.#telling = undefined))
+  }
+
+  /** Waits within the time limit for what a handler has left unanswered. */
+  async withinLimit(asked: Promise<unknown>): Promise<void> {
+    await within(() => asked, {
+      clock: this.#clock,
+      timeoutMs: this.#timeoutMs,
+      timeoutError: () => unansweredError(this.#timeoutMs),
+    })
   }
 
   /** Runs a query on a connection that was acquired, within the time limit. */

@@ -140,10 +140,13 @@ class Transaction<Client extends PostgresClient> {
     const onError = (error: unknown): void => void (this.#sawConflict ||= isConflict(error))
     const loan = revocable(this.#client, { store: 'PostgresStore', ends, onError })
     try {
-      return await untilAborted(() => work(loan.proxy), signal)
+      const completion = await untilAborted(() => work(loan.proxy), signal)
+      loan.revoke()
+      await this.#answered(loan.answered())
+      return completion
     } catch (error) {
       loan.revoke()
-      this.#isAbandoned = signal?.aborted === true && error === signal.reason
+      this.#isAbandoned ||= signal?.aborted === true && error === signal.reason
       if (this.#isAbandoned) throw error
       const made = loan.driverErrorIn(error)
       if (made !== undefined && this.#loss !== undefined) throw this.#lost(made)
@@ -151,6 +154,17 @@ class Transaction<Client extends PostgresClient> {
       throw handlerError(error, made, this.#frame.where)
     } finally {
       loan.revoke()
+    }
+  }
+
+  /** What the handler did not await is a part of it: no answer to it is no silence of the store's own. */
+  async #answered(asked: Promise<unknown> | undefined): Promise<void> {
+    if (asked === undefined) return
+    try {
+      await this.#connections.withinLimit(asked)
+    } catch (error) {
+      this.#isAbandoned = true
+      throw error
     }
   }
 

@@ -108,6 +108,20 @@ describeService('postgres-18', (server) => {
     expect(seen).toEqual([true, 'function', true, { seven: 7 }, { eight: 8 }])
   })
 
+  test('what a handler leaves unanswered for too long is its failure, not an outage', async () => {
+    const impatient = new PostgresStore<Tx>({ pool: single, table: NAME, timeoutMs: 200 })
+    await impatient.open()
+    const claim = await granted()
+    const leaving = async (tx: Tx) => {
+      await write(tx, claim)
+      tx.query('SELECT pg_sleep(60)').catch(() => undefined)
+    }
+    const answer = await attempt(claim, leaving, { on: impatient })
+    expect(answer).toMatchObject({ code: 'ONCEMQ_HANDLER_TIMEOUT', retryable: false })
+    expect(await stateOf(claim)).toEqual(['running', 0])
+    await impatient.close()
+  })
+
   test.each(['release', 'end', 'removeAllListeners'] as const)(
     '%s() is refused to a handler',
     async (name) => {
