@@ -171,7 +171,10 @@ const returning: readonly Mutant[] = [
   {
     name: 'makes no copy of what was returned too often',
     breaks: 'nothing-lost',
-    mutation: { ...held(() => ({ isWornOut: () => false })), plan: only('poison', {}, { attemptsMax: 16 }) },
+    mutation: {
+      ...held(() => ({ isWornOut: () => false })),
+      plan: only('poison', {}, { attemptsMax: 16, messages: 6 }),
+    },
   },
   {
     name: 'gives back what cannot be copied, each second',
