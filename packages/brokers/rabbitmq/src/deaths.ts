@@ -12,8 +12,9 @@ export function isDeathHeader(name: string): boolean {
 }
 
 /**
- * What was set aside of a message (`original`), with the history that the broker has written on the copy since. Who counts rounds through a dead-letter exchange would else see the same
- * count for ever. The way through our own wait queues is left out.
+ * What was set aside of a message (`original`), with the history that the broker has written on the copy
+ * since. Who counts rounds through a dead-letter exchange would else see the same count for ever. The way
+ * through our own wait queues is left out.
  */
 export function deathsOf(queue: string, headers: Headers, original: Headers): Headers {
   const own = waitQueuePrefix(queue)

@@ -103,7 +103,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
       })
     })
 
-    test('what a handler leaves unanswered for too long is its failure, and not done without it', async () => {
+    test('what a handler leaves unanswered for too long is its failure, not done without it', async () => {
       const impatient = new MysqlStore<Tx>({ pool: single, table: NAME, timeoutMs: 500 })
       await impatient.open()
       const claim = await granted()
