@@ -189,8 +189,8 @@ class Loan {
   #notTheHandlers(method: string | symbol): StoreError {
     return new StoreError(
       'ONCEMQ_TRANSACTION_ENDED',
-      `${this.#options.store}: expected a handler that leaves the connection of tx to the store, received a ` +
-        `call of ${String(method)}, which did nothing; return or throw to end the transaction`,
+      `${this.#options.store}: expected a handler that leaves the connection of tx to the store, received ` +
+        `a call of ${String(method)}, which did nothing; return or throw to end the transaction`,
     )
   }
 
