@@ -260,7 +260,11 @@ class Transaction<Connection extends MysqlConnection> {
     try {
       await this.#send(`RELEASE SAVEPOINT ${GUARD}`, waitMaxMs)
     } catch (error) {
-      if (errorNumber(error) === MYSQL.SAVEPOINT_MISSING) throw endedError(thrown ?? error)
+      if (errorNumber(error) === MYSQL.SAVEPOINT_MISSING) {
+        // What ended it may have locked tables, which would stay so in the pool: the connection is closed.
+        this.#hasFailed = true
+        throw endedError(thrown ?? error)
+      }
       // A handler that failed has failed, whatever else there is.
       if (thrown !== undefined) return
       throw isDisconnect(error) ? this.#lost(error) : storeError(error, this.#frame.where)

@@ -6,7 +6,7 @@ import { FaultProxy } from '@oncemq/test-services/proxy'
 import { describeService } from '@oncemq/test-services/vitest'
 import mysql from 'mysql2/promise'
 import type { PoolConnection, RowDataPacket } from 'mysql2/promise'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, onTestFinished } from 'vitest'
 import { databaseOf, poolBefore } from './database.ts'
 import { claimOf, completionOf } from '@oncemq/test-stores'
 
@@ -118,6 +118,18 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
         expect(await effects.count(NAME, 'left behind')).toBe(0)
         await store.close()
         await single.end()
+      })
+
+      test('leaves no table locked by an idle connection', async () => {
+        const single = mysql.createPool({ uri: server.url, connectionLimit: 1 })
+        onTestFinished(() => single.end())
+        const store = await open({ pool: single, transactionsMax: 1 })
+        const claim = await granted(store)
+        const locking = (tx: PoolConnection) => tx.query('LOCK TABLES accounts WRITE')
+        expect(await attempt(store, claim, locking)).toBe('ONCEMQ_TRANSACTION_ENDED')
+        await store.close()
+        const [changed] = await pool.query('UPDATE accounts SET cents = cents WHERE id = 1')
+        expect(changed).toMatchObject({ affectedRows: 1 })
       })
     })
 

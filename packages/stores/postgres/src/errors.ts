@@ -189,8 +189,8 @@ export function endedError(cause?: unknown): StoreError {
 export function unansweredError(timeoutMs: number): StoreError {
   return new StoreError(
     'ONCEMQ_HANDLER_TIMEOUT',
-    `PostgresStore: expected the statements that a handler did not await to end within ${timeoutMs} ms, ` +
-      'received no answer, so that all is rolled back; await what the handler sends, or raise timeoutMs',
+    `PostgresStore: expected the statements that a handler did not await to end within ${timeoutMs} ms of ` +
+      'it, received no answer, so that all is rolled back; await what the handler sends, or raise timeoutMs',
   )
 }
 
