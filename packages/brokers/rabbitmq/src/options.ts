@@ -26,7 +26,8 @@ export interface SharedOptions {
   parkingQueue?: (queue: string) => string
   /**
    * The type of the queues in which messages wait for a retry. `quorum` hands them back at least once;
-   * `classic` may lose one if the broker is killed at the moment of handing it back.
+   * `classic` may lose one if the broker is killed at the moment of handing it back, or if its queue is full
+   * then and refuses (`x-overflow: reject-publish`).
    * @default 'quorum'
    */
   waitQueueType?: WaitQueueType
