@@ -35,7 +35,13 @@ function keepAlive(config: PoisonConfig): () => number {
 }
 
 describeService('rabbitmq-4.0', ({ url }) => {
-  test.each(['with a key', 'without a key'])('a poison %s', { timeout: TEST_MS }, async (what) => {
+  // The last ones are alone: one with a record, more without, since there the broker counts for us.
+  const cases = [
+    ['with a key', 4],
+    ['without a key', 6],
+  ] as const
+
+  test.each(cases)('a poison %s', { timeout: TEST_MS }, async (what, startsMax) => {
     const folder = mkdtempSync(join(tmpdir(), 'oncemq-poison-'))
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
     const [database, history] = [join(folder, 'keys.db'), join(folder, 'history')]
@@ -58,8 +64,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     await until('an empty queue', async () => (await readyIn(connection, queue)) === 0)
     expect([...doneKeys()].toSorted()).toEqual(innocents.toSorted())
     const starts = events().filter((event) => event.type === 'run' && event.key === 'poison').length
-    // The last start is alone.
-    expect([starts, deaths()]).toEqual([4, 4])
+    expect([starts, deaths()]).toEqual([startsMax, startsMax])
     const channel = await connection.createChannel()
     const parked = await channel.get(`${queue}.parked`)
     expect(parked && parked.content.toString()).toBe('poison')
