@@ -8,6 +8,7 @@ import type { Backoff } from '../time/backoff.ts'
 import { backoffMs } from '../time/backoff.ts'
 import { Condition, pause } from '../time/condition.ts'
 import { requireInteger } from '../validate.ts'
+import { clientAnswer } from './client-answer.ts'
 import { DeliveryLoop } from './delivery-loop.ts'
 import type { HeldMessage, MessageSource, Receiver, Session } from './held-message.ts'
 import type { KeyOf } from './key.ts'
@@ -19,14 +20,15 @@ const SESSION_STABLE_MS = 10_000
 /** Between two looks whether what could not be settled can be now. */
 const UNSETTLED_BACKOFF = { firstMs: 60_000, factor: 4, maxMs: 86_400_000 }
 const CLOSE_TIMEOUT_MS = 30_000
+const CLOSE_STEP_MS = 1000
 const DAY_MS = 86_400_000
 
 /** A running consumer. */
 export interface Consumer extends AsyncDisposable {
   /**
    * Takes no further messages, waits until the handlers that run have ended (up to `timeoutMs`, 30000 by
-   * default), sends the acks, and closes what the consumer opened. Idempotent. What has not ended by then is
-   * delivered again.
+   * default), sends the acks, and closes what the consumer opened, which takes up to three seconds more with a
+   * client that does not answer. Idempotent. What has not ended by then is delivered again.
    */
   close(options?: { timeoutMs?: number }): Promise<void>
 }
@@ -289,37 +291,25 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     const untilMs = clock.monotonicMs() + timeoutMs
     this.#closed.abort()
     this.#loop.stop()
+    // What a client does not answer may take a moment more, and no more.
+    const lastly = async (what: string, call: Promise<void> | undefined): Promise<void> => {
+      const leftMs = Math.max(CLOSE_STEP_MS, Math.min(untilMs - clock.monotonicMs(), SESSION_TIMEOUT_MS))
+      if (call !== undefined) await clientAnswer(clock, leftMs, what, call).catch(() => undefined)
+    }
     const session = this.#session
-    if (session !== undefined) await this.#inTime('to stop', session.stop()).catch(() => undefined)
+    await lastly('to stop', session?.stop())
     const bound = new AbortController()
     const timer = clock.after(Math.max(0, untilMs - clock.monotonicMs()), () => bound.abort())
     while (!this.#loop.isEmpty && !bound.signal.aborted) await this.#loop.changed(bound.signal)
     timer.cancel()
-    if (session !== undefined) await this.#retire(session)
-    await this.#inTime('to close', source.close()).catch(() => undefined)
+    if (this.#session === session) this.#session = undefined
+    await lastly('to close', session?.close())
+    this.#sessionEnded.notifyAll()
+    await lastly('to close', source.close())
   }
 
-  /** What a client never answers must not keep the consumer for ever. A late answer is handed to `late`. */
   #inTime<Value>(what: string, call: Promise<Value>, late?: (value: Value) => unknown): Promise<Value> {
-    const { clock } = this.#options.dedup.settings
-    return new Promise((resolve, reject) => {
-      let isLate = false
-      const timer = clock.after(SESSION_TIMEOUT_MS, () => {
-        isLate = true
-        reject(noAnswer(what))
-      })
-      call.then(
-        (value) => {
-          timer.cancel()
-          if (isLate) late?.(value)
-          else resolve(value)
-        },
-        (error: unknown) => {
-          timer.cancel()
-          reject(error as Error)
-        },
-      )
-    })
+    return clientAnswer(this.#options.dedup.settings.clock, SESSION_TIMEOUT_MS, what, call, late)
   }
 }
 
@@ -337,12 +327,4 @@ function isTransient(error: unknown): boolean {
 /** Whether there can be no session any more. */
 function isFinal(error: unknown): error is OncemqError {
   return isOncemqError(error) && !error.retryable
-}
-
-function noAnswer(what: string): OncemqError {
-  return new OncemqError(
-    'ONCEMQ_BROKER_UNAVAILABLE',
-    `consume: expected the client ${what} within ${SESSION_TIMEOUT_MS} ms, received no answer; ` +
-      `see that the broker can be reached, and set a time limit in the client`,
-  )
 }
