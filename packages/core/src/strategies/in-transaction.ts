@@ -60,6 +60,7 @@ class Attempt<Tx> {
   readonly #services: StrategyServices
   readonly #explain: Explain<Tx> | undefined
   #result: Uint8Array | undefined
+  #hasRun = false
   /** What the handler of the last transaction threw. Whatever else is thrown is the store's. */
   #thrown: { readonly error: unknown; readonly tx: Tx } | undefined
 
@@ -100,10 +101,12 @@ class Attempt<Tx> {
     }
     if (error.code === 'ONCEMQ_TRANSACTION_ENDED') return this.#endedByHandler(error)
     this.#services.events.emit('storeError', () => ({ operation: 'transaction', entries: 1, error }))
-    if (!error.retryable && !isPermanent(error)) return failed(this.#start, error, this.#services)
+    const isRefused = !error.retryable && !isPermanent(error)
+    // What the handler wrote may be what cannot be committed.
+    if (isRefused && this.#hasRun) return failed(this.#start, error, this.#services)
     // The database could not open or commit the transaction: no failed attempt of the handler.
     await this.#start.release('unstarted')
-    return { status: 'store-down', error }
+    return { status: isRefused ? 'store-refused' : 'store-down', error }
   }
 
   /** What the handler threw belongs to its `tx`; what the commit has thrown, to none. */
@@ -157,6 +160,7 @@ class Attempt<Tx> {
         // Nobody waits for a transaction that begins so late: it is rolled back.
         stop.signal.throwIfAborted()
         timer?.cancel()
+        this.#hasRun = true
         try {
           this.#result = await this.#handle(tx, stop)
           return complete(this.#result)
