@@ -116,12 +116,13 @@ export class ClaimManager<Tx> {
     }
   }
 
-  /** Whoever asks waits for a while; a store that is down for longer is asked when it is back. */
+  /** Whoever asks waits for two calls of the store; one that is down for longer is asked when it is back. */
   async #forgive(identity: Identity): Promise<boolean> {
     const { clock, settings } = this.#services
+    const waitMs = Math.max(settings.outageHoldMs, 2 * settings.storeTimeoutMs)
     const answered = new AbortController()
     const forgiven = this.#forgiveLater(identity, clock.monotonicMs() + settings.retentionMs)
-    const waited = pause(clock, settings.outageHoldMs, answered.signal).then(() => false)
+    const waited = pause(clock, waitMs, answered.signal).then(() => false)
     // Else the timer would keep the process alive.
     return Promise.race([forgiven, waited]).finally(() => answered.abort())
   }
