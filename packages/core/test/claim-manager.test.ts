@@ -36,8 +36,8 @@ describe('forgive', () => {
     for (const { batch } of store.calls) expect(batch).toHaveLength(1)
   })
 
-  test('waits for a store that is down, as long as others do', async () => {
-    const { clock, dedup, store, forgive } = await spent({ outageHoldMs: 5000 })
+  test('waits for a store that is down, and for two calls at least', async () => {
+    const { clock, dedup, store, forgive } = await spent({ outageHoldMs: 5000, storeTimeoutMs: 2500 })
     store.around = () => Promise.reject(down)
     const late = forgive()
     await elapse(clock, 2000)

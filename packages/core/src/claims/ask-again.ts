@@ -6,25 +6,21 @@ import { pause } from '../time/condition.ts'
 
 /** Before the store is asked again for what it refused, or cannot do just now. */
 const ASK_AGAIN_MS = 1000
-/** The same, for what nobody waits for: rights that were taken may come back, after hours. */
-export const REFUSED_AGAIN_MS = 10_000
 
 /**
  * Resolves with true when it is time to ask the store again after `error`; with false at `untilMs` of the
- * monotonic clock, at close, or when `signal` aborts. What the store refuses is asked for again after
- * `refusedMs`.
+ * monotonic clock, at close, or when `signal` aborts.
  */
 export async function mayAskAgain(
   error: OncemqError,
   untilMs: number,
   { clock, outage }: { readonly clock: Clock; readonly outage: Outage },
-  { signal, refusedMs = ASK_AGAIN_MS }: { signal?: AbortSignal; refusedMs?: number } = {},
+  signal?: AbortSignal,
 ): Promise<boolean> {
   const leftMs = untilMs - clock.monotonicMs()
   if (leftMs <= 0 || outage.isClosed) return false
   // What is refused for one key may be fine for all others.
-  const againMs = error.retryable ? ASK_AGAIN_MS : refusedMs
-  if (isAnswer(error)) return pause(clock, Math.min(leftMs, againMs), signal)
+  if (isAnswer(error)) return pause(clock, Math.min(leftMs, ASK_AGAIN_MS), signal)
   outage.failed(error)
   return outage.recovery(leftMs, signal)
 }

@@ -10,7 +10,7 @@ import type { Outage } from '../store/outage.ts'
 import { pause } from '../time/condition.ts'
 import { JoinedSignals } from '../time/joined-signals.ts'
 import type { BatchFaults, StoreLoad } from './batcher.ts'
-import { mayAskAgain, REFUSED_AGAIN_MS } from './ask-again.ts'
+import { mayAskAgain } from './ask-again.ts'
 import { Batcher } from './batcher.ts'
 import type { RunningClaim } from './claim.ts'
 import { Isolation } from './isolation.ts'
@@ -104,14 +104,14 @@ export class ClaimManager<Tx> {
     const { clock, closing, outage, retentionMs } = this.#services
     const untilMs = clock.monotonicMs() + retentionMs
     const giveBack = this.#givingBack(lease, (granted) => granted - 1)
-    const again = { signal: closing, refusedMs: REFUSED_AGAIN_MS }
     let mayAsk = await outage.recovery(retentionMs, closing)
     while (mayAsk) {
       try {
         await giveBack()
         return
       } catch (thrown) {
-        mayAsk = await mayAskAgain(thrown as OncemqError, untilMs, this.#services, again)
+        const error = thrown as OncemqError
+        mayAsk = error.retryable && (await mayAskAgain(error, untilMs, this.#services, closing))
       }
     }
   }
@@ -162,12 +162,13 @@ export class ClaimManager<Tx> {
 
   async #resetAttempts(lease: Lease, untilMs: number): Promise<boolean> {
     const giveBack = this.#givingBack(lease, () => 0)
-    const again = { signal: this.#closing.signal, refusedMs: REFUSED_AGAIN_MS }
     for (;;) {
       try {
         return await giveBack()
       } catch (thrown) {
-        if (!(await mayAskAgain(thrown as OncemqError, untilMs, this.#services, again))) return false
+        const error = thrown as OncemqError
+        if (!error.retryable || !(await mayAskAgain(error, untilMs, this.#services, this.#closing.signal)))
+          return false
       }
     }
   }

@@ -5,7 +5,7 @@ import type { EventHub } from '../observe/event-hub.ts'
 import type { ClaimUpdate, CompleteUpdate, ReleaseUpdate, UpdateAnswer } from '../store/contract.ts'
 import type { Outage } from '../store/outage.ts'
 import type { Clock } from '../time/clock.ts'
-import { mayAskAgain, REFUSED_AGAIN_MS } from './ask-again.ts'
+import { mayAskAgain } from './ask-again.ts'
 import type { Batcher } from './batcher.ts'
 import type { Isolation } from './isolation.ts'
 import type { Lease, LeaseKeeper } from './lease-keeper.ts'
@@ -261,14 +261,14 @@ export class HeldClaim implements RunningClaim {
 
   /**
    * The key is free when its lease ends, but what its attempts become has to be said. Until then it stays in
-   * flight here: an id must not stand in a batch twice, and until the store knows of it the next claim would count a
-   * start that never was.
+   * flight here: an id must not stand in a batch twice. What the store refuses is not asked for past the
+   * lease.
    */
   async #releaseLater(update: ReleaseUpdate, error: OncemqError): Promise<void> {
     const { clock, retentionMs } = this.#services
-    const untilMs = clock.monotonicMs() + retentionMs
-    const again = { refusedMs: REFUSED_AGAIN_MS }
-    for (let thrown = error; await mayAskAgain(thrown, untilMs, this.#services, again);) {
+    const forgottenMs = clock.monotonicMs() + retentionMs
+    const untilMs = ({ retryable }: OncemqError): number => (retryable ? forgottenMs : this.#lease.deadlineMs)
+    for (let thrown = error; await mayAskAgain(thrown, untilMs(thrown), this.#services);) {
       try {
         await this.#services.updates.ask(update)
         break
