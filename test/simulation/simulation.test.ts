@@ -17,6 +17,8 @@ const cases: readonly (readonly [number, string])[] = [
   [464, 'a session that is opened while the consumer is paused'],
   [942, 'a claim that arrives after its release'],
   [6626, 'messages that go back after the pause is over'],
+  [3147, 'a store that refuses to open a transaction'],
+  [5021, 'a replay of a dead letter while the store is slow'],
   [7368, 'many suspects in a row'],
   [12257, 'a claim whose answer comes too late, just before an outage'],
 ]

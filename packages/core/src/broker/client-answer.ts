@@ -2,8 +2,8 @@ import { OncemqError } from '../errors.ts'
 import type { Clock } from '../time/clock.ts'
 
 /**
- * What a client answers within `withinMs`, as one that never answers must not keep a consumer for ever. A late
- * answer is handed to `late`.
+ * What a client answers within `withinMs`, as one that never answers must not keep a consumer for ever. A
+ * late answer is handed to `late`.
  */
 export function clientAnswer<Value>(
   clock: Clock,

@@ -27,8 +27,8 @@ const DAY_MS = 86_400_000
 export interface Consumer extends AsyncDisposable {
   /**
    * Takes no further messages, waits until the handlers that run have ended (up to `timeoutMs`, 30000 by
-   * default), sends the acks, and closes what the consumer opened, which takes up to three seconds more with a
-   * client that does not answer. Idempotent. What has not ended by then is delivered again.
+   * default), sends the acks, and closes what the consumer opened, which takes up to three seconds more with
+   * a client that does not answer. Idempotent. What has not ended by then is delivered again.
    */
   close(options?: { timeoutMs?: number }): Promise<void>
 }
