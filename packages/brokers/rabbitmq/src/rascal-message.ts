@@ -26,7 +26,7 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
   readonly startsBefore: number
   readonly firstAtMs: number
   /** Rascal does not say when its channel is gone; it ignores what comes after. */
-  readonly signal = new AbortController().signal
+  readonly signal: AbortSignal = new AbortController().signal
   readonly #options: RascalMessageOptions
   readonly #returns: number
   #isSettled = false
