@@ -43,6 +43,8 @@ interface Life {
   readonly epochsStarted: Set<number>
   /** Claims that were released: a request that was long on its way may bring one back, for nobody. */
   readonly released: Set<string>
+  /** Claims that were not granted: likewise. */
+  readonly answered: Set<string>
 }
 
 /**
@@ -72,8 +74,11 @@ export class Oracle {
   }
 
   claimed(request: ClaimRequest, answer: ClaimAnswer, process: object): void {
-    if (answer.status !== 'granted') return
     const life = this.#life(request.id)
+    if (answer.status !== 'granted') {
+      life.answered.add(request.claimId)
+      return
+    }
     const nowMs = this.#nowMs()
     this.tell(`granted ${name(request.id)} epoch ${answer.epoch} claim ${name(request.claimId)}`)
     if (nowMs < life.doneUntilMs) this.violated(`done-is-final: ${request.id} was granted after it was done`)
@@ -239,7 +244,7 @@ export class Oracle {
     const { claimId, owner } = life
     if (claimId === undefined || life.hasStarted || life.done || owner === undefined) return
     // Nor is one by which a key was to be forgiven, and that was not answered.
-    const isStray = life.released.has(claimId) || life.isParked
+    const isStray = life.released.has(claimId) || life.answered.has(claimId) || life.isParked
     if (owner === process && !this.#disturbed.has(owner) && !isStray) return
     life.ghosts += 1
     life.ghostsEver += 1
@@ -278,6 +283,7 @@ export class Oracle {
       isUnconfirmed: false,
       epochsStarted: new Set(),
       released: new Set(),
+      answered: new Set(),
     }
     this.#lives.set(id, life)
     return life
