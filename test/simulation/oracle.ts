@@ -89,7 +89,7 @@ export class Oracle {
       if (answer.epoch <= life.epoch)
         this.violated(`epochs-rise: ${request.id} from ${life.epoch} to ${answer.epoch}`)
       this.#expectToldOf(request.id)
-      this.#countGhost(life, process)
+      this.#countGhost(life, process, request.claimId)
       if (life.done) this.#startsAfresh(life)
       life.grants += 1
       life.hasStarted = false
@@ -240,11 +240,12 @@ export class Oracle {
   }
 
   /** A claim under which nothing started, taken over when its lease was over. */
-  #countGhost(life: Life, process: object): void {
+  #countGhost(life: Life, process: object, next: string): void {
     const { claimId, owner } = life
     if (claimId === undefined || life.hasStarted || life.done || owner === undefined) return
     // Nor is one by which a key was to be forgiven, and that was not answered.
-    const isStray = life.released.has(claimId) || life.answered.has(claimId) || life.isParked
+    const isOld = [claimId, next].some((each) => life.answered.has(each))
+    const isStray = isOld || life.released.has(claimId) || life.isParked
     if (owner === process && !this.#disturbed.has(owner) && !isStray) return
     life.ghosts += 1
     life.ghostsEver += 1
