@@ -130,7 +130,8 @@ export class MessageOracle {
 
   heldTooLong(message: SimMessage): void {
     this.#oracle.tell(`held too long ${message.number}`)
-    if (!this.#oracle.isExcusedFromHolding) {
+    // What has an order is held until it is settled, as a source that keeps one renews it.
+    if (message.order === undefined && !this.#oracle.isExcusedFromHolding) {
       this.#oracle.violated(`held-in-time: message ${message.number} was held beyond the broker's bound`)
     }
   }
