@@ -50,8 +50,9 @@ class Deliveries {
   #start(): void {
     const worker = fork(WORKER, [...this.#args], { execArgv: ['--conditions=@oncemq/source'] })
     this.#workers.add(worker)
-    // In the middle of its work: a worker has several messages in hand at any time.
-    let untilKill = randomInt(5, 30)
+    // In the middle of its work: a worker has several messages in hand at any time. Soon enough for all
+    // kills to come before the work is done.
+    let untilKill = randomInt(3, 10)
     worker.on('message', ({ position, status = '' }: Answer) => {
       if (position === undefined) return this.#deliverAll(worker)
       if (--untilKill === 0 && this.kills < KILLS) return this.#kill(worker)
