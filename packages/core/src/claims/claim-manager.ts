@@ -34,7 +34,8 @@ export class ClaimManager<Tx> {
   constructor(settings: Settings<Tx>, store: GuardedStore, outage: Outage, events: EventHub) {
     const { attemptsMax, clock, doneCacheMax, doneCacheMs, leaseMs, random, retentionMs } = settings
     const load: StoreLoad = { underWay: 0 }
-    this.isolation = new Isolation(clock, leaseMs)
+    // A turn has the calls around its handler too: a claim, a completion, and before it a release.
+    this.isolation = new Isolation(clock, leaseMs + 3 * settings.storeTimeoutMs)
     this.#keys = new LocalKeys({ keysMax: doneCacheMax, ttlMs: Math.min(doneCacheMs, retentionMs) }, clock)
     this.#keeper = keeperOf(settings, store, events, load)
     this.#services = {
