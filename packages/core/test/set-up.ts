@@ -3,6 +3,7 @@ import { VirtualClock } from '../src/testing/index.ts'
 import type { DeduplicatorOptions, EventName, Events } from '../src/index.ts'
 import type { Random, StoreBatching } from '../src/store/index.ts'
 import { recordId } from '../src/delivery/identity.ts'
+import { eventNames } from '../src/observe/events.ts'
 import { ScriptedStore } from './scripted-store.ts'
 
 export const GROUP = 'billing'
@@ -14,25 +15,6 @@ export function countedRandom(): Random {
 }
 
 type Told = { [Name in EventName]: { readonly name: Name } & Events[Name] }[EventName]
-
-const NAMES: readonly EventName[] = [
-  'granted',
-  'completed',
-  'duplicate',
-  'busy',
-  'lost',
-  'failed',
-  'conflict',
-  'rejected',
-  'deadLettered',
-  'unprotected',
-  'unconfirmed',
-  'storeError',
-  'outage',
-  'recovered',
-  'finding',
-  'warning',
-]
 
 interface SetUp extends Partial<Omit<DeduplicatorOptions, 'store'>> {
   readonly batching?: StoreBatching
@@ -57,7 +39,7 @@ export async function setUp({ batching, beside, apartFrom, ...options }: SetUp =
     clock,
   })
   const told: Told[] = []
-  for (const name of NAMES) dedup.on(name, (event) => told.push({ name, ...event } as Told))
+  for (const name of eventNames) dedup.on(name, (event) => told.push({ name, ...event } as Told))
   await dedup.open()
   store.calls.length = 0
   return {

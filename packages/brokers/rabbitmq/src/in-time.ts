@@ -1,5 +1,6 @@
 import { OncemqError } from '@oncemq/core'
 import type { Clock } from '@oncemq/core/broker'
+import { within } from '@oncemq/core/broker'
 
 /** A client that was not answered by then may wait for ever. */
 const TIME_MAX_MS = 15_000
@@ -17,25 +18,9 @@ export interface Limit<Value> {
 /** Bounds what a client may never answer. */
 export function inTime<Value>(call: Promise<Value>, limit: Limit<Value>): Promise<Value> {
   const { clock, what, remedy = REMEDY, late } = limit
-  return new Promise((resolve, reject) => {
-    let isLate = false
-    const giveUp = (): void => {
-      isLate = true
-      reject(unanswered(what, remedy))
-    }
-    const timer = clock.after(TIME_MAX_MS, giveUp, 'background')
-    call.then(
-      (value) => {
-        timer.cancel()
-        if (isLate) void late?.(value)
-        else resolve(value)
-      },
-      (error: unknown) => {
-        timer.cancel()
-        reject(error as Error)
-      },
-    )
-  })
+  const timeoutError = (): OncemqError => unanswered(what, remedy)
+  const bound = { clock, timeoutMs: TIME_MAX_MS, kind: 'background', timeoutError } as const
+  return within(() => call, { ...bound, ...(late && { late }) })
 }
 
 function unanswered(what: string, remedy: string): OncemqError {

@@ -7,8 +7,8 @@ import { isOncemqError, OncemqError } from '../errors.ts'
 import type { Backoff } from '../time/backoff.ts'
 import { backoffMs } from '../time/backoff.ts'
 import { Condition, pause } from '../time/condition.ts'
+import { within } from '../time/within.ts'
 import { requireInteger } from '../validate.ts'
-import { clientAnswer } from './client-answer.ts'
 import { DeliveryLoop } from './delivery-loop.ts'
 import type { HeldMessage, MessageSource, Receiver, Session } from './held-message.ts'
 import type { KeyOf } from './key.ts'
@@ -163,7 +163,9 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
       if (isFinal(error)) this.#end(error)
       if (opened.session !== undefined) void this.#retire(opened.session)
     })
-    const session = await this.#inTime('to begin to consume', source.open(receiver), (late) => late.close())
+    const session = await this.#inTime('to begin to consume', source.open(receiver), {
+      late: (session) => session.close(),
+    })
     opened.session = session
     if (opened.isEnded || this.#closed.signal.aborted || this.#pausing !== undefined) {
       await this.#inTime('to close', session.close())
@@ -189,9 +191,9 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     }
   }
 
-  async #retire(session: Session): Promise<void> {
+  async #retire(session: Session, withinMs = SESSION_TIMEOUT_MS): Promise<void> {
     if (this.#session === session) this.#session = undefined
-    await this.#inTime('to close', session.close()).catch(() => undefined)
+    await this.#inTime('to close', session.close(), { withinMs }).catch(() => undefined)
     this.#sessionEnded.notifyAll()
   }
 
@@ -292,24 +294,29 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     this.#closed.abort()
     this.#loop.stop()
     // What a client does not answer may take a moment more, and no more.
-    const lastly = async (what: string, call: Promise<void> | undefined): Promise<void> => {
-      const leftMs = Math.max(CLOSE_STEP_MS, Math.min(untilMs - clock.monotonicMs(), SESSION_TIMEOUT_MS))
-      if (call !== undefined) await clientAnswer(clock, leftMs, what, call).catch(() => undefined)
-    }
+    const leftMs = (): number =>
+      Math.max(CLOSE_STEP_MS, Math.min(untilMs - clock.monotonicMs(), SESSION_TIMEOUT_MS))
     const session = this.#session
-    await lastly('to stop', session?.stop())
+    if (session !== undefined) {
+      await this.#inTime('to stop', session.stop(), { withinMs: leftMs() }).catch(() => undefined)
+    }
     const bound = new AbortController()
     const timer = clock.after(Math.max(0, untilMs - clock.monotonicMs()), () => bound.abort())
     while (!this.#loop.isEmpty && !bound.signal.aborted) await this.#loop.changed(bound.signal)
     timer.cancel()
-    if (this.#session === session) this.#session = undefined
-    await lastly('to close', session?.close())
-    this.#sessionEnded.notifyAll()
-    await lastly('to close', source.close())
+    if (session !== undefined) await this.#retire(session, leftMs())
+    await this.#inTime('to close', source.close(), { withinMs: leftMs() }).catch(() => undefined)
   }
 
-  #inTime<Value>(what: string, call: Promise<Value>, late?: (value: Value) => unknown): Promise<Value> {
-    return clientAnswer(this.#options.dedup.settings.clock, SESSION_TIMEOUT_MS, what, call, late)
+  /** What a client never answers must not keep the consumer for ever. */
+  #inTime<Value>(
+    what: string,
+    call: Promise<Value>,
+    { withinMs = SESSION_TIMEOUT_MS, late }: { withinMs?: number; late?: (value: Value) => unknown } = {},
+  ): Promise<Value> {
+    const { clock } = this.#options.dedup.settings
+    const timeoutError = (): OncemqError => noAnswer(what, withinMs)
+    return within(() => call, { clock, timeoutMs: withinMs, timeoutError, ...(late && { late }) })
   }
 }
 
@@ -327,4 +334,12 @@ function isTransient(error: unknown): boolean {
 /** Whether there can be no session any more. */
 function isFinal(error: unknown): error is OncemqError {
   return isOncemqError(error) && !error.retryable
+}
+
+function noAnswer(what: string, withinMs: number): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_BROKER_UNAVAILABLE',
+    `consume: expected the client ${what} within ${withinMs} ms, received no answer; ` +
+      `see that the broker can be reached, and set a time limit in the client`,
+  )
 }
