@@ -15,7 +15,11 @@ const options = { concurrent: true, quietMs: 500 }
 
 for (const name of ['rabbitmq-4.0', 'rabbitmq-3.10'] as const) {
   describeService(name, ({ url }) => {
-    testBroker('drop-in', { ...options, lacks, open: ({ namespace }) => openBench(url, namespace, 'drop-in') })
+    testBroker('drop-in', {
+      ...options,
+      lacks,
+      open: ({ namespace }) => openBench(url, namespace, 'drop-in'),
+    })
     testBroker('managed', { ...options, open: ({ namespace }) => openBench(url, namespace, 'managed') })
   })
 }
