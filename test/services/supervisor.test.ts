@@ -17,8 +17,8 @@ const GONE_MAX_MS = 10_000
 // These tests look at processes, so the servers must not be containers, nor those of the whole run.
 process.env['DOCKER_HOST'] = 'unix:///nonexistent'
 delete process.env[SOCKET_VARIABLE]
-// Each supervisor removes what dead ones have left in the folder for temporary files, and another test file may
-// start one at any time.
+// Each supervisor removes what dead ones have left in the folder for temporary files, and another test file
+// may start one at any time.
 const folder = mkdtempSync(join(tmpdir(), 'oncemq-supervisor-'))
 process.env['TMPDIR'] = folder
 afterAll(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
