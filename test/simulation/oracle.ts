@@ -230,9 +230,22 @@ export class Oracle {
       if (!life.isParked) this.violated(`reset-when-durable: ${id} starts afresh and is put aside nowhere`)
       this.#startsAfresh(life)
     }
+    this.#countStray(life, attempts)
     if (life.claimId !== undefined) life.released.add(life.claimId)
     life.claimId = undefined
     life.owner = undefined
+  }
+
+  /**
+   * A request that was long on its way brought a released claim back, and so was its release, which says once
+   * more what the attempts were then: the store applies both, for nobody. What it says are no starts since.
+   */
+  #countStray(life: Life, attempts: number): void {
+    const { claimId, hasStarted, released, starts, ghosts } = life
+    if (claimId === undefined || hasStarted || !released.has(claimId)) return
+    const untold = Math.max(0, attempts - starts - ghosts)
+    life.ghosts += untold
+    life.ghostsEver += untold
   }
 
   #startsAfresh(life: Life): void {
