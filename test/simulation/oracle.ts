@@ -224,13 +224,13 @@ export class Oracle {
   }
 
   #released(id: string, life: Life, attempts: number): void {
+    this.#countStray(life, attempts)
     // In a transaction, a start that the store has rolled back is none.
     if (this.#plan.strategy === 'transactional') life.starts = Math.min(life.starts, attempts)
     if (attempts === 0 && life.starts > 0) {
       if (!life.isParked) this.violated(`reset-when-durable: ${id} starts afresh and is put aside nowhere`)
       this.#startsAfresh(life)
     }
-    this.#countStray(life, attempts)
     if (life.claimId !== undefined) life.released.add(life.claimId)
     life.claimId = undefined
     life.owner = undefined
@@ -238,7 +238,8 @@ export class Oracle {
 
   /**
    * A request that was long on its way brought a released claim back, and so was its release, which says once
-   * more what the attempts were then: the store applies both, for nobody. What it says are no starts since.
+   * more what the attempts were then: the store applies both, for nobody, and cannot know better. It may have
+   * forgotten starts since then, or count some that were none.
    */
   #countStray(life: Life, attempts: number): void {
     const { claimId, hasStarted, released, starts, ghosts } = life
@@ -246,6 +247,7 @@ export class Oracle {
     const untold = Math.max(0, attempts - starts - ghosts)
     life.ghosts += untold
     life.ghostsEver += untold
+    life.starts = Math.min(starts, attempts)
   }
 
   #startsAfresh(life: Life): void {
