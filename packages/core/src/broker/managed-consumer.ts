@@ -132,7 +132,8 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   /** One session after the other, until the consumer is closed or there can be none any more. */
   async #stayOpen(): Promise<void> {
     const { signal } = this.#closed
-    const { clock } = this.#options.dedup.settings
+    const { dedup } = this.#options
+    const { clock, onStoreDown } = dedup.settings
     for (let failures = 0; !signal.aborted;) {
       if (this.#session === undefined) {
         await pause(clock, backoffMs(REOPEN_BACKOFF, failures++), signal)
@@ -140,6 +141,9 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
         try {
           // What a session received while the consumer pauses would go back at once, and be received again.
           await this.#pausing
+          // While the store is down it could only be held, and be returned if the session ended meanwhile.
+          if (onStoreDown === 'hold') await dedup.available(signal)
+          if (signal.aborted) return
           await this.#openSession()
         } catch (error) {
           if (isFinal(error)) return this.#end(error)
