@@ -1,7 +1,4 @@
 import type { Deduplicator } from '../deduplicator.ts'
-import type { HandlerContext } from '../delivery/context.ts'
-import type { Middleware } from '../delivery/middleware.ts'
-import { compose } from '../delivery/middleware.ts'
 import type { Delivery, ProcessOutcome } from '../delivery/outcome.ts'
 import { isOncemqError, OncemqError } from '../errors.ts'
 import type { Backoff } from '../time/backoff.ts'
@@ -12,6 +9,8 @@ import { requireInteger } from '../validate.ts'
 import { DeliveryLoop } from './delivery-loop.ts'
 import type { HeldMessage, MessageSource, Receiver, Session } from './held-message.ts'
 import type { KeyOf } from './key.ts'
+import type { ProcessingOptions } from './processing.ts'
+import { processing } from './processing.ts'
 
 const REOPEN_BACKOFF = { firstMs: 100, factor: 2, maxMs: 5000 }
 /** To open, to pause, to close: what has not ended by then never may. */
@@ -33,18 +32,9 @@ export interface Consumer extends AsyncDisposable {
   close(options?: { timeoutMs?: number }): Promise<void>
 }
 
-export interface ManagedConsumerOptions<Tx, Message> {
-  readonly dedup: Deduplicator<Tx>
+export interface ManagedConsumerOptions<Tx, Message> extends ProcessingOptions<Tx, Message> {
   readonly source: MessageSource<Message>
   readonly key: KeyOf<Message>
-  /** Does the work. What it answers is kept with the record. */
-  readonly handler: (
-    held: HeldMessage<Message>,
-    context: HandlerContext<Tx>,
-  ) => Promise<Uint8Array | undefined>
-  /** Called after a success and before the ack. What it throws is a warning, and changes nothing. */
-  readonly onSuccess?: (held: HeldMessage<Message>, outcome: ProcessOutcome) => Promise<void>
-  readonly middlewares: readonly Middleware<Message, ProcessOutcome>[]
   readonly retry: Backoff
   readonly window: number
   readonly concurrency: number
@@ -85,7 +75,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
       onSentOn: () => (this.#unsettled = 0),
       onClosed: () => this.#dedupClosed(),
     })
-    this.#process = this.#processing()
+    this.#process = processing(options)
   }
 
   /**
@@ -201,46 +191,6 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     this.#sessionEnded.notifyAll()
   }
 
-  #processing(): (held: HeldMessage<Message>, delivery: Delivery) => Promise<ProcessOutcome> {
-    const { dedup, handler, middlewares } = this.#options
-    const innermost = async (held: HeldMessage<Message>, delivery: Delivery): Promise<ProcessOutcome> => {
-      const outcome = await dedup.process(delivery, (context) => handler(held, context))
-      await this.#succeeded(held, outcome)
-      return outcome
-    }
-    if (middlewares.length === 0) return innermost
-    return async (held, delivery) => {
-      let inner: ProcessOutcome | undefined
-      const around = compose(middlewares, async () => (inner = await innermost(held, delivery)))
-      try {
-        const outcome = (await around(held.message)) as ProcessOutcome | undefined
-        if (typeof outcome?.status === 'string') return outcome
-        throw new TypeError('a middleware answered no outcome; return what next() answered')
-      } catch (error) {
-        return inner ?? this.#middlewareFailed(error, delivery)
-      }
-    }
-  }
-
-  /** Counted as a failure of the handler, which it kept from running. What `next()` answered stands. */
-  #middlewareFailed(error: unknown, { startsBefore = 0 }: Delivery): ProcessOutcome {
-    const attempt = startsBefore + 1
-    this.#options.dedup.warn(`a middleware threw ${error instanceof Error ? error.name : typeof error}`)
-    const final = attempt >= this.#options.dedup.settings.attemptsMax
-    if (final) return { status: 'failed', final, error, attempt, reason: 'attempts' }
-    return { status: 'failed', final, error, attempt }
-  }
-
-  async #succeeded(held: HeldMessage<Message>, outcome: ProcessOutcome): Promise<void> {
-    const { onSuccess, dedup } = this.#options
-    if (onSuccess === undefined || !successes.has(outcome.status)) return
-    try {
-      await onSuccess(held, outcome)
-    } catch (error) {
-      dedup.warn(`a reply was not sent (${error instanceof Error ? error.name : typeof error})`)
-    }
-  }
-
   /** Messages were held for as long as they may be: they go back, and none is taken for a while. */
   #holdOver(reason: string): void {
     this.#pausing ??= this.#pauseSession(reason === 'unsettled').finally(() => (this.#pausing = undefined))
@@ -323,12 +273,6 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     return within(() => call, { clock, timeoutMs: withinMs, timeoutError, ...(late && { late }) })
   }
 }
-
-const successes: ReadonlySet<string> = new Set<ProcessOutcome['status']>([
-  'completed',
-  'duplicate',
-  'unconfirmed',
-])
 
 /** Whether an error of the store passes by itself. */
 function isTransient(error: unknown): boolean {
