@@ -6,6 +6,7 @@ import { ManagedConsumer } from '../src/broker/index.ts'
 import { createDeduplicator, type Deduplicator } from '../src/index.ts'
 import { StoreError } from '../src/store/index.ts'
 import { VirtualClock } from '../src/testing/index.ts'
+import type { Timer } from '../src/time/clock.ts'
 import { elapse } from './elapse.ts'
 import { ScriptedStore } from './scripted-store.ts'
 import { countedRandom, GROUP } from './set-up.ts'
@@ -14,9 +15,26 @@ const down = new StoreError('ONCEMQ_STORE_UNAVAILABLE', 'down')
 const done = async (): Promise<void> => {}
 const session: Session = { pause: done, resume: done, stop: done, close: done }
 
+/** Timers that keep the process. */
+class WatchedClock extends VirtualClock {
+  readonly keeping = new Set<object>()
+
+  override after(delayMs: number, action: () => void, kind?: 'background'): Timer {
+    const it = {}
+    const over = (): void => void this.keeping.delete(it)
+    const ended = (): void => {
+      over()
+      action()
+    }
+    const timer = super.after(delayMs, ended)
+    if (kind === undefined) this.keeping.add(it)
+    return { cancel: () => (over(), timer.cancel()) }
+  }
+}
+
 /** Its sessions need the workers' secret, as those of RabbitMQ do. */
 async function started() {
-  const clock = new VirtualClock()
+  const clock = new WatchedClock()
   const store = new ScriptedStore(clock)
   const dedup: Deduplicator = createDeduplicator({
     store,
@@ -63,10 +81,12 @@ describe('a store that is down', () => {
       const consumer = await start()
       await elapse(clock, 86_400_000)
       expect([told, dedup.outage, opened.length, asked()]).toEqual([['outage'], down, 0, 1])
+      expect(clock.keeping.size, 'what keeps a process that has no connection').toBe(1)
       store.works()
       await elapse(clock, 20_000)
       expect([told, dedup.outage, opened.length]).toEqual([['outage', 'recovered'], undefined, 1])
       await consumer.close()
+      expect(clock.keeping.size).toBe(0)
     },
   )
 

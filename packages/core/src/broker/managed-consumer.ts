@@ -3,6 +3,7 @@ import type { Delivery, ProcessOutcome } from '../delivery/outcome.ts'
 import { isOncemqError, OncemqError } from '../errors.ts'
 import type { Backoff } from '../time/backoff.ts'
 import { backoffMs } from '../time/backoff.ts'
+import type { Timer } from '../time/clock.ts'
 import { Condition, pause } from '../time/condition.ts'
 import { within } from '../time/within.ts'
 import { requireInteger } from '../validate.ts'
@@ -131,8 +132,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
         try {
           // What a session received while the consumer pauses would go back at once, and be received again.
           await this.#pausing
-          // While the store is down it could only be held, and be returned if the session ended meanwhile.
-          if (onStoreDown === 'hold') await dedup.available(signal)
+          if (onStoreDown === 'hold') await this.#storeIsBack()
           if (signal.aborted) return
           await this.#openSession()
         } catch (error) {
@@ -146,6 +146,18 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
         if (clock.monotonicMs() - openedMs > SESSION_STABLE_MS) failures = 0
       }
     }
+  }
+
+  /**
+   * What is received while the store is down can only be held, and is returned if the session ends meanwhile.
+   * Without a session nothing else may keep the process.
+   */
+  async #storeIsBack(): Promise<void> {
+    const { dedup } = this.#options
+    const keep = (): Timer => dedup.settings.clock.after(DAY_MS, () => (timer = keep()))
+    let timer = keep()
+    await dedup.available(this.#closed.signal)
+    timer.cancel()
   }
 
   async #openSession(): Promise<void> {
