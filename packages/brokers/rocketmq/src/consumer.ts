@@ -46,12 +46,7 @@ export async function consume<Tx = undefined>(options: ConsumeOptions<Tx>): Prom
     // A message is renewed for as long as it is held, and each delivery costs one of its group's attempts.
     holdMs: Number.POSITIVE_INFINITY,
     async handler(held, context) {
-      try {
-        await handler(held.message, context)
-      } catch (error) {
-        ;(held as ArrivedMessage).renewCopy()
-        throw error
-      }
+      await handler((held as ArrivedMessage).handOver(), context)
       return undefined
     },
   })

@@ -97,12 +97,7 @@ class DeduplicatedListener<Tx> {
 
   async #listen(held: ListenedMessage, context: HandlerContext<Tx>): Promise<undefined> {
     const { SUCCESS, FAILURE } = this.#results
-    let answer: unknown
-    try {
-      answer = await this.#listener.consume(held.message, context)
-    } finally {
-      if (answer !== SUCCESS) held.renewCopy()
-    }
+    const answer = await this.#listener.consume(held.handOver(), context)
     if (answer === SUCCESS) return undefined
     if (answer !== FAILURE) {
       this.#dedup.warn(

@@ -3,7 +3,7 @@ import type { HandlerContext } from '../delivery/context.ts'
 import type { Middleware } from '../delivery/middleware.ts'
 import { compose } from '../delivery/middleware.ts'
 import type { Delivery, ProcessOutcome } from '../delivery/outcome.ts'
-import { isOncemqError, OncemqError } from '../errors.ts'
+import { isOncemqError, OncemqError, readable } from '../errors.ts'
 import type { Backoff } from '../time/backoff.ts'
 import { backoffMs } from '../time/backoff.ts'
 import { Condition, pause } from '../time/condition.ts'
@@ -213,7 +213,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
         if (typeof outcome?.status === 'string') return outcome
         throw new TypeError('a middleware answered no outcome; return what next() answered')
       } catch (error) {
-        return inner ?? this.#middlewareFailed(error, delivery)
+        return inner ?? this.#middlewareFailed(readable(error), delivery)
       }
     }
   }
