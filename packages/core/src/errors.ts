@@ -140,8 +140,8 @@ export function isOncemqError(error: unknown): error is OncemqError {
 }
 
 /**
- * What a user's code has thrown, which may be anything, to be looked at: where that would throw again, as with
- * a revoked proxy or an error whose message is none, another error in its place.
+ * What a user's code has thrown, which may be anything, to be looked at: where that would throw again, as
+ * with a revoked proxy or an error whose message is none, another error in its place.
  */
 export function readable(thrown: unknown): unknown {
   try {

@@ -22,7 +22,7 @@ export abstract class ArrivedMessage implements HeldMessage<RocketmqMessage> {
     return (this.#message ??= copyOf(this.arrival.message))
   }
 
-  /** The copy, for a handler, to be its own: the next attempt gets another, also while this one still runs. */
+  /** The copy, to be a handler's own: the next attempt gets another, also while this one still runs. */
   handOver(): RocketmqMessage {
     const { message } = this
     this.#message = undefined

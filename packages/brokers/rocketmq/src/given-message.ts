@@ -135,7 +135,8 @@ export function givenOf(message: unknown): GivenMessage | undefined {
 
 /**
  * The key, epoch, attempt and signal of a message that a wrapped consumer gave, or of a copy of it such as
- * `{ ...message }`; `undefined` for any other message. `signal` aborts when the lease is lost, or the message is about to be delivered again.
+ * `{ ...message }`; `undefined` for any other message. `signal` aborts when the lease is lost, or the message
+ * is about to be delivered again.
  * @example
  * const { key, signal } = contextOf(message)
  */

@@ -39,8 +39,8 @@ const understood = new WeakSet<object>()
 
 /**
  * Unpacks the bodies that senders have packed, in place of the client. When the client cannot, it loses all
- * messages that it has received together, each time; it takes what is packed as `zlib`, as clients of version 4
- * do, for damaged; and it unpacks without a bound, so that one message can end the process. What cannot be
+ * messages that it has received together, each time; it takes what is packed as `zlib`, as clients of version
+ * 4 do, for damaged; and it unpacks without a bound, so that one message can end the process. What cannot be
  * unpacked is moved to the dead-letter queue of its group by itself, and told once.
  */
 export function unpackBodies(client: RocketmqClient, warn: (message: string) => void = warnProcess): void {

@@ -23,8 +23,8 @@ export class Parking {
   }
 
   /**
-   * Answers whether the broker has a copy. False without a producer, and for a message that cannot be sent with
-   * what its sender wrote and the reason beside it: the broker's own dead-letter queue takes it as it is.
+   * Answers whether the broker has a copy. False without a producer, and for a message that cannot be sent
+   * with what its sender wrote and the reason beside it: the broker's dead-letter queue takes it as it is.
    * @throws what the producer throws, and OncemqError while the store does not answer.
    */
   async park(arrival: Arrival, letter: DeadLetter): Promise<boolean> {

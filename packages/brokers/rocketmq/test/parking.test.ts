@@ -105,7 +105,7 @@ describeService('rocketmq-fast', ({ url }) => {
     await dead.ack(message)
   })
 
-  test('a message with a tag or key that cannot be sent again goes there too, and its group goes on', async () => {
+  test('one with a tag or key that cannot be sent again goes there too: its group goes on', async () => {
     const at = await place(url, 'FIFO', {}, 1)
     const dedup = deduplicator({ attemptsMax: 1 })
     const seen: string[] = []
