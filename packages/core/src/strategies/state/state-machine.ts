@@ -1,10 +1,11 @@
 import type { Start } from '../../claims/start.ts'
 import type { ProcessOutcome } from '../../delivery/outcome.ts'
 import { OptionError } from '../../errors.ts'
-import type { StateStore, StateTable, Store } from '../../store/contract.ts'
+import type { StateStore, StateTable } from '../../store/contract.ts'
 import { quotedColumn, quotedName } from '../../store/row-write.ts'
 import { givenOptions, missingMethod, requireFunction, requireInteger, requireOneOf } from '../../validate.ts'
 import { completeInTransaction, inTransaction, requireTransactions } from '../in-transaction.ts'
+import { perStore } from '../per-store.ts'
 import type { CheckedSettings, Explain, Handler, StrategyServices, TransactionStrategy } from '../strategy.ts'
 import { Machine } from './machine.ts'
 import type { MachineOptions } from './machine.ts'
@@ -78,12 +79,7 @@ export const stateMachineDefaults = Object.freeze({
 export function stateMachine<Message = unknown>(options: StateMachineOptions<Message>): TransactionStrategy {
   const settings = settingsOf(options)
   const machine = new Machine(options, settings.record)
-  const tables = new WeakMap<Store, StateTable<unknown>>()
-  const tableOf = (store: Store): StateTable<unknown> => {
-    const table = tables.get(store) ?? (store as StateStore<unknown>).stateTable(settings.names)
-    tables.set(store, table)
-    return table
-  }
+  const tableOf = perStore((store) => (store as StateStore<unknown>).stateTable(settings.names))
   return {
     name: 'stateMachine',
     givesTx: true,
