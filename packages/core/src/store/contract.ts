@@ -131,7 +131,7 @@ export interface StateTableNames {
   readonly state: string
 }
 
-/** A row's id: text, a safe integer, or an object of the driver's own, such as an ObjectId. */
+/** A row's id: text, a safe integer, a bigint of 64 bits, or an object of the driver's own, such as an ObjectId. */
 export type RowId = string | number | bigint | object
 
 /** The table of a state machine. */

@@ -51,7 +51,7 @@ export class SqliteStateTable implements StateTable<DatabaseSync> {
     const sql =
       `UPDATE ${this.#table} SET ${this.#state} = ? ` +
       `WHERE ${this.#id} = ? AND ${this.#state} IN (${places})`
-    const { changes } = tx.prepare(sql).run(to, id, ...from)
+    const { changes } = tx.prepare(sql).run(to, bound(id), ...from)
     return Number(changes) > 0 ? 'moved' : 'not-moved'
   }
 
@@ -59,7 +59,7 @@ export class SqliteStateTable implements StateTable<DatabaseSync> {
   async read(tx: DatabaseSync, id: RowId): Promise<string | undefined> {
     if (typeof id === 'object') return undefined
     const sql = `SELECT CAST(${this.#state} AS TEXT) AS state FROM ${this.#table} WHERE ${this.#id} = ?`
-    const row = tx.prepare(sql).get(id) as { readonly state: string | null } | undefined
+    const row = tx.prepare(sql).get(bound(id)) as { readonly state: string | null } | undefined
     return row === undefined ? undefined : (row.state ?? '')
   }
 
@@ -71,6 +71,11 @@ export class SqliteStateTable implements StateTable<DatabaseSync> {
         `received ${what}; correct the names`,
     )
   }
+}
+
+/** The driver binds a number as a real one, which a column of texts compares as '7.0'. */
+function bound(id: string | number | bigint): string | bigint {
+  return typeof id === 'number' ? BigInt(id) : id
 }
 
 function quoted(name: string): string {

@@ -4,6 +4,7 @@ import { OptionError } from '../../errors.ts'
 import type { StateStore, StateTable } from '../../store/contract.ts'
 import { quotedColumn, quotedName } from '../../store/row-write.ts'
 import { givenOptions, missingMethod, requireFunction, requireInteger, requireOneOf } from '../../validate.ts'
+import { failed } from '../failure.ts'
 import { completeInTransaction, inTransaction, requireTransactions } from '../in-transaction.ts'
 import { perStore } from '../per-store.ts'
 import type { CheckedSettings, Explain, Handler, StrategyServices, TransactionStrategy } from '../strategy.ts'
@@ -26,7 +27,7 @@ export interface StateMachineOptions<Message> extends MachineOptions {
   state: string
   /**
    * Answers which row a message is about and which transition it asks for. A message for which it throws, or
-   * answers something else, is dead-lettered as `unreadable`.
+   * answers something else, is dead-lettered as `unreadable`. It has `handlerTimeoutMs`, as the handler has.
    */
   read: Read<Message>
   /**
@@ -92,8 +93,11 @@ export function stateMachine<Message = unknown>(options: StateMachineOptions<Mes
     completeOnce: completeInTransaction,
     prepare: (store) => tableOf(store).check(machine.states),
     run: async (start, handler, services, delivery) => {
-      const reading = await readingOf(settings.read, delivery.message, machine)
+      const bound = { ...services, abort: (reason: unknown) => start.abort(reason) }
+      const reading = await readingOf(delivery.message, { read: settings.read, machine, bound })
       const policy: Policy = { ...settings, firstAtMs: delivery.firstAtMs }
+      if (reading instanceof Error && reading.code === 'ONCEMQ_HANDLER_TIMEOUT')
+        return failed(start, reading, services)
       if (reading instanceof Error)
         return judged({ as: 'unreadable', error: reading }, start, services, policy)
       const step = new Step({ machine, reading, table: tableOf(services.store), policy, start, services })
