@@ -49,9 +49,8 @@ describeService('postgres-18', (server) => {
     const statuses: string[] = []
     for (const constraint of ['orders_pkey', 'public.orders_pkey']) {
       const strategy = naturalKey({ constraint, duplicateKeyOf: ofPostgres })
-      const dedup = opened(
-        createDeduplicator({ store: new MemoryStore(), consumerGroup: 'orders', strategy }),
-      )
+      const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'orders', strategy })
+      onTestFinished(() => dedup.close())
       const insert = async () => void (await shop.pool.query("INSERT INTO archive.orders VALUES ('a')"))
       statuses.push((await dedup.process({ key: 'a' }, insert)).status)
     }

@@ -209,8 +209,18 @@ describe('stateMachine', () => {
       dedup.process({ key, message: { id, transition } }, async ({ tx }) => {
         await states.effect(tx, `${id} ${transition}`)
       })
-    return { states, ask }
+    return { states, dedup, ask }
   }
+
+  test('where the broker counts deliveries, what comes too early is given up after a few more than attemptsMax', async () => {
+    const { states, dedup } = await parcels()
+    await states.create('a', 'pending')
+    const { attemptsMax } = dedup.settings
+    const message = { id: 'a', transition: 'ship' }
+    const deliver = (startsBefore: number) => dedup.process({ key: 'a', message, startsBefore }, () => {})
+    expect((await deliver(attemptsMax + 2)).status).toBe('early')
+    expect(await deliver(attemptsMax + 3)).toMatchObject({ status: 'rejected', reason: 'attempts' })
+  })
 
   test('of two messages for one transition of one row the second is lost, also with a record', async () => {
     for (const record of [false, true]) {
