@@ -244,14 +244,14 @@ describe('stateMachine', () => {
     expect(await states.effects('a pay')).toBe(2)
   })
 
-  test("onMissingRow 'ack' loses what comes before its row", async () => {
+  test('onMissingRow "ack" loses what comes before its row', async () => {
     const { states, ask } = await parcels({ onMissingRow: 'ack' })
     expect(await statusesOf([ask('a', 'pay')])).toEqual(['duplicate'])
     await states.create('a', 'pending')
     expect([await states.stateOf('a'), await states.effects('a pay')]).toEqual(['pending', 0])
   })
 
-  test("onAmbiguous 'duplicate' acks what may never have happened", async () => {
+  test('onAmbiguous "duplicate" acks what may never have happened', async () => {
     const { states, ask } = await parcels()
     await states.create('a', 'pending')
     await ask('a', 'cancel')

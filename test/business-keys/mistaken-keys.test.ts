@@ -81,11 +81,11 @@ describe('sqlite', () => {
 
   test('rows that a key does not guard are told at start', async () => {
     await fixture.process((tx) => {
-      tx.exec('CREATE TABLE gaps (id TEXT PRIMARY KEY, part INTEGER NOT NULL, row INTEGER)')
+      tx.exec('CREATE TABLE gaps (id TEXT PRIMARY KEY, ref TEXT UNIQUE, part INTEGER NOT NULL)')
       tx.exec('CREATE UNIQUE INDEX gaps_part ON gaps (part) WHERE part > 7')
       tx.exec('CREATE TABLE numbers (id INTEGER PRIMARY KEY)')
     })
-    for (const key of ['gaps.id', 'gaps.part', 'numbers.id']) await fixture.open(key)
+    for (const key of ['gaps.id', 'gaps.ref', 'gaps.part', 'numbers.id']) await fixture.open(key)
     expect(fixture.findings).toEqual(['unique-key-gaps', 'unique-key-gaps'])
   })
 })

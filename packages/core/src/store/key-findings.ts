@@ -18,7 +18,7 @@ export function gapFindings(name: string, { isNullable, isPartial }: KeyGaps): r
   return which.map((rows) => ({
     severity: 'warning',
     code: 'unique-key-gaps',
-    found: `the unique key ${printable(name)} does not guard rows ${rows}: each delivery inserts one more`,
-    remedy: isNullable ? 'declare the columns NOT NULL' : 'let each event insert a row that it guards',
+    found: `The unique key ${printable(name)} does not guard rows ${rows}: each delivery inserts one more.`,
+    remedy: isNullable ? 'Declare the columns NOT NULL.' : 'Let each event insert a row that it guards.',
   }))
 }

@@ -46,6 +46,9 @@ export interface OwnClientOptions extends NaturalKeyOptions {
  * instead, and has to make its statements one transaction itself: whatever it wrote before the duplicate
  * stays otherwise.
  *
+ * Any row that violates it makes the whole event a duplicate: of an event that inserts several, name a key
+ * that is its own. A `PermanentError` of the handler goes before.
+ *
  * Starts are counted by the broker, so a message whose handler ends its process is given up as exactly as the
  * broker counts, and two deliveries of one event may run at the same time: the database lets one of them
  * commit. What the handler does outside of the database is repeated with each start.

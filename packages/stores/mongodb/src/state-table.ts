@@ -76,7 +76,7 @@ function noIndex({ table, id }: StateTableNames): Finding {
   return {
     severity: 'warning',
     code: 'state-index-missing',
-    found: `no index of ${table} begins with ${id}, so that each message reads the whole collection`,
-    remedy: `createIndex({ ${id}: 1 })`,
+    found: `No index of ${table} begins with ${id}, so that each message reads the whole collection.`,
+    remedy: `Create it: createIndex({ ${id}: 1 }).`,
   }
 }

@@ -160,8 +160,8 @@ function loose(name: string): Finding {
     severity: 'warning',
     code: 'unique-key-loose',
     found:
-      `the unique key ${printable(name)} compares by a collation or a prefix, so that texts that differ, ` +
-      'as in case, are one to it: an event with another text is taken for a duplicate and acked',
-    remedy: 'give its columns a collation such as utf8mb4_bin, and index them whole',
+      `The unique key ${printable(name)} compares by a collation or a prefix, so that texts that differ, ` +
+      'as in case, are one to it: an event with another text is taken for a duplicate and acked.',
+    remedy: 'Give its columns a collation such as utf8mb4_bin, and index them whole.',
   }
 }

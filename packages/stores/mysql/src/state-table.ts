@@ -144,7 +144,7 @@ function noIndex({ table, id }: StateTableNames): Finding {
   return {
     severity: 'warning',
     code: 'state-index-missing',
-    found: `no index of ${table} begins with ${id}, so that each message reads and locks the whole table`,
-    remedy: `CREATE INDEX ${id}_index ON ${table} (${id})`,
+    found: `No index of ${table} begins with ${id}, so that each message reads and locks the whole table.`,
+    remedy: `Create it: CREATE INDEX ${id}_index ON ${table} (${id}).`,
   }
 }

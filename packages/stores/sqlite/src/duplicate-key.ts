@@ -29,16 +29,11 @@ export function duplicateKeyOf(error: unknown): readonly string[] | undefined {
   return at < 0 ? undefined : [error.message.slice(at + FAILED.length)]
 }
 
-// The columns of a primary key may be NULL, but for a single integer, which has no index either, and in a
-// table without row ids.
+// A rowid table has no index for its integer primary key, so its columns are asked for themselves. That other
+// primary keys may be NULL here is not told: nobody means it.
 const KEYS = `
-  SELECT group_concat(name, ', ') AS name, 0 AS isPartial,
-    max(isNullable) AND NOT wr AND NOT (count(*) = 1 AND max(type) = 'INTEGER') AS isNullable
-  FROM (
-    SELECT m.name AS key, m.name || '.' || c.name AS name, upper(c.type) AS type,
-      NOT c."notnull" AS isNullable, l.wr
-    FROM sqlite_schema m JOIN pragma_table_list l ON l.schema = 'main' AND l.name = m.name,
-      pragma_table_info(m.name) c
+  SELECT group_concat(name, ', ') AS name, 0 AS isPartial, 0 AS isNullable FROM (
+    SELECT m.name AS key, m.name || '.' || c.name AS name FROM sqlite_schema m, pragma_table_info(m.name) c
     WHERE m.type = 'table' AND c.pk > 0 ORDER BY m.name, c.pk)
   GROUP BY key
   UNION ALL

@@ -64,8 +64,8 @@ export const stateMachineDefaults = Object.freeze({
  * these states, the handler does not run: past the transition the delivery is a duplicate and acked; before
  * it, it came too early and is tried again, for `earlyForMs`; else it is dead-lettered as `impossible`.
  *
- * Two messages that ask for the same transition of one row are one event to it, whatever their keys are,
- * unless `record` is true.
+ * Two messages that ask for the same transition of one row are one event to it, whatever their keys are: the
+ * second is a duplicate. Where a state can come again, which needs `record`, each of them does its own.
  * @throws OptionError for a machine with states that cannot be reached, dead ends that are not in `final`, or
  *   cycles without `record`; at start for a store without transactions, and `ONCEMQ_TABLE_UNFIT` when the
  *   table lacks a column.
