@@ -212,7 +212,7 @@ describe('stateMachine', () => {
     return { states, dedup, ask }
   }
 
-  test('where the broker counts deliveries, what comes too early is given up after a few more than attemptsMax', async () => {
+  test('what is early is given up after attemptsMax and a few where the broker counts', async () => {
     const { states, dedup } = await parcels()
     await states.create('a', 'pending')
     const { attemptsMax } = dedup.settings

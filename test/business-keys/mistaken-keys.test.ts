@@ -185,7 +185,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
     })
     afterAll(() => shopOf().pool.query(`DROP DATABASE ${other}`))
 
-    test('a key of its name in another database is the failure of the handler, unless it is named', async () => {
+    test('a key of its name in another database is a failure, unless it is named', async () => {
       const insert = (tx: PoolConnection) => tx.query(`INSERT INTO \`${other}\`.orders VALUES (1)`)
       expect((await process(insert)).status).toBe('failed')
       expect((await process(insert, `${other}.orders.PRIMARY`)).status).toBe('duplicate')

@@ -72,7 +72,8 @@ const databases = {
 
 export type Kind = keyof typeof databases
 
-async function work<Tx>({ store, keys, effect, order }: Database<Tx>): Promise<void> {
+async function work<Tx>(database: Database<Tx>): Promise<void> {
+  const { store, keys } = database
   const strategies = {
     orders: naturalKey({ constraint: keys }),
     parcels: stateMachine({
@@ -94,8 +95,8 @@ async function work<Tx>({ store, keys, effect, order }: Database<Tx>): Promise<v
     const { id, position, transition } = job
     const isOrder = transition === 'order'
     const outcome = (isOrder ? orders : parcels).process({ key: undefined, message: job }, async ({ tx }) => {
-      await effect(tx, `${id} ${transition}`)
-      if (isOrder) await order(tx, id)
+      await database.effect(tx, `${id} ${transition}`)
+      if (isOrder) await database.order(tx, id)
     })
     void outcome.then(({ status }) => process.send?.({ position, status }))
   })
@@ -103,6 +104,6 @@ async function work<Tx>({ store, keys, effect, order }: Database<Tx>): Promise<v
 }
 
 process.on('disconnect', () => process.exit())
-const [kind = 'sqlite', location = ''] = process.argv.slice(2) as [Kind, string]
+const [kind, location] = process.argv.slice(2) as [Kind, string]
 // Each has a type of its own for its transactions.
 await work((await databases[kind](location)) as Database<unknown>)

@@ -95,7 +95,7 @@ export interface TransactionalStore<Tx> extends Store {
 
 /** A store that knows the unique keys of its user's tables, for strategy `naturalKey`. */
 export interface KeyedStore<Tx> extends TransactionalStore<Tx> {
-  /** The unique key of this name, which is as duplicate-key errors report it. Asks nothing of the database. */
+  /** The unique key of this name, as duplicate-key errors report it. Asks nothing of the database yet. */
   uniqueKey(name: string): UniqueKey<Tx>
 }
 
@@ -131,7 +131,10 @@ export interface StateTableNames {
   readonly state: string
 }
 
-/** A row's id: text, a safe integer, a bigint of 64 bits, or an object of the driver's own, such as an ObjectId. */
+/**
+ * A row's id: text, a safe integer, a bigint of 64 bits, or an object of the driver's own, such as an
+ * ObjectId.
+ */
 export type RowId = string | number | bigint | object
 
 /** The table of a state machine. */

@@ -88,7 +88,7 @@ function inTheStore(names: readonly string[]): TransactionStrategy {
     run: async (start, handler, services) => {
       const isGuard: IsGuard = async (error, tx) => {
         const made = tx === undefined ? ofTheEnd(error) : error
-        const violated = keysOf(services.store).map((key) => key.isViolatedBy(made, tx))
+        const violated = keysOf(services.store).map(async (key) => key.isViolatedBy(made, tx))
         return (await Promise.all(violated)).includes(true)
       }
       const outcome = await inTransaction(start, handler, services, guarded(isGuard, start, services))

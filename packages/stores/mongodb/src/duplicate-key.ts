@@ -69,7 +69,7 @@ export class MongoUniqueKey<Session extends MongoSession> implements UniqueKey<S
   readonly #run: Run<Session>
   readonly #database: () => string
   readonly #name: string
-  /** How what the server says of it begins. Names may be any, also such as would confuse who takes it apart. */
+  /** How what the server says of it begins: names may be any, also such as cannot be told from the rest. */
   #beginnings: readonly string[] = []
 
   constructor(run: Run<Session>, database: () => string, name: string) {

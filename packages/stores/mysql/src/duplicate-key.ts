@@ -67,7 +67,7 @@ function targetOf(sql: string): Target | undefined {
 
 const PARTS = /[;'"`\\]/g
 
-/** Whether it is several statements, of which any may have failed: a semicolon outside of quotes, and more. */
+/** Whether it is several statements, of which any may have failed: there is a semicolon, and more. */
 function isOfMany(sql: string): boolean {
   let quote = ''
   PARTS.lastIndex = 0
@@ -126,7 +126,8 @@ export class MysqlUniqueKey<Connection extends MysqlConnection> implements Uniqu
     const sql =
       'SELECT s.table_schema, s.table_name, s.index_name, s.nullable, s.sub_part, c.collation_name ' +
       'FROM information_schema.statistics s LEFT JOIN information_schema.columns c ' +
-      'ON c.table_schema = s.table_schema AND c.table_name = s.table_name AND c.column_name = s.column_name ' +
+      'ON c.table_schema = s.table_schema AND c.table_name = s.table_name ' +
+      'AND c.column_name = s.column_name ' +
       `WHERE s.table_schema = ${database} AND s.non_unique = 0 ` +
       `AND CONCAT(s.table_name, '.', s.index_name) = ${text(name)}`
     const rows = await this.#connections().read(sql, { ofManyRows: true })
@@ -135,7 +136,7 @@ export class MysqlUniqueKey<Connection extends MysqlConnection> implements Uniqu
     return exact.map(([schema, , , nullable, prefix, collation]) => ({
       database: String(schema),
       isNullable: String(nullable) === 'YES',
-      isLoose: prefix != null || (collation != null && !/_bin$/.test(String(collation))),
+      isLoose: isText(prefix) || (isText(collation) && !String(collation).endsWith('_bin')),
     }))
   }
 
@@ -146,6 +147,11 @@ export class MysqlUniqueKey<Connection extends MysqlConnection> implements Uniqu
         "name it with its table, such as 'orders.PRIMARY', or create it (SHOW INDEX FROM the table shows it)",
     )
   }
+}
+
+/** Not NULL. */
+function isText(answer: unknown): boolean {
+  return answer !== null && answer !== undefined
 }
 
 interface Column {

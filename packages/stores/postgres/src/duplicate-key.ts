@@ -14,7 +14,8 @@ interface ServerError {
 
 /**
  * The unique constraint or index that an error of `pg` says was violated: `orders_pkey`, and with its schema
- * `public.orders_pkey`. Of a partition it is that of the partition. `undefined` for any other error. For `naturalKey` with a client of your own.
+ * `public.orders_pkey`; for a row of a partition that of the partition. `undefined` for any other error. For
+ * `naturalKey` with a client of your own.
  * @example naturalKey({ constraint: 'orders_pkey', duplicateKeyOf })
  */
 export function duplicateKeyOf(error: unknown): readonly string[] | undefined {
@@ -88,7 +89,8 @@ export class PostgresUniqueKey<Client extends PostgresClient> implements UniqueK
   #unfit(count: number): StoreError {
     return new StoreError(
       'ONCEMQ_TABLE_UNFIT',
-      `PostgresStore: expected one unique constraint or index '${printable(this.#name)}', received ${count}; ` +
+      `PostgresStore: expected one unique constraint or index '${printable(this.#name)}', ` +
+        `received ${count}; ` +
         (count === 0
           ? 'create it, or correct the name (\\d shows it)'
           : "name it with its schema: 'app.name'"),
