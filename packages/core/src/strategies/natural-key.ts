@@ -1,39 +1,17 @@
 import type { Start } from '../claims/start.ts'
 import type { ProcessOutcome } from '../delivery/outcome.ts'
-import { isOncemqError, OptionError, received } from '../errors.ts'
+import { isOncemqError, OptionError } from '../errors.ts'
 import type { KeyedStore } from '../store/contract.ts'
-import { givenOptions, missingMethod, requireFunction } from '../validate.ts'
+import { missingMethod } from '../validate.ts'
 import type { DuplicateKeyOf } from './duplicate-key.ts'
 import { violatedKeyIn } from './duplicate-key.ts'
 import { isPermanent } from './failure.ts'
 import { completeInTransaction, inTransaction, requireTransactions } from './in-transaction.ts'
+import type { NaturalKeyOptions, OwnClientOptions } from './natural-key-options.ts'
+import { checked } from './natural-key-options.ts'
 import { outsideTransaction } from './outside-transaction.ts'
 import { perStore } from './per-store.ts'
 import type { CheckedSettings, Explain, Strategy, StrategyServices, TransactionStrategy } from './strategy.ts'
-
-/** Options of {@link naturalKey}. */
-export interface NaturalKeyOptions {
-  /**
-   * The unique key that a second handling of the same event violates, named as the database names it:
-   * `orders_pkey` on PostgreSQL, `orders.PRIMARY` (table and index) on MySQL and MariaDB, `orders.id` (table
-   * and columns, as in `orders.shop, orders.number`) on SQLite, `orders._id_` (collection and index) on
-   * MongoDB.
-   *
-   * Of several keys that one row violates the database reports the one that it checks first. Where a second
-   * handling violates more than one, name each of them.
-   */
-  constraint: string | readonly string[]
-}
-
-/** Options of {@link naturalKey} for handlers that write with a client of their own. */
-export interface OwnClientOptions extends NaturalKeyOptions {
-  /**
-   * How to read the duplicate-key errors of the database that the handler writes to: `duplicateKeyOf` of
-   * `@oncemq/postgres`, `mysql`, `sqlite` or `mongodb`. Given, the handler runs outside of any transaction of
-   * the store, `context.tx` is undefined, and the constraint is not looked for at start.
-   */
-  duplicateKeyOf: DuplicateKeyOf
-}
 
 /**
  * For handlers whose own insert is the guard: the business key is unique in the database, so a second insert
@@ -147,34 +125,5 @@ function requireKeyedStore(settings: CheckedSettings): void {
   throw new OptionError(
     `strategy: expected a store that knows its unique keys for 'naturalKey', received ${without}; ` +
       `give naturalKey the duplicateKeyOf of the database that your handler writes to`,
-  )
-}
-
-const known = new Set(['constraint', 'duplicateKeyOf'])
-const CONSTRAINT_MAX = 300
-
-interface Checked {
-  readonly names: readonly string[]
-  readonly duplicateKeyOf: DuplicateKeyOf | undefined
-}
-
-function checked(options: NaturalKeyOptions | OwnClientOptions): Checked {
-  const { constraint, duplicateKeyOf } = givenOptions<Partial<OwnClientOptions>>('naturalKey', options, known)
-  const names: readonly unknown[] = Array.isArray(constraint) ? constraint : [constraint]
-  if (names.length === 0) throw refusal('an empty array')
-  for (const name of names) {
-    if (typeof name !== 'string') throw refusal(received(name))
-    if (name === '' || name.length > CONSTRAINT_MAX) throw refusal(`one of ${name.length} characters`)
-  }
-  const given = duplicateKeyOf !== undefined
-  if (given)
-    requireFunction('duplicateKeyOf', duplicateKeyOf, 'the one that the package of your database exports')
-  return { names: Object.freeze([...(names as readonly string[])]), duplicateKeyOf }
-}
-
-function refusal(what: string): OptionError {
-  return new OptionError(
-    `constraint: expected a string of 1 to ${CONSTRAINT_MAX} characters, or several, received ${what}; ` +
-      `name the unique key as the database does, such as 'orders_pkey'`,
   )
 }
