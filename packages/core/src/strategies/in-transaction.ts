@@ -93,7 +93,7 @@ class Attempt<Tx> {
   }
 
   async #ended(error: unknown): Promise<ProcessOutcome> {
-    const explained = this.#explained(error)
+    const explained = await this.#explained(error)
     if (explained !== undefined) return explained
     const isHandlers = this.#thrown !== undefined && this.#thrown.error === error
     if (isHandlers || !isOncemqError(error) || error.code === 'ONCEMQ_HANDLER_TIMEOUT') {
@@ -110,7 +110,7 @@ class Attempt<Tx> {
   }
 
   /** What the handler threw belongs to its `tx`; what the commit has thrown, to none. */
-  #explained(error: unknown): Promise<ProcessOutcome> | ProcessOutcome | undefined {
+  #explained(error: unknown): ReturnType<Explain<Tx>> {
     const thrown = this.#thrown
     const tx = thrown?.error === error ? thrown?.tx : undefined
     return this.#explain?.(error, tx)

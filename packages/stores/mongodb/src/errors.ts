@@ -262,6 +262,12 @@ export function foreignError(where: string): StoreError {
   ])
 }
 
+/** Whether there is no collection of the name, as the server said it or the store. */
+export function isNamespaceMissing(error: unknown): boolean {
+  const { code, cause } = error as { readonly code?: unknown; readonly cause?: { readonly code?: unknown } }
+  return [code, cause?.code].includes(SERVER.NamespaceNotFound)
+}
+
 /** Whether a commit may have happened, so that it is to be asked again. */
 export function isUnknownCommit(error: unknown): boolean {
   return labelled(error, UNKNOWN_COMMIT) !== undefined

@@ -9,16 +9,17 @@ import type {
   StateTable,
   StateTableNames,
   StoredRecord,
+  UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { LifeCycle, storeError, violatedKeyIn } from '@oncemq/core/store'
+import { LifeCycle, storeError } from '@oncemq/core/store'
 import type { StoreError } from '@oncemq/core/store'
 import type { MongoCollection, MongoSession } from './client.ts'
 import type { Commands } from './commands.ts'
 import { nameOf, withCommands } from './commands.ts'
 import { connect } from './connection.ts'
 import type { Connection } from './connection.ts'
-import { duplicateKeyOf, requireUniqueKey } from './duplicate-key.ts'
+import { MongoUniqueKey } from './duplicate-key.ts'
 import { STORE, asStoreError } from './errors.ts'
 import type { MongoStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
@@ -135,13 +136,12 @@ export class MongoStore<Session extends MongoSession = MongoSession>
     }
   }
 
-  async requireUniqueKey(name: string): Promise<void> {
-    return this.#call((_opened, commands) => requireUniqueKey(commands, name))
-  }
-
-  /** A session sees no errors of its own, so those of the driver count, whichever session they are of. */
-  violatedKey(thrown: unknown): readonly string[] {
-    return violatedKeyIn(thrown, duplicateKeyOf)
+  uniqueKey(name: string): UniqueKey<Session> {
+    return new MongoUniqueKey<Session>(
+      (command) => this.#call((_opened, commands) => commands.run(command)),
+      () => this.#life.opened.collection.db.databaseName,
+      name,
+    )
   }
 
   stateTable(names: StateTableNames): StateTable<Session> {

@@ -4,6 +4,7 @@ import type { PostgresClient, PostgresResult } from './client.ts'
 import type { Connections } from './connection.ts'
 import { isUnanswered, nameOf } from './connection.ts'
 import {
+  behindAbort,
   commitError,
   conflict,
   endedError,
@@ -12,6 +13,7 @@ import {
   isAborted,
   isConflict,
   isIdleTooLong,
+  noteAbort,
   sqlState,
   storeError,
 } from './errors.ts'
@@ -118,7 +120,8 @@ class Transaction<Client extends PostgresClient> {
   #hasFailed = false
   #isAbandoned = false
   #isCommitting = false
-  #sawConflict = false
+  /** The last error of a statement, which has aborted the transaction unless it went back to a savepoint. */
+  #abortedBy: unknown
   #loss: unknown
 
   constructor(client: Client, connections: Connections<Client>, frame: Frame) {
@@ -137,7 +140,7 @@ class Transaction<Client extends PostgresClient> {
 
   /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
   async lend(work: Work<Client>, signal: AbortSignal | undefined): Promise<CompleteUpdate | undefined> {
-    const onError = (error: unknown): void => void (this.#sawConflict ||= isConflict(error))
+    const onError = (error: unknown): void => this.#noteError(error)
     const loan = revocable(this.#client, { store: 'PostgresStore', ends, onError })
     try {
       const completion = await untilAborted(() => work(loan.proxy), signal)
@@ -237,9 +240,14 @@ class Transaction<Client extends PostgresClient> {
       return await this.#run(text, values)
     } catch (error) {
       if (this.#loss !== undefined) throw this.#lost(error)
-      const isConflicting = isConflict(error) || (isAborted(error) && this.#sawConflict)
-      throw isConflicting ? conflict(error) : storeError(error, this.#frame.where)
+      this.#noteError(error)
+      throw isConflict(behindAbort(error)) ? conflict(error) : storeError(error, this.#frame.where)
     }
+  }
+
+  #noteError(error: unknown): void {
+    if (isAborted(error)) noteAbort(error, this.#abortedBy)
+    else this.#abortedBy = error
   }
 
   #lost(error: unknown): StoreError {
