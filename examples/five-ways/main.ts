@@ -27,15 +27,17 @@ const run = randomBytes(6).toString('hex')
 const outcomes = await Promise.all(chosen.map((name) => playOn(name)))
 
 const [first] = outcomes
-console.log(`${first?.orders} orders, each sent twice; one worker killed after the effect, one before its ack`)
+console.log(
+  `${first?.orders} orders, each sent twice; one worker killed after the effect, one before its ack`,
+)
 for (const [index, { charges, lost, twice, cents }] of outcomes.entries()) {
   const { title = '' } = ways[chosen[index] as WayName]
   const money = `${(cents / 100).toFixed(2)} EUR`
-  console.log(`${title.padEnd(15)}  ${charges} charges, ${money}: ${lost} orders lost, ${twice} charged twice`)
+  console.log(
+    `${title.padEnd(15)}  ${charges} charges, ${money}: ${lost} orders lost, ${twice} charged twice`,
+  )
 }
-const isRight = outcomes.every(
-  ({ orders, charges, lost, twice }) => lost + twice === 0 && charges === orders,
-)
+const isRight = outcomes.every(({ orders, charges, lost, twice }) => lost + twice === 0 && charges === orders)
 process.exitCode = isRight ? 0 : 1
 
 /** Each way has a queue, a schema and a payment provider of its own. */

@@ -27,10 +27,8 @@ export class RabbitmqQueue {
   // #region send
   /** The id is made of the order's own, so every copy of the message has the same. */
   async send(order: Order, sending: string): Promise<void> {
-    const options = stampId(
-      { persistent: true, headers: { [SENDING]: sending } },
-      eventId('order', order.id, 'pay'),
-    )
+    const headers = { [SENDING]: sending }
+    const options = stampId({ persistent: true, headers }, eventId('order', order.id, 'pay'))
     this.#channel.sendToQueue(this.#queue, bodyOf(order), options)
     await this.#channel.waitForConfirms()
   }

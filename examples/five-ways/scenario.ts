@@ -51,17 +51,20 @@ export async function play(place: Place, orders: readonly Order[], signal: Abort
   const settled = new Set<string>()
   const { promise: allSettled, resolve } = Promise.withResolvers<void>()
   let deliveries = 0
-  const tell = ({ event, sending }: Told): void => {
-    if (event === 'delivered') deliveries += 1
-    else if (settled.add(sending).size === 2 * orders.length) resolve()
+  const tell = (told: Told): void => {
+    if (told.event === 'begun') deliveries += told.isFirst ? 1 : 0
+    else if (settled.add(told.sending).size === 2 * orders.length) resolve()
   }
   for (const [index, kind] of FAULTS.entries()) {
     const wave = orders.slice(index * WAVE, (index + 1) * WAVE)
     const worker = await place.startWorker({ kind, order: wave.at(-1)?.id ?? '' }, tell)
-    for (const order of wave) await sendTwice(place, order)
-    if (kind === 'none') await unlessAborted(Promise.race([allSettled, endedTooEarly(worker)]), signal)
-    else await unlessAborted(worker.ended, signal)
-    await worker.stop()
+    try {
+      for (const order of wave) await sendTwice(place, order)
+      const over = kind === 'none' ? Promise.race([allSettled, endedTooEarly(worker)]) : worker.ended
+      await unlessAborted(over, signal)
+    } finally {
+      await worker.stop()
+    }
   }
   return { deliveries, ...judged(orders, await place.charges()) }
 }

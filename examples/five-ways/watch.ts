@@ -1,4 +1,5 @@
 import type { Middleware, ProcessOutcome } from '@oncemq/core'
+import { Semaphore } from '@oncemq/core/store'
 import type { Order } from './order.ts'
 import { orderOf } from './order.ts'
 
@@ -12,9 +13,9 @@ export interface Fault {
   readonly order: string
 }
 
-/** What a worker tells: that a message came, and what became of it. */
+/** What a worker tells: that it begins with a message, for the first time or again, and that it is done. */
 export type Told =
-  | { readonly event: 'delivered'; readonly sending: string }
+  | { readonly event: 'begun'; readonly sending: string; readonly isFirst: boolean }
   | { readonly event: 'settled'; readonly sending: string; readonly status: string }
 
 /** A message of either broker, as far as the watch looks at it. */
@@ -31,21 +32,36 @@ interface Parts {
   readonly tell: (told: Told) => Promise<void>
   /** Ends this worker at once. */
   readonly die: () => Promise<never>
+  /** How many messages the worker is at, at a time. */
+  readonly atOnce: number
 }
 
 /** Stands around the consumer's own code: tells what happens there, and makes happen what goes wrong. */
 export class Watch {
   readonly #parts: Parts
+  readonly #turns: Semaphore
+  readonly #seen = new WeakSet<Message>()
 
   constructor(parts: Parts) {
     this.#parts = parts
+    this.#turns = new Semaphore(parts.atOnce)
   }
 
-  /** A middleware: it sees each delivery, and what became of it, before it is acked. */
+  /** A middleware: it sees each message, and what became of it, before it is acked. */
   readonly delivery: Middleware<Message, ProcessOutcome> = async (message, next) => {
+    await this.#turns.acquire()
+    try {
+      return await this.#watched(message, next)
+    } finally {
+      this.#turns.release()
+    }
+  }
+
+  async #watched(message: Message, next: () => Promise<ProcessOutcome>): Promise<ProcessOutcome> {
     const { fault, tell, die } = this.#parts
     const sending = sendingOf(message)
-    await tell({ event: 'delivered', sending })
+    await tell({ event: 'begun', sending, isFirst: !this.#seen.has(message) })
+    this.#seen.add(message)
     const { id } = orderOf('content' in message ? message.content : message.body)
     const outcome = await next()
     if (fault.kind === 'ack-lost' && fault.order === id && outcome.status === 'completed') return die()

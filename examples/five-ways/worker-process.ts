@@ -17,7 +17,8 @@ export async function startWorkerProcess(
   child.on('message', (told: Told | 'ready') => (told === 'ready' ? resolve() : tell(told)))
   const ended = once(child, 'exit').then(([code]) => {
     // Without a code a signal ended it, which was its own.
-    if (typeof code === 'number' && code !== 0) throw new Error(`a worker ended by itself, with exit code ${code}`)
+    if (typeof code === 'number' && code !== 0)
+      throw new Error(`a worker ended by itself, with exit code ${code}`)
   })
   // Whoever waits for it hears of it.
   ended.catch(() => undefined)

@@ -14,6 +14,9 @@ import { Watch } from './watch.ts'
 import type { Stand } from './way.ts'
 import { ways } from './ways/index.ts'
 
+/** So that a worker dies with several messages in its hands. */
+const AT_ONCE = 4
+
 /** Says it, and goes on when it is said. */
 function tell(told: Told | 'ready'): Promise<void> {
   return new Promise((resolve) => process.send?.(told, () => resolve()))
@@ -30,7 +33,7 @@ async function run({ way, queue, schema, provider, fault }: Assignment): Promise
     options: sharedOptions(systemClock),
     queue,
     provider,
-    watch: new Watch({ fault, tell, die }),
+    watch: new Watch({ fault, tell, die, atOnce: AT_ONCE }),
     simpleConsumer,
     async connection(): Promise<ChannelModel> {
       const connection = await connect(RABBITMQ_URL)

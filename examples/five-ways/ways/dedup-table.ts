@@ -19,7 +19,6 @@ async function start<Tx>({ options, connection, queue, shop, watch }: Stand<Tx>)
     connection: await connection(),
     queue,
     dedup,
-    prefetch: 1,
     middlewares: [watch.delivery],
     handler: async ({ content }, { tx }) => {
       const order = orderOf(content)

@@ -21,7 +21,6 @@ async function start<Tx>(stand: Stand<Tx>): Promise<Running> {
     connection: await connection(),
     queue,
     dedup,
-    prefetch: 1,
     middlewares: [watch.delivery],
     handler: async ({ content }, { key = '' }) => {
       const order = orderOf(content)

@@ -18,7 +18,6 @@ async function start<Tx>({ options, simpleConsumer, shop, watch }: Stand<Tx>): P
   const consumer = await consume({
     consumer: simpleConsumer(),
     dedup,
-    concurrency: 1,
     invisibleMs: 10_000, // how long the messages of a killed worker wait
     key: messageKeys({ without: 'none' }), // the default would take the broker's id for a message without
     middlewares: [watch.delivery],

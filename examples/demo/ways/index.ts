@@ -1,0 +1,2 @@
+export { playWays } from './play-ways.ts'
+export { waysAsJson, waysAsText } from './report.ts'
