@@ -78,13 +78,19 @@ describe('the five ways', () => {
     await expect(stdout).toMatchFileSnapshot('ways/output.txt')
   })
 
+  test('end by SIGTERM in good order', async () => {
+    const { code, stderr } = await demo(['--ways'], 'SIGTERM')
+    expect({ code, stderr }).toEqual({ code: 130, stderr: 'interrupted\n' })
+    expect(readdirSync(folder)).toEqual([])
+  })
+
   test('print JSON alone', async () => {
     const { code, stdout, stderr } = await demo(['--ways', '--json'])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(JSON.parse(stdout)).toEqual({
       ways: [
         cost('dedup-table', 12, 5),
-        cost('business-key', 6, 5),
+        cost('business-key', 6, 6),
         cost('redis', 2, 1),
         cost('state-machine', 6, 6),
         { name: 'rocketmq-keys', skipped: 'needs a server' },

@@ -31,14 +31,15 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<void>
 
 async function showWays(folder: string, json: boolean, signal: AbortSignal): Promise<void> {
   // It brings the clients of all stores and brokers along.
-  const { playWays, waysAsJson, waysAsText } = await import('./ways/index.ts')
+  const { OPENING, playWays, waysAsJson, waysAsText } = await import('./ways/index.ts')
+  if (!json) console.log(OPENING)
   const bound = AbortSignal.timeout(WAYS_MAX_MS)
   const played = await playWays(folder, basename(folder), AbortSignal.any([signal, bound])).catch((error) => {
     if (!bound.aborted) throw error
     const message = `npm start: expected all ways to end within ${WAYS_MAX_MS / 1000} s, received none; run it again`
     throw new Failure(message)
   })
-  console.log(json ? waysAsJson(played) : waysAsText(played).join('\n'))
+  console.log(json ? waysAsJson(played) : waysAsText(played))
 }
 
 interface Wanted extends Pick<Stage, 'folder' | 'signal'> {

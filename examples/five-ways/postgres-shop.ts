@@ -7,7 +7,7 @@ import { TABLES } from './shop.ts'
 
 /** One schema for each way of each run, so that no way sees the tables of another. */
 function poolOf(schema: string): pg.Pool {
-  const pool = new pg.Pool({ connectionString: POSTGRES_URL, options: `-c search_path=${schema}`, max: 4 })
+  const pool = new pg.Pool({ connectionString: POSTGRES_URL, options: `-c search_path=${schema}`, max: 6 })
   pool.on('error', () => undefined)
   return pool
 }
@@ -15,7 +15,7 @@ function poolOf(schema: string): pg.Pool {
 export function openPostgresShop(schema: string): Shop<pg.PoolClient> {
   const pool = poolOf(schema)
   return {
-    store: new PostgresStore({ pool, transactionsMax: 2 }),
+    store: new PostgresStore({ pool, transactionsMax: 4 }),
     paymentKey: `${schema}.payments_pkey`,
     async charge(tx, { id, cents }) {
       await tx.query('INSERT INTO charges VALUES ($1, $2)', [id, cents])

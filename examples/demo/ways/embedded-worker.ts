@@ -58,9 +58,9 @@ export async function startEmbeddedWorker(
   return {
     ended,
     async stop() {
+      // A death that comes first leaves nothing to be stopped.
+      await Promise.race([consumer.close().then(() => dedup.close()), ended])
       if (!isAlive) return
-      await consumer.close()
-      await dedup.close()
       await connection.close()
       database.close()
       end()

@@ -1,2 +1,2 @@
 export { playWays } from './play-ways.ts'
-export { waysAsJson, waysAsText } from './report.ts'
+export { OPENING, waysAsJson, waysAsText } from './report.ts'

@@ -20,6 +20,7 @@ async function start<Tx>({ options, connection, queue, shop, watch }: Stand<Tx>)
     connection: await connection(),
     queue,
     dedup,
+    prefetch: 4,
     middlewares: [watch.delivery],
     handler: async ({ content }, { tx }) => {
       const order = orderOf(content)

@@ -21,6 +21,7 @@ async function start<Tx>(stand: Stand<Tx>): Promise<Running> {
     connection: await connection(),
     queue,
     dedup,
+    prefetch: 4,
     middlewares: [watch.delivery],
     handler: async ({ content }, { key = '' }) => {
       const order = orderOf(content)

@@ -18,6 +18,7 @@ async function start<Tx>({ options, simpleConsumer, shop, watch }: Stand<Tx>): P
   const consumer = await consume({
     consumer: simpleConsumer(),
     dedup,
+    concurrency: 4,
     invisibleMs: 10_000, // how long the messages of a killed worker wait
     key: messageKeys({ without: 'none' }), // the default would take the broker's id for a message without
     middlewares: [watch.delivery],
