@@ -14,6 +14,8 @@ import { Watch } from './watch.ts'
 import type { Stand } from './way.ts'
 import { ways } from './ways/index.ts'
 
+const LEASE_MS = 5000
+
 /** So that a worker dies with several messages in its hands. */
 const AT_ONCE = 4
 
@@ -30,7 +32,7 @@ function die(): Promise<never> {
 async function run({ way, queue, schema, provider, fault }: Assignment): Promise<void> {
   const closes: (() => Promise<void>)[] = []
   const stand: Stand<PoolClient> = {
-    options: sharedOptions(systemClock),
+    options: sharedOptions(systemClock, LEASE_MS),
     queue,
     provider,
     watch: new Watch({ fault, tell, die, atOnce: AT_ONCE }),

@@ -1,5 +1,5 @@
 // Five ways, one outcome: each order is charged once, whatever comes twice and whoever is killed.
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { describeService } from '../services/client/describe-service.ts'
 import { declareRocketmq, removeRocketmq } from '../services/servers/rocketmq/declare.ts'
 import { EXAMPLES, runExample } from './run-example.ts'
@@ -23,6 +23,7 @@ describeService('rabbitmq-4.0', (rabbitmq) => {
         test('each order is charged once, in each way', { timeout: TEST_MS }, async ({ signal }) => {
           const topics = [{ name: TOPIC, type: 'NORMAL' as const, queues: 1 }]
           await declareRocketmq(rocketmq.url, { topics, groups: [{ name: TOPIC }] })
+          onTestFinished(() => removeRocketmq(rocketmq.url, { topics: [TOPIC], groups: [TOPIC] }))
           const env = {
             ONCEMQ_RABBITMQ_URL: rabbitmq.url,
             ONCEMQ_POSTGRES_URL: postgres.url,
@@ -32,9 +33,8 @@ describeService('rabbitmq-4.0', (rabbitmq) => {
             ONCEMQ_GROUP: TOPIC,
           }
           const { code, stdout, stderr } = await runExample('five-ways', { env, signal })
+          await expect(stdout, stderr).toMatchFileSnapshot(`${EXAMPLES}/five-ways/output.txt`)
           expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-          await expect(stdout).toMatchFileSnapshot(`${EXAMPLES}/five-ways/output.txt`)
-          await removeRocketmq(rocketmq.url, { topics: [TOPIC], groups: [TOPIC] })
         })
       })
     })

@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { connect } from '@onify/fake-amqplib'
 import type { Fault, Stand, Told, Way, Worker } from '@oncemq/example-five-ways'
 import { sharedOptions, Watch } from '@oncemq/example-five-ways'
+import { LEASE_MS } from '../demo-broker.ts'
 import { Failure } from '../failure.ts'
 import { MortalClock } from '../mortal-clock.ts'
 import { asOnTheWire } from './as-on-the-wire.ts'
@@ -44,7 +45,7 @@ export async function startEmbeddedWorker(
     return new Promise(() => undefined)
   }
   const { consumer, dedup } = await way.start<DatabaseSync>({
-    options: sharedOptions(clock),
+    options: sharedOptions(clock, LEASE_MS),
     queue,
     provider,
     watch: new Watch({ fault, die, tell: async (told) => tell(told), atOnce: 1 }),
