@@ -1,5 +1,5 @@
-// `npm start`: a payment service through the three causes of duplicate messages, without and with oncemq; with
-// `--ways`, the same orders through five ways to be idempotent.
+// `npm start`: a payment service through the three causes of duplicate messages, without and with oncemq;
+// with `--ways`, the same orders through five ways to be idempotent.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -34,10 +34,13 @@ async function showWays(folder: string, json: boolean, signal: AbortSignal): Pro
   const { OPENING, playWays, waysAsJson, waysAsText } = await import('./ways/index.ts')
   if (!json) console.log(OPENING)
   const bound = AbortSignal.timeout(WAYS_MAX_MS)
-  const played = await playWays(folder, basename(folder), AbortSignal.any([signal, bound])).catch((error) => {
+  const either = AbortSignal.any([signal, bound])
+  const played = await playWays(folder, basename(folder), either).catch((error: unknown) => {
     if (!bound.aborted) throw error
-    const message = `npm start: expected all ways to end within ${WAYS_MAX_MS / 1000} s, received none; run it again`
-    throw new Failure(message)
+    const seconds = WAYS_MAX_MS / 1000
+    throw new Failure(
+      `npm start: expected all ways to end within ${seconds} s, received no end; run it again`,
+    )
   })
   console.log(json ? waysAsJson(played) : waysAsText(played))
 }

@@ -31,7 +31,7 @@ console.log(
   `${first?.orders} orders, each sent twice; one worker killed after the effect, one before its ack`,
 )
 for (const [index, { charges, lost, twice, cents }] of outcomes.entries()) {
-  const { title = '' } = ways[chosen[index] as WayName]
+  const { title } = ways[chosen[index] as WayName]
   const money = `${(cents / 100).toFixed(2)} EUR`
   console.log(
     `${title.padEnd(15)}  ${charges} charges, ${money}: ${lost} orders lost, ${twice} charged twice`,

@@ -7,9 +7,9 @@ export interface Shop<Tx> {
   /** How this database names the unique key of the payments. */
   readonly paymentKey: string
   /** The effect. It has no protection of its own: called twice, it takes the money twice. */
-  charge(tx: Tx, order: Order): Promise<void>
+  readonly charge: (tx: Tx, order: Order) => Promise<void>
   /** Enters the order's payment, whose key is the order's. */
-  enterPayment(tx: Tx, order: Order): Promise<void>
+  readonly enterPayment: (tx: Tx, order: Order) => Promise<void>
   close(): Promise<void>
 }
 

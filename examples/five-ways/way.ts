@@ -25,11 +25,11 @@ export interface Stand<Tx> {
   /** Where the payment provider is. */
   readonly provider: string
   readonly watch: Watch
-  connection(): Promise<ChannelModel>
-  simpleConsumer(): SimpleConsumer
-  shop(): Shop<Tx>
+  readonly connection: () => Promise<ChannelModel>
+  readonly simpleConsumer: () => SimpleConsumer
+  readonly shop: () => Shop<Tx>
   /** Redis, or what stands for it. */
-  records(): Store
+  readonly records: () => Store
 }
 
 /** A consumer and its deduplicator, to be closed in this order. */

@@ -4,10 +4,12 @@ import type { PlayedWay } from './play-ways.ts'
 
 const TITLES = ['way', 'deliveries', 'effects', 'statements: new', 'a copy']
 
+const count = ordersOf('').length
+
 /** What people see first. */
 export const OPENING = [
-  `${ordersOf('').length} orders, to be charged once each, through five ways. In each of them a producer sends every order`,
-  'twice, one worker dies after its effect, and one when all is done but the ack.',
+  `${count} orders, to be charged once each, through five ways. In each of them a producer sends`,
+  'every order twice, one worker dies after its effect, and one when all is done but the ack.',
   'Broker: a broker in this process (@onify/fake-amqplib). Database: SQLite files.',
   '',
 ].join('\n')
