@@ -26,8 +26,9 @@ export const usage = `npm run bench -- [--suite store|consumer|filled|ways]... [
   --suite        what is measured; may be given several times; store and consumer by default;
                  ways is each way to be idempotent on RabbitMQ and PostgreSQL, whose handler writes a row
   --store        only this store; may be given several times
-  --broker       where the consumer suite runs: rabbitmq by default, or rocketmq (set up to end quickly, with
-                 the memory and mongodb stores); may be given several times
+  --broker       where the consumer and ways suites run: rabbitmq by default, or rocketmq (set up to end
+                 quickly, with the memory and mongodb stores, and for ways its keys alone); may be given
+                 several times
   --in-flight    messages at a time in the store suite; may be given several times;
                  1, 16, 64, 256 and 1024 by default
   --rounds       counted runs of each variant, after one that warms up; 3 by default

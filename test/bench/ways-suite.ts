@@ -10,11 +10,14 @@ import { connect } from 'amqplib'
 import { Redis } from 'ioredis'
 import type { PoolClient } from 'pg'
 import pg from 'pg'
+import type { Charge } from './charge.ts'
+import { charge, enterPayment } from './charge.ts'
 import { consumed } from './filled-queue.ts'
 import type { Consume } from './filled-queue.ts'
 import { interleaved } from './measure.ts'
 import type { Variant } from './measure.ts'
 import { processesOf } from './processor-time.ts'
+import type { Processes } from './processor-time.ts'
 import { reported } from './report.ts'
 import type { Row } from './report.ts'
 import type { Settings } from './settings.ts'
@@ -27,15 +30,6 @@ const TABLES = [
   'CREATE TABLE payments (id text PRIMARY KEY, cents integer NOT NULL)',
   'CREATE TABLE charges (id text NOT NULL, cents integer NOT NULL)',
 ]
-const CENTS = 1999
-
-/** Writes the effect of a message: one row, by the pool itself or in a transaction. */
-type Charge = (client: pg.Pool | PoolClient, id: string) => Promise<unknown>
-
-const charge: Charge = (client, id) =>
-  client.query({ name: 'charge', text: 'INSERT INTO charges VALUES ($1, $2)', values: [id, CENTS] })
-const enterPayment: Charge = (client, id) =>
-  client.query({ name: 'payment', text: 'INSERT INTO payments VALUES ($1, $2)', values: [id, CENTS] })
 
 /** What a way makes of the servers: its deduplicator, and the effect of its handler. */
 interface WayToRun {
@@ -86,21 +80,36 @@ const payments = stateMachine({
 
 /**
  * The ways to be idempotent, on a real RabbitMQ and a real PostgreSQL, with a handler that writes one row:
- * against the raw consumer, which writes the same row and does not deduplicate.
+ * against the raw consumer, which writes the same row and does not deduplicate. On RocketMQ the same for its
+ * keys, with the record of them in PostgreSQL.
  */
 export async function benchWays(settings: Settings): Promise<readonly Row[]> {
-  const [rabbit, postgres, redis] = await Promise.all([
-    service('rabbitmq-4.0'),
+  const [postgres, redis] = await Promise.all([
     service('postgres-18', { own: true, args: ['-c', 'shared_buffers=1GB'] }),
     service('redis-8', { own: true, args: ['--auto-aof-rewrite-percentage', '0'] }),
   ])
-  const connection = await connect(rabbit.url)
   const opened = await open(postgres, redis)
-  const watched = { server: processesOf(postgres, redis), broker: processesOf(rabbit) }
+  const rows: Row[] = []
+  if (settings.brokers.includes('rabbitmq')) {
+    rows.push(...(await onRabbitmq(opened, processesOf(postgres, redis), settings)))
+  }
+  if (settings.brokers.includes('rocketmq')) {
+    // Loaded where it is needed, with its client.
+    const { benchRocketmqKeys } = await import('./rocketmq-keys.ts')
+    const { dedup, effect } = opened.transactional
+    rows.push(...(await benchRocketmqKeys({ dedup, effect, pool: opened.pool }, settings)))
+  }
+  await opened.close()
+  return rows
+}
+
+async function onRabbitmq(opened: Opened, server: Processes, settings: Settings): Promise<readonly Row[]> {
+  const rabbit = await service('rabbitmq-4.0')
+  const connection = await connect(rabbit.url)
+  const watched = { server, broker: processesOf(rabbit) }
   const rows: Row[] = []
   for (const inFlight of PREFETCH) {
-    const consumers = { raw: rawly(opened.pool), ...opened.consumers }
-    const variants = Object.entries(consumers).map(([name, consume]): Variant => {
+    const variants = Object.entries(opened.consumers).map(([name, consume]): Variant => {
       const given = { connection, prefetch: inFlight, messages: settings.messages, watched }
       const rows = { prepare: (ids: readonly string[]) => pending(opened.pool, ids) }
       return { name, run: () => consumed(consume, name === 'stateMachine' ? { ...given, ...rows } : given) }
@@ -108,23 +117,28 @@ export async function benchWays(settings: Settings): Promise<readonly Row[]> {
     const runs = await interleaved(variants, settings.rounds)
     rows.push(...reported({ suite: 'ways', broker: 'rabbitmq', store: 'postgres', inFlight }, runs))
   }
-  await opened.close()
   await connection.close()
   return rows
 }
+
+type Opened = Awaited<ReturnType<typeof open>>
 
 async function open(postgres: Server, redis: Server) {
   const pool = new pg.Pool({ connectionString: postgres.url, max: 12 })
   for (const sql of TABLES) await pool.query(sql)
   const client = new Redis(redis.url)
   const parts = { pool, sql: new PostgresStore({ pool }), redis: new RedisStore({ client }) }
-  const dedups = Object.entries(ways).map(([name, way]) => ({ name, way, dedup: way.dedup(parts) }))
+  const dedups = Object.entries(ways).map(([name, { dedup, effect }]) => {
+    return { name, dedup: dedup(parts), effect }
+  })
   for (const { dedup } of dedups) await dedup.open()
+  const guarded = dedups.map(({ name, dedup, effect }) => [name, managed(dedup, effect, pool)] as const)
+  const transactional = dedups.find(({ name }) => name === 'transactional')
+  if (transactional === undefined) throw new Error('expected a way of that name')
   return {
     pool,
-    consumers: Object.fromEntries(
-      dedups.map(({ name, way, dedup }) => [name, managed(dedup, way.effect, pool)]),
-    ),
+    transactional,
+    consumers: { raw: rawly(pool), ...Object.fromEntries(guarded) },
     async close() {
       for (const { dedup } of dedups) await dedup.close()
       client.disconnect()
