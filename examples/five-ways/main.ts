@@ -13,7 +13,7 @@ import { startWorkerProcess } from './worker-process.ts'
 import type { WayName } from './ways/index.ts'
 import { wayNames, ways } from './ways/index.ts'
 
-const BOUND_MS = 120_000
+const BOUND_MS = 150_000
 
 const { way: given = wayNames } = parseArgs({ options: { way: { type: 'string', multiple: true } } }).values
 const chosen = wayNames.filter((name) => given.includes(name))
@@ -24,7 +24,10 @@ if (chosen.length < given.length) {
 
 const signal = AbortSignal.timeout(BOUND_MS)
 const run = randomBytes(6).toString('hex')
-const outcomes = await Promise.all(chosen.map((name) => playOn(name)))
+const plays = chosen.map((name) => playOn(name))
+// If one fails, the others end first, and take their tables and queues away.
+await Promise.allSettled(plays)
+const outcomes = await Promise.all(plays)
 
 const [first] = outcomes
 console.log(
@@ -46,11 +49,11 @@ async function playOn(name: WayName): Promise<Outcome> {
   const orders = ordersOf(run)
   const schema = `five_ways_${run}_${name.replaceAll('-', '_')}`
   const queue = `five-ways-${run}-${name}`
-  const shop = ownPostgresShop(schema)
-  await shop.prepare(orders)
-  const provider = await PaymentProvider.open()
   const source = await openSource(way.broker, queue)
+  const provider = await PaymentProvider.open()
+  const shop = ownPostgresShop(schema)
   try {
+    await shop.prepare(orders)
     return await play(
       {
         send: (order, sending) => source.send(order, sending),

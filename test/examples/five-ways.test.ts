@@ -4,7 +4,7 @@ import { describeService } from '../services/client/describe-service.ts'
 import { declareRocketmq, removeRocketmq } from '../services/servers/rocketmq/declare.ts'
 import { EXAMPLES, runExample } from './run-example.ts'
 
-const TEST_MS = 120_000
+const TEST_MS = 180_000
 const TOPIC = `five-ways-${process.pid}`
 
 test('a way that it does not know is told', async () => {
