@@ -7,12 +7,12 @@ import type { Pool, PoolConnection, RowDataPacket } from 'mysql2/promise'
 export function databaseOf({ url }: Pick<Server, 'url'>) {
   const pool = mysql.createPool({ uri: url, connectionLimit: 40 })
   const lock: StoreSuiteOptions['lock'] = async (namespace, ids, kind) => {
-    const values = (id: string) => `(X'${id}', 1, X'${id}', 1, 1, 0, 0)`
+    const columns = 'id, state, claim_id, epoch, attempts, lease_until, expires_at'
     const statementOf = {
       change: (id: string) => `UPDATE ${namespace} SET result = 'x' WHERE id = X'${id}'`,
       remove: (id: string) => `DELETE FROM ${namespace} WHERE id = X'${id}'`,
       insert: (id: string) =>
-        `INSERT INTO ${namespace} (id, state, claim_id, epoch, attempts, lease_until, expires_at) VALUES ${values(id)}`,
+        `INSERT INTO ${namespace} (${columns}) VALUES (X'${id}', 1, X'${id}', 1, 1, 0, 0)`,
     }[kind]
     // Not of the pool, where many would leave none for the store.
     const connection = await mysql.createConnection(url)
