@@ -232,8 +232,8 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   #dedupClosed(): void {
     if (this.#closing !== undefined) return
     const message =
-      'consume: expected an open deduplicator, received a closed one; its messages are given back. ' +
-      'Close a deduplicator after its consumers'
+      'consume: expected an open deduplicator, received a closed one, or one whose store is closed; its ' +
+      'messages are given back. Close a deduplicator after its consumers, and leave its store to it'
     this.#end(new OncemqError('ONCEMQ_CLOSED', message))
   }
 

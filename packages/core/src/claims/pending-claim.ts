@@ -131,16 +131,24 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     const isBack = leftMs > 0 && (await outage.recovery(leftMs, this.#stopSignal))
     // Not #ask: of those that wait, one is let go while the store is still on trial.
     if (isBack) claims.submit(this.#lease, this)
-    else this.#leave(this.#services.closing.aborted ? closed() : { status: 'store-down', error: down })
+    else this.#leave(this.#down(down))
   }
 
   async #holdBriefly(error: OncemqError): Promise<void> {
     this.#stopBeingAlone()
-    const { clock, closing, settings } = this.#services
+    const { clock, settings } = this.#services
     const delayMs = jittered(backoffMs(STORE_BUSY_BACKOFF, this.#storeBusy++), settings.random)
     const mayWait = this.#holdLeftMs() > delayMs
     if (mayWait && (await pause(clock, delayMs, this.#stopSignal))) return this.#ask()
-    this.#leave(closing.aborted ? closed() : { status: 'store-down', error })
+    this.#leave(this.#down(error))
+  }
+
+  /** What a store that does not answer is: down for now, or closed. */
+  #down(error: OncemqError): NotGranted {
+    const { closing, outage } = this.#services
+    if (closing.aborted) return closed()
+    if (outage.isClosed) return { status: 'closed', error: outage.error ?? error }
+    return { status: 'store-down', error }
   }
 
   #holdLeftMs(): number {
@@ -293,9 +301,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   #stillBusy(retryAfterMs: number): NotGranted {
     const { closing, outage } = this.#services
     if (closing.aborted) return closed()
-    return outage.error === undefined
-      ? this.#busy(retryAfterMs)
-      : { status: 'store-down', error: outage.error }
+    return outage.error === undefined ? this.#busy(retryAfterMs) : this.#down(outage.error)
   }
 
   #busy(retryAfterMs: number): NotGranted {

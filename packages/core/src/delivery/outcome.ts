@@ -73,7 +73,7 @@ export type NotGranted =
   | { readonly status: 'store-down'; readonly error: OncemqError }
   /** The store answers that it will not: a missing right, a broken schema. Nothing is known of the key. */
   | { readonly status: 'store-refused'; readonly error: OncemqError }
-  /** This deduplicator is closed, or closed before the outcome was known. */
+  /** This deduplicator or its store is closed, or was closed before the outcome was known. */
   | { readonly status: 'closed'; readonly error: OncemqError }
 
 /**

@@ -106,6 +106,7 @@ class Attempt<Tx> {
     if (isRefused && this.#hasRun) return failed(this.#start, error, this.#services)
     // The database could not open or commit the transaction: no failed attempt of the handler.
     await this.#start.release('unstarted')
+    if (error.code === 'ONCEMQ_CLOSED') return { status: 'closed', error }
     return { status: isRefused ? 'store-refused' : 'store-down', error }
   }
 

@@ -12,7 +12,7 @@ import type {
   UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { LifeCycle, storeError } from '@oncemq/core/store'
+import { LifeCycle, LockedRecords, storeError } from '@oncemq/core/store'
 import type { StoreError } from '@oncemq/core/store'
 import type { MongoCollection, MongoSession } from './client.ts'
 import type { Commands } from './commands.ts'
@@ -20,7 +20,7 @@ import { nameOf, withCommands } from './commands.ts'
 import { connect } from './connection.ts'
 import type { Connection } from './connection.ts'
 import { MongoUniqueKey } from './duplicate-key.ts'
-import { STORE, asStoreError } from './errors.ts'
+import { STORE, asStoreError, isHeld } from './errors.ts'
 import type { MongoStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
 import type { WriteConcernDocument } from './records.ts'
@@ -67,6 +67,11 @@ export class MongoStore<Session extends MongoSession = MongoSession>
   } as const)
   readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
   readonly #settings: Settings<Session>
+  readonly #locked = new LockedRecords({
+    usual: (batch) => this.#call(({ records }, commands) => records.claim(commands, batch)),
+    careful: (batch) => this.#call(({ records }, commands) => records.claimBesideHeld(commands, batch)),
+    isLockTaken: isHeld,
+  })
   readonly #transactions = new Set<Promise<unknown>>()
   readonly #life: LifeCycle<Opened<Session>>
 
@@ -98,7 +103,7 @@ export class MongoStore<Session extends MongoSession = MongoSession>
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    return this.#call(({ records }, commands) => records.claim(commands, batch))
+    return this.#locked.claim(batch)
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {

@@ -19,6 +19,7 @@ import {
 } from './errors.ts'
 import type { Settings } from './options.ts'
 import { lockWaitsOf } from './lock-waits.ts'
+import { setsSession } from './session-settings.ts'
 import { statementsOf, tablesOf } from './statements.ts'
 
 /** What the handler's code does in its transaction. */
@@ -122,6 +123,8 @@ class Transaction<Client extends PostgresClient> {
   #isCommitting = false
   /** The last error of a statement, which has aborted the transaction unless it went back to a savepoint. */
   #abortedBy: unknown
+  /** Whether the session has settings of the handler's, which its next user must not have. */
+  #hasSet = false
   #loss: unknown
 
   constructor(client: Client, connections: Connections<Client>, frame: Frame) {
@@ -141,7 +144,9 @@ class Transaction<Client extends PostgresClient> {
   /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
   async lend(work: Work<Client>, signal: AbortSignal | undefined): Promise<CompleteUpdate | undefined> {
     const onError = (error: unknown): void => this.#noteError(error)
-    const loan = revocable(this.#client, { store: 'PostgresStore', ends, onError })
+    const onCall = (_method: unknown, args: readonly unknown[]): void =>
+      void (this.#hasSet ||= setsSession(args))
+    const loan = revocable(this.#client, { store: 'PostgresStore', ends, onCall, onError })
     try {
       const completion = await untilAborted(() => work(loan.proxy), signal)
       loan.revoke()
@@ -211,7 +216,7 @@ class Transaction<Client extends PostgresClient> {
     }
     this.#client.removeListener('error', this.#noteLoss)
     if (this.#isAbandoned) this.#connections.abandon(this.#client)
-    else this.#connections.release(this.#client, this.#hasFailed)
+    else this.#connections.release(this.#client, this.#hasFailed || this.#hasSet)
   }
 
   /**
