@@ -1,5 +1,4 @@
 import type { Deduplicator } from '@oncemq/core'
-import { OncemqError } from '@oncemq/core'
 import { ChannelAcks } from './acks.ts'
 import type { AmqpMessage, Consuming, Done, OnMessage, RawChannel } from './amqp.ts'
 import { answerOf, isThenable } from './amqp.ts'
@@ -16,6 +15,7 @@ import type { DedupChannelSettings } from './settings.ts'
 import { passesThrough } from './settings.ts'
 import { Settlements } from './settlements.ts'
 import { StallWatch } from './stall-watch.ts'
+import { consumeUnnamed, getUnnamed } from './unnamed-queue.ts'
 
 /** The methods of a channel that mean something else once it is wrapped. */
 export class WrappedChannel {
@@ -138,6 +138,7 @@ export class WrappedChannel {
       refuseStreamArguments(options)
       this.#warnIfUnbounded()
       const named = queue === '' ? await this.#lastDeclared() : queue
+      if (named === undefined) return consumeUnnamed(this.#raw, options)
       const start = this.#start(named, callback, options)
       this.#starting.add(start)
       const ended = (): boolean => this.#starting.delete(start)
@@ -160,15 +161,10 @@ export class WrappedChannel {
     return consuming
   }
 
-  /** @throws OncemqError: a queue whose name is not known has no wait queue that leads back to it. */
-  async #lastDeclared(): Promise<string> {
+  /** `undefined` where none was declared through the wrapped channel. */
+  async #lastDeclared(): Promise<string | undefined> {
     await this.#declaring
-    if (this.#lastQueue !== undefined) return this.#lastQueue
-    throw new OncemqError(
-      'ONCEMQ_CONSUMER_UNSAFE',
-      "consume: expected a queue's name, received '' on a channel that has not declared one through the " +
-        'wrapped channel; declare it there, or name it',
-    )
+    return this.#lastQueue
   }
 
   #warnIfUnbounded(): void {
@@ -193,7 +189,8 @@ export class WrappedChannel {
       if (passesThrough(queue, options, this.#services.settings)) {
         return answerOf<AmqpMessage | false>((told) => this.#raw.get(queue, options, told))
       }
-      return this.#getter.get(queue === '' ? await this.#lastDeclared() : queue, options)
+      const named = queue === '' ? await this.#lastDeclared() : queue
+      return named === undefined ? getUnnamed(this.#raw, options) : this.#getter.get(named, options)
     })
   }
 
