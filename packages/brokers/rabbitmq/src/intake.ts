@@ -199,10 +199,14 @@ function renewed({ arrival, message }: Delivery): AmqpMessage {
   }
 }
 
-/** The message stays unacked, as it would without us; its key is free, so that the redelivery runs. */
+/**
+ * The message stays unacked, as it would without us, until it is settled all the same (what failed may have
+ * left work behind that acks it) or its channel is gone. Till then its key is its own: a copy that ran
+ * meanwhile would do the same work twice.
+ */
 function failed(delivery: Delivery): void {
-  delivery.running = false
-  if (delivery.state === 'given') void delivery.claim?.release('failed')
+  delivery.hasThrown = true
+  ended(delivery)
 }
 
 /** A handler that has ended on a channel that is gone settles nothing any more. */

@@ -4,6 +4,7 @@ import type { AmqpMessage, Consuming, Done, OnMessage, RawChannel } from './amqp
 import { answerOf, isThenable } from './amqp.ts'
 import { confirmChannelBeside } from './confirm-channel.ts'
 import { Copies } from './copies.ts'
+import type { Delivery } from './delivery.ts'
 import { closed, Getter } from './getter.ts'
 import { HopSecret } from './hop-secret.ts'
 import { hopOptions } from './hops.ts'
@@ -275,8 +276,9 @@ export class WrappedChannel {
   }
 
   /**
-   * The broker delivers all of it again. Whose handler still runs may yet complete its key; a message that
-   * nobody settles within a lease is taken for abandoned, so that its redelivery does not wait for ever.
+   * The broker delivers all of it again. Whose handler has thrown is free for that. Whose handler still runs
+   * may yet complete its key; any other that nobody settles within a lease is taken for abandoned, so that
+   * its redelivery does not wait for ever.
    */
   #gone(): void {
     this.#services.acks.end()
@@ -284,11 +286,12 @@ export class WrappedChannel {
     this.#getter.stop()
     this.#sharedWatch?.stop()
     const { clock, leaseMs } = this.#services.dedup.settings
-    const release = (): void => {
-      for (const { running, claim } of this.#services.acks.given())
-        if (!running) void claim?.release('failed')
+    const release = (isMeant: (delivery: Delivery) => boolean): void => {
+      for (const delivery of this.#services.acks.given())
+        if (isMeant(delivery)) void delivery.claim?.release('failed')
     }
-    clock.after(leaseMs, release, 'background')
+    release(({ hasThrown }) => hasThrown)
+    clock.after(leaseMs, () => release(({ running }) => !running), 'background')
   }
 
   /**

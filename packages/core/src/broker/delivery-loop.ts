@@ -1,4 +1,5 @@
 import type { Delivery, HoldReason, ProcessOutcome, Settlement } from '../delivery/outcome.ts'
+import { uncountable } from '../delivery/refusals.ts'
 import { settlementOf } from '../delivery/settlement.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
 import type { Clock } from '../time/clock.ts'
@@ -6,10 +7,12 @@ import { Condition } from '../time/condition.ts'
 import { JoinedSignals } from '../time/joined-signals.ts'
 import { Semaphore } from '../time/semaphore.ts'
 import { deadLetterOf } from './dead-letter.ts'
-import type { HeldMessage } from './held-message.ts'
+import type { DeadLetter, HeldMessage } from './held-message.ts'
 import { readKey } from './key.ts'
 import type { Attempt, DeliveryLoopOptions } from './loop-options.ts'
 import { MessageOrder } from './message-order.ts'
+import type { Passage } from './passage.ts'
+import { isWornOut, passageOf } from './passage.ts'
 import { WaitingRoom } from './waiting-room.ts'
 import { Warnings } from './warnings.ts'
 
@@ -21,16 +24,6 @@ const REFUSED_BACKOFF = { firstMs: 1000, factor: 2, maxMs: 60_000 }
 
 /** Whoever holds the claim of a busy key may be done before its lease ends. */
 const LOOK_AGAIN_MS = 1000
-
-/** A message on its way through the loop. */
-interface Passage<Message> {
-  readonly held: HeldMessage<Message>
-  readonly key: Delivery['key']
-  readonly sinceMs: number
-  starts: number
-  /** Holds in a row, which wait ever longer. */
-  holds: number
-}
 
 /**
  * The way of a held message to its settlement, the same for every broker and for both forms:
@@ -135,8 +128,7 @@ export class DeliveryLoop<Message> {
    */
   async run(held: HeldMessage<Message>, attempt: Attempt<Message>, outcome?: ProcessOutcome): Promise<void> {
     this.#held += 1
-    const key = readKey(this.#options.key, held.message)
-    const passage = { held, key, sinceMs: this.#clock.monotonicMs(), starts: held.startsBefore, holds: 0 }
+    const passage = passageOf(held, readKey(this.#options.key, held.message), this.#clock)
     if (outcome !== undefined || !(await this.#isReplaced(passage))) {
       this.#queued += 1
       const outOfTheQueue = (next: () => Promise<unknown>) => (): Promise<unknown> => {
@@ -152,8 +144,13 @@ export class DeliveryLoop<Message> {
   }
 
   /** A copy that the broker does not take is no reason not to handle the message. */
-  async #isReplaced({ held, key, starts }: Passage<Message>): Promise<boolean> {
-    if (held.isWornOut?.(this.#usesRecords && key !== undefined) !== true) return false
+  async #isReplaced(passage: Passage<Message>): Promise<boolean> {
+    const { held, starts } = passage
+    if (!isWornOut(passage, this.#usesRecords)) return false
+    if (held.isUncopyable === true) {
+      await this.#deadLetter(passage, { reason: 'attempts' }, uncountable(starts))
+      return true
+    }
     this.#replacing += 1
     try {
       await held.retryLater({ delayMs: 0, reason: 'worn-out', starts })
@@ -200,7 +197,7 @@ export class DeliveryLoop<Message> {
   }
 
   #deliveryOf(passage: Passage<Message>): Delivery {
-    const { held, key, starts: startsBefore } = passage
+    const { held, key, starts: startsBefore, returns: returnsBefore } = passage
     const { source, body, hops, message, firstAtMs } = held
     const { fingerprint } = this.#options
     const way = {
@@ -208,14 +205,14 @@ export class DeliveryLoop<Message> {
       holdMs: this.#leftMs(passage),
       place: this.#room.place,
     }
-    return { key, source, hops, body, message, firstAtMs, fingerprint, startsBefore, ...way }
+    return { key, source, hops, body, message, firstAtMs, fingerprint, startsBefore, returnsBefore, ...way }
   }
 
   /** Carries out a settlement. Answers whether the message is to be tried again here. */
   async #goesOn(passage: Passage<Message>, outcome: ProcessOutcome): Promise<boolean> {
     const { held } = passage
     const settlement = settlementOf(outcome, this.#options.policy)
-    if ('attempt' in outcome) passage.starts = outcome.attempt
+    if ('attempt' in outcome) Object.assign(passage, { starts: outcome.attempt, returns: 0 })
     if (settlement.action !== 'hold') passage.holds = 0
     switch (settlement.action) {
       case 'ack':
@@ -287,7 +284,7 @@ export class DeliveryLoop<Message> {
   /** Until it is put aside nothing else becomes of it: its handler is not run again. */
   async #deadLetter(
     passage: Passage<Message>,
-    { reason }: Extract<Settlement, { action: 'dead-letter' }>,
+    { reason }: Pick<DeadLetter, 'reason'>,
     outcome: ProcessOutcome,
   ): Promise<void> {
     const { dedup } = this.#options
@@ -325,8 +322,8 @@ export class DeliveryLoop<Message> {
   async #stillHeld(passage: Passage<Message>, reason: HoldReason | 'unsettled' | 'waited'): Promise<boolean> {
     if (this.#isOver(passage.held)) return this.#leave(passage.held)
     if (this.#leftMs(passage) > 0) return true
-    const { held, key } = passage
-    if (reason !== 'unsettled' || held.isWornOut?.(this.#usesRecords && key !== undefined) !== false) {
+    const { held } = passage
+    if (reason !== 'unsettled' || held.isWornOut === undefined || isWornOut(passage, this.#usesRecords)) {
       this.#options.onHoldOver?.(reason)
     }
     return this.#leave(held)

@@ -12,6 +12,7 @@ import { requireInteger } from '../validate.ts'
 import { DeliveryLoop } from './delivery-loop.ts'
 import type { HeldMessage, MessageSource, Receiver, Session } from './held-message.ts'
 import type { KeyOf } from './key.ts'
+import { described } from './warnings.ts'
 
 const REOPEN_BACKOFF = { firstMs: 100, factor: 2, maxMs: 5000 }
 /** To open, to pause, to close: what has not ended by then never may. */
@@ -219,8 +220,9 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   }
 
   /** Counted as a failure of the handler, which it kept from running. What `next()` answered stands. */
-  #middlewareFailed(error: unknown, { startsBefore = 0 }: Delivery): ProcessOutcome {
-    const attempt = startsBefore + 1
+  #middlewareFailed(error: unknown, { key, startsBefore = 0, returnsBefore = 0 }: Delivery): ProcessOutcome {
+    const hasRecord = key !== undefined && this.#options.dedup.settings.strategy.usesRecords
+    const attempt = startsBefore - (hasRecord ? returnsBefore : 0) + 1
     this.#options.dedup.warn(`a middleware threw ${error instanceof Error ? error.name : typeof error}`)
     const final = attempt >= this.#options.dedup.settings.attemptsMax
     if (final) return { status: 'failed', final, error, attempt, reason: 'attempts' }
@@ -283,8 +285,9 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   }
 
   #tellNoSession(error: unknown): void {
-    const what = error instanceof Error ? `${error.name}: ${error.message.slice(0, 200)}` : typeof error
-    this.#options.dedup.warn(`consume: nothing can be received yet (${what}); trying again until it can`)
+    this.#options.dedup.warn(
+      `consume: nothing can be received yet (${described(error)}); trying again until it can`,
+    )
   }
 
   async #close(timeoutMs: number): Promise<void> {

@@ -11,6 +11,7 @@ import type { ClaimServices, RunningClaim } from './claim.ts'
 import { HeldClaim } from './claim.ts'
 import { Lease } from './lease-keeper.ts'
 import type { DoneKey, LocalKey } from './local-keys.ts'
+import { startsOf } from './spent.ts'
 import type { DeliveryWait, Waiters } from './waiters.ts'
 
 const LATE_ANSWERS_MAX = 3
@@ -230,10 +231,11 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   async #exhausted(claim: HeldClaim): Promise<void> {
     const { events, settings } = this.#services
     const { key, attempt } = claim
-    await claim.release('spent')
+    // What was spent stays so, with its count.
+    await claim.release('unstarted')
     events.emit('rejected', () => ({ key, reason: 'attempts' }))
     const most = startsMax(settings.attemptsMax, this.#identity.startsBefore === undefined)
-    const starts = Math.min(attempt - 1, most)
+    const starts = Math.min(startsOf(attempt - 1), most)
     this.#end(rejectedForAttempts(starts, settings.attemptsMax, () => claim.forgive()))
   }
 

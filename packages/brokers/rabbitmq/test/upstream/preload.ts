@@ -19,10 +19,12 @@ const { connect } = connecting
 connecting.connect = (to, ...rest) => connect(to || url, ...rest)
 
 /** The older suite is written for mocha. */
-const done = (run: Call) => (_: unknown, callback: unknown) => void run(callback)
 Object.assign(globalThis, {
   suite: describe,
-  test: (name: string, run: Call) => (run.length === 0 ? test(name, () => run()) : test(name, done(run))),
+  test(name: string, run: Call): void {
+    if (run.length === 0) void test(name, () => run() as Promise<void>)
+    else void test(name, (_, done) => void run(done))
+  },
 })
 
 if (channels !== 'bare') {
