@@ -154,10 +154,8 @@ export class WrappedChannel {
     const windows = [this.#prefetched ?? 0, this.#prefetchedGlobally].filter((count) => count > 0)
     const window = windows.length === 0 ? 0 : Math.min(...windows)
     const sharedWatch = (): StallWatch | undefined => this.#sharedWatch
-    const intake = new Intake(this.#services, { queue, callback, window, sharedWatch })
-    const consuming = await answerOf<Consuming>((told) =>
-      this.#raw.consume(queue, (message) => intake.receive(message), options, told),
-    )
+    const intake = new Intake(this.#services, { queue, callback, window, sharedWatch, consume: options })
+    const consuming = await intake.start()
     this.#intakes.set(consuming.consumerTag, intake)
     return consuming
   }
