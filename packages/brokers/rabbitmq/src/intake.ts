@@ -42,7 +42,7 @@ export class Intake {
   readonly #sharedWatch: () => StallWatch | undefined
   readonly #options: IntakeOptions
   #consumerTag: string | undefined
-  #pausing: Promise<void> | undefined
+  #isPausing = false
   readonly #attempt: Attempt<AmqpMessage> = (held, delivery) =>
     this.#claim(held as Delivery, this.#services.dedup.claim(delivery))
 
@@ -61,7 +61,7 @@ export class Intake {
       onPlace: () => this.relax(),
     })
     this.#loop = loopOf(services, window === 0 ? WINDOW_UNBOUNDED : window, (reason) => {
-      if (reason === 'store-down') this.#pausing ??= this.#pause().finally(() => (this.#pausing = undefined))
+      if (reason === 'store-down' && !this.#isPausing) void this.#pause()
     })
     this.#reception = new Reception({
       queue,
@@ -92,11 +92,13 @@ export class Intake {
    */
   async #pause(): Promise<void> {
     const { acks, channel, dedup, stopAll } = this.#services
+    this.#isPausing = true
     this.#loop.pause()
     try {
       await answerOf((told) => channel.cancel(this.#consumerTag ?? '', told))
       const isBack = await dedup.available(acks.gone)
       this.#loop.resume()
+      this.#isPausing = false
       if (!acks.open || this.#loop.isStopped) return
       if (isBack) await this.start()
       else await stopAll()

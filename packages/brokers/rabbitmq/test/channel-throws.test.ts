@@ -50,7 +50,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     expect(await readyIn(connection, queue)).toBe(0)
   })
 
-  test('a callback that rejects and never acks: the message runs elsewhere when its channel is gone', async () => {
+  test('one that rejects and never acks: the message runs elsewhere when its channel is gone', async () => {
     unhandled()
     const connection = await connected(url)
     const { queue, send } = await newQueue(connection)

@@ -17,16 +17,16 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('out of time', (name) 
       const statuses: string[] = []
       for (const event of ['unconfirmed', 'completed'] as const) dedup.on(event, () => statuses.push(event))
       /** The work is done, and nothing that was to be acked for it was. */
-      const comesAgain = async (): Promise<void> => {
+      const expectItAgain = async (): Promise<void> => {
         await until('it is back', async () => (await readyIn(connection, queue)) === 1)
         expect((await taken(connection, queue)).fields.redelivered).toBe(true)
         expect(statuses).toEqual([])
       }
-      return { connection, queue, send, store, dedup, comesAgain }
+      return { connection, queue, send, store, dedup, expectItAgain }
     }
 
     test.each(['its consumer', 'the deduplicator'])('a close of %s first', async (which) => {
-      const { connection, queue, send, store, dedup, comesAgain } = await setUp()
+      const { connection, queue, send, store, dedup, expectItAgain } = await setUp()
       let runs = 0
       const handler = (): void => {
         runs += 1
@@ -38,12 +38,12 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('out of time', (name) 
       if (which === 'its consumer') await consumer.close(CLOSE)
       await dedup.close(CLOSE)
       await consumer.close(CLOSE)
-      await comesAgain()
+      await expectItAgain()
       expect(runs).toBe(1)
     })
 
     test('a close of the deduplicator before the wrapped channel', async () => {
-      const { connection, queue, send, store, dedup, comesAgain } = await setUp()
+      const { connection, queue, send, store, dedup, expectItAgain } = await setUp()
       const channel = dedupChannel(await connection.createChannel(), dedup)
       await channel.prefetch(1)
       await channel.consume(queue, (message) => {
@@ -55,7 +55,7 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('out of time', (name) 
       await until('the outage', () => dedup.outage !== undefined)
       await dedup.close(CLOSE)
       await channel.close()
-      await comesAgain()
+      await expectItAgain()
     })
   })
 })
