@@ -1,9 +1,10 @@
 import type { Deduplicator } from '@oncemq/core'
 import { OncemqError } from '@oncemq/core'
 import type { HeldMessage, Retry } from '@oncemq/core/broker'
-import type { AmqpMessage, AmqpProperties } from './amqp.ts'
+import type { AmqpMessage } from './amqp.ts'
 import { isThenable } from './amqp.ts'
-import { readArrival } from './arrival.ts'
+import type { Arrival } from './arrival.ts'
+import { readArrival, renewed } from './arrival.ts'
 import { copyable } from './copyable.ts'
 import type { AckOrNack, Recovery } from './rascal.ts'
 
@@ -20,7 +21,7 @@ export interface RascalMessageOptions {
 
 /** A message that Rascal holds, which tells it once what becomes of it. */
 export class RascalMessage implements HeldMessage<AmqpMessage> {
-  readonly message: AmqpMessage
+  message: AmqpMessage
   readonly source: string
   readonly hops: number
   readonly body: Uint8Array
@@ -30,8 +31,7 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
   /** Rascal does not say when its channel is gone; it ignores what comes after. */
   readonly signal: AbortSignal = new AbortController().signal
   readonly #options: RascalMessageOptions
-  readonly #returns: number
-  readonly #properties: AmqpProperties
+  readonly #arrival: Arrival
   #isSettled = false
 
   constructor(message: AmqpMessage, options: RascalMessageOptions) {
@@ -44,15 +44,19 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
     this.body = arrival.content
     this.startsBefore = arrival.startsBefore + republishedBefore(message, queue)
     this.returnsBefore = arrival.returnsBefore
-    this.#properties = arrival.properties
     this.firstAtMs = arrival.firstAtMs
-    this.#returns = arrival.returns ?? 0
+    this.#arrival = arrival
     this.#options = options
+  }
+
+  renew(): void {
+    this.message = renewed(this.#arrival)
   }
 
   /** Rascal throws at what the client cannot write, so that is left to the queue's own limit. */
   isWornOut(): boolean {
-    return this.#returns >= RETURNS_MAX && copyable(this.#properties).unwritable.length === 0
+    const { returns = 0, properties } = this.#arrival
+    return returns >= RETURNS_MAX && copyable(properties).unwritable.length === 0
   }
 
   /** Does nothing for a message that Rascal was to republish or to recover: it acks that by itself. */

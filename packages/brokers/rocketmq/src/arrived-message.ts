@@ -23,8 +23,7 @@ export abstract class ArrivedMessage implements HeldMessage<RocketmqMessage> {
     return this.#message
   }
 
-  /** The next attempt gets a copy of its own. */
-  renewCopy(): void {
+  renew(): void {
     this.#message = copyOf(this.arrival.message)
   }
 

@@ -101,7 +101,7 @@ class DeduplicatedListener<Tx> {
     try {
       answer = await this.#listener.consume(held.message, context)
     } finally {
-      if (answer !== SUCCESS) held.renewCopy()
+      if (answer !== SUCCESS) held.renew()
     }
     if (answer === SUCCESS) return undefined
     if (answer !== FAILURE) {
