@@ -1,7 +1,14 @@
 import type { Deduplicator, Delivery, ProcessOutcome } from '@oncemq/core'
 import { OncemqError } from '@oncemq/core'
 import type { Unprotected } from '@oncemq/core/broker'
-import { DeliveryLoop, pause, rejectedForAttempts, retryDefaults } from '@oncemq/core/broker'
+import {
+  DeliveryLoop,
+  pause,
+  refuseTransactional,
+  rejectedForAttempts,
+  requireDeduplicator,
+  retryDefaults,
+} from '@oncemq/core/broker'
 import type { RawConsumer, RocketmqMessage, RocketmqSimpleConsumer } from './client.ts'
 import { GivenMessage, givenOf, remember } from './given-message.ts'
 import type { HiddenMessage } from './hidden-message.ts'
@@ -10,7 +17,7 @@ import { startClient, stopClient } from './lifecycle.ts'
 import type { DedupSimpleConsumerOptions } from './options.ts'
 import { Parking } from './parking.ts'
 import type { DedupSimpleConsumerSettings } from './settings.ts'
-import { dedupSimpleConsumerSettings, refuseTransactional, requireDeduplicator } from './settings.ts'
+import { dedupSimpleConsumerSettings } from './settings.ts'
 
 /** The client's own defaults. */
 const RECEIVE_MAX = 10
@@ -43,7 +50,11 @@ export function dedupSimpleConsumer<Consumer extends RocketmqSimpleConsumer>(
   options: DedupSimpleConsumerOptions = {},
 ): Consumer {
   requireDeduplicator('dedupSimpleConsumer', dedup)
-  refuseTransactional('dedupSimpleConsumer', dedup)
+  refuseTransactional(
+    'dedupSimpleConsumer',
+    dedup,
+    'use consume({ ... }) or dedupListener(...), which hand over the transaction',
+  )
   const settings = dedupSimpleConsumerSettings(consumer, options)
   const raw = consumer as unknown as RawConsumer
   const understood = new WrappedConsumer(raw, dedup as unknown as Deduplicator<never>, settings).methods()

@@ -38,5 +38,11 @@ export { jsonFieldOf, keyValue, readKey } from './key.ts'
 export type { Consumer, ManagedConsumerOptions } from './managed-consumer.ts'
 export { ManagedConsumer } from './managed-consumer.ts'
 export { MessageOrder } from './message-order.ts'
+export {
+  refuseTransactional,
+  requireDeduplicator,
+  requireMiddlewares,
+  requireRetry,
+} from './option-checks.ts'
 export type { Provenance, Seal, Sealed } from './provenance.ts'
 export { seal, unseal } from './provenance.ts'
