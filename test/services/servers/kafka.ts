@@ -111,8 +111,8 @@ function properties(port: number, data: string, version: string): readonly strin
     'num.network.threads=2',
     'num.io.threads=2',
     'broker.heartbeat.interval.ms=500',
-    // The least that a loaded machine keeps: a broker that misses it fences itself. A killed one that is started
-    // again waits for it.
+    // The least that a loaded machine keeps: a broker that misses it fences itself. A killed one that is
+    // started again waits for it.
     'broker.session.timeout.ms=6000',
   ]
 }

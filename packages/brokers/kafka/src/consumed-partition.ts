@@ -34,7 +34,10 @@ export class ConsumedPartition {
     return this.#next
   }
 
-  /** Answers whether the record is new here: a client that joins its group again fetches what is not committed. */
+  /**
+   * Answers whether the record is new here: a client that joins its group again fetches once more what is not
+   * committed.
+   */
   receive(offset: string): boolean {
     if (this.#records.has(offset)) return false
     this.#records.set(offset, false)

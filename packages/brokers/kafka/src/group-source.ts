@@ -43,8 +43,8 @@ export class GroupSource implements MessageSource<KafkaMessage> {
   }
 
   async open(receiver: Receiver<KafkaMessage>): Promise<Session> {
-    const { consumer, topics, fromBeginning, prepare } = this.#services
-    await prepare()
+    const { consumer, topics, fromBeginning } = this.#services
+    await this.#services.prepare()
     await consumer.connect()
     await consumer.subscribe({ topics, fromBeginning })
     const membership = new Membership(this.#services, receiver)
@@ -144,13 +144,13 @@ class Membership implements Session {
     this.#partitions.clear()
   }
 
-  #receive({ batch, resolveOffset, isRunning, isStale }: EachBatch): void {
-    const { topic, partition: number, messages } = batch
-    if (this.#ending.signal.aborted || !isRunning() || isStale()) return
+  #receive(fetched: EachBatch): void {
+    const { topic, partition: number, messages } = fetched.batch
+    if (this.#ending.signal.aborted || !fetched.isRunning() || fetched.isStale()) return
     const partition = this.#partition(topic, number)
     for (const message of messages) {
       if (partition.receive(message.offset)) this.#hand(partition, messageOf(topic, number, message))
-      resolveOffset(message.offset)
+      fetched.resolveOffset(message.offset)
     }
     if (this.#isPaused || partition.size >= HELD_MAX) this.#pause(partition)
   }

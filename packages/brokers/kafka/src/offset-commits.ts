@@ -5,7 +5,9 @@ import type { ConsumedPartition } from './consumed-partition.ts'
 
 /** Between two commits. What is settled and not committed is delivered again after a crash, as duplicates. */
 const COMMIT_EVERY_MS = 200
-const FAILED_BACKOFF = { firstMs: 500, factor: 2, maxMs: 10_000 }
+const FAILED_BACKOFF = { firstMs: 250, factor: 2, maxMs: 10_000 }
+/** How often the last offsets are tried: a group that rebalances takes none. */
+const LAST_TRIES = 5
 
 /** Commits what is settled, many offsets at a time, and again until it succeeds. */
 export class OffsetCommits {
@@ -34,19 +36,18 @@ export class OffsetCommits {
   async #run(): Promise<void> {
     const { clock } = this.#dedup.settings
     const { signal } = this.#flushing
-    let delayMs = COMMIT_EVERY_MS
     for (let failures = 0; this.#changed.size > 0;) {
-      await pause(clock, delayMs, signal)
+      if (failures === 0) await pause(clock, COMMIT_EVERY_MS, signal)
+      else await pause(clock, backoffMs(FAILED_BACKOFF, failures - 1))
       const partitions = [...this.#changed].filter((partition) => !partition.signal.aborted)
       this.#changed.clear()
       try {
         if (partitions.length > 0) await this.#commit(partitions.map(offsetOf))
         failures = 0
-        delayMs = COMMIT_EVERY_MS
       } catch (error) {
-        if (signal.aborted) break
-        if (failures === 1) this.#warn(error)
-        delayMs = backoffMs(FAILED_BACKOFF, failures++)
+        failures += 1
+        if (signal.aborted && failures >= LAST_TRIES) break
+        if (failures === 2) this.#warn(error)
         for (const partition of partitions) this.#changed.add(partition)
       }
     }

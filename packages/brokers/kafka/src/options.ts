@@ -25,6 +25,17 @@ export interface SharedOptions {
   retry?: Partial<Backoff>
 }
 
+/** Options of {@link dedupEachMessage}. All times are milliseconds. */
+export interface DedupEachMessageOptions extends SharedOptions {
+  /** A producer of yours for dead letters, whose topics must exist. */
+  producer: KafkaProducer
+  /**
+   * Abort it before you disconnect the consumer, which waits for `eachMessage`: what waits here for the store,
+   * a busy key or its next attempt is given back then. What runs is waited for.
+   */
+  signal?: AbortSignal
+}
+
 /**
  * Which records are handled one after the other: those of a `partition`, those of a partition that have the
  * same `key`, or `none`.

@@ -14,7 +14,7 @@ import {
 } from '@oncemq/core/broker'
 import type { KeyOf } from './message.ts'
 import { messageId } from './message.ts'
-import type { ConsumeOptions } from './options.ts'
+import type { ConsumeOptions, DedupEachMessageOptions } from './options.ts'
 import { consumeDefaults } from './options.ts'
 
 /** Options of all forms, complete. */
@@ -32,10 +32,10 @@ export type ConsumeSettings<Tx> = SharedSettings &
 
 const CONCURRENCY_MAX = 65_535
 const sharedNames = ['key', 'parkingTopic', 'retry']
-const consumeNames = [
-  ...['client', 'consumer', 'producer', 'topics', 'dedup', 'handler', 'ordering', 'concurrency'],
-  ...['fromBeginning', 'middlewares', 'onEnd', ...sharedNames],
-]
+const consumeNames = 'client consumer producer topics dedup handler ordering concurrency fromBeginning'
+  .concat(' middlewares onEnd')
+  .split(' ')
+  .concat(sharedNames)
 
 /** @throws OptionError for an option that is wrong. */
 export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSettings<Tx> {
@@ -52,6 +52,21 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   requireOneOf('fromBeginning', settings.fromBeginning, [true, false])
   requireMiddlewares(settings.middlewares)
   if (settings.onEnd !== undefined) requireFunction('onEnd', settings.onEnd, '(error) => { ... }')
+  return Object.freeze(settings)
+}
+
+/** @throws OptionError for an option that is wrong. */
+export function dedupEachMessageSettings(
+  handler: unknown,
+  options: DedupEachMessageOptions,
+): SharedSettings & DedupEachMessageOptions {
+  requireFunction('dedupEachMessage', handler, 'async ({ message }, context) => { ... }')
+  const names = new Set(['producer', 'signal', ...sharedNames])
+  const given = givenOptions('dedupEachMessage', options, names) as DedupEachMessageOptions
+  requireProducer(given.producer)
+  const retry = { ...retryDefaults, ...given.retry }
+  const settings = { ...sharedDefaults(), ...given, retry }
+  requireShared(settings)
   return Object.freeze(settings)
 }
 
@@ -79,6 +94,10 @@ function requireSource({ client, consumer, producer }: Pick<ConsumeOptions, Give
   }
   const methods = ['connect', 'disconnect', 'subscribe', 'run', 'stop', 'commitOffsets', 'pause', 'resume']
   requireMethods('consumer', consumer, [...methods, 'on'], 'pass kafka.consumer({ groupId })')
+  requireProducer(producer)
+}
+
+function requireProducer(producer: unknown): void {
   requireMethods('producer', producer, ['connect', 'disconnect', 'send'], 'pass kafka.producer()')
 }
 

@@ -14,8 +14,8 @@ interface WithHeaders {
  * record again after a timeout or a restart. An idempotent producer knows its own retries only, and forgets
  * them when its process ends.
  *
- * @throws OptionError for an id that is no string, empty or not well-formed, and for a record that has another
- *   id already: one record is about one event.
+ * @throws OptionError for an id that is no string, empty or not well-formed, and for a record that has
+ *   another id already: one record is about one event.
  * @example
  * const message = stampId({ key: order.id, value: body }, eventId('order', order.id, 'paid'))
  * await producer.send({ topic: 'orders', messages: [message] })

@@ -34,7 +34,7 @@ export async function prepareTopics(
 
 async function create(admin: RawAdmin, topics: readonly string[]): Promise<void> {
   try {
-    // The client's own wait for their leaders ends with an error where the broker makes topics in the background.
+    // The client's own wait for their leaders fails on a broker that makes topics in the background.
     await admin.createTopics({ topics: topics.map((topic) => ({ topic })), waitForLeaders: false })
   } catch (cause) {
     if (!isAnswer(cause)) throw cause

@@ -8,16 +8,16 @@ import type {
   SuiteQueue,
 } from '@oncemq/conformance'
 import { FaultProxy } from '@oncemq/test-services/proxy'
-import type { Admin, KafkaMessage as Record } from 'kafkajs'
+import type { Admin, EachMessagePayload, KafkaMessage as KafkaRecord } from 'kafkajs'
 import { Kafka, logLevel } from 'kafkajs'
 import type { KafkaMessage } from '../src/index.ts'
-import { consume, header, parkedHeaders } from '../src/index.ts'
+import { consume, dedupEachMessage, header, parkedHeaders } from '../src/index.ts'
 
 const SOON_MS = 50
 const RETRY = { firstMs: SOON_MS, factor: 1 }
 /** How soon a member that is cut off is no member any more. */
-const SESSION_MS = 1500
-const HEARTBEAT_MS = 300
+const SESSION_MS = 3000
+const HEARTBEAT_MS = 500
 const FETCH_WAIT_MS = 100
 const TOPICS_MAX_MS = 20_000
 const LOOK_EVERY_MS = 100
@@ -25,7 +25,7 @@ const LOOK_EVERY_MS = 100
 const key = header('id')
 
 /** What the conformance suite works with: topics of one partition, since only a partition has an order. */
-export async function openBench(url: string, topic: string): Promise<BrokerBench> {
+export async function openBench(url: string, topic: string, form: Form): Promise<BrokerBench> {
   const { host } = new URL(url)
   const parking = `${topic}.parked`
   const second = `${topic}_second`
@@ -48,7 +48,7 @@ export async function openBench(url: string, topic: string): Promise<BrokerBench
       const proxy = await FaultProxy.open(`tcp://${host}`)
       proxies.push(proxy)
       const name = nameOf(request.queue)
-      return managed(proxy, request, { topic: name, group: name, parking })
+      return consumers[form](proxy, request, { topic: name, group: name, parking })
     },
     remaining: () => uncommitted(admin, topic),
     deadLettered: async () => letters,
@@ -58,6 +58,13 @@ export async function openBench(url: string, topic: string): Promise<BrokerBench
     },
   }
 }
+
+type Start = (proxy: FaultProxy, request: ConsumeRequest, place: Place) => Promise<SuiteConsumer>
+
+export type Form = 'managed' | 'eachMessage'
+
+/** The forms, each as its users write it. */
+const consumers: Readonly<Record<Form, Start>> = { managed, eachMessage }
 
 /** Its own wait for leaders ends with an error for a topic that is not there yet. */
 async function createTopics(admin: Admin, names: readonly string[]): Promise<void> {
@@ -107,7 +114,41 @@ async function managed(
   return { close: (given) => consumer.close(given), cut: async () => proxy.refuse() }
 }
 
-/** The broker tells its own address, and a client goes there past the proxy: so each connection is given its port. */
+async function eachMessage(
+  proxy: FaultProxy,
+  { dedup, handler }: ConsumeRequest,
+  { topic, group, parking }: Place,
+): Promise<SuiteConsumer> {
+  const kafka = clientOf(`127.0.0.1:${proxy.port}`, proxy.port)
+  const times = { sessionTimeout: SESSION_MS, heartbeatInterval: HEARTBEAT_MS }
+  const consumer = kafka.consumer({ groupId: group, ...times, maxWaitTimeInMs: FETCH_WAIT_MS })
+  const producer = kafka.producer({ allowAutoTopicCreation: false })
+  const closing = new AbortController()
+  await consumer.connect()
+  await consumer.subscribe({ topics: [topic], fromBeginning: true })
+  await consumer.run({
+    eachMessage: dedupEachMessage<EachMessagePayload>(
+      ({ message: { value, offset, headers }, partition }, context) => {
+        const record = { topic, partition, offset, key: null, value, headers: headers ?? {}, timestamp: '' }
+        return handler(deliveryOf(record, context))
+      },
+      dedup,
+      { key, producer, parkingTopic: () => parking, retry: RETRY, signal: closing.signal },
+    ),
+  })
+  let closed: Promise<void> | undefined
+  const close = async (): Promise<void> => {
+    closing.abort()
+    await consumer.disconnect()
+    await producer.disconnect()
+  }
+  return { close: () => (closed ??= close()), cut: async () => proxy.refuse() }
+}
+
+/**
+ * The broker tells its own address, and a client goes there past the proxy: so each connection is given its
+ * port.
+ */
 function clientOf(host: string, port?: number): Kafka {
   const retry = { initialRetryTime: 50, maxRetryTime: 500, retries: 30 }
   return new Kafka({
@@ -140,7 +181,7 @@ function deliveryOf(
   }
 }
 
-function letterOf({ value, headers = {} }: Record): SuiteDeadLetter {
+function letterOf({ value, headers = {} }: KafkaRecord): SuiteDeadLetter {
   const text = (name: keyof typeof parkedHeaders): string | undefined =>
     headers[parkedHeaders[name]]?.toString()
   const attempts = text('attempts')
