@@ -4,10 +4,6 @@ import { received } from '@oncemq/core/broker'
 /** The header in which `stampId` puts the id, and where `messageId()` looks for it. */
 export const ID_HEADER = 'message-id'
 
-interface WithHeaders {
-  readonly headers?: Readonly<Record<string, unknown>> | undefined
-}
-
 /**
  * For producers: the record with this id in its header `message-id`, by which consumers know a record that is
  * sent again. Take the id of the business event (`eventId` of `@oncemq/core`), made once, and send the same
@@ -20,7 +16,7 @@ interface WithHeaders {
  * const message = stampId({ key: order.id, value: body }, eventId('order', order.id, 'paid'))
  * await producer.send({ topic: 'orders', messages: [message] })
  */
-export function stampId<Message extends WithHeaders>(
+export function stampId<Message extends object>(
   message: Message,
   id: string,
 ): Message & { headers: Record<typeof ID_HEADER, string> } {
@@ -29,7 +25,7 @@ export function stampId<Message extends WithHeaders>(
   if (given === '') throw refusal('a string that is not empty', 'an empty one')
   // What cannot be sent in UTF-8 arrives as another id.
   if (!given.isWellFormed() || given.includes('\uFFFD')) throw refusal('well-formed text', 'another string')
-  const { headers = {} } = message
+  const { headers = {} } = message as { readonly headers?: Readonly<Record<string, unknown>> }
   const before = headers[ID_HEADER]
   if (before !== undefined && before !== given) throw refusal('a record without an id', 'one with another')
   return { ...message, headers: { ...headers, [ID_HEADER]: given } }
