@@ -1,7 +1,7 @@
 import { stampId } from '@oncemq/kafka'
+import { declareKafka } from '@oncemq/test-services/kafka'
 import type { Admin, Producer } from 'kafkajs'
 import { Kafka, logLevel } from 'kafkajs'
-import { until } from './until.ts'
 
 export interface KafkaAssignment {
   readonly mode: 'lease' | 'transactional'
@@ -33,19 +33,10 @@ export class KafkaTopic {
   }
 
   static async open(url: string, name: string): Promise<KafkaTopic> {
+    await declareKafka(url, [{ name, partitions: PARTITIONS }])
     const kafka = clientOf(url)
     const [producer, admin] = [kafka.producer({ allowAutoTopicCreation: false }), kafka.admin()]
     await Promise.all([producer.connect(), admin.connect()])
-    await admin.createTopics({
-      topics: [{ topic: name, numPartitions: PARTITIONS }],
-      waitForLeaders: false,
-    })
-    const isThere = (): Promise<boolean> =>
-      admin.fetchTopicMetadata({ topics: [name] }).then(
-        () => true,
-        () => false,
-      )
-    await until('the topic', isThere)
     return new KafkaTopic(name, producer, admin)
   }
 

@@ -8,6 +8,7 @@ import { Client } from 'pg'
 import { expect, test } from 'vitest'
 import { describeService } from './client/describe-service.ts'
 import type { ServerName } from './servers/catalogue.ts'
+import { declareKafka } from './servers/kafka-topics.ts'
 import { declareRocketmq } from './servers/rocketmq/declare.ts'
 import { askRocketmq, SUCCESS } from './servers/rocketmq/remoting.ts'
 
@@ -76,12 +77,8 @@ const redisCluster: Uses = {
 
 const kafka: Uses = {
   async write(url) {
-    const client = kafkaClient(url)
-    const admin = client.admin()
-    await admin.connect()
-    await admin.createTopics({ topics: [{ topic: 'kept', numPartitions: 1 }], waitForLeaders: true })
-    await admin.disconnect()
-    const producer = client.producer()
+    await declareKafka(url, [{ name: 'kept' }])
+    const producer = kafkaClient(url).producer()
     await producer.connect()
     await producer.send({ topic: 'kept', messages: [{ value: '1' }], acks: -1 })
     await producer.disconnect()

@@ -7,6 +7,7 @@ import type {
   SuiteDelivery,
   SuiteQueue,
 } from '@oncemq/conformance'
+import { declareKafka } from '@oncemq/test-services/kafka'
 import { FaultProxy } from '@oncemq/test-services/proxy'
 import type { Admin, EachMessagePayload, KafkaMessage as KafkaRecord } from 'kafkajs'
 import { Kafka, logLevel } from 'kafkajs'
@@ -19,8 +20,6 @@ const RETRY = { firstMs: SOON_MS, factor: 1 }
 const SESSION_MS = 3000
 const HEARTBEAT_MS = 500
 const FETCH_WAIT_MS = 100
-const TOPICS_MAX_MS = 20_000
-const LOOK_EVERY_MS = 100
 /** The suite sends messages without a key, too. */
 const key = header('id')
 
@@ -35,7 +34,7 @@ export async function openBench(url: string, topic: string, form: Form): Promise
   const letters: SuiteDeadLetter[] = []
   const proxies: FaultProxy[] = []
   await Promise.all([admin.connect(), producer.connect()])
-  await createTopics(admin, [topic, second, parking])
+  await declareKafka(url, [{ name: topic }, { name: second }, { name: parking }])
   const reader = kafka.consumer({ groupId: `${topic}_letters`, maxWaitTimeInMs: FETCH_WAIT_MS })
   await reader.subscribe({ topics: [parking], fromBeginning: true })
   await reader.run({ eachMessage: async ({ message }) => void letters.push(letterOf(message)) })
@@ -65,19 +64,6 @@ export type Form = 'managed' | 'eachMessage'
 
 /** The forms, each as its users write it. */
 const consumers: Readonly<Record<Form, Start>> = { managed, eachMessage }
-
-/** Its own wait for leaders ends with an error for a topic that is not there yet. */
-async function createTopics(admin: Admin, names: readonly string[]): Promise<void> {
-  const topics = names.map((topic) => ({ topic, numPartitions: 1 }))
-  await admin.createTopics({ topics, waitForLeaders: false })
-  const endMs = performance.now() + TOPICS_MAX_MS
-  for (;;) {
-    const known = await admin.fetchTopicMetadata({ topics: [...names] }).catch(() => undefined)
-    if (known !== undefined) return
-    if (performance.now() > endMs) throw new Error(`no topics after ${TOPICS_MAX_MS} ms`)
-    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
-  }
-}
 
 interface Place {
   readonly topic: string
