@@ -1,5 +1,5 @@
-// A consumer that stays as it was: its eachMessage is wrapped. Three payments are sent twice and charged once.
-// Needs the topic that ONCEMQ_TOPIC names, and `<topic>.parked`.
+// A consumer that stays as it was: its eachMessage is wrapped. Three payments are sent twice and charged
+// once. Needs the topic that ONCEMQ_TOPIC names, and `<topic>.parked`.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -51,9 +51,8 @@ await consumer.run({
 while (dedup.counts().completed + dedup.counts().duplicate < 2 * payments.length) await delay(20)
 
 for (const payment of charges.toSorted()) console.log(`charged ${payment}`)
-console.log(
-  `${2 * payments.length} records, ${charges.length} charges, ${dedup.counts().duplicate} duplicates passed over`,
-)
+const { duplicate } = dedup.counts()
+console.log(`${2 * payments.length} records, ${charges.length} charges, ${duplicate} duplicates passed over`)
 
 // #region close
 closing.abort()

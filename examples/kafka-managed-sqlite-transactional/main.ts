@@ -1,5 +1,5 @@
-// Each effect and the record that it is done commit together. Three transfers are sent twice; the handler of one
-// fails in the middle, once. Needs the topic that ONCEMQ_TOPIC names.
+// Each effect and the record that it is done commit together. Three transfers are sent twice; the handler of
+// one fails in the middle, once. Needs the topic that ONCEMQ_TOPIC names.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-// One member of a consumer group on Kafka. It runs until it is told to stop, its parent is gone, or it is killed.
+// One member of a group on Kafka. It runs until it is told to stop, its parent is gone, or it is killed.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { HandlerContext } from '@oncemq/core'
 import { createDeduplicator } from '@oncemq/core'

@@ -24,8 +24,8 @@ const NEVER = new AbortController().signal
  *   are used up, send it to the topic of dead letters;
  * - a record that is tried again, is busy elsewhere, or has no answer from the store, waits here, and the
  *   heart goes on beating, so that no rebalance is caused;
- * - when the group rebalances meanwhile, the member joins it again at once. What runs goes on under its claim,
- *   and whoever gets the record next waits for it.
+ * - when the group rebalances meanwhile, the member joins it again at once. What runs goes on under its
+ *   claim, and whoever gets the record next waits for it.
  *
  * @throws OptionError for an option that is wrong.
  * @example

@@ -9,8 +9,8 @@ import { ID_HEADER } from './stamp-id.ts'
 export type KeyOf = KeyOfMessage<KafkaMessage>
 
 /**
- * The key is the header that `stampId` sets, or the record's position where there is none: so a redelivery is
- * always known, and what a producer sends again is where it was stamped. The default.
+ * The key is the header that `stampId` sets, or the record's position where there is none: so a redelivery
+ * is always known, and what a producer sends again is where it was stamped. The default.
  */
 export function messageId(): KeyOf {
   const stamped = header(ID_HEADER)

@@ -30,8 +30,8 @@ export interface DedupEachMessageOptions extends SharedOptions {
   /** A producer of yours for dead letters, whose topics must exist. */
   producer: KafkaProducer
   /**
-   * Abort it before you disconnect the consumer, which waits for `eachMessage`: what waits here for the store,
-   * a busy key or its next attempt is given back then. What runs is waited for.
+   * Abort it before you disconnect the consumer, which waits for `eachMessage`: what waits here for the
+   * store, a busy key or its next attempt is given back then. What runs is waited for.
    */
   signal?: AbortSignal
 }

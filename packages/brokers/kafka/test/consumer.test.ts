@@ -45,7 +45,7 @@ describeService('kafka-4.4', ({ url }) => {
     expect(seen).toEqual(['a', 'b'])
   })
 
-  test('by default a partition is handled in its order, and a poison message does not stop it for good', async () => {
+  test('a partition is handled in its order, and a poison message does not stop it for good', async () => {
     const topic = await Topic.open(url)
     const letters: string[] = []
     const { group } = await running(topic, {
@@ -70,7 +70,7 @@ describeService('kafka-4.4', ({ url }) => {
     })
   })
 
-  test("with ordering 'key' a record that waits stops those of its key alone, and no commit passes it", async () => {
+  test("ordering 'key': a record that waits stops those of its key, and no commit passes it", async () => {
     const topic = await Topic.open(url)
     const seen: string[] = []
     let isStuck = true
@@ -91,7 +91,7 @@ describeService('kafka-4.4', ({ url }) => {
     expect(seen).toEqual(['b1', 'a1', 'a2'])
   })
 
-  test('a dead letter that is sent again runs as it first came, and what others write in our name is taken off', async () => {
+  test('a replay runs as it first came, and what others write in our name is taken off', async () => {
     const topic = await Topic.open(url)
     const parked = await topic.deadLetters()
     const seen: Record<string, unknown>[] = []
