@@ -1,5 +1,5 @@
 // 300 records that are sent twice with the same ids, to three members of a group on Kafka. They are killed
-// with -9 again and again, or leave and join the group every two seconds. A history outside of them is judged.
+// with -9 again and again, or leave and join the group every two seconds. A history outside is judged.
 // ONCEMQ_SOAK=1: 1000 records, more kills, a minute of rebalances.
 import { randomInt } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'

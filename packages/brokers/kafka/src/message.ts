@@ -20,8 +20,8 @@ export function messageId(): KeyOf {
 
 /**
  * The key is topic, partition and offset: known when the broker delivers again, another when a producer sends
- * again. The record's time is part of it, since a topic that is made anew begins again with offset 0. It is no
- * word that a sender could choose as a key.
+ * again. The record's time is part of it, since a topic that is made anew begins again with offset 0. It is
+ * no word that a sender could choose as a key.
  */
 export function position(): KeyOf {
   return ({ topic, partition, offset, timestamp }): Key => [
