@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { describeService } from '@oncemq/test-services/vitest'
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
-const REAL_TIMEOUT_MS = 120_000
+const REAL_TIMEOUT_MS = 240_000
 
 interface Finished {
   readonly code: number | null

@@ -27,12 +27,14 @@ export class History {
     this.#file = file
   }
 
+  /** The line break before it parts it from what a process that was killed did not get to its end. */
   append(event: Event): void {
-    appendFileSync(this.#file, `${JSON.stringify(event)}\n`)
+    appendFileSync(this.#file, `\n${JSON.stringify(event)}\n`)
   }
 
+  /** Without what is being written just now, or was when its process was killed. */
   events(): readonly Event[] {
     const lines = readFileSync(this.#file, { encoding: 'utf8', flag: 'a+' }).split('\n')
-    return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Event)
+    return lines.filter((line) => line.endsWith('}')).map((line) => JSON.parse(line) as Event)
   }
 }

@@ -4,6 +4,9 @@ import { describeService } from '../services/client/describe-service.ts'
 import { EXAMPLES, runExample } from './run-example.ts'
 
 const TEST_MS = 120_000
+/** What node prints of it, and once how to learn more. Such a transfer is rolled back, and done later. */
+const LOST_LEASE =
+  /^\(node:\d+\) OncemqWarning: bank: a lease of \d+ ms was lost by .*\n(\(Use `node --trace-warn.*\n)?/gm
 
 const STORES = [
   ['postgres', 'postgres-18', 'ONCEMQ_POSTGRES_URL', []],
@@ -16,8 +19,8 @@ function transfersOn(store: string, env: Record<string, string>): void {
   test(store, { timeout: TEST_MS }, async ({ signal }) => {
     const options = { args: ['--store', store], env, signal }
     const { code, stdout, stderr } = await runExample('money-transfers', options)
-    // All that it says there; a failure tells the seed by it.
-    expect(stderr).toMatch(/^seed \d+: .*\n$/)
+    // All that it says there, but for what a busy machine does to a lease; a failure tells the seed by it.
+    expect(stderr.replaceAll(LOST_LEASE, '')).toMatch(/^seed \d+: .*\n$/)
     await expect(stdout, stderr).toMatchFileSnapshot(`${EXAMPLES}/money-transfers/output.txt`)
     expect(code, stderr).toBe(0)
   })

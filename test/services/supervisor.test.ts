@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { existsSync, mkdtempSync } from 'node:fs'
+import { readFile, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { openConnection, SOCKET_VARIABLE, startSupervisor } from './client/connection.ts'
 import { describeService } from './client/describe-service.ts'
 import { service, Unavailable } from './index.ts'
@@ -16,6 +17,11 @@ const GONE_MAX_MS = 10_000
 // These tests look at processes, so the servers must not be containers, nor those of the whole run.
 process.env['DOCKER_HOST'] = 'unix:///nonexistent'
 delete process.env[SOCKET_VARIABLE]
+// Each supervisor removes what dead ones have left in the folder for temporary files, and another test file
+// may start one at any time.
+const folder = mkdtempSync(join(tmpdir(), 'oncemq-supervisor-'))
+process.env['TMPDIR'] = folder
+afterAll(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
 
 const settings = { args: [], env: {} }
 const children: ChildProcess[] = []

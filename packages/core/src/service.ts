@@ -145,7 +145,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
       .then(() => sharedSecret(this.#store, this.settings))
       .catch((error: unknown) => {
         this.#secret = undefined
-        throw error
+        throw this.#failedBefore(error)
       })
     return this.#secret
   }
@@ -178,11 +178,17 @@ export class Service<Tx> implements Deduplicator<Tx> {
     try {
       await this.open()
     } catch (thrown) {
-      const error = thrown as OncemqError
+      const error = this.#failedBefore(thrown)
       if (this.#closing === undefined && !error.retryable) return { status: 'store-refused', error }
-      if (this.#closing === undefined) this.#outage.failed(error)
     }
     return undefined
+  }
+
+  /** A store that fails at what deliveries need before they can ask it is down for them. */
+  #failedBefore(thrown: unknown): OncemqError {
+    const error = thrown as OncemqError
+    if (this.#closing === undefined && error.retryable) this.#outage.failed(error)
+    return error
   }
 
   /** No claim tells whether the store is up: the transactions of the handlers do. */

@@ -20,8 +20,7 @@ export interface Arrival {
   /** What handlers, middlewares and key functions are given: the message as it first came. */
   readonly given: AmqpMessage
   readonly content: Buffer
-  readonly exchange: string
-  readonly routingKey: string
+  readonly fields: AmqpMessage['fields']
   readonly properties: AmqpProperties
   /** How often the broker says that it was returned; `undefined` where it does not count. */
   readonly returns: number | undefined
@@ -57,14 +56,22 @@ export function readArrival(message: AmqpMessage, { queue, clock, secret }: Read
   return {
     given: snapshot === message ? message : given(snapshot),
     content: Buffer.from(message.content),
-    exchange: snapshot.fields.exchange,
-    routingKey: snapshot.fields.routingKey,
+    fields: { ...snapshot.fields },
     properties: copied(snapshot.properties),
     returns,
     redelivered,
     startsBefore: crashed + (isOurs ? provenance.starts : 0),
     firstAtMs: isOurs ? provenance.firstAtMs : clock.nowMs(),
     hops: isOurs || provenance?.kind === 'hop' ? hopsOf(provenance) : 0,
+  }
+}
+
+/** As the broker would deliver it again: whatever was done to the one that was given before. */
+export function renewed({ content, fields, properties }: Arrival): AmqpMessage {
+  return {
+    content: Buffer.from(content),
+    fields: { ...fields, redelivered: true },
+    properties: copied(properties),
   }
 }
 

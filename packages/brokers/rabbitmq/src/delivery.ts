@@ -3,6 +3,7 @@ import type { Claim, DeadLetter, HeldMessage, Linked, Retry } from '@oncemq/core
 import { contextOf as claimContext } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
 import type { Arrival } from './arrival.ts'
+import { renewed } from './arrival.ts'
 
 /**
  * Where a delivery stands. `held`: it is on its way to a handler, or waits. `given`: the user has it.
@@ -96,6 +97,17 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
 
   get signal(): AbortSignal {
     return this.acks.gone
+  }
+
+  renew(): void {
+    this.message = renewed(this.arrival)
+  }
+
+  /** What the client settles: by the tag alone, which handlers may have changed in what they were given. */
+  get settling(): AmqpMessage {
+    const { arrival, message, tag } = this
+    const { deliveryTag } = (message as Partial<AmqpMessage>).fields ?? {}
+    return deliveryTag === tag ? message : { ...message, fields: arrival.fields }
   }
 
   /**

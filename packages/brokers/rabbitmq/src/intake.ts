@@ -90,7 +90,7 @@ export class Intake {
   /** Takes a message that the user's code has ended to what becomes of it. */
   again(delivery: Delivery, outcome: ProcessOutcome): void {
     delivery.state = 'held'
-    delivery.message = renewed(delivery)
+    delivery.renew()
     void this.#loop.run(delivery, this.#attempt, outcome)
   }
 
@@ -186,17 +186,6 @@ function give(services: WrappedServices, delivery: Delivery, callback: OnMessage
     },
   )
   return undefined
-}
-
-/** As the broker would deliver it again: whatever the handler did to the one that it had. */
-function renewed({ arrival, message }: Delivery): AmqpMessage {
-  const { content, properties } = arrival
-  const { headers } = properties
-  return {
-    content: Buffer.from(content),
-    fields: { ...message.fields, redelivered: true },
-    properties: headers === undefined ? { ...properties } : { ...properties, headers: { ...headers } },
-  }
 }
 
 /** The message stays unacked, as it would without us; its key is free, so that the redelivery runs. */

@@ -3,7 +3,8 @@ import { OncemqError } from '@oncemq/core'
 import type { HeldMessage, Retry } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
 import { isThenable } from './amqp.ts'
-import { readArrival } from './arrival.ts'
+import type { Arrival } from './arrival.ts'
+import { readArrival, renewed } from './arrival.ts'
 import type { AckOrNack, Recovery } from './rascal.ts'
 
 /** Rascal's republishing deletes a message if it fails, so it is left for those that are near the limit. */
@@ -19,7 +20,7 @@ export interface RascalMessageOptions {
 
 /** A message that Rascal holds, which tells it once what becomes of it. */
 export class RascalMessage implements HeldMessage<AmqpMessage> {
-  readonly message: AmqpMessage
+  message: AmqpMessage
   readonly source: string
   readonly hops: number
   readonly body: Uint8Array
@@ -28,7 +29,7 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
   /** Rascal does not say when its channel is gone; it ignores what comes after. */
   readonly signal: AbortSignal = new AbortController().signal
   readonly #options: RascalMessageOptions
-  readonly #returns: number
+  readonly #arrival: Arrival
   #isSettled = false
 
   constructor(message: AmqpMessage, options: RascalMessageOptions) {
@@ -41,12 +42,16 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
     this.body = arrival.content
     this.startsBefore = arrival.startsBefore
     this.firstAtMs = arrival.firstAtMs
-    this.#returns = arrival.returns ?? 0
+    this.#arrival = arrival
     this.#options = options
   }
 
+  renew(): void {
+    this.message = renewed(this.#arrival)
+  }
+
   isWornOut(): boolean {
-    return this.#returns >= RETURNS_MAX
+    return (this.#arrival.returns ?? 0) >= RETURNS_MAX
   }
 
   /** Does nothing for a message that Rascal was to republish or to recover: it acks that by itself. */

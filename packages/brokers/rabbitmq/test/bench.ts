@@ -11,7 +11,7 @@ import { type ChannelModel, connect, type ConsumeMessage } from 'amqplib'
 import { expect } from 'vitest'
 import type { AmqpMessage } from '../src/index.ts'
 import { consume, contextOf, dedupChannel } from '../src/index.ts'
-import { proxyTo } from './proxy.ts'
+import { openProxy, type Proxy } from './proxy.ts'
 import { readyIn, until } from './set-up.ts'
 
 export type Form = 'drop-in' | 'managed'
@@ -37,6 +37,7 @@ export async function openBench(
     })
   }
   const started = form === 'managed' ? managed : dropIn
+  const proxies: Proxy[] = []
   return {
     async send({ key, body, queue }) {
       const options = {
@@ -47,18 +48,23 @@ export async function openBench(
       channel.sendToQueue(nameOf(queue), Buffer.from(body), options)
       await channel.waitForConfirms()
     },
-    consume: (request) => started(url, nameOf(request.queue), request),
+    async consume(request) {
+      const proxy = await openProxy(url)
+      proxies.push(proxy)
+      return started(proxy, nameOf(request.queue), request)
+    },
     remaining: async () => (await readyIn(connection, namespace)) ?? 0,
     deadLettered: () => deadLettersIn(connection, parking),
     async close() {
+      for (const proxy of proxies) proxy.close()
       for (const queue of [nameOf('first'), nameOf('second'), parking]) await channel.deleteQueue(queue)
       await connection.close()
     },
   }
 }
 
-async function managed(url: string, queue: string, request: ConsumeRequest): Promise<SuiteConsumer> {
-  const { connection, cut } = await cuttable(url)
+async function managed(proxy: Proxy, queue: string, request: ConsumeRequest): Promise<SuiteConsumer> {
+  const { connection, cut } = await cuttable(proxy)
   const { dedup, handler, concurrency, middleware } = request
   const around = async <Outcome>(message: AmqpMessage, next: () => Promise<Outcome>): Promise<Outcome> => {
     await middleware?.(message.content.toString())
@@ -78,8 +84,8 @@ async function managed(url: string, queue: string, request: ConsumeRequest): Pro
 }
 
 /** A consumer as users write it, on a wrapped channel. */
-async function dropIn(url: string, queue: string, request: ConsumeRequest): Promise<SuiteConsumer> {
-  const { connection, cut } = await cuttable(url)
+async function dropIn(proxy: Proxy, queue: string, request: ConsumeRequest): Promise<SuiteConsumer> {
+  const { connection, cut } = await cuttable(proxy)
   const channel = dedupChannel(await connection.createChannel(), request.dedup, {
     waitQueueType: 'classic',
     retry: { firstMs: 50, factor: 1 },
@@ -132,8 +138,7 @@ function settle(verb: () => void): void {
   }
 }
 
-async function cuttable(url: string): Promise<{ connection: ChannelModel; cut: () => Promise<void> }> {
-  const proxy = await proxyTo(url)
+async function cuttable(proxy: Proxy): Promise<{ connection: ChannelModel; cut: () => Promise<void> }> {
   const connection = await connect(proxy.url)
   connection.on('error', () => undefined)
   const closed = new Promise<void>((resolve) => connection.on('close', () => resolve()))

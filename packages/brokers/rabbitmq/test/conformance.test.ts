@@ -10,13 +10,23 @@ const lacks = {
   'bounded close': "closing a channel does not wait for the user's code",
 }
 
+// Its cases mostly wait, so they do so side by side; what must not come is given longer for that.
+const options = { concurrent: true, quietMs: 500 }
+
 for (const name of ['rabbitmq-4.0', 'rabbitmq-3.10'] as const) {
   describeService(name, ({ url }) => {
-    testBroker('drop-in', { lacks, open: ({ namespace }) => openBench(url, namespace, 'drop-in') })
-    testBroker('managed', { open: ({ namespace }) => openBench(url, namespace, 'managed') })
+    testBroker('drop-in', {
+      ...options,
+      lacks,
+      open: ({ namespace }) => openBench(url, namespace, 'drop-in'),
+    })
+    testBroker('managed', { ...options, open: ({ namespace }) => openBench(url, namespace, 'managed') })
   })
 }
 
 describeService('rabbitmq-4.0', ({ url }) => {
-  testBroker('managed, quorum', { open: ({ namespace }) => openBench(url, namespace, 'managed', 'quorum') })
+  testBroker('managed, quorum', {
+    ...options,
+    open: ({ namespace }) => openBench(url, namespace, 'managed', 'quorum'),
+  })
 })

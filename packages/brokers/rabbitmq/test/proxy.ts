@@ -8,9 +8,18 @@ export interface Proxy {
   /** While it is true, what the broker says on new connections reaches nobody. */
   isSilent: boolean
   cut(): void
+  close(): void
 }
 
+/** A proxy that ends with the test. */
 export async function proxyTo(url: string): Promise<Proxy> {
+  const proxy = await openProxy(url)
+  onTestFinished(() => proxy.close())
+  return proxy
+}
+
+/** A proxy that its caller closes: of tests that run side by side nobody could tell which one has it. */
+export async function openProxy(url: string): Promise<Proxy> {
   const { hostname, port } = new URL(url)
   const sockets = new Set<Socket>()
   const server = createServer((client) => {
@@ -33,11 +42,11 @@ export async function proxyTo(url: string): Promise<Proxy> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const cut = (): void => sockets.forEach((socket) => socket.destroy())
-  onTestFinished(() => {
+  const close = (): void => {
     server.close()
     cut()
-  })
+  }
   const address = server.address() as { port: number }
-  const proxy: Proxy = { url: `amqp://127.0.0.1:${address.port}`, isSilent: false, cut }
+  const proxy: Proxy = { url: `amqp://127.0.0.1:${address.port}`, isSilent: false, cut, close }
   return proxy
 }

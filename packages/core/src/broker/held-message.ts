@@ -25,6 +25,8 @@ export interface HeldMessage<Message = unknown> {
    */
   readonly signal: AbortSignal
 
+  /** Makes `message` anew, as it first came: the code that was given the one before may have changed it. */
+  renew?(): void
   /**
    * Whether it is to be replaced by a copy before anything else: the broker has returned it so often that it
    * may soon delete it, or no record counts how often it was started and the broker does not either.

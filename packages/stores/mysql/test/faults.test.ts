@@ -34,11 +34,11 @@ describeService('mariadb-11.8', { own: true }, (server) => {
 
   test('a pool whose connections are all taken is unavailable in time, and loses none', async () => {
     const pool = mysql.createPool({ uri: server.url, connectionLimit: 2 })
-    const store = new MysqlStore({ pool, table: 'exhausted', timeoutMs: 100, transactionsMax: 1 })
+    const store = new MysqlStore({ pool, table: 'exhausted', timeoutMs: 300, transactionsMax: 1 })
     await store.open()
     const taken = [await pool.getConnection(), await pool.getConnection()]
     const claim = claimOf()
-    await expect(store.claim([claim])).rejects.toThrow(/expected a connection within 100 ms/)
+    await expect(store.claim([claim])).rejects.toThrow(/expected a connection within 300 ms/)
     for (const connection of taken) connection.release()
     expect((await store.claim([claim]))[0]?.status).toBe('granted')
     // Each can be had again: the one that came too late was given back.

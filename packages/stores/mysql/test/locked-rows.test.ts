@@ -163,7 +163,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
 
     test('what is given up leaves nobody waiting on the server', async () => {
       const proxy = await FaultProxy.open(server.url)
-      const hasty = new MysqlStore({ url: proxy.url, table: TABLE, timeoutMs: 300 })
+      const hasty = new MysqlStore({ url: proxy.url, table: TABLE, timeoutMs: 1000 })
       await hasty.open()
       ends.push(async () => {
         await hasty.close()

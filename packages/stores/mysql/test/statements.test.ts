@@ -99,10 +99,10 @@ for (const name of ['mysql-8.0', 'mariadb-11.8', 'mariadb-10.11'] as const) {
       const claim = claimOf({ leaseMs: 5000 })
       const remaining = async () => (await store.inspect([claim.id]))[0]?.leaseRemainingMs
       await store.claim([claim])
-      await expect.poll(remaining).toBeLessThan(4900)
+      await expect.poll(remaining).toBeLessThan(4500)
       const granted = { status: 'granted', epoch: 1, attempt: 1 }
       expect(await store.claim([claimOf(), claim])).toEqual([granted, granted])
-      expect(await remaining()).toBeGreaterThan(4900)
+      expect(await remaining()).toBeGreaterThan(4500)
       await store.close()
     })
 

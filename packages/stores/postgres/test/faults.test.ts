@@ -18,7 +18,7 @@ describeService('postgres-18', { own: true }, (server) => {
   test('a call that gets no answer ends in time and leaves no connection behind', async () => {
     const proxy = await FaultProxy.open(server.url)
     ends.push(() => proxy.close())
-    const store = new PostgresStore({ url: proxy.url, table: 'swallowed', timeoutMs: 100 })
+    const store = new PostgresStore({ url: proxy.url, table: 'swallowed', timeoutMs: 300 })
     await store.open()
     proxy.swallowReplies()
     const batch = claimsOf(3)
@@ -28,17 +28,18 @@ describeService('postgres-18', { own: true }, (server) => {
     for (let call = 0; call < 12; call += 1) await expect(store.claim(batch)).rejects.toMatchObject(failure)
     await expect.poll(() => proxy.connections, BOUND).toBe(0)
     proxy.resume()
-    expect(await store.claim(batch)).toEqual(batch.map(() => ({ status: 'granted', epoch: 1, attempt: 1 })))
+    const granted = batch.map(() => ({ status: 'granted', epoch: 1, attempt: 1 }))
+    await expect.poll(() => store.claim(batch).catch((error: unknown) => error), BOUND).toEqual(granted)
     await store.close()
   })
 
   test('a pool whose connections are all taken is unavailable in time, and loses none', async () => {
     const pool = new pg.Pool({ connectionString: server.url, max: 2 })
-    const store = new PostgresStore({ pool, table: 'exhausted', timeoutMs: 100 })
+    const store = new PostgresStore({ pool, table: 'exhausted', timeoutMs: 300 })
     await store.open()
     const taken = [await pool.connect(), await pool.connect()]
     const claim = claimOf()
-    await expect(store.claim([claim])).rejects.toThrow(/expected a connection within 100 ms/)
+    await expect(store.claim([claim])).rejects.toThrow(/expected a connection within 300 ms/)
     for (const client of taken) client.release()
     expect((await store.claim([claim]))[0]?.status).toBe('granted')
     await expect.poll(() => [pool.totalCount, pool.idleCount, pool.waitingCount]).toEqual([2, 2, 0])
@@ -59,6 +60,20 @@ describeService('postgres-18', { own: true }, (server) => {
     expect((await store.claim([claimOf()]))[0]?.status).toBe('granted')
     await store.close()
     expect(pool.listenerCount('error')).toBe(0)
+    await pool.end()
+  })
+
+  test('what the server says as soon as a connection is made is listened to', async () => {
+    const pool = new pg.Pool({ connectionString: server.url, max: 4 })
+    const store = new PostgresStore({ pool, table: 'hasty' })
+    const listening: number[] = []
+    // Its next message may stand in the same packet: it is read before any promise goes on.
+    pool.on('acquire', (client) => process.nextTick(() => listening.push(client.listenerCount('error'))))
+    await store.open()
+    await Promise.all([store.claim(claimsOf(2)), store.claim(claimsOf(2)), store.claim(claimsOf(2))])
+    expect(listening.length).toBeGreaterThan(3)
+    expect(Math.min(...listening)).toBe(1)
+    await store.close()
     await pool.end()
   })
 

@@ -162,7 +162,7 @@ describeService('postgres-18', (server) => {
   })
 
   test('what is given up leaves nobody waiting on the server', async () => {
-    const hasty = new PostgresStore({ url: server.url, table: TABLE, timeoutMs: 300 })
+    const hasty = new PostgresStore({ url: server.url, table: TABLE, timeoutMs: 1000 })
     await hasty.open()
     ends.push(() => hasty.close())
     await locking(`LOCK TABLE ${TABLE}`)

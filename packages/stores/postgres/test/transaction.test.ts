@@ -173,13 +173,13 @@ describeService('postgres-18', (server) => {
 
   test('a commit whose answer is lost is unknown, and its repetition has no second effect', async () => {
     const proxy = await FaultProxy.open(server.url)
-    const behind = new pg.Pool({ connectionString: proxy.url })
+    const behind = new pg.Pool({ connectionString: proxy.url, application_name: 'behind' })
     behind.on('error', () => undefined)
     const store = await open({ pool: behind, timeoutMs: 500 })
     const claim = await granted(store)
     // The server runs the COMMIT after the delayed check of a constraint, by when nothing it says arrives.
     await pool.query(`CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
-      $$ BEGIN PERFORM pg_sleep(0.1); RETURN NULL; END $$;
+      $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
       CREATE TABLE slow (id integer);
       CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION slow()`)
@@ -187,8 +187,12 @@ describeService('postgres-18', (server) => {
     await expect
       .poll(
         async () =>
-          (await pool.query(`SELECT FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active'`))
-            .rowCount,
+          (
+            await pool.query(
+              `SELECT FROM pg_stat_activity
+               WHERE query = 'COMMIT' AND state = 'active' AND application_name = 'behind'`,
+            )
+          ).rowCount,
       )
       .toBe(1)
     proxy.swallowReplies()

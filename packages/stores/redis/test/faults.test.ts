@@ -39,7 +39,7 @@ describeService('redis-8', { own: true }, (server) => {
   testPause(server, (url, prefix) => new RedisStore({ url, prefix, callTimeoutMs: 500 }))
 
   test.each(drivers)('$name: a call to a stopped server ends in time', async ({ single }) => {
-    const store = new RedisStore({ client: await single(server.url), prefix: newHex(), callTimeoutMs: 100 })
+    const store = new RedisStore({ client: await single(server.url), prefix: newHex(), callTimeoutMs: 300 })
     await store.open()
     await server.pause()
     const claim = claimOf()
@@ -53,7 +53,7 @@ describeService('redis-8', { own: true }, (server) => {
 
   test('a connection on which nothing comes back is given up for a new one', async () => {
     const proxy = await proxyOf(server.url)
-    const store = new RedisStore({ url: proxy.url, prefix: newHex(), callTimeoutMs: 100 })
+    const store = new RedisStore({ url: proxy.url, prefix: newHex(), callTimeoutMs: 300 })
     await store.open()
     proxy.swallowReplies()
     const batch = claimsOf(3)

@@ -17,7 +17,7 @@ const WORKERS = 3
 const DEATHS = 4 * points.length
 const VISITS_MAX = 8
 const KEYS = 200
-const TEST_MS = 60_000
+const TEST_MS = 120_000
 /** Longer than anything polls: what can still be settled is settled then. */
 const SETTLE_MS = 1500
 

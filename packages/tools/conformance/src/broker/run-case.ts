@@ -9,6 +9,8 @@ import { type Latch, newLatch, waiting } from './waiting.ts'
 const CONCURRENCY = 10
 const WAIT_MS = 20_000
 const QUIET_MS = 300
+/** After its case a sound adapter has nothing left to wait for; a broken one may wait for ever. */
+const CLEAN_UP_MS = 10_000
 /** Retries soon, waits for busy keys soon: so that cases are quick. */
 /** The keys of cases are those of the group, so that a case can ask for one without naming its queue. */
 const QUICK = {
@@ -75,7 +77,7 @@ export async function runBrokerCase(
     store.isRefusing = false
     store.letGo()
     for (const latch of latches) latch.open()
-    await Promise.allSettled(consumers.map((consumer) => consumer.close()))
+    await Promise.allSettled(consumers.map((consumer) => consumer.close({ timeoutMs: CLEAN_UP_MS })))
     await Promise.allSettled(dedups.map((dedup) => dedup.close({ timeoutMs: 500 })))
     await bench.close()
   }
