@@ -25,6 +25,8 @@ const cases: readonly (readonly [number, string])[] = [
   [7374, 'a released claim that comes back with the attempts of then'],
   [11790, 'many messages of one key that ends its process, after its dead letters too'],
   [18808, 'copies of a message without a key, some of which end within the minute'],
+  [2518, 'messages of a busy key that must not be held for another second'],
+  [13263, 'a released claim that comes back with fewer attempts than were had since'],
   [12257, 'a claim whose answer comes too late, just before an outage'],
 ]
 

@@ -44,6 +44,8 @@ export class Service<Tx> implements Deduplicator<Tx> {
   readonly #mayPass: boolean
   #opening: Promise<void> | undefined
   #isOpen = false
+  /** How many deliveries wait for it to be open. They go on a moment after it is, and before any other. */
+  #waitToAsk = 0
   #closing: Promise<void> | undefined
   #secret: Promise<Uint8Array> | undefined
 
@@ -162,12 +164,15 @@ export class Service<Tx> implements Deduplicator<Tx> {
 
   /** A store that is down when the first message is delivered is an outage like any other. */
   #ask(identity: Identity, delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
-    if (this.#isOpen || this.#outage.error !== undefined) return this.#claims.claim(identity, delivery)
-    return this.#openThenAsk(identity, delivery)
+    const mayAsk = (this.#isOpen && this.#waitToAsk === 0) || this.#outage.error !== undefined
+    return mayAsk ? this.#claims.claim(identity, delivery) : this.#openThenAsk(identity, delivery)
   }
 
   async #openThenAsk(identity: Identity, delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
-    return (await this.#openForDelivery()) ?? this.#claims.claim(identity, delivery)
+    this.#waitToAsk += 1
+    const refused = await this.#openForDelivery()
+    this.#waitToAsk -= 1
+    return refused ?? this.#claims.claim(identity, delivery)
   }
 
   /** Answers why the store cannot be used, unless it is down for now. */

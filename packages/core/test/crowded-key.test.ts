@@ -16,7 +16,11 @@ type Handler = (context: HandlerContext) => Promise<undefined>
 /** A consumer of messages that are sent by their names, each of the key before its number. */
 async function consumer(
   handler: Handler,
-  { retryMs = 100, ...options }: Parameters<typeof setUp>[0] & { retryMs?: number } = {},
+  {
+    retryMs = 100,
+    holdMs = 600_000,
+    ...options
+  }: Parameters<typeof setUp>[0] & { retryMs?: number; holdMs?: number } = {},
 ) {
   const all = await setUp({ keyScope: 'group', ...options })
   let receiver: Receiver<string> | undefined
@@ -32,7 +36,7 @@ async function consumer(
     retry: { firstMs: retryMs, factor: 1, maxMs: retryMs },
     concurrency: WINDOW,
     window: WINDOW,
-    holdMs: 600_000,
+    holdMs,
     handler: (held, context) => {
       starts.push(`${held.message} ${context.attempt}`)
       return handler(context)
@@ -124,6 +128,13 @@ describe('a busy key of which more is there than waits in place', () => {
     confirm()
     await elapse(clock, 1100)
     expect(copies()).toEqual(['copy a6 busy', 'copy a7 busy'])
+  })
+
+  test('one that must not be held for another second leaves', async () => {
+    const { send, copies } = await consumer(never, { holdMs: 500 })
+    send('a1', 'a2', 'a3', 'a4', 'a5', 'a6')
+    await settle()
+    expect(copies()).toEqual(['copy a6 busy'])
   })
 
   test('messages of other keys leave when they want to', async () => {

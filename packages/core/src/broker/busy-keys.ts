@@ -36,18 +36,20 @@ export class BusyKeys {
   /** A message finds its key busy. Answers for how long it is to stay before it may leave. */
   found(message: Passage): number {
     const key = this.#keyOf(message)
-    key.sinceMs ??= this.#clock.monotonicMs()
-    return this.#stayMs(key)
+    const nowMs = this.#clock.monotonicMs()
+    key.sinceMs ??= nowMs
+    return Math.max(0, key.sinceMs + STAY_MS - nowMs)
   }
 
   /** Waits for a message's turn to leave. Answers whether it has come: then it leaves, until it `landed`. */
   async departs(message: Passage, signal: AbortSignal): Promise<boolean> {
     const key = this.#keyOf(message)
+    const { sinceMs } = key
     while (key.leaving !== undefined) {
       if (!(await key.landed.wait(this.#clock, STAY_MS, signal))) return false
     }
-    // Its claim may have ended meanwhile.
-    if (this.#stayMs(key) > 0) return false
+    // The claim that it waited for has ended meanwhile, and perhaps there is another.
+    if (key.sinceMs !== sinceMs) return false
     key.leaving = message
     return true
   }
@@ -74,11 +76,6 @@ export class BusyKeys {
     this.#names.delete(message)
     key.messages -= 1
     if (key.messages === 0) this.#keys.delete(name)
-  }
-
-  #stayMs({ sinceMs }: BusyKey): number {
-    const nowMs = this.#clock.monotonicMs()
-    return Math.max(0, (sinceMs ?? nowMs) + STAY_MS - nowMs)
   }
 
   #known(message: Passage): BusyKey | undefined {
