@@ -11,6 +11,7 @@ import type { ClaimServices, RunningClaim } from './claim.ts'
 import { HeldClaim } from './claim.ts'
 import { Lease } from './lease-keeper.ts'
 import type { DoneKey, LocalKey } from './local-keys.ts'
+import { startsOf } from './spent.ts'
 import type { SpentKeys } from './spent-keys.ts'
 import type { DeliveryWait, Waiters } from './waiters.ts'
 
@@ -239,14 +240,15 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   }
 
   async #exhausted(claim: HeldClaim): Promise<void> {
-    await claim.release('spent')
+    // What was spent stays so, with its count.
+    await claim.release('unstarted')
     this.#end(this.#exhaustedAfter(claim.attempt - 1, () => claim.forgive()))
   }
 
   #exhaustedAfter(attempts: number, forgive?: Forgive): NotGranted {
     const { events, settings } = this.#services
     events.emit('rejected', () => ({ key: this.#identity.key, reason: 'attempts' }))
-    return rejectedForAttempts(Math.min(attempts, this.#startsMax), settings.attemptsMax, forgive)
+    return rejectedForAttempts(Math.min(startsOf(attempts), this.#startsMax), settings.attemptsMax, forgive)
   }
 
   /** Ends without a claim: others that wait for the key go on. */

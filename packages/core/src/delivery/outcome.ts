@@ -37,6 +37,8 @@ export interface Delivery {
   readonly heldSinceMs?: number | undefined
   /** How many starts of its handler the broker knows of. Counts for a message that no record is kept of. */
   readonly startsBefore?: number | undefined
+  /** How many of them are returns of the broker's: where a record counts the starts, these are none. */
+  readonly returnsBefore?: number | undefined
   /** Whether its payload is hashed whatever the option `fingerprint` says, since its result is replayed. */
   readonly fingerprint?: boolean | undefined
   /** Where it waits for a busy key. */
