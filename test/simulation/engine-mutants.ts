@@ -66,6 +66,22 @@ const healthy = {
   refusal: 0,
 }
 
+/** More messages of one key than wait in place, of a handler that ends its process at once. */
+const crowded = {
+  keys: 1,
+  messages: 8,
+  workers: 1,
+  window: 8,
+  concurrency: 8,
+  attemptsMax: 3,
+  handlerMsMax: 0,
+  leaseMs: 500,
+  busyTimeoutMs: 500,
+  storeTimeoutMs: 100,
+  storeMsMax: 1,
+  faultsEndMs: 10_000,
+}
+
 function held(change: NonNullable<AdapterMutation['held']>): Mutation {
   return { adapter: { held: change } }
 }
@@ -217,6 +233,20 @@ const copying: readonly Mutant[] = [
     name: 'takes a copy for sent before it is confirmed',
     breaks: 'ack-after-done',
     mutation: { adapter: { trustsUnconfirmed: true }, plan: only('failing', {}, { window: 1 }) },
+  },
+  {
+    name: 'sends to wait at once what is busy, all at a time',
+    breaks: 'no-avalanche',
+    mutation: {
+      process: answers('busy', async (_, { held, delivery }) => {
+        const { startsBefore: starts = 0 } = delivery
+        await held.retryLater({ delayMs: 1000, reason: 'busy', starts })
+        await held.ack()
+        held.ack = () => undefined
+        return acked
+      }),
+      plan: only('poison', { ...quiet, ...healthy, poison: 1, unkeyed: 0 }, crowded),
+    },
   },
   {
     name: 'pauses and leaves its consumer there',

@@ -224,6 +224,7 @@ export class Oracle {
   }
 
   #released(id: string, life: Life, attempts: number): void {
+    this.#countStray(life, attempts)
     // In a transaction, a start that the store has rolled back is none.
     if (this.#plan.strategy === 'transactional') life.starts = Math.min(life.starts, attempts)
     if (attempts === 0 && life.starts > 0) {
@@ -233,6 +234,20 @@ export class Oracle {
     if (life.claimId !== undefined) life.released.add(life.claimId)
     life.claimId = undefined
     life.owner = undefined
+  }
+
+  /**
+   * A request that was long on its way brought a released claim back, and so was its release, which says once
+   * more what the attempts were then: the store applies both, for nobody, and cannot know better. It may have
+   * forgotten starts since then, or count some that were none.
+   */
+  #countStray(life: Life, attempts: number): void {
+    const { claimId, hasStarted, released, starts, ghosts } = life
+    if (claimId === undefined || hasStarted || !released.has(claimId)) return
+    const untold = Math.max(0, attempts - starts - ghosts)
+    life.ghosts += untold
+    life.ghostsEver += untold
+    life.starts = Math.min(starts, attempts)
   }
 
   #startsAfresh(life: Life): void {

@@ -8,6 +8,19 @@ import { setUp } from './set-up.ts'
 
 const LEASE_MS = 6000
 
+/** Values each of which throws when it is looked at. */
+function unreadable(): unknown[] {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  const message = {
+    get(): never {
+      throw new Error('no message')
+    },
+  }
+  const symbol = Object.assign(new Error('no'), { message: Symbol('no') })
+  return [proxy, Object.defineProperty(new Error('no'), 'message', message), symbol]
+}
+
 function throws(error: unknown) {
   return () => {
     throw error
@@ -64,6 +77,18 @@ describe('a handler', () => {
     expect(outcome).toMatchObject({ status: 'failed', final: false, attempt: 1 })
     expect(told[1]).toMatchObject({ name: 'failed', key: 'a', attempt: 1, final: false })
     expect(store.updates('release')).toHaveLength(1)
+  })
+
+  test.each([undefined, 'a'])('may throw what cannot be looked at: key %s', async (key) => {
+    const { dedup } = await setUp()
+    for (const thrown of unreadable()) {
+      const outcome = await dedup.process({ key }, throws(thrown))
+      expect(outcome).toMatchObject({
+        status: 'failed',
+        final: false,
+        error: new Error('what was thrown cannot be read'),
+      })
+    }
   })
 
   test('that outlives its lease without the store hears of it', async () => {

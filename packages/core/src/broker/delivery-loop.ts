@@ -1,15 +1,18 @@
-import type { Delivery, HoldReason, ProcessOutcome, Settlement } from '../delivery/outcome.ts'
+import type { Delivery, HoldReason, ProcessOutcome, RetryReason, Settlement } from '../delivery/outcome.ts'
 import { settlementOf } from '../delivery/settlement.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
 import type { Clock } from '../time/clock.ts'
 import { Condition } from '../time/condition.ts'
 import { JoinedSignals } from '../time/joined-signals.ts'
 import { Semaphore } from '../time/semaphore.ts'
+import { BusyKeys } from './busy-keys.ts'
+import { CopiesInFlight } from './copies-in-flight.ts'
 import { deadLetterOf } from './dead-letter.ts'
 import type { HeldMessage } from './held-message.ts'
 import { readKey } from './key.ts'
 import type { Attempt, DeliveryLoopOptions } from './loop-options.ts'
 import { MessageOrder } from './message-order.ts'
+import type { Passage } from './passage.ts'
 import { WaitingRoom } from './waiting-room.ts'
 import { Warnings } from './warnings.ts'
 
@@ -21,16 +24,6 @@ const REFUSED_BACKOFF = { firstMs: 1000, factor: 2, maxMs: 60_000 }
 
 /** Whoever holds the claim of a busy key may be done before its lease ends. */
 const LOOK_AGAIN_MS = 1000
-
-/** A message on its way through the loop. */
-interface Passage<Message> {
-  readonly held: HeldMessage<Message>
-  readonly key: Delivery['key']
-  readonly sinceMs: number
-  starts: number
-  /** Holds in a row, which wait ever longer. */
-  holds: number
-}
 
 /**
  * The way of a held message to its settlement, the same for every broker and for both forms:
@@ -54,8 +47,8 @@ export class DeliveryLoop<Message> {
   readonly #signals = new JoinedSignals(this.#stopping.signal)
   readonly #warnings: Warnings
   readonly #usesRecords: boolean
-  readonly #replaced = new Condition()
-  #replacing = 0
+  readonly #replacements: CopiesInFlight
+  readonly #busyKeys: BusyKeys
   #held = 0
   /** Those that wait for the store. */
   #holding = 0
@@ -67,6 +60,8 @@ export class DeliveryLoop<Message> {
     this.#warnings = new Warnings(options.dedup)
     this.#usesRecords = options.dedup.settings.strategy.usesRecords
     this.#clock = options.dedup.settings.clock
+    this.#replacements = new CopiesInFlight(this.#clock)
+    this.#busyKeys = new BusyKeys(this.#clock)
     this.#slots = new Semaphore(options.concurrency)
     this.#room = new WaitingRoom(options.window, this.#clock, this.#slots, () => this.#changed.notifyAll())
   }
@@ -147,6 +142,7 @@ export class DeliveryLoop<Message> {
       const passing = outOfTheQueue(() => this.#pass(passage, attempt, outcome))
       await this.#order.run(held.order, passing, leaving)
     }
+    this.#busyKeys.gone(passage)
     this.#held -= 1
     this.#changed.notifyAll()
   }
@@ -154,29 +150,17 @@ export class DeliveryLoop<Message> {
   /** A copy that the broker does not take is no reason not to handle the message. */
   async #isReplaced({ held, key, starts }: Passage<Message>): Promise<boolean> {
     if (held.isWornOut?.(this.#usesRecords && key !== undefined) !== true) return false
-    this.#replacing += 1
     try {
-      await held.retryLater({ delayMs: 0, reason: 'worn-out', starts })
-      await held.ack()
+      await this.#replacements.replace(
+        () => held.retryLater({ delayMs: 0, reason: 'worn-out', starts }),
+        () => held.ack(),
+      )
     } catch (error) {
       this.#warnings.copyFailed('retry', error)
       return false
-    } finally {
-      this.#replacing -= 1
-      if (this.#replacing === 0) this.#replaced.notifyAll()
     }
     this.#options.onSentOn?.()
     return true
-  }
-
-  /**
-   * No handler starts between a copy and the ack of its original: one that ends the process, time and again,
-   * would double all that is held with it, itself included, each time.
-   */
-  async #untilReplaced(signal: AbortSignal): Promise<void> {
-    while (this.#replacing > 0 && !signal.aborted) {
-      await this.#replaced.wait(this.#clock, Number.POSITIVE_INFINITY, signal)
-    }
   }
 
   async #pass(
@@ -187,7 +171,7 @@ export class DeliveryLoop<Message> {
     const { held } = passage
     if (ended !== undefined && !(await this.#goesOn(passage, ended))) return
     for (;;) {
-      if (this.#replacing > 0) await this.#untilReplaced(this.#signals.with(held.signal))
+      if (this.#replacements.isAny) await this.#replacements.landed(this.#signals.with(held.signal))
       if (!this.#slots.tryAcquire()) await this.#slots.acquire()
       if (this.#isOver(held)) {
         this.#slots.release()
@@ -200,7 +184,7 @@ export class DeliveryLoop<Message> {
   }
 
   #deliveryOf(passage: Passage<Message>): Delivery {
-    const { held, key, starts: startsBefore } = passage
+    const { held, key, starts: startsBefore, sinceMs: heldSinceMs } = passage
     const { source, body, hops, message, firstAtMs } = held
     const { fingerprint } = this.#options
     const way = {
@@ -208,7 +192,7 @@ export class DeliveryLoop<Message> {
       holdMs: this.#leftMs(passage),
       place: this.#room.place,
     }
-    return { key, source, hops, body, message, firstAtMs, fingerprint, startsBefore, ...way }
+    return { key, source, hops, body, message, firstAtMs, fingerprint, startsBefore, heldSinceMs, ...way }
   }
 
   /** Carries out a settlement. Answers whether the message is to be tried again here. */
@@ -217,6 +201,7 @@ export class DeliveryLoop<Message> {
     const settlement = settlementOf(outcome, this.#options.policy)
     if ('attempt' in outcome) passage.starts = outcome.attempt
     if (settlement.action !== 'hold') passage.holds = 0
+    if (outcome.status !== 'busy') this.#busyKeys.freed(passage)
     switch (settlement.action) {
       case 'ack':
         await held.ack()
@@ -263,8 +248,9 @@ export class DeliveryLoop<Message> {
     passage: Passage<Message>,
     { delayMs, reason }: Extract<Settlement, { action: 'retry' }>,
   ): Promise<boolean> {
-    const { held, starts } = passage
+    const { held } = passage
     if (this.#isOver(held)) return this.#leave(held)
+    const staysMs = reason === 'busy' ? this.#busyKeys.found(passage) : 0
     const staysShort = delayMs < this.#leftMs(passage) && this.#room.hasPlace(delayMs, reason === 'busy')
     if (held.order !== undefined || staysShort) {
       const waitMs = reason === 'busy' ? Math.min(delayMs, LOOK_AGAIN_MS) : delayMs
@@ -272,15 +258,28 @@ export class DeliveryLoop<Message> {
       const isHeld = await this.#wait(passage, waitMs, 'waited', held.order === undefined)
       if (!isHeld || this.#clock.monotonicMs() >= untilMs) return isHeld
     }
+    if (staysMs > 0 && staysMs < this.#leftMs(passage)) return this.#wait(passage, staysMs, 'waited')
+    const signal = this.#signals.with(held.signal)
+    if (reason === 'busy' && !(await this.#busyKeys.departs(passage, signal))) {
+      return this.#stillHeld(passage, 'waited')
+    }
+    return this.#sendToWait(passage, delayMs, reason)
+  }
+
+  /** Sends a message to wait at the broker. */
+  async #sendToWait(passage: Passage<Message>, delayMs: number, reason: RetryReason): Promise<boolean> {
+    const { held, starts } = passage
     try {
       // The whole delay again, as the broker may need a queue for each.
       await held.retryLater({ delayMs: Math.max(1, Math.ceil(delayMs)), reason, starts })
     } catch (error) {
+      this.#busyKeys.landed(passage)
       this.#warnings.copyFailed('retry', error)
       return this.#wait(passage, delayMs, 'unsettled')
     }
     this.#options.onSentOn?.()
     await held.ack()
+    this.#busyKeys.landed(passage)
     return false
   }
 
@@ -306,6 +305,7 @@ export class DeliveryLoop<Message> {
     }
     this.#options.onSentOn?.()
     if (isDurable && 'forgive' in outcome) await outcome.forgive?.()
+    this.#busyKeys.freed(passage)
     dedup.deadLettered({ source: held.source, reason, attempt: letter.attempts })
     await held.ack()
   }

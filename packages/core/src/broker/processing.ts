@@ -3,6 +3,7 @@ import type { HandlerContext } from '../delivery/context.ts'
 import type { Middleware } from '../delivery/middleware.ts'
 import { compose } from '../delivery/middleware.ts'
 import type { Delivery, ProcessOutcome } from '../delivery/outcome.ts'
+import { readable } from '../errors.ts'
 import type { HeldMessage } from './held-message.ts'
 
 export interface ProcessingOptions<Tx, Message> {
@@ -63,7 +64,7 @@ async function around<Tx, Message>(
     if (typeof outcome?.status === 'string') return outcome
     throw new TypeError('a middleware answered no outcome; return what next() answered')
   } catch (error) {
-    return inner ?? middlewareFailed(error, delivery, dedup)
+    return inner ?? middlewareFailed(readable(error), delivery, dedup)
   }
 }
 

@@ -10,6 +10,7 @@ import type { Batcher } from './batcher.ts'
 import type { Isolation } from './isolation.ts'
 import type { Lease, LeaseKeeper } from './lease-keeper.ts'
 import type { DoneKey, LocalKey, LocalKeys } from './local-keys.ts'
+import type { LastAttempt } from './spent-keys.ts'
 import type { Commit, Completion, ReleaseReason, Start } from './start.ts'
 
 /** The right to process one key, granted to one delivery. Its lease is renewed until it ends. */
@@ -63,8 +64,11 @@ export interface ClaimServices {
   readonly updates: Batcher<ClaimUpdate, UpdateAnswer>
   /** Deliveries that wait for a key go on when its claim is over. */
   readonly keys: LocalKeys
-  /** Lets the attempts of a key start afresh. Never rejects; answers whether it could. */
-  forgive(identity: Identity): Promise<boolean>
+  /**
+   * Lets the attempts of a key start afresh, the last of which has ended so. Never rejects; answers whether it
+   * could.
+   */
+  forgive(identity: Identity, last: LastAttempt | undefined): Promise<boolean>
 }
 
 const RESULT_BYTES_MAX = 1_048_576
@@ -91,6 +95,8 @@ export class HeldClaim implements RunningClaim {
   #takenOver = false
   /** When the completion was told for the first time: its retention starts no earlier. */
   #doneSinceMs: number | undefined
+  /** When its last attempt had ended. */
+  #spentMs: number | undefined
 
   constructor(
     services: ClaimServices,
@@ -136,7 +142,9 @@ export class HeldClaim implements RunningClaim {
   }
 
   forgive(): Promise<boolean> {
-    return this.#services.forgive(this.#identity)
+    const { attempt } = this
+    const last = this.#spentMs === undefined ? undefined : { attempt, endedMs: this.#spentMs }
+    return this.#services.forgive(this.#identity, last)
   }
 
   complete(result?: Uint8Array): Promise<Completion> {
@@ -235,6 +243,7 @@ export class HeldClaim implements RunningClaim {
 
   async #release(reason: ReleaseReason): Promise<Completion> {
     this.#handlerEnded()
+    if (reason === 'spent') this.#spentMs = this.#services.clock.monotonicMs()
     const { startsBefore = 0 } = this.#identity
     const attempt = this.attempt - startsBefore
     // One more than the last start that a suspect may have: see the pending claim.

@@ -1,6 +1,6 @@
 import { closed, conflicted, rejectedForAttempts, startsMax } from '../delivery/refusals.ts'
 import type { Identity } from '../delivery/identity.ts'
-import type { ClaimOutcome, Delivery, NotGranted, Unprotected } from '../delivery/outcome.ts'
+import type { ClaimOutcome, Delivery, Forgive, NotGranted, Unprotected } from '../delivery/outcome.ts'
 import { OncemqError } from '../errors.ts'
 import type { Settings } from '../options.ts'
 import type { ClaimAnswer } from '../store/contract.ts'
@@ -11,6 +11,7 @@ import type { ClaimServices, RunningClaim } from './claim.ts'
 import { HeldClaim } from './claim.ts'
 import { Lease } from './lease-keeper.ts'
 import type { DoneKey, LocalKey } from './local-keys.ts'
+import type { SpentKeys } from './spent-keys.ts'
 import type { DeliveryWait, Waiters } from './waiters.ts'
 
 const LATE_ANSWERS_MAX = 3
@@ -21,6 +22,7 @@ const STORE_BUSY_BACKOFF = { firstMs: 50, factor: 2, maxMs: 1000 }
 /** What the deliveries of a deduplicator share on their way to a claim. */
 export interface PendingClaimServices extends ClaimServices {
   readonly settings: Settings<unknown>
+  readonly spent: SpentKeys
   readonly waiters: Waiters
   readonly claims: Batcher<Lease, ClaimAnswer>
   readonly closing: AbortSignal
@@ -104,11 +106,13 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   }
 
   #enter(): void {
-    const { closing, keys } = this.#services
+    const { closing, keys, spent } = this.#services
     if (closing.aborted) return this.#end(closed())
     const known = keys.get(this.#identity.id)
     if (known?.isInFlight === true) return void this.#waitHere(known)
     if (known?.done !== undefined) return this.#end(this.#done(known.done, 'memory'))
+    const last = spent.lastOf(this.#identity, this.#delivery.heldSinceMs)
+    if (last !== undefined) return this.#end(this.#exhaustedAfter(last.attempt))
     this.#localKey = keys.enter(this.#identity.id)
     this.#ask()
   }
@@ -188,8 +192,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     )
     if (isLate) return void this.#giveBack(claim, { status: 'store-down', error: lateAnswers() })
     if (closing.aborted) return void this.#giveBack(claim, closed())
-    const most = startsMax(settings.attemptsMax, this.#identity.startsBefore === undefined)
-    if (claim.attempt > most) return void this.#exhausted(claim)
+    if (claim.attempt > this.#startsMax) return void this.#exhausted(claim)
     if (this.#endTurn === undefined) {
       if (claim.attempt > settings.attemptsMax) return void this.#askAlone(claim)
       if (isolation.isReserved && !this.#isOverdue) return void this.#giveWay(claim)
@@ -228,13 +231,14 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   }
 
   async #exhausted(claim: HeldClaim): Promise<void> {
-    const { events, settings } = this.#services
-    const { key, attempt } = claim
     await claim.release('spent')
-    events.emit('rejected', () => ({ key, reason: 'attempts' }))
-    const most = startsMax(settings.attemptsMax, this.#identity.startsBefore === undefined)
-    const starts = Math.min(attempt - 1, most)
-    this.#end(rejectedForAttempts(starts, settings.attemptsMax, () => claim.forgive()))
+    this.#end(this.#exhaustedAfter(claim.attempt - 1, () => claim.forgive()))
+  }
+
+  #exhaustedAfter(attempts: number, forgive?: Forgive): NotGranted {
+    const { events, settings } = this.#services
+    events.emit('rejected', () => ({ key: this.#identity.key, reason: 'attempts' }))
+    return rejectedForAttempts(Math.min(attempts, this.#startsMax), settings.attemptsMax, forgive)
   }
 
   /** Ends without a claim: others that wait for the key go on. */
@@ -298,6 +302,10 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     const { key } = this.#identity
     this.#services.events.emit('busy', () => ({ key, retryAfterMs }))
     return { status: 'busy', retryAfterMs }
+  }
+
+  get #startsMax(): number {
+    return startsMax(this.#services.settings.attemptsMax, this.#identity.startsBefore === undefined)
   }
 
   #newLease(): Lease {

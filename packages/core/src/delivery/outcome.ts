@@ -30,6 +30,11 @@ export interface Delivery {
   readonly message?: unknown
   /** When it was received for the first time, as far as is known, in milliseconds since 1970. */
   readonly firstAtMs?: number | undefined
+  /**
+   * Since when this process has held it, in milliseconds of the monotonic clock. What was held at the last
+   * attempt of its key is the same event, and is rejected likewise when the key has been forgiven since.
+   */
+  readonly heldSinceMs?: number | undefined
   /** How many starts of its handler the broker knows of. Counts for a message that no record is kept of. */
   readonly startsBefore?: number | undefined
   /** Whether its payload is hashed whatever the option `fingerprint` says, since its result is replayed. */

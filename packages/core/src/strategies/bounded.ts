@@ -1,4 +1,4 @@
-import { OncemqError } from '../errors.ts'
+import { OncemqError, readable } from '../errors.ts'
 import type { Clock } from '../time/clock.ts'
 
 export interface HandlerBound {
@@ -9,12 +9,15 @@ export interface HandlerBound {
   readonly abort: (reason: unknown) => void
 }
 
-/** Runs a handler within its bound. Past it the handler shall stop, and nobody waits for it any more. */
+/**
+ * Runs a handler within its bound. Past it the handler shall stop, and nobody waits for it any more.
+ * @throws what the handler throws, {@link readable}.
+ */
 export async function bounded<Result>(
   run: () => Promise<Result> | Result,
   { clock, handlerTimeoutMs, abort }: HandlerBound,
 ): Promise<Result> {
-  if (handlerTimeoutMs === 0) return run()
+  if (handlerTimeoutMs === 0) return running(run)
   const expired = Promise.withResolvers<never>()
   const timer = clock.after(handlerTimeoutMs, () => {
     const error = handlerTimeout(handlerTimeoutMs)
@@ -22,9 +25,17 @@ export async function bounded<Result>(
     expired.reject(error)
   })
   try {
-    return await Promise.race([run(), expired.promise])
+    return await Promise.race([running(run), expired.promise])
   } finally {
     timer.cancel()
+  }
+}
+
+async function running<Result>(run: () => Promise<Result> | Result): Promise<Result> {
+  try {
+    return await run()
+  } catch (error) {
+    throw readable(error)
   }
 }
 
