@@ -54,6 +54,8 @@ export interface EachBatch {
     readonly topic: string
     readonly partition: number
     readonly messages: readonly ClientMessage[]
+    /** Also of what the client has taken out: the ends of transactions, and what was aborted. */
+    lastOffset(): string
   }
   resolveOffset(offset: string): void
   heartbeat(): Promise<void>
@@ -92,6 +94,7 @@ export interface KafkaAdmin {
   disconnect(): Promise<void>
   listTopics(): Promise<string[]>
   createTopics(options: never): Promise<unknown>
+  describeConfigs(options: never): Promise<unknown>
 }
 
 /** Tells which partitions a consumer has got. */
@@ -103,9 +106,24 @@ export interface Crashed {
   readonly payload: { readonly error: Error; readonly restart: boolean }
 }
 
+/** Tells of records that a client has fetched, and has handed over by then. */
+export interface BatchProcessed {
+  readonly payload: {
+    readonly topic: string
+    readonly partition: number
+    /** How many were handed over. */
+    readonly batchSize: number
+    readonly lastOffset: string
+  }
+}
+
 /** A consumer as it is called here. */
 export interface RawConsumer {
-  readonly events: { readonly GROUP_JOIN: string; readonly CRASH: string }
+  readonly events: {
+    readonly GROUP_JOIN: string
+    readonly CRASH: string
+    readonly END_BATCH_PROCESS: string
+  }
   on(event: string, listener: (event: never) => void): () => void
   connect(): Promise<void>
   disconnect(): Promise<void>
@@ -132,7 +150,12 @@ export interface OutgoingMessage {
 export interface RawProducer {
   connect(): Promise<void>
   disconnect(): Promise<void>
-  send(record: { topic: string; acks: number; messages: readonly OutgoingMessage[] }): Promise<unknown>
+  send(record: {
+    topic: string
+    acks: number
+    compression: number
+    messages: readonly OutgoingMessage[]
+  }): Promise<unknown>
 }
 
 /** A record with its place, which shares nothing with the client's own. */
@@ -152,7 +175,15 @@ export function copyOf({ key, value, headers, ...rest }: KafkaMessage): KafkaMes
   }
 }
 
-function copyOfHeader(value: HeaderValue): HeaderValue {
-  if (Buffer.isBuffer(value)) return Buffer.from(value)
-  return Array.isArray(value) ? ((value as readonly HeaderValue[]).map(copyOfHeader) as Buffer[]) : value
+/**
+ * The client mistakes a header that is named like a property of all objects for one that is there already, and
+ * it cannot send one without a value, which is an empty one here: as it came, it could not be parked.
+ */
+function copyOfHeader(given: unknown): HeaderValue {
+  if (Buffer.isBuffer(given)) return Buffer.from(given)
+  if (!Array.isArray(given)) return typeof given === 'string' ? given : Buffer.alloc(0)
+  const isSent = (value: unknown): boolean =>
+    value === null || typeof value === 'string' || Buffer.isBuffer(value)
+  const values = given.filter(isSent).map(copyOfHeader) as Buffer[]
+  return values.length === 1 ? values[0] : values
 }

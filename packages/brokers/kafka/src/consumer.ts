@@ -56,7 +56,7 @@ function servicesOf<Tx>(settings: ConsumeSettings<Tx>): GroupServices {
   const raw = { consumer: consumer as unknown as RawConsumer, producer: producer as unknown as RawProducer }
   const parking = new Parking(raw.producer, parkingTopic, dedup)
   const prepare = async (): Promise<void> => {
-    if (client !== undefined) await prepareTopics(client, topics, topics.map(parkingTopic))
+    if (client !== undefined) await prepareTopics(client, topics, parkingTopic)
   }
   return { ...raw, parking, dedup, topics, fromBeginning, ordering, prepare }
 }

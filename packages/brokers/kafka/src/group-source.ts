@@ -1,6 +1,7 @@
 import type { Deduplicator } from '@oncemq/core'
 import type { MessageSource, Receiver, Session } from '@oncemq/core/broker'
 import type {
+  BatchProcessed,
   Crashed,
   EachBatch,
   GroupJoined,
@@ -54,7 +55,21 @@ export class GroupSource implements MessageSource<KafkaMessage> {
 
   async close(): Promise<void> {
     const { consumer, producer } = this.#services
+    this.#stayOut()
     await Promise.allSettled([consumer.disconnect(), producer.disconnect()])
+  }
+
+  /**
+   * A client that was joining its group when it was disconnected joins nevertheless, and would keep
+   * partitions that nobody handles. It can be disconnected when it has told so, not before.
+   */
+  #stayOut(): void {
+    const { consumer } = this.#services
+    const leave = (): void => {
+      setImmediate(() => void consumer.disconnect().catch(() => undefined))
+    }
+    consumer.on(consumer.events.GROUP_JOIN, leave)
+    consumer.on(consumer.events.CRASH, leave)
   }
 }
 
@@ -82,10 +97,11 @@ class Membership implements Session {
 
   async begin(): Promise<void> {
     const { consumer } = this.#services
-    const { GROUP_JOIN, CRASH } = consumer.events
+    const { GROUP_JOIN, CRASH, END_BATCH_PROCESS } = consumer.events
     this.#listeners = [
       consumer.on(GROUP_JOIN, ({ payload }: GroupJoined) => this.#assigned(payload.memberAssignment)),
       consumer.on(CRASH, ({ payload }: Crashed) => this.#crashed(payload)),
+      consumer.on(END_BATCH_PROCESS, ({ payload }: BatchProcessed) => this.#processed(payload)),
     ]
     await consumer.run({
       autoCommit: false,
@@ -123,10 +139,11 @@ class Membership implements Session {
       assignment[topic]?.includes(partition) === true
     for (const [name, partition] of this.#partitions) {
       if (isOurs(partition)) continue
+      // The client remembers what it was told to pause, until it has it again.
+      if (partition.isPaused) this.#services.consumer.resume(placeOf(partition))
       partition.lose()
       this.#partitions.delete(name)
     }
-    // The client forgets what it was told to pause.
     for (const partition of this.#partitions.values()) {
       if (!partition.isPaused) continue
       partition.isPaused = false
@@ -149,10 +166,21 @@ class Membership implements Session {
     if (this.#ending.signal.aborted || !fetched.isRunning() || fetched.isStale()) return
     const partition = this.#partition(topic, number)
     for (const message of messages) {
-      if (partition.receive(message.offset)) this.#hand(partition, messageOf(topic, number, message))
+      if (partition.receive(message)) this.#hand(partition, messageOf(topic, number, message))
       fetched.resolveOffset(message.offset)
     }
+    this.#passed(partition, fetched.batch.lastOffset())
     if (this.#isPaused || partition.size >= HELD_MAX) this.#pause(partition)
+  }
+
+  /** The client hands over nothing of what was aborted, and of the ends of transactions. */
+  #processed({ topic, partition, batchSize, lastOffset }: BatchProcessed['payload']): void {
+    if (batchSize > 0 || this.#ending.signal.aborted) return
+    this.#passed(this.#partition(topic, partition), lastOffset)
+  }
+
+  #passed(partition: ConsumedPartition, lastOffset: string): void {
+    if (partition.pass(lastOffset)) this.#commits.changed(partition)
   }
 
   /** In the order in which they came, also when one of them waits for the store to know what it is. */
@@ -175,12 +203,12 @@ class Membership implements Session {
     partition.arriving = arriving
   }
 
-  #fate(partition: ConsumedPartition, { offset }: KafkaMessage): ConsumedMessage['fate'] {
+  #fate(partition: ConsumedPartition, place: KafkaMessage): ConsumedMessage['fate'] {
     const { parking } = this.#services
     return {
       signal: partition.signal,
       ack: () => {
-        if (partition.settle(offset)) this.#commits.changed(partition)
+        if (partition.settle(place)) this.#commits.changed(partition)
         this.#resumeIfLow(partition)
       },
       deadLetter: (arrival, letter) => parking.park(arrival, letter),

@@ -42,7 +42,7 @@ export class OffsetCommits {
       const partitions = [...this.#changed].filter((partition) => !partition.signal.aborted)
       this.#changed.clear()
       try {
-        if (partitions.length > 0) await this.#commit(partitions.map(offsetOf))
+        if (partitions.length > 0) await this.#commitOf(partitions)
         failures = 0
       } catch (error) {
         failures += 1
@@ -52,6 +52,12 @@ export class OffsetCommits {
       }
     }
     this.#running = undefined
+  }
+
+  async #commitOf(partitions: readonly ConsumedPartition[]): Promise<void> {
+    const offsets = partitions.map(offsetOf)
+    await this.#commit(offsets)
+    for (const [index, partition] of partitions.entries()) partition.committed(offsets[index]?.offset ?? '')
   }
 
   /** While a group rebalances nothing can be committed: that is told only when it goes on. */

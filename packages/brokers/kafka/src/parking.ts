@@ -1,11 +1,15 @@
 import type { Deduplicator } from '@oncemq/core'
 import type { DeadLetter } from '@oncemq/core/broker'
-import type { RawProducer } from './client.ts'
+import type { OutgoingMessage, RawProducer } from './client.ts'
 import type { Arrival } from './parked-copy.ts'
 import { parkedCopy } from './parked-copy.ts'
 
 /** All replicas that are in step have it. */
 const ALL = -1
+/** A record may have come compressed with others, and be larger than a topic takes as it is. */
+const COMPRESSED_FROM_BYTES = 65_536
+const GZIP = 1
+const NONE = 0
 
 /** Sends what is not to be processed to a topic of its own. */
 export class Parking {
@@ -28,6 +32,7 @@ export class Parking {
     await this.#producer.send({
       topic: this.#topicOf(arrival.message.topic),
       acks: ALL,
+      compression: sizeOf(message) < COMPRESSED_FROM_BYTES ? NONE : GZIP,
       messages: [message],
     })
   }
@@ -40,4 +45,9 @@ export class Parking {
     })
     return this.#connecting
   }
+}
+
+function sizeOf({ key, value, headers }: OutgoingMessage): number {
+  const texts = [key, value, ...Object.values(headers).flat()]
+  return texts.reduce((sum, text) => sum + (text?.length ?? 0), 0)
 }

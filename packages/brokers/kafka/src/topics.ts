@@ -5,8 +5,27 @@ interface RawAdmin {
   connect(): Promise<void>
   disconnect(): Promise<void>
   listTopics(): Promise<string[]>
-  createTopics(options: { topics: readonly { topic: string }[]; waitForLeaders: boolean }): Promise<unknown>
+  createTopics(options: { topics: readonly NewTopic[]; waitForLeaders: boolean }): Promise<unknown>
+  describeConfigs(options: {
+    includeSynonyms: boolean
+    resources: readonly { type: number; name: string; configNames: readonly string[] }[]
+  }): Promise<{ readonly resources: readonly { readonly configEntries: readonly ConfigEntry[] }[] }>
 }
+
+interface NewTopic {
+  readonly topic: string
+  readonly configEntries: readonly { name: string; value: string }[]
+}
+
+interface ConfigEntry {
+  readonly configName: string
+  readonly configValue: string
+}
+
+const TOPIC = 2
+const SIZE_MAX = 'max.message.bytes'
+/** Half of what a broker can take. */
+const SIZE_BOUND = 2 ** 30 - 1
 
 /**
  * Sees to it that there are topics to consume from and to park in, and makes those to park in.
@@ -15,7 +34,7 @@ interface RawAdmin {
 export async function prepareTopics(
   client: KafkaClient,
   topics: readonly string[],
-  parkingTopics: readonly string[],
+  parkingTopic: (topic: string) => string,
 ): Promise<void> {
   const admin = client.admin() as RawAdmin
   await admin.connect()
@@ -25,20 +44,50 @@ export async function prepareTopics(
     if (missing !== undefined) {
       throw refusal(`a topic '${missing}'`, 'none, or no right to see it', 'create it, or correct topics')
     }
-    const wanted = [...new Set(parkingTopics)].filter((topic) => !known.has(topic))
-    if (wanted.length > 0) await create(admin, wanted)
+    const sources = topics.filter((topic) => !known.has(parkingTopic(topic)))
+    if (sources.length > 0) await create(admin, await parkingTopicsOf(admin, sources, parkingTopic))
   } finally {
     await admin.disconnect().catch(() => undefined)
   }
 }
 
-async function create(admin: RawAdmin, topics: readonly string[]): Promise<void> {
+/** Each takes larger records than its source: dead letters have more headers, and are compressed anew. */
+async function parkingTopicsOf(
+  admin: RawAdmin,
+  sources: readonly string[],
+  parkingTopic: (topic: string) => string,
+): Promise<readonly NewTopic[]> {
+  const wanted = new Map<string, NewTopic>()
+  for (const source of sources) {
+    const topic = parkingTopic(source)
+    const sizeMax = await sizeMaxOf(admin, source)
+    const configEntries = sizeMax === undefined ? [] : [{ name: SIZE_MAX, value: `${2 * sizeMax}` }]
+    wanted.set(topic, { topic, configEntries })
+  }
+  return [...wanted.values()]
+}
+
+/** `undefined` for one who has no right to see it. */
+async function sizeMaxOf(admin: RawAdmin, name: string): Promise<number | undefined> {
+  const resources = [{ type: TOPIC, name, configNames: [SIZE_MAX] }]
+  try {
+    const answer = await admin.describeConfigs({ includeSynonyms: false, resources })
+    const entry = answer.resources[0]?.configEntries.find(({ configName }) => configName === SIZE_MAX)
+    const sizeMax = Number(entry?.configValue)
+    return Number.isSafeInteger(sizeMax) ? Math.min(sizeMax, SIZE_BOUND) : undefined
+  } catch (error) {
+    if (isAnswer(error)) return undefined
+    throw error
+  }
+}
+
+async function create(admin: RawAdmin, topics: readonly NewTopic[]): Promise<void> {
   try {
     // The client's own wait for their leaders fails on a broker that makes topics in the background.
-    await admin.createTopics({ topics: topics.map((topic) => ({ topic })), waitForLeaders: false })
+    await admin.createTopics({ topics, waitForLeaders: false })
   } catch (cause) {
     if (!isAnswer(cause)) throw cause
-    const names = topics.join(', ')
+    const names = topics.map(({ topic }) => topic).join(', ')
     throw refusal(
       `topics for dead letters (${names})`,
       'a refusal to create them',
