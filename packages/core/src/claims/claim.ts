@@ -146,7 +146,7 @@ export class HeldClaim implements RunningClaim {
   }
 
   /** Gives it back since no start was left. What was spent stays so, with its count. */
-  exhausted(): Promise<Completion> {
+  exhausted(): Promise<void> {
     this.#wasLast(startsOf(this.attempt - 1))
     return this.release('unstarted')
   }
