@@ -65,7 +65,7 @@ export interface ClaimServices {
   /** Deliveries that wait for a key go on when its claim is over. */
   readonly keys: LocalKeys
   /**
-   * Lets the attempts of a key start afresh, the last of which has ended so. Never rejects; answers whether it
+   * Lets the attempts of a key start afresh, of which `last` was the last. Never rejects; answers whether it
    * could.
    */
   forgive(identity: Identity, last: LastAttempt | undefined): Promise<boolean>
