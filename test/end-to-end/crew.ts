@@ -65,13 +65,17 @@ export class Crew<Given extends AnyAssignment = Assignment> {
     await next.ready
   }
 
+  /** Lets the consumer in a place end what it is at, and puts another there. */
+  async replace(place: number): Promise<void> {
+    await end(this.#at(place))
+    const next = this.#hire()
+    this.#places[place] = next
+    await next.ready
+  }
+
   /** Lets all end what they are at; what they hold besides goes back to the queue. */
   async stop(): Promise<void> {
-    const ends = this.#places.map(async ({ process }) => {
-      process.send({ type: 'stop' } satisfies Order)
-      await once(process, 'exit')
-    })
-    await Promise.all(ends)
+    await Promise.all(this.#places.map(end))
   }
 
   end(): void {
@@ -87,6 +91,11 @@ export class Crew<Given extends AnyAssignment = Assignment> {
     if (consumer === undefined) throw new Error(`no consumer in place ${place}`)
     return consumer
   }
+}
+
+async function end({ process }: Consumer): Promise<void> {
+  process.send({ type: 'stop' } satisfies Order)
+  await once(process, 'exit')
 }
 
 function hire(program: string, assignment: AnyAssignment): Consumer {

@@ -2,6 +2,7 @@
 import { readdirSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { describeService } from '../services/client/describe-service.ts'
+import { declareKafka } from '../services/servers/kafka-topics.ts'
 import { declareRocketmq } from '../services/servers/rocketmq/declare.ts'
 import { EXAMPLES, runExample } from './run-example.ts'
 
@@ -11,9 +12,10 @@ const ON_ROCKETMQ = {
   'rocketmq-simple': 'NORMAL',
   'rocketmq-transactions': 'TRANSACTION',
 } as const
+const ON_KAFKA = ['kafka-drop-in', 'kafka-managed-sqlite-transactional']
 const ALONE = ['webhook-run']
 // They have tests of their own.
-const ELSEWHERE = ['demo', 'money-transfers', 'order-service']
+const ELSEWHERE = ['demo', 'five-ways', 'money-transfers', 'order-service']
 
 async function expectOutput(name: string, env?: Record<string, string>): Promise<void> {
   const { code, stdout, stderr } = await runExample(name, env && { env })
@@ -24,7 +26,7 @@ async function expectOutput(name: string, env?: Record<string, string>): Promise
 test('each example is run here', () => {
   const names = readdirSync(EXAMPLES, { withFileTypes: true }).filter((entry) => entry.isDirectory())
   expect(names.map(({ name }) => name).toSorted()).toEqual(
-    [...ON_RABBITMQ, ...Object.keys(ON_ROCKETMQ), ...ALONE, ...ELSEWHERE].toSorted(),
+    [...ON_RABBITMQ, ...Object.keys(ON_ROCKETMQ), ...ON_KAFKA, ...ALONE, ...ELSEWHERE].toSorted(),
   )
 })
 
@@ -40,5 +42,15 @@ describeService('rocketmq-fast', ({ url }) => {
     await declareRocketmq(url, { topics: [{ name: topic, type }], groups: [{ name: topic }] })
     const env = { ONCEMQ_ROCKETMQ_URL: url, ONCEMQ_TOPIC: topic, ONCEMQ_GROUP: topic }
     await expectOutput(name, env)
+  })
+})
+
+describeService('kafka-4.4', ({ url }) => {
+  test.each(ON_KAFKA)('%s', async (name) => {
+    const topic = `${name}-${process.pid}`
+    await declareKafka(url, [{ name: topic }, { name: `${topic}.parked` }])
+    // kafkajs 2.2.4 asks for a timer in the past, which Node 24 tells.
+    const NODE_OPTIONS = '--disable-warning=TimeoutNegativeWarning'
+    await expectOutput(name, { ONCEMQ_KAFKA_URL: url, ONCEMQ_TOPIC: topic, NODE_OPTIONS })
   })
 })

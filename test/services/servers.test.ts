@@ -1,12 +1,14 @@
 import { setTimeout } from 'node:timers/promises'
 import { connect } from 'amqplib'
 import { Cluster, Redis } from 'ioredis'
+import { Kafka, logLevel } from 'kafkajs'
 import { type Collection, MongoClient } from 'mongodb'
 import { createConnection } from 'mysql2/promise'
 import { Client } from 'pg'
 import { expect, test } from 'vitest'
 import { describeService } from './client/describe-service.ts'
 import type { ServerName } from './servers/catalogue.ts'
+import { declareKafka } from './servers/kafka-topics.ts'
 import { declareRocketmq } from './servers/rocketmq/declare.ts'
 import { askRocketmq, SUCCESS } from './servers/rocketmq/remoting.ts'
 
@@ -73,6 +75,23 @@ const redisCluster: Uses = {
   read: (url) => withCluster(url, async (client) => Number(await client.get('kept'))),
 }
 
+const kafka: Uses = {
+  async write(url) {
+    await declareKafka(url, [{ name: 'kept' }])
+    const producer = kafkaClient(url).producer()
+    await producer.connect()
+    await producer.send({ topic: 'kept', messages: [{ value: '1' }], acks: -1 })
+    await producer.disconnect()
+  },
+  async read(url) {
+    const admin = kafkaClient(url).admin()
+    await admin.connect()
+    const [partition] = await admin.fetchTopicOffsets('kept')
+    await admin.disconnect()
+    return Number(partition?.high)
+  },
+}
+
 const USES: Partial<Record<ServerName, Uses>> = {
   'rabbitmq-4.0': rabbitmq,
   'redis-8': redis,
@@ -87,6 +106,7 @@ const USES: Partial<Record<ServerName, Uses>> = {
   'mariadb-10.11': mysql,
   'mongodb-6': mongodb,
   'mongodb-standalone': mongodb,
+  'kafka-4.4': kafka,
 }
 
 for (const [name, { write, read }] of Object.entries(USES) as [ServerName, Uses][]) {
@@ -185,6 +205,11 @@ async function withMysql(url: string, statement: string): Promise<unknown> {
   const [rows] = await connection.query(statement)
   await connection.end()
   return Array.isArray(rows) ? (rows[0] as { value: number }).value : undefined
+}
+
+function kafkaClient(url: string): Kafka {
+  const retry = { retries: 5 }
+  return new Kafka({ brokers: [new URL(url).host], retry, logLevel: logLevel.NOTHING })
 }
 
 async function addressOfPrimary(kept: Collection): Promise<unknown> {

@@ -1,5 +1,6 @@
 import { ClaimManager } from './claims/claim-manager.ts'
 import type { RunningClaim } from './claims/claim.ts'
+import { startsOf } from './claims/spent.ts'
 import type { Deduplicator, RecordScope } from './deduplicator.ts'
 import type { Admission, HandleServices } from './delivery/handle.ts'
 import { handle } from './delivery/handle.ts'
@@ -113,7 +114,8 @@ export class Service<Tx> implements Deduplicator<Tx> {
   async inspect(key: string, scope: RecordScope = {}): Promise<StoredRecord | undefined> {
     const id = this.#idOf(key, scope)
     await this.open()
-    return this.#store.inspect(id)
+    const record = await this.#store.inspect(id)
+    return record && { ...record, attempts: startsOf(record.attempts) }
   }
 
   get outage(): OncemqError | undefined {

@@ -151,7 +151,7 @@ describe('attempts', () => {
       { attempt: 2, final: false },
       { attempt: 3, final: true, reason: 'attempts' },
     ])
-    const forgive = await rejectedTwice(dedup, 4)
+    const forgive = await rejectedTwice(dedup, 3)
     expect(await forgive?.()).toBe(true)
     expect(await dedup.process({ key: 'a' }, throws(new Error('no')))).toMatchObject({
       attempt: 1,
@@ -164,7 +164,7 @@ describe('attempts', () => {
     const error = new PermanentError('the account is closed')
     const outcome = await dedup.process({ key: 'a' }, throws(error))
     expect(outcome).toMatchObject({ status: 'failed', final: true, reason: 'permanent', attempt: 1, error })
-    await rejectedTwice(dedup, 17)
+    await rejectedTwice(dedup, 1)
     expect('forgive' in outcome && (await outcome.forgive?.())).toBe(true)
     await dedup.process({ key: 'a' }, ({ attempt }) => expect(attempt).toBe(1))
     expect((await dedup.process({ key: 'a' }, throws(error))).status).toBe('duplicate')

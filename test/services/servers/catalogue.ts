@@ -1,3 +1,4 @@
+import { kafkaServers } from './kafka.ts'
 import { mariadbServers } from './mariadb.ts'
 import { mongodbServers } from './mongodb.ts'
 import { mysqlServers } from './mysql.ts'
@@ -17,6 +18,7 @@ export const servers = [
   ...mysqlServers,
   ...mariadbServers,
   ...rocketmqServers,
+  ...kafkaServers,
 ] as const
 
 export type ServerName = (typeof servers)[number]['name']

@@ -26,6 +26,8 @@ export interface Arrival {
   readonly returns: number | undefined
   readonly redelivered: boolean
   readonly startsBefore: number
+  /** How many of them are the broker's returns. */
+  readonly returnsBefore: number
   readonly firstAtMs: number
   /** How often it was sent on by its handlers. */
   readonly hops: number
@@ -52,7 +54,7 @@ export function readArrival(message: AmqpMessage, { queue, clock, secret }: Read
     : unbelieved(message, provenance?.kind === 'parked' || provenance?.kind === 'retry')
   const { redelivered } = message.fields
   const returns = redelivered ? returnsOf(message) : undefined
-  const crashed = redelivered ? Math.max(1, returns ?? 1) : 0
+  const returnsBefore = redelivered ? Math.max(1, returns ?? 1) : 0
   return {
     given: snapshot === message ? message : given(snapshot),
     content: Buffer.from(message.content),
@@ -60,7 +62,8 @@ export function readArrival(message: AmqpMessage, { queue, clock, secret }: Read
     properties: copied(snapshot.properties),
     returns,
     redelivered,
-    startsBefore: crashed + (isOurs ? provenance.starts : 0),
+    startsBefore: returnsBefore + (isOurs ? provenance.starts : 0),
+    returnsBefore,
     firstAtMs: isOurs ? provenance.firstAtMs : clock.nowMs(),
     hops: isOurs || provenance?.kind === 'hop' ? hopsOf(provenance) : 0,
   }

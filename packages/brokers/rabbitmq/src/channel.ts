@@ -1,12 +1,8 @@
 import type { Deduplicator } from '@oncemq/core'
+import { refuseTransactional, requireDeduplicator } from '@oncemq/core/broker'
 import type { AmqpChannel, RawChannel } from './amqp.ts'
 import type { DedupChannelOptions } from './options.ts'
-import {
-  dedupChannelSettings,
-  refuseManagedChannel,
-  refuseReturning,
-  requireDeduplicator,
-} from './settings.ts'
+import { dedupChannelSettings, refuseManagedChannel, USE_CONSUME } from './settings.ts'
 import { WrappedChannel } from './wrapped-channel.ts'
 
 /**
@@ -33,7 +29,7 @@ export function dedupChannel<Channel extends AmqpChannel>(
   options: DedupChannelOptions = {},
 ): Channel {
   requireDeduplicator('dedupChannel', dedup)
-  refuseReturning('dedupChannel', dedup)
+  refuseTransactional('dedupChannel', dedup, USE_CONSUME)
   refuseManagedChannel(channel)
   const settings = dedupChannelSettings(options)
   const raw = channel as unknown as RawChannel

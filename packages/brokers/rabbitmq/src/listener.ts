@@ -1,14 +1,14 @@
 import type { Deduplicator, ProcessOutcome } from '@oncemq/core'
 import { isOncemqError, OncemqError } from '@oncemq/core'
 import type { Attempt, Claim } from '@oncemq/core/broker'
-import { backoffMs, DeliveryLoop, retryDefaults } from '@oncemq/core/broker'
+import { backoffMs, DeliveryLoop, requireDeduplicator, retryDefaults } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
 import { claimsProvenance } from './arrival.ts'
 import type { DedupListenerOptions } from './options.ts'
 import { RascalMessage } from './rascal-message.ts'
 import type { AckOrNack, Next, Recovery } from './rascal.ts'
 import { secretOf } from './reception.ts'
-import { dedupListenerSettings, requireDeduplicator } from './settings.ts'
+import { dedupListenerSettings } from './settings.ts'
 
 export type Listener<Content> = (message: AmqpMessage, content: Content, ackOrNack: AckOrNack) => unknown
 

@@ -5,6 +5,7 @@ import type { AmqpMessage } from './amqp.ts'
 import { isThenable } from './amqp.ts'
 import type { Arrival } from './arrival.ts'
 import { readArrival, renewed } from './arrival.ts'
+import { copyable } from './copyable.ts'
 import type { AckOrNack, Recovery } from './rascal.ts'
 
 /** Rascal's republishing deletes a message if it fails, so it is left for those that are near the limit. */
@@ -25,6 +26,7 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
   readonly hops: number
   readonly body: Uint8Array
   readonly startsBefore: number
+  readonly returnsBefore: number
   readonly firstAtMs: number
   /** Rascal does not say when its channel is gone; it ignores what comes after. */
   readonly signal: AbortSignal = new AbortController().signal
@@ -40,7 +42,8 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
     this.source = queue
     this.hops = arrival.hops
     this.body = arrival.content
-    this.startsBefore = arrival.startsBefore
+    this.startsBefore = arrival.startsBefore + republishedBefore(message, queue)
+    this.returnsBefore = arrival.returnsBefore
     this.firstAtMs = arrival.firstAtMs
     this.#arrival = arrival
     this.#options = options
@@ -50,8 +53,10 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
     this.message = renewed(this.#arrival)
   }
 
+  /** Rascal throws at what the client cannot write, so that is left to the queue's own limit. */
   isWornOut(): boolean {
-    return (this.#arrival.returns ?? 0) >= RETURNS_MAX
+    const { returns = 0, properties } = this.#arrival
+    return returns >= RETURNS_MAX && copyable(properties).unwritable.length === 0
   }
 
   /** Does nothing for a message that Rascal was to republish or to recover: it acks that by itself. */
@@ -109,6 +114,14 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
 function queueOf({ fields, properties }: AmqpMessage): string {
   const rascal = properties.headers?.['rascal'] as { originalQueue?: unknown } | undefined
   return typeof rascal?.originalQueue === 'string' ? rascal.originalQueue : fields.routingKey
+}
+
+/** How often Rascal has republished it, each time after a start, as Rascal says in its own header. */
+function republishedBefore({ properties }: AmqpMessage, queue: string): number {
+  const rascal = properties.headers?.['rascal'] as { recovery?: unknown } | undefined
+  const recovery = rascal?.recovery as Record<string, { republished?: unknown } | undefined> | undefined
+  const republished = recovery?.[queue]?.republished
+  return Number.isSafeInteger(republished) ? Math.max(0, republished as number) : 0
 }
 
 function noRecovery(): OncemqError {

@@ -2,10 +2,14 @@ import type { Backoff, Deduplicator } from '@oncemq/core'
 import {
   givenOptions,
   received,
+  refuseTransactional,
+  requireDeduplicator,
   requireFunction,
   requireInteger,
   requireMethods,
+  requireMiddlewares,
   requireOneOf,
+  requireRetry,
   retryDefaults,
 } from '@oncemq/core/broker'
 import { OncemqError, OptionError } from '@oncemq/core'
@@ -33,7 +37,6 @@ export type ConsumeSettings<Tx> = SharedSettings &
 
 const PREFETCH_MAX = 65_535
 const WAIT_MAX_MS = 86_400_000
-const FACTOR_MAX = 100
 const PARKED_MAX = 1_000_000_000
 const ACK_TIMEOUT_MIN_MS = 1000
 const sharedNames =
@@ -42,6 +45,8 @@ const consumeNames = 'queue dedup handler connection connect channel prefetch mi
   .concat(' consume onEnd')
   .split(' ')
   .concat(sharedNames)
+/** Where the handler returns instead of acking. */
+export const USE_CONSUME = 'use consume({ ... }), whose handler returns'
 const sources = ['connection', 'connect', 'channel'] as const
 
 /** @throws OptionError for an option that is wrong. */
@@ -70,14 +75,7 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   requireShared(settings)
   requireInteger('prefetch', settings.prefetch, 1, PREFETCH_MAX)
   requireOneOf('replayResult', settings.replayResult, [true, false])
-  if (!Array.isArray(settings.middlewares)) {
-    throw new OptionError(
-      `middlewares: expected an array, received ${received(settings.middlewares)}; give [] for none`,
-    )
-  }
-  settings.middlewares.forEach((each, position) =>
-    requireFunction(`middlewares[${position}]`, each, 'a middleware'),
-  )
+  requireMiddlewares(settings.middlewares)
   if (settings.onEnd !== undefined) requireFunction('onEnd', settings.onEnd, 'a function of the error')
   refuseNoAck('consume', settings.consume)
   refuseStreamArguments(settings.consume)
@@ -87,21 +85,11 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
 /** @throws OptionError for an option that is wrong. */
 export function dedupListenerSettings(listener: unknown, dedup: Deduplicator, options: DedupListenerOptions) {
   requireFunction('dedupListener', listener, '(message, content, ackOrNack) => { ... }')
-  refuseReturning('dedupListener', dedup)
+  refuseTransactional('dedupListener', dedup, USE_CONSUME)
   const given = givenOptions('dedupListener', options, new Set(['key', 'onDeadLetter']))
   const settings = { key: sharedDefaults().key, onDeadLetter: undefined, ...given }
   requireFunction('key', settings.key, 'a preset such as messageId(), or a function of the message')
   return Object.freeze(settings)
-}
-
-/** @throws OncemqError: a callback that settles by itself cannot commit together with the record. */
-export function refuseReturning(form: string, { settings: { strategy } }: Deduplicator): void {
-  if (strategy.allowsDropIn) return
-  throw new OncemqError(
-    'ONCEMQ_CONSUMER_UNSAFE',
-    `${form}: expected strategy 'lease', received '${strategy.name}', whose handler does not ack; ` +
-      'use consume({ ... }), whose handler returns',
-  )
 }
 
 /** @throws OncemqError for a manager's channel, which changes its raw channel beneath the tags. */
@@ -111,15 +99,6 @@ export function refuseManagedChannel(channel: object): void {
     'ONCEMQ_CONSUMER_UNSAFE',
     'dedupChannel: expected a channel of amqplib, received one of amqp-connection-manager, whose tags mean ' +
       'something else when it has reconnected; wrap the channel that its setup function is given',
-  )
-}
-
-/** @throws OptionError unless it is a deduplicator. */
-export function requireDeduplicator(form: string, dedup: unknown): asserts dedup is Deduplicator {
-  if (typeof (dedup as Partial<Deduplicator> | null | undefined)?.claim === 'function') return
-  throw new OptionError(
-    `${form}: expected a deduplicator, received ${received(dedup)}; ` +
-      `make one with createDeduplicator({ store, consumerGroup })`,
   )
 }
 
@@ -161,9 +140,7 @@ function requireShared(settings: SharedSettings): void {
   const { key, parkingQueue, parkingArguments, parkedMax, waitQueueType, onDeadLetter, retry } = settings
   requireInteger('parkedMax', parkedMax, 1, PARKED_MAX)
   requireInteger('ackTimeoutMs', settings.ackTimeoutMs, ACK_TIMEOUT_MIN_MS, WAIT_MAX_MS)
-  requireInteger('retry.firstMs', retry.firstMs, 1, WAIT_MAX_MS)
-  requireInteger('retry.maxMs', retry.maxMs, 1, WAIT_MAX_MS)
-  requireFactor(retry.factor)
+  requireRetry(retry)
   requireOneOf('onDeadLetter', onDeadLetter, ['park', 'broker'])
   requireMethods('parkingArguments', parkingArguments, [], 'give the arguments of your queue')
   requireFunction('key', key, 'a preset such as messageId(), or a function of the message')
@@ -177,12 +154,5 @@ function requireOneSource(given: Pick<ConsumeOptions<never>, (typeof sources)[nu
   throw new OptionError(
     `consume: expected one of ${sources.join(', ')}, received ${named.join(' and ') || 'none'}; ` +
       `give the connection that you have, or a function that makes one`,
-  )
-}
-
-function requireFactor(factor: unknown): void {
-  if (typeof factor === 'number' && factor >= 1 && factor <= FACTOR_MAX) return
-  throw new OptionError(
-    `retry.factor: expected a number (1 to ${FACTOR_MAX}), received ${received(factor)}; give 2`,
   )
 }

@@ -264,7 +264,6 @@ describeService('rabbitmq-4.0', ({ url }) => {
       dedup: deduplicator({ attemptsMax: 3 }),
       prefetch: 1,
       retry: RETRY,
-      waitQueueType: 'classic',
       handler: (_, { attempt }) => {
         attempts.push(attempt)
         throw new Error('always')
@@ -273,6 +272,8 @@ describeService('rabbitmq-4.0', ({ url }) => {
     channel.sendToQueue(queue, Buffer.from('a'), { messageId: 'a' })
     await until('parked', async () => (await readyIn(connection, `oncemq.${queue}.parked`)) === 1)
     expect(attempts).toEqual([1, 2, 3])
+    // Of the type that ends when it is unused: its queue will not be there for long.
+    expect(await readyIn(connection, `oncemq.${queue}.retry.200`)).toBeUndefined()
     expect(await readyIn(connection, `oncemq.${queue}.retry.200.classic`)).toBe(0)
   })
 

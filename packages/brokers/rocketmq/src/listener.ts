@@ -1,6 +1,6 @@
 import type { Deduplicator, HandlerContext } from '@oncemq/core'
 import type { Attempt, HeldMessage } from '@oncemq/core/broker'
-import { DeliveryLoop, processing } from '@oncemq/core/broker'
+import { DeliveryLoop, processing, requireDeduplicator } from '@oncemq/core/broker'
 import type { ConsumeResults, RocketmqMessage } from './client.ts'
 import { hostResults } from './host.ts'
 import { ListenedMessage } from './listened-message.ts'
@@ -8,7 +8,7 @@ import type { DedupListenerOptions, MessageListener } from './options.ts'
 import { arrivalOf } from './parked-copy.ts'
 import { Parking } from './parking.ts'
 import type { DedupListenerSettings } from './settings.ts'
-import { dedupListenerSettings, requireDeduplicator } from './settings.ts'
+import { dedupListenerSettings } from './settings.ts'
 
 /** How many messages that are left to the broker are remembered until it dead-letters them. */
 const LEFT_MAX = 10_000

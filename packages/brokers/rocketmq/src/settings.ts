@@ -1,13 +1,16 @@
-import type { Backoff, Deduplicator } from '@oncemq/core'
+import type { Backoff } from '@oncemq/core'
 import {
   givenOptions,
   received,
+  requireDeduplicator,
   requireFunction,
   requireInteger,
   requireMethods,
+  requireMiddlewares,
+  requireRetry,
   retryDefaults,
 } from '@oncemq/core/broker'
-import { OncemqError, OptionError } from '@oncemq/core'
+import { OptionError } from '@oncemq/core'
 import type { ConsumeResults, RocketmqProducer } from './client.ts'
 import type { KeyOf } from './message.ts'
 import { messageKeys } from './message.ts'
@@ -39,7 +42,6 @@ export type ConsumeSettings<Tx> = SharedSettings &
 
 const CONCURRENCY_MAX = 65_535
 const WAIT_MAX_MS = 86_400_000
-const FACTOR_MAX = 100
 /** The server's own bounds. */
 const INVISIBLE_MIN_MS = 10_000
 const INVISIBLE_MAX_MS = 43_200_000
@@ -99,35 +101,8 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   requireInteger('concurrency', settings.concurrency, 1, CONCURRENCY_MAX)
   requireInteger('invisibleMs', settings.invisibleMs, INVISIBLE_MIN_MS, INVISIBLE_MAX_MS)
   if (settings.onEnd !== undefined) requireFunction('onEnd', settings.onEnd, '(error) => { ... }')
-  if (!Array.isArray(settings.middlewares)) {
-    throw new OptionError(
-      `middlewares: expected an array, received ${received(settings.middlewares)}; give [] for none`,
-    )
-  }
-  settings.middlewares.forEach((each, position) =>
-    requireFunction(`middlewares[${position}]`, each, 'a middleware'),
-  )
+  requireMiddlewares(settings.middlewares)
   return Object.freeze(settings)
-}
-
-/** @throws OptionError unless it is a deduplicator. */
-export function requireDeduplicator(form: string, dedup: unknown): asserts dedup is Deduplicator {
-  if (typeof (dedup as Partial<Deduplicator> | null | undefined)?.claim === 'function') return
-  throw new OptionError(
-    `${form}: expected a deduplicator, received ${received(dedup)}; ` +
-      `make one with createDeduplicator({ store, consumerGroup })`,
-  )
-}
-
-/** @throws OncemqError: a caller that settles by itself cannot commit together with the record. */
-export function refuseTransactional(form: string, dedup: Deduplicator): void {
-  const { allowsDropIn, name } = dedup.settings.strategy
-  if (allowsDropIn) return
-  throw new OncemqError(
-    'ONCEMQ_CONSUMER_UNSAFE',
-    `${form}: expected strategy 'lease', received '${name}'; ` +
-      'use consume({ ... }) or dedupListener(...), which hand over the transaction',
-  )
 }
 
 /** Made anew, so that no defaults object holds functions. */
@@ -151,14 +126,5 @@ function requireResults(results: Partial<ConsumeResults> | null): void {
   throw new OptionError(
     `results: expected ConsumeResult of rocketmq-client-nodejs, received ${received(results)}; ` +
       `leave it out, or pass ConsumeResult`,
-  )
-}
-
-function requireRetry({ firstMs, maxMs, factor }: Backoff): void {
-  requireInteger('retry.firstMs', firstMs, 1, WAIT_MAX_MS)
-  requireInteger('retry.maxMs', maxMs, 1, WAIT_MAX_MS)
-  if (typeof factor === 'number' && factor >= 1 && factor <= FACTOR_MAX) return
-  throw new OptionError(
-    `retry.factor: expected a number (1 to ${FACTOR_MAX}), received ${received(factor)}; give 2`,
   )
 }

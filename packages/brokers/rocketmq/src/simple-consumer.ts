@@ -1,7 +1,14 @@
 import type { Deduplicator, Delivery, ProcessOutcome } from '@oncemq/core'
 import { OncemqError } from '@oncemq/core'
 import type { Unprotected } from '@oncemq/core/broker'
-import { DeliveryLoop, pause, rejectedForAttempts, retryDefaults } from '@oncemq/core/broker'
+import {
+  DeliveryLoop,
+  pause,
+  refuseTransactional,
+  rejectedForAttempts,
+  requireDeduplicator,
+  retryDefaults,
+} from '@oncemq/core/broker'
 import type { RawConsumer, RocketmqMessage, RocketmqSimpleConsumer } from './client.ts'
 import { GivenMessage, givenOf, remember } from './given-message.ts'
 import type { HiddenMessage } from './hidden-message.ts'
@@ -11,7 +18,7 @@ import type { DedupSimpleConsumerOptions } from './options.ts'
 import { unpackBodies } from './packed-bodies.ts'
 import { Parking } from './parking.ts'
 import type { DedupSimpleConsumerSettings } from './settings.ts'
-import { dedupSimpleConsumerSettings, refuseTransactional, requireDeduplicator } from './settings.ts'
+import { dedupSimpleConsumerSettings } from './settings.ts'
 
 /** The client's own defaults. */
 const RECEIVE_MAX = 10
@@ -44,7 +51,11 @@ export function dedupSimpleConsumer<Consumer extends RocketmqSimpleConsumer>(
   options: DedupSimpleConsumerOptions = {},
 ): Consumer {
   requireDeduplicator('dedupSimpleConsumer', dedup)
-  refuseTransactional('dedupSimpleConsumer', dedup)
+  refuseTransactional(
+    'dedupSimpleConsumer',
+    dedup,
+    'use consume({ ... }) or dedupListener(...), which hand over the transaction',
+  )
   const settings = dedupSimpleConsumerSettings(consumer, options)
   const raw = consumer as unknown as RawConsumer
   unpackBodies(raw, (message) => dedup.warn(message))

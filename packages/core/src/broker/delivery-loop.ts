@@ -1,4 +1,5 @@
 import type { Delivery, HoldReason, ProcessOutcome, RetryReason, Settlement } from '../delivery/outcome.ts'
+import { uncountable } from '../delivery/refusals.ts'
 import { settlementOf } from '../delivery/settlement.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
 import type { Clock } from '../time/clock.ts'
@@ -8,11 +9,12 @@ import { Semaphore } from '../time/semaphore.ts'
 import { BusyKeys } from './busy-keys.ts'
 import { CopiesInFlight } from './copies-in-flight.ts'
 import { deadLetterOf } from './dead-letter.ts'
-import type { HeldMessage } from './held-message.ts'
+import type { DeadLetter, HeldMessage } from './held-message.ts'
 import { readKey } from './key.ts'
 import type { Attempt, DeliveryLoopOptions } from './loop-options.ts'
 import { MessageOrder } from './message-order.ts'
 import type { Passage } from './passage.ts'
+import { deliveryOf, isWornOut, leftMs, passageOf } from './passage.ts'
 import { WaitingRoom } from './waiting-room.ts'
 import { Warnings } from './warnings.ts'
 
@@ -130,8 +132,7 @@ export class DeliveryLoop<Message> {
    */
   async run(held: HeldMessage<Message>, attempt: Attempt<Message>, outcome?: ProcessOutcome): Promise<void> {
     this.#held += 1
-    const key = readKey(this.#options.key, held.message)
-    const passage = { held, key, sinceMs: this.#clock.monotonicMs(), starts: held.startsBefore, holds: 0 }
+    const passage = passageOf(held, readKey(this.#options.key, held.message), this.#clock)
     if (outcome !== undefined || !(await this.#isReplaced(passage))) {
       this.#queued += 1
       const outOfTheQueue = (next: () => Promise<unknown>) => (): Promise<unknown> => {
@@ -148,8 +149,10 @@ export class DeliveryLoop<Message> {
   }
 
   /** A copy that the broker does not take is no reason not to handle the message. */
-  async #isReplaced({ held, key, starts }: Passage<Message>): Promise<boolean> {
-    if (held.isWornOut?.(this.#usesRecords && key !== undefined) !== true) return false
+  async #isReplaced(passage: Passage<Message>): Promise<boolean> {
+    const { held, starts } = passage
+    if (!isWornOut(passage, this.#usesRecords)) return false
+    if (held.isUncopyable === true) return this.#deadLetter(passage, 'attempts', uncountable(starts))
     try {
       await this.#replacements.replace(
         () => held.retryLater({ delayMs: 0, reason: 'worn-out', starts }),
@@ -184,22 +187,21 @@ export class DeliveryLoop<Message> {
   }
 
   #deliveryOf(passage: Passage<Message>): Delivery {
-    const { held, key, starts: startsBefore, sinceMs: heldSinceMs } = passage
-    const { source, body, hops, message, firstAtMs } = held
+    const signal = this.#signals.with(passage.held.signal)
     const { fingerprint } = this.#options
-    const way = {
-      signal: this.#signals.with(held.signal),
+    return deliveryOf(passage, {
+      fingerprint,
+      signal,
       holdMs: this.#leftMs(passage),
       place: this.#room.place,
-    }
-    return { key, source, hops, body, message, firstAtMs, fingerprint, startsBefore, heldSinceMs, ...way }
+    })
   }
 
   /** Carries out a settlement. Answers whether the message is to be tried again here. */
   async #goesOn(passage: Passage<Message>, outcome: ProcessOutcome): Promise<boolean> {
     const { held } = passage
     const settlement = settlementOf(outcome, this.#options.policy)
-    if ('attempt' in outcome) passage.starts = outcome.attempt
+    if ('attempt' in outcome) Object.assign(passage, { starts: outcome.attempt, returns: 0 })
     if (settlement.action !== 'hold') passage.holds = 0
     if (outcome.status !== 'busy') this.#busyKeys.freed(passage)
     switch (settlement.action) {
@@ -207,8 +209,7 @@ export class DeliveryLoop<Message> {
         await held.ack()
         return false
       case 'dead-letter':
-        await this.#deadLetter(passage, settlement, outcome)
-        return false
+        return !(await this.#deadLetter(passage, settlement.reason, outcome))
       case 'give-back':
         await held.giveBack()
         this.#options.onClosed?.()
@@ -283,24 +284,24 @@ export class DeliveryLoop<Message> {
     return false
   }
 
-  /** Until it is put aside nothing else becomes of it: its handler is not run again. */
+  /** Until it is put aside nothing else becomes of it: its handler is not run again. Answers true. */
   async #deadLetter(
     passage: Passage<Message>,
-    { reason }: Extract<Settlement, { action: 'dead-letter' }>,
+    reason: DeadLetter['reason'],
     outcome: ProcessOutcome,
-  ): Promise<void> {
+  ): Promise<true> {
     const { dedup } = this.#options
     const { held } = passage
     const letter = deadLetterOf(reason, outcome, { firstAtMs: held.firstAtMs, lastAtMs: this.#clock.nowMs() })
     let isDurable = true
     for (let failures = 0; ; failures += 1) {
-      if (held.signal.aborted) return
+      if (held.signal.aborted) return true
       try {
         isDurable = (await held.deadLetter(letter)) !== 'left-to-broker'
         break
       } catch (error) {
         this.#warnings.copyFailed('dead-letter', error)
-        if (!(await this.#wait(passage, backoffMs(REFUSED_BACKOFF, failures), 'unsettled'))) return
+        if (!(await this.#wait(passage, backoffMs(REFUSED_BACKOFF, failures), 'unsettled'))) return true
       }
     }
     this.#options.onSentOn?.()
@@ -308,6 +309,7 @@ export class DeliveryLoop<Message> {
     this.#busyKeys.freed(passage)
     dedup.deadLettered({ source: held.source, reason, attempt: letter.attempts })
     await held.ack()
+    return true
   }
 
   /** Waits here, unsettled. Answers whether the message is still held, and may be. */
@@ -325,8 +327,8 @@ export class DeliveryLoop<Message> {
   async #stillHeld(passage: Passage<Message>, reason: HoldReason | 'unsettled' | 'waited'): Promise<boolean> {
     if (this.#isOver(passage.held)) return this.#leave(passage.held)
     if (this.#leftMs(passage) > 0) return true
-    const { held, key } = passage
-    if (reason !== 'unsettled' || held.isWornOut?.(this.#usesRecords && key !== undefined) !== false) {
+    const { held } = passage
+    if (reason !== 'unsettled' || held.isWornOut === undefined || isWornOut(passage, this.#usesRecords)) {
       this.#options.onHoldOver?.(reason)
     }
     return this.#leave(held)
@@ -342,9 +344,7 @@ export class DeliveryLoop<Message> {
     return signal.aborted || this.#stopping.signal.aborted || this.#room.isClosed
   }
 
-  #leftMs({ held, sinceMs }: Passage<Message>): number {
-    // What has an order holds up its successors anyway, and must not be overtaken by them.
-    if (held.order !== undefined) return Number.POSITIVE_INFINITY
-    return sinceMs + this.#options.holdMs - this.#clock.monotonicMs()
+  #leftMs(passage: Passage<Message>): number {
+    return leftMs(passage, this.#options.holdMs, this.#clock)
   }
 }

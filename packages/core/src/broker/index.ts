@@ -40,5 +40,11 @@ export { ManagedConsumer } from './managed-consumer.ts'
 export { MessageOrder } from './message-order.ts'
 export type { ProcessingOptions } from './processing.ts'
 export { processing } from './processing.ts'
+export {
+  refuseTransactional,
+  requireDeduplicator,
+  requireMiddlewares,
+  requireRetry,
+} from './option-checks.ts'
 export type { Provenance, Seal, Sealed } from './provenance.ts'
 export { seal, unseal } from './provenance.ts'

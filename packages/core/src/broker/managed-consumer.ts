@@ -10,6 +10,7 @@ import { requireInteger } from '../validate.ts'
 import { DeliveryLoop } from './delivery-loop.ts'
 import type { HeldMessage, MessageSource, Receiver, Session } from './held-message.ts'
 import type { KeyOf } from './key.ts'
+import { described } from './warnings.ts'
 import type { ProcessingOptions } from './processing.ts'
 import { processing } from './processing.ts'
 
@@ -232,8 +233,8 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   #dedupClosed(): void {
     if (this.#closing !== undefined) return
     const message =
-      'consume: expected an open deduplicator, received a closed one; its messages are given back. ' +
-      'Close a deduplicator after its consumers'
+      'consume: expected an open deduplicator, received a closed one, or one whose store is closed; its ' +
+      'messages are given back. Close a deduplicator after its consumers, and leave its store to it'
     this.#end(new OncemqError('ONCEMQ_CLOSED', message))
   }
 
@@ -249,8 +250,9 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   }
 
   #tellNoSession(error: unknown): void {
-    const what = error instanceof Error ? `${error.name}: ${error.message.slice(0, 200)}` : typeof error
-    this.#options.dedup.warn(`consume: nothing can be received yet (${what}); trying again until it can`)
+    this.#options.dedup.warn(
+      `consume: nothing can be received yet (${described(error)}); trying again until it can`,
+    )
   }
 
   async #close(timeoutMs: number): Promise<void> {

@@ -71,10 +71,11 @@ async function around<Tx, Message>(
 /** Counted as a failure of the handler, which it kept from running. What `next()` answered stands. */
 function middlewareFailed<Tx>(
   error: unknown,
-  { startsBefore = 0 }: Delivery,
+  { key, startsBefore = 0, returnsBefore = 0 }: Delivery,
   dedup: Deduplicator<Tx>,
 ): ProcessOutcome {
-  const attempt = startsBefore + 1
+  const hasRecord = key !== undefined && dedup.settings.strategy.usesRecords
+  const attempt = startsBefore - (hasRecord ? returnsBefore : 0) + 1
   dedup.warn(`a middleware threw ${error instanceof Error ? error.name : typeof error}`)
   const final = attempt >= dedup.settings.attemptsMax
   if (final) return { status: 'failed', final, error, attempt, reason: 'attempts' }

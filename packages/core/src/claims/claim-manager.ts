@@ -35,7 +35,7 @@ export class ClaimManager<Tx> {
   readonly #signals = new JoinedSignals(this.#closing.signal)
 
   constructor(settings: Settings<Tx>, store: GuardedStore, outage: Outage, events: EventHub) {
-    const { attemptsMax, clock, doneCacheMax, doneCacheMs, leaseMs, random, retentionMs } = settings
+    const { clock, doneCacheMax, doneCacheMs, leaseMs, random, retentionMs } = settings
     const load: StoreLoad = { underWay: 0 }
     // A turn has the calls around its handler too: a claim, a completion, and before it a release.
     this.isolation = new Isolation(clock, leaseMs + 3 * settings.storeTimeoutMs)
@@ -44,7 +44,6 @@ export class ClaimManager<Tx> {
     this.#services = {
       settings: settings as unknown as Settings<unknown>,
       retentionMs,
-      attemptsMax,
       // Read when it is needed: a store may know it only once it is open.
       renewsInTransaction: () => settings.store.guarantees.renewsInTransaction,
       clock,

@@ -10,6 +10,7 @@ import type { Batcher } from './batcher.ts'
 import type { Isolation } from './isolation.ts'
 import type { Lease, LeaseKeeper } from './lease-keeper.ts'
 import type { DoneKey, LocalKey, LocalKeys } from './local-keys.ts'
+import { spentAfter } from './spent.ts'
 import type { LastAttempt } from './spent-keys.ts'
 import type { Commit, Completion, ReleaseReason, Start } from './start.ts'
 
@@ -53,7 +54,6 @@ export interface RunningClaim extends Claim, Start {
 /** What the claims of a deduplicator share. */
 export interface ClaimServices {
   readonly retentionMs: number
-  readonly attemptsMax: number
   /** See the store's guarantee of the same name. */
   readonly renewsInTransaction: () => boolean
   readonly clock: Clock
@@ -246,8 +246,7 @@ export class HeldClaim implements RunningClaim {
     if (reason === 'spent') this.#spentMs = this.#services.clock.monotonicMs()
     const { startsBefore = 0 } = this.#identity
     const attempt = this.attempt - startsBefore
-    // One more than the last start that a suspect may have: see the pending claim.
-    const spent = this.#services.attemptsMax + 1
+    const spent = spentAfter(attempt)
     const attempts = { failed: attempt, spent, permanent: 0, unstarted: attempt - 1 }[reason]
     const { id, claimId } = this.#lease
     const update = {

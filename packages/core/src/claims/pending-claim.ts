@@ -11,6 +11,7 @@ import type { ClaimServices, RunningClaim } from './claim.ts'
 import { HeldClaim } from './claim.ts'
 import { Lease } from './lease-keeper.ts'
 import type { DoneKey, LocalKey } from './local-keys.ts'
+import { startsOf } from './spent.ts'
 import type { SpentKeys } from './spent-keys.ts'
 import type { DeliveryWait, Waiters } from './waiters.ts'
 
@@ -131,16 +132,24 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     const isBack = leftMs > 0 && (await outage.recovery(leftMs, this.#stopSignal))
     // Not #ask: of those that wait, one is let go while the store is still on trial.
     if (isBack) claims.submit(this.#lease, this)
-    else this.#leave(this.#services.closing.aborted ? closed() : { status: 'store-down', error: down })
+    else this.#leave(this.#down(down))
   }
 
   async #holdBriefly(error: OncemqError): Promise<void> {
     this.#stopBeingAlone()
-    const { clock, closing, settings } = this.#services
+    const { clock, settings } = this.#services
     const delayMs = jittered(backoffMs(STORE_BUSY_BACKOFF, this.#storeBusy++), settings.random)
     const mayWait = this.#holdLeftMs() > delayMs
     if (mayWait && (await pause(clock, delayMs, this.#stopSignal))) return this.#ask()
-    this.#leave(closing.aborted ? closed() : { status: 'store-down', error })
+    this.#leave(this.#down(error))
+  }
+
+  /** What a store that does not answer is: down for now, or closed. */
+  #down(error: OncemqError): NotGranted {
+    const { closing, outage } = this.#services
+    if (closing.aborted) return closed()
+    if (outage.isClosed) return { status: 'closed', error: outage.error ?? error }
+    return { status: 'store-down', error }
   }
 
   #holdLeftMs(): number {
@@ -231,14 +240,15 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   }
 
   async #exhausted(claim: HeldClaim): Promise<void> {
-    await claim.release('spent')
+    // What was spent stays so, with its count.
+    await claim.release('unstarted')
     this.#end(this.#exhaustedAfter(claim.attempt - 1, () => claim.forgive()))
   }
 
   #exhaustedAfter(attempts: number, forgive?: Forgive): NotGranted {
     const { events, settings } = this.#services
     events.emit('rejected', () => ({ key: this.#identity.key, reason: 'attempts' }))
-    return rejectedForAttempts(Math.min(attempts, this.#startsMax), settings.attemptsMax, forgive)
+    return rejectedForAttempts(Math.min(startsOf(attempts), this.#startsMax), settings.attemptsMax, forgive)
   }
 
   /** Ends without a claim: others that wait for the key go on. */
@@ -293,9 +303,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   #stillBusy(retryAfterMs: number): NotGranted {
     const { closing, outage } = this.#services
     if (closing.aborted) return closed()
-    return outage.error === undefined
-      ? this.#busy(retryAfterMs)
-      : { status: 'store-down', error: outage.error }
+    return outage.error === undefined ? this.#busy(retryAfterMs) : this.#down(outage.error)
   }
 
   #busy(retryAfterMs: number): NotGranted {

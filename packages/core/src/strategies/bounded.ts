@@ -5,6 +5,8 @@ export interface HandlerBound {
   readonly clock: Clock
   /** 0 for no bound. */
   readonly handlerTimeoutMs: number
+  /** What has to end, for the message. @default 'handler' */
+  readonly what?: string
   /** Tells the handler to stop. */
   readonly abort: (reason: unknown) => void
 }
@@ -15,12 +17,12 @@ export interface HandlerBound {
  */
 export async function bounded<Result>(
   run: () => Promise<Result> | Result,
-  { clock, handlerTimeoutMs, abort }: HandlerBound,
+  { clock, handlerTimeoutMs, abort, what = 'handler' }: HandlerBound,
 ): Promise<Result> {
   if (handlerTimeoutMs === 0) return running(run)
   const expired = Promise.withResolvers<never>()
   const timer = clock.after(handlerTimeoutMs, () => {
-    const error = handlerTimeout(handlerTimeoutMs)
+    const error = handlerTimeout(what, handlerTimeoutMs)
     abort(error)
     expired.reject(error)
   })
@@ -39,10 +41,10 @@ async function running<Result>(run: () => Promise<Result> | Result): Promise<Res
   }
 }
 
-function handlerTimeout(handlerTimeoutMs: number): OncemqError {
+function handlerTimeout(what: string, handlerTimeoutMs: number): OncemqError {
   return new OncemqError(
     'ONCEMQ_HANDLER_TIMEOUT',
-    `handler: expected an end within ${handlerTimeoutMs} ms, received none; look for what it waits for, ` +
+    `${what}: expected an end within ${handlerTimeoutMs} ms, received none; look for what it waits for, ` +
       `stop when context.signal aborts, or raise handlerTimeoutMs`,
   )
 }

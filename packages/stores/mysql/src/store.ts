@@ -11,14 +11,15 @@ import type {
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
+  UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { driverErrorOn, LifeCycle, violatedKeyIn } from '@oncemq/core/store'
+import { LifeCycle } from '@oncemq/core/store'
 import type { MysqlConnection } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
 import { dialectOf } from './dialect.ts'
-import { duplicateKeyOf, requireUniqueKey } from './duplicate-key.ts'
+import { MysqlUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { MysqlStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
@@ -126,12 +127,8 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
     return this.#life.opened.transactions.handle(work, signal)
   }
 
-  async requireUniqueKey(name: string): Promise<void> {
-    return this.#with(({ connections }) => requireUniqueKey(connections, name))
-  }
-
-  violatedKey(thrown: unknown, tx: Connection | undefined): readonly string[] {
-    return violatedKeyIn(tx === undefined ? thrown : driverErrorOn(tx, thrown), duplicateKeyOf)
+  uniqueKey(name: string): UniqueKey<Connection> {
+    return new MysqlUniqueKey<Connection>(() => this.#life.opened.connections, name)
   }
 
   stateTable(names: StateTableNames): StateTable<Connection> {

@@ -11,13 +11,14 @@ import type {
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
+  UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { driverErrorOn, LifeCycle, violatedKeyIn } from '@oncemq/core/store'
+import { LifeCycle } from '@oncemq/core/store'
 import type { PostgresClient } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
-import { duplicateKeyOf, requireUniqueKey } from './duplicate-key.ts'
+import { PostgresUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { PostgresStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
@@ -119,12 +120,8 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient>
     return this.#life.opened.transactions.handle(work, signal)
   }
 
-  async requireUniqueKey(name: string): Promise<void> {
-    return this.#with(({ connections }) => requireUniqueKey(connections, name))
-  }
-
-  violatedKey(thrown: unknown, tx: Client | undefined): readonly string[] {
-    return violatedKeyIn(tx === undefined ? thrown : driverErrorOn(tx, thrown), duplicateKeyOf)
+  uniqueKey(name: string): UniqueKey<Client> {
+    return new PostgresUniqueKey<Client>(() => this.#life.opened.connections, name)
   }
 
   stateTable(names: StateTableNames): StateTable<Client> {

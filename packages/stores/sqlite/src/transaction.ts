@@ -188,14 +188,24 @@ export class Transactions {
 
   /** Lends the connection to the handler, until it ends or its time is over. */
   async #work(work: HandlerTransaction['work'], signal?: AbortSignal): Promise<CompleteUpdate | undefined> {
-    const { proxy, revoke, driverErrorIn } = revocable(this.#database, {
+    let rolledBackBy: unknown
+    const { proxy, revoke, fail, driverErrorIn } = revocable(this.#database, {
       store: STORE,
       nested: isUsable,
       ends: (value, method) => value === this.#database && ENDING.has(method),
+      onError: (error) => {
+        if (this.#database.isTransaction) return
+        // SQLite rolls all back when the disk is full, and what follows would commit by itself.
+        if (isDatabaseFailure(error)) rolledBackBy ??= error
+        fail(error)
+      },
     })
     try {
-      return await untilAborted(() => work(proxy), signal)
+      const completion = await untilAborted(() => work(proxy), signal)
+      if (rolledBackBy !== undefined) throw asStoreError(rolledBackBy, this.#where)
+      return completion
     } catch (error) {
+      if (rolledBackBy !== undefined) throw asStoreError(rolledBackBy, this.#where)
       const failure = signal?.aborted === true ? undefined : driverErrorIn(error)
       if (isDatabaseFailure(failure)) throw asStoreError(failure, this.#where)
       // What it has committed is there: it must not be run again.
@@ -203,6 +213,8 @@ export class Transactions {
       throw error
     } finally {
       revoke()
+      // The connection is the store's: a handler that has made it read-only would stop all.
+      this.#database.exec('PRAGMA query_only = OFF')
     }
   }
 

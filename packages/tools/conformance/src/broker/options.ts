@@ -11,7 +11,8 @@ import type { Deduplicator } from '@oncemq/core'
  * - `answers`: the adapter does something with what a handler answers;
  * - `bounded close`: the adapter's close has a bound;
  * - `changing messages`: a handler can change the message that it is given;
- * - `two queues`: the bench has a second queue or topic.
+ * - `two queues`: the bench has a second queue or topic;
+ * - `several at once`: the client hands over further messages of a queue before one is settled.
  */
 export type BrokerNeed =
   | 'dead-lettering'
@@ -23,6 +24,7 @@ export type BrokerNeed =
   | 'bounded close'
   | 'changing messages'
   | 'two queues'
+  | 'several at once'
 
 /** Which queue or topic of the bench; the first where nothing is said. */
 export type SuiteQueue = 'first' | 'second'

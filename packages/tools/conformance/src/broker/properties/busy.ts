@@ -6,6 +6,7 @@ export const busy: BrokerProperty = {
   cases: [
     {
       name: 'a key that runs elsewhere is not handled beside it, and is acked unseen when it is done there',
+      needs: 'several at once',
       async run({ bench, seen, send, consume, deduplicator, until, quiet }) {
         const elsewhere = await deduplicator().claim({ key: 'a' })
         assert.equal(elsewhere.status, 'granted')

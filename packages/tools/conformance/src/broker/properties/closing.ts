@@ -6,6 +6,7 @@ export const closing: BrokerProperty = {
   cases: [
     {
       name: 'close waits for the handlers that run and acks what they did',
+      needs: 'several at once',
       async run({ bench, send, consume, until, quiet, latch }) {
         const finish = latch()
         let [starts, ends, isClosed] = [0, 0, false]

@@ -26,6 +26,7 @@ export const copies: BrokerProperty = {
     },
     {
       name: 'what waits for a busy key leaves room for others',
+      needs: 'several at once',
       async run({ seen, send, consume, deduplicator, until }) {
         const elsewhere = await deduplicator().claim({ key: 'a' })
         assert.equal(elsewhere.status, 'granted')

@@ -1,0 +1,189 @@
+/**
+ * kafkajs, and clients with its API, as this package sees them: the parts that it uses, by structure. No type
+ * of a client stands in a public signature, so that its declarations are not needed to read ours.
+ */
+
+/** A header's value as a client delivers it. */
+export type HeaderValue = Buffer | string | readonly (Buffer | string)[] | undefined
+
+/** A record as it is consumed. */
+export interface KafkaMessage {
+  readonly topic: string
+  readonly partition: number
+  /** A whole number of up to 64 bits. */
+  readonly offset: string
+  readonly key: Buffer | null
+  /** `null` for a tombstone. */
+  readonly value: Buffer | null
+  readonly headers: Readonly<Record<string, HeaderValue>>
+  /** Milliseconds since 1970, as text. */
+  readonly timestamp: string
+}
+
+/** A record as kafkajs hands it over: its topic and partition stand beside it. */
+export interface ClientMessage {
+  readonly offset: string
+  readonly key?: Buffer | null
+  readonly value?: Buffer | null
+  readonly headers?: Readonly<Record<string, HeaderValue>> | undefined
+  readonly timestamp: string
+}
+
+export interface TopicPartitions {
+  readonly topic: string
+  readonly partitions: number[]
+}
+
+export interface CommittedOffset {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: string
+}
+
+/** What `eachMessage` gets. */
+export interface EachMessage {
+  readonly topic: string
+  readonly partition: number
+  readonly message: ClientMessage
+  heartbeat(): Promise<void>
+}
+
+/** What `eachBatch` gets. */
+export interface EachBatch {
+  readonly batch: {
+    readonly topic: string
+    readonly partition: number
+    readonly messages: readonly ClientMessage[]
+    /** Also of what the client has taken out: the ends of transactions, and what was aborted. */
+    lastOffset(): string
+  }
+  resolveOffset(offset: string): void
+  heartbeat(): Promise<void>
+  isRunning(): boolean
+  isStale(): boolean
+}
+
+/** What a consumer must have: loose on purpose, since clients differ in what else they take and answer. */
+export interface KafkaConsumer {
+  connect(): Promise<void>
+  disconnect(): Promise<void>
+  subscribe(subscription: never): Promise<void>
+  run(config: never): Promise<void>
+  stop(): Promise<void>
+  commitOffsets(offsets: never): Promise<unknown>
+  pause(partitions: never): void
+  resume(partitions: never): void
+}
+
+/** What a producer must have, to send dead letters. */
+export interface KafkaProducer {
+  connect(): Promise<void>
+  disconnect(): Promise<void>
+  send(record: never): Promise<unknown>
+}
+
+/** What a client must have: the `Kafka` object. */
+export interface KafkaClient {
+  consumer(config: never): KafkaConsumer
+  producer(config?: never): KafkaProducer
+  admin(): KafkaAdmin
+}
+
+export interface KafkaAdmin {
+  connect(): Promise<void>
+  disconnect(): Promise<void>
+  listTopics(): Promise<string[]>
+  createTopics(options: never): Promise<unknown>
+  describeConfigs(options: never): Promise<unknown>
+}
+
+/** Tells which partitions a consumer has got. */
+export interface GroupJoined {
+  readonly payload: { readonly memberAssignment: Readonly<Record<string, readonly number[]>> }
+}
+
+export interface Crashed {
+  readonly payload: { readonly error: Error; readonly restart: boolean }
+}
+
+/** Tells of records that a client has fetched, and has handed over by then. */
+export interface BatchProcessed {
+  readonly payload: {
+    readonly topic: string
+    readonly partition: number
+    /** How many were handed over. */
+    readonly batchSize: number
+    readonly lastOffset: string
+  }
+}
+
+/** A consumer as it is called here. */
+export interface RawConsumer {
+  readonly events: {
+    readonly GROUP_JOIN: string
+    readonly CRASH: string
+    readonly END_BATCH_PROCESS: string
+  }
+  on(event: string, listener: (event: never) => void): () => void
+  connect(): Promise<void>
+  disconnect(): Promise<void>
+  subscribe(subscription: { topics: readonly string[]; fromBeginning: boolean }): Promise<void>
+  run(config: {
+    autoCommit: boolean
+    eachBatchAutoResolve: boolean
+    eachBatch: (payload: EachBatch) => Promise<void>
+  }): Promise<void>
+  stop(): Promise<void>
+  commitOffsets(offsets: readonly CommittedOffset[]): Promise<unknown>
+  pause(partitions: readonly TopicPartitions[]): void
+  resume(partitions: readonly TopicPartitions[]): void
+}
+
+/** A record as it is sent. */
+export interface OutgoingMessage {
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers: Readonly<Record<string, HeaderValue>>
+}
+
+/** A producer as it is called here. */
+export interface RawProducer {
+  connect(): Promise<void>
+  disconnect(): Promise<void>
+  send(record: {
+    topic: string
+    acks: number
+    compression: number
+    messages: readonly OutgoingMessage[]
+  }): Promise<unknown>
+}
+
+/** A record with its place, which shares nothing with the client's own. */
+export function messageOf(topic: string, partition: number, message: ClientMessage): KafkaMessage {
+  const { offset, timestamp, key = null, value = null, headers = {} } = message
+  return copyOf({ topic, partition, offset, timestamp, key, value, headers })
+}
+
+/** A copy that shares nothing which can be changed. */
+export function copyOf({ key, value, headers, ...rest }: KafkaMessage): KafkaMessage {
+  const copies = Object.entries(headers).map(([name, header]) => [name, copyOfHeader(header)])
+  return {
+    ...rest,
+    key: key && Buffer.from(key),
+    value: value && Buffer.from(value),
+    headers: Object.fromEntries(copies) as KafkaMessage['headers'],
+  }
+}
+
+/**
+ * The client mistakes a header that is named like a property of all objects for one that is there already, and
+ * it cannot send one without a value, which is an empty one here: as it came, it could not be parked.
+ */
+function copyOfHeader(given: unknown): HeaderValue {
+  if (Buffer.isBuffer(given)) return Buffer.from(given)
+  if (!Array.isArray(given)) return typeof given === 'string' ? given : Buffer.alloc(0)
+  const isSent = (value: unknown): boolean =>
+    value === null || typeof value === 'string' || Buffer.isBuffer(value)
+  const values = given.filter(isSent).map(copyOfHeader) as Buffer[]
+  return values.length === 1 ? values[0] : values
+}

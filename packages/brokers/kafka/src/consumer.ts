@@ -1,0 +1,62 @@
+import type { Deduplicator } from '@oncemq/core'
+import type { Consumer } from '@oncemq/core/broker'
+import { ManagedConsumer } from '@oncemq/core/broker'
+import type { KafkaMessage, RawConsumer, RawProducer } from './client.ts'
+import type { GroupServices } from './group-source.ts'
+import { GroupSource } from './group-source.ts'
+import type { ConsumeOptions } from './options.ts'
+import { Parking } from './parking.ts'
+import type { ConsumeSettings } from './settings.ts'
+import { consumeSettings } from './settings.ts'
+import { prepareTopics } from './topics.ts'
+
+/** Records wait in their partition, of which a bounded number is held. */
+const WINDOW = 65_536
+/** How soon a partition that was full is fetched again. */
+const FETCH_WAIT_MS = 500
+
+/**
+ * Consumes as a member of a group: each record is claimed, handled once, recorded, and its offset committed
+ * when all before it are settled, too. What happens to a delivery is told in the table of this package's
+ * README.
+ *
+ * @throws OptionError for an option that is wrong; OncemqError for a store that is set up wrongly, and
+ *   `ONCEMQ_CONSUMER_UNSAFE` for a topic that is missing.
+ * @example
+ * const consumer = await consume({ client: new Kafka({ brokers }), topics: ['orders'], dedup,
+ *   handler: async (message, { key, signal }) => { await charge(message, { key, signal }) } })
+ */
+export async function consume<Tx = undefined>(options: ConsumeOptions<Tx>): Promise<Consumer> {
+  const settings = consumeSettings(options)
+  const { dedup, handler, key, middlewares, retry, concurrency, onEnd } = settings
+  return ManagedConsumer.start<Tx, KafkaMessage>({
+    dedup,
+    source: new GroupSource(servicesOf(settings)),
+    key,
+    middlewares,
+    retry,
+    concurrency,
+    onEnd,
+    window: WINDOW,
+    // The client stays in its group for as long as a record is held.
+    holdMs: Number.POSITIVE_INFINITY,
+    async handler(held, context) {
+      await handler(held.message, context)
+      return undefined
+    },
+  })
+}
+
+function servicesOf<Tx>(settings: ConsumeSettings<Tx>): GroupServices {
+  const { client, topics, parkingTopic, fromBeginning, ordering } = settings
+  const dedup = settings.dedup as unknown as Deduplicator<never>
+  const groupId = dedup.settings.consumerGroup
+  const consumer = settings.consumer ?? client?.consumer({ groupId, maxWaitTimeInMs: FETCH_WAIT_MS } as never)
+  const producer = settings.producer ?? client?.producer({ allowAutoTopicCreation: false } as never)
+  const raw = { consumer: consumer as unknown as RawConsumer, producer: producer as unknown as RawProducer }
+  const parking = new Parking(raw.producer, parkingTopic, dedup)
+  const prepare = async (): Promise<void> => {
+    if (client !== undefined) await prepareTopics(client, topics, parkingTopic)
+  }
+  return { ...raw, parking, dedup, topics, fromBeginning, ordering, prepare }
+}

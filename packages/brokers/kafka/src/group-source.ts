@@ -1,0 +1,244 @@
+import type { Deduplicator } from '@oncemq/core'
+import type { MessageSource, Receiver, Session } from '@oncemq/core/broker'
+import type {
+  BatchProcessed,
+  Crashed,
+  EachBatch,
+  GroupJoined,
+  KafkaMessage,
+  RawConsumer,
+  RawProducer,
+  TopicPartitions,
+} from './client.ts'
+import { messageOf } from './client.ts'
+import { ConsumedMessage } from './consumed-message.ts'
+import { ConsumedPartition } from './consumed-partition.ts'
+import { OffsetCommits } from './offset-commits.ts'
+import type { Ordering } from './options.ts'
+import { arrivalOf, isCopy } from './parked-copy.ts'
+import type { Parking } from './parking.ts'
+
+/** How many records of a partition are held before no more are fetched; fetched are whole batches. */
+const HELD_MAX = 1000
+/** How many are left when more are fetched. */
+const HELD_LOW = 500
+
+export interface GroupServices {
+  readonly consumer: RawConsumer
+  readonly producer: RawProducer
+  readonly parking: Parking
+  readonly dedup: Deduplicator<never>
+  readonly topics: readonly string[]
+  readonly fromBeginning: boolean
+  readonly ordering: Ordering
+  /** Sees to it that the topics are there. @throws OncemqError for those that cannot be. */
+  prepare(): Promise<void>
+}
+
+/** The records of a consumer group's member. */
+export class GroupSource implements MessageSource<KafkaMessage> {
+  readonly #services: GroupServices
+
+  constructor(services: GroupServices) {
+    this.#services = services
+  }
+
+  async open(receiver: Receiver<KafkaMessage>): Promise<Session> {
+    const { consumer, topics, fromBeginning } = this.#services
+    await this.#services.prepare()
+    await consumer.connect()
+    await consumer.subscribe({ topics, fromBeginning })
+    const membership = new Membership(this.#services, receiver)
+    await membership.begin()
+    return membership
+  }
+
+  async close(): Promise<void> {
+    const { consumer, producer } = this.#services
+    this.#stayOut()
+    await Promise.allSettled([consumer.disconnect(), producer.disconnect()])
+  }
+
+  /**
+   * A client that was joining its group when it was disconnected joins nevertheless, and would keep
+   * partitions that nobody handles. It can be disconnected when it has told so, not before.
+   */
+  #stayOut(): void {
+    const { consumer } = this.#services
+    const leave = (): void => {
+      setImmediate(() => void consumer.disconnect().catch(() => undefined))
+    }
+    consumer.on(consumer.events.GROUP_JOIN, leave)
+    consumer.on(consumer.events.CRASH, leave)
+  }
+}
+
+/**
+ * One time of being in the group. The client fetches and beats its heart for as long as the handlers take:
+ * it is handed nothing but the promise that a batch was received.
+ *
+ *   fetched ──▶ held ──▶ settled ──▶ all before it settled, too ──▶ committed
+ *                └── its partition is another's: signal aborts, nothing is committed any more
+ */
+class Membership implements Session {
+  readonly #services: GroupServices
+  readonly #receiver: Receiver<KafkaMessage>
+  readonly #commits: OffsetCommits
+  readonly #partitions = new Map<string, ConsumedPartition>()
+  readonly #ending = new AbortController()
+  #listeners: (() => void)[] = []
+  #isPaused = false
+
+  constructor(services: GroupServices, receiver: Receiver<KafkaMessage>) {
+    this.#services = services
+    this.#receiver = receiver
+    this.#commits = new OffsetCommits((offsets) => services.consumer.commitOffsets(offsets), services.dedup)
+  }
+
+  async begin(): Promise<void> {
+    const { consumer } = this.#services
+    const { GROUP_JOIN, CRASH, END_BATCH_PROCESS } = consumer.events
+    this.#listeners = [
+      consumer.on(GROUP_JOIN, ({ payload }: GroupJoined) => this.#assigned(payload.memberAssignment)),
+      consumer.on(CRASH, ({ payload }: Crashed) => this.#crashed(payload)),
+      consumer.on(END_BATCH_PROCESS, ({ payload }: BatchProcessed) => this.#processed(payload)),
+    ]
+    await consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      eachBatch: async (payload) => this.#receive(payload),
+    })
+  }
+
+  async pause(): Promise<void> {
+    this.#isPaused = true
+    for (const partition of this.#partitions.values()) this.#pause(partition)
+  }
+
+  async resume(): Promise<void> {
+    this.#isPaused = false
+    for (const partition of this.#partitions.values()) this.#resumeIfLow(partition)
+  }
+
+  /** Stays in the group, so that what is settled from now on can be committed. */
+  async stop(): Promise<void> {
+    this.#ending.abort()
+    await this.pause()
+  }
+
+  async close(): Promise<void> {
+    this.#ending.abort()
+    await this.#commits.flush()
+    for (const remove of this.#listeners.splice(0)) remove()
+    await this.#services.consumer.stop().catch(() => undefined)
+    this.#loseAll()
+  }
+
+  #assigned(assignment: GroupJoined['payload']['memberAssignment']): void {
+    const isOurs = ({ topic, partition }: ConsumedPartition): boolean =>
+      assignment[topic]?.includes(partition) === true
+    for (const [name, partition] of this.#partitions) {
+      if (isOurs(partition)) continue
+      // The client remembers what it was told to pause, until it has it again.
+      if (partition.isPaused) this.#services.consumer.resume(placeOf(partition))
+      partition.lose()
+      this.#partitions.delete(name)
+    }
+    for (const partition of this.#partitions.values()) {
+      if (!partition.isPaused) continue
+      partition.isPaused = false
+      this.#pause(partition)
+    }
+  }
+
+  #crashed({ error, restart }: Crashed['payload']): void {
+    this.#loseAll()
+    if (!restart) this.#receiver.ended(error)
+  }
+
+  #loseAll(): void {
+    for (const partition of this.#partitions.values()) partition.lose()
+    this.#partitions.clear()
+  }
+
+  #receive(fetched: EachBatch): void {
+    const { topic, partition: number, messages } = fetched.batch
+    if (this.#ending.signal.aborted || !fetched.isRunning() || fetched.isStale()) return
+    const partition = this.#partition(topic, number)
+    for (const message of messages) {
+      if (partition.receive(message)) this.#hand(partition, messageOf(topic, number, message))
+      fetched.resolveOffset(message.offset)
+    }
+    this.#passed(partition, fetched.batch.lastOffset())
+    if (this.#isPaused || partition.size >= HELD_MAX) this.#pause(partition)
+  }
+
+  /** The client hands over nothing of what was aborted, and of the ends of transactions. */
+  #processed({ topic, partition, batchSize, lastOffset }: BatchProcessed['payload']): void {
+    if (batchSize > 0 || this.#ending.signal.aborted) return
+    this.#passed(this.#partition(topic, partition), lastOffset)
+  }
+
+  #passed(partition: ConsumedPartition, lastOffset: string): void {
+    if (partition.pass(lastOffset)) this.#commits.changed(partition)
+  }
+
+  /** In the order in which they came, also when one of them waits for the store to know what it is. */
+  #hand(partition: ConsumedPartition, message: KafkaMessage): void {
+    const hand = (arrival: ConsumedMessage['arrival']): void =>
+      this.#receiver.received(
+        new ConsumedMessage(arrival, message, this.#services.ordering, this.#fate(partition, message)),
+      )
+    const { dedup } = this.#services
+    const { signal } = partition
+    if (partition.arriving === undefined && !isCopy(message)) {
+      hand({ message, firstAtMs: dedup.settings.clock.nowMs() })
+      return
+    }
+    const arriving = Promise.resolve(partition.arriving)
+      .then(async () => hand(await arrivalOf(message, dedup, signal)))
+      .finally(() => {
+        if (partition.arriving === arriving) partition.arriving = undefined
+      })
+    partition.arriving = arriving
+  }
+
+  #fate(partition: ConsumedPartition, place: KafkaMessage): ConsumedMessage['fate'] {
+    const { parking } = this.#services
+    return {
+      signal: partition.signal,
+      ack: () => {
+        if (partition.settle(place)) this.#commits.changed(partition)
+        this.#resumeIfLow(partition)
+      },
+      deadLetter: (arrival, letter) => parking.park(arrival, letter),
+      // Its offset is not committed, so that whoever has the partition next gets it.
+      giveBack: () => undefined,
+    }
+  }
+
+  #partition(topic: string, number: number): ConsumedPartition {
+    const name = `${topic}/${number}`
+    const known = this.#partitions.get(name)
+    if (known !== undefined) return known
+    const partition = new ConsumedPartition(topic, number)
+    this.#partitions.set(name, partition)
+    return partition
+  }
+
+  #pause(partition: ConsumedPartition): void {
+    if (partition.isPaused || partition.signal.aborted) return
+    partition.isPaused = true
+    this.#services.consumer.pause(placeOf(partition))
+  }
+
+  #resumeIfLow(partition: ConsumedPartition): void {
+    if (!partition.isPaused || this.#isPaused || partition.signal.aborted || partition.size > HELD_LOW) return
+    partition.isPaused = false
+    this.#services.consumer.resume(placeOf(partition))
+  }
+}
+
+function placeOf({ topic, partition }: ConsumedPartition): readonly TopicPartitions[] {
+  return [{ topic, partitions: [partition] }]
+}

@@ -1,0 +1,23 @@
+export type {
+  HeaderValue,
+  KafkaAdmin,
+  KafkaClient,
+  KafkaConsumer,
+  KafkaMessage,
+  KafkaProducer,
+} from './client.ts'
+export { consume } from './consumer.ts'
+export { dedupEachMessage } from './each-message.ts'
+export type { KeyOf } from './message.ts'
+export { cloudEvents, debeziumOutbox, header, jsonField, messageId, position, recordKey } from './message.ts'
+export type {
+  ConsumeOptions,
+  DedupEachMessageOptions,
+  MessageHandler,
+  Ordering,
+  SharedOptions,
+} from './options.ts'
+export { consumeDefaults } from './options.ts'
+export { parkedHeaders } from './parked-copy.ts'
+export { stampId } from './stamp-id.ts'
+export type { Consumer } from '@oncemq/core/broker'

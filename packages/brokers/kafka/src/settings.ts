@@ -1,0 +1,108 @@
+import type { Backoff } from '@oncemq/core'
+import { OptionError } from '@oncemq/core'
+import {
+  givenOptions,
+  received,
+  requireDeduplicator,
+  requireFunction,
+  requireInteger,
+  requireMethods,
+  requireMiddlewares,
+  requireOneOf,
+  requireRetry,
+  retryDefaults,
+} from '@oncemq/core/broker'
+import type { KeyOf } from './message.ts'
+import { messageId } from './message.ts'
+import type { ConsumeOptions, DedupEachMessageOptions } from './options.ts'
+import { consumeDefaults } from './options.ts'
+
+/** Options of all forms, complete. */
+export interface SharedSettings {
+  readonly key: KeyOf
+  readonly parkingTopic: (topic: string) => string
+  readonly retry: Backoff
+}
+
+type Given = 'client' | 'consumer' | 'producer' | 'onEnd'
+
+export type ConsumeSettings<Tx> = SharedSettings &
+  Readonly<Required<Omit<ConsumeOptions<Tx>, Given | keyof SharedSettings>>> &
+  Pick<ConsumeOptions<Tx>, Given>
+
+const CONCURRENCY_MAX = 65_535
+const sharedNames = ['key', 'parkingTopic', 'retry']
+const consumeNames = 'client consumer producer topics dedup handler ordering concurrency fromBeginning'
+  .concat(' middlewares onEnd')
+  .split(' ')
+  .concat(sharedNames)
+
+/** @throws OptionError for an option that is wrong. */
+export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSettings<Tx> {
+  const given = givenOptions('consume', options, new Set(consumeNames)) as ConsumeOptions<Tx>
+  requireDeduplicator('consume', given.dedup)
+  requireFunction('handler', given.handler, 'async (message, context) => { ... }')
+  requireSource(given)
+  const retry = { ...retryDefaults, ...given.retry }
+  const settings = { ...sharedDefaults(), ...consumeDefaults, ...given, retry }
+  requireShared(settings)
+  requireTopics(settings.topics)
+  requireOneOf('ordering', settings.ordering, ['partition', 'key', 'none'])
+  requireInteger('concurrency', settings.concurrency, 1, CONCURRENCY_MAX)
+  requireOneOf('fromBeginning', settings.fromBeginning, [true, false])
+  requireMiddlewares(settings.middlewares)
+  if (settings.onEnd !== undefined) requireFunction('onEnd', settings.onEnd, '(error) => { ... }')
+  return Object.freeze(settings)
+}
+
+/** @throws OptionError for an option that is wrong. */
+export function dedupEachMessageSettings(
+  handler: unknown,
+  options: DedupEachMessageOptions,
+): SharedSettings & DedupEachMessageOptions {
+  requireFunction('dedupEachMessage', handler, 'async ({ message }, context) => { ... }')
+  const names = new Set(['producer', 'signal', ...sharedNames])
+  const given = givenOptions('dedupEachMessage', options, names) as DedupEachMessageOptions
+  requireProducer(given.producer)
+  const retry = { ...retryDefaults, ...given.retry }
+  const settings = { ...sharedDefaults(), ...given, retry }
+  requireShared(settings)
+  return Object.freeze(settings)
+}
+
+/** Made anew, so that no defaults object holds functions. */
+function sharedDefaults() {
+  return { key: messageId(), parkingTopic: (topic: string) => `${topic}.parked` }
+}
+
+function requireShared({ key, parkingTopic, retry }: SharedSettings): void {
+  requireFunction('key', key, 'a preset such as messageId(), or a function of the message')
+  requireFunction('parkingTopic', parkingTopic, 'a function of the topic')
+  requireRetry(retry)
+}
+
+function requireSource({ client, consumer, producer }: Pick<ConsumeOptions, Given>): void {
+  if (client !== undefined && consumer === undefined && producer === undefined) {
+    return requireMethods('client', client, ['consumer', 'producer', 'admin'], 'pass new Kafka({ ... })')
+  }
+  if (client !== undefined || consumer === undefined || producer === undefined) {
+    const names = Object.entries({ client, consumer, producer }).filter(([, value]) => value !== undefined)
+    throw new OptionError(
+      'consume: expected either client, or consumer and producer, ' +
+        `received ${names.map(([name]) => name).join(', ') || 'none'}; pass client: new Kafka({ ... })`,
+    )
+  }
+  const methods = ['connect', 'disconnect', 'subscribe', 'run', 'stop', 'commitOffsets', 'pause', 'resume']
+  requireMethods('consumer', consumer, [...methods, 'on'], 'pass kafka.consumer({ groupId })')
+  requireProducer(producer)
+}
+
+function requireProducer(producer: unknown): void {
+  requireMethods('producer', producer, ['connect', 'disconnect', 'send'], 'pass kafka.producer()')
+}
+
+function requireTopics(topics: unknown): void {
+  const isRight = Array.isArray(topics) && topics.length > 0
+  if (isRight && topics.every((topic) => typeof topic === 'string' && topic !== '')) return
+  throw new OptionError(`topics: expected an array of names, received ${received(topics)}; name at least one`)
+}

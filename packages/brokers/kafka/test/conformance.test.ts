@@ -1,0 +1,22 @@
+import { testBroker } from '@oncemq/conformance'
+import { describeService } from '@oncemq/test-services/vitest'
+import { openBench } from './bench.ts'
+
+// Its cases mostly wait, side by side.
+const slow = { waitMs: 30_000, concurrent: true }
+
+const eachMessage = {
+  'handing back': 'a consumer that is disconnected waits for its eachMessage',
+  middlewares: 'eachMessage has none',
+  'several at once': 'eachMessage gets the next record of a partition when it has done with the one before',
+  'bounded close': 'a consumer that is disconnected waits for its eachMessage',
+}
+
+describeService('kafka-4.4', ({ url }) => {
+  testBroker('managed', { open: ({ namespace }) => openBench(url, namespace, 'managed'), ...slow })
+  testBroker('drop-in, eachMessage', {
+    open: ({ namespace }) => openBench(url, namespace, 'eachMessage'),
+    lacks: eachMessage,
+    ...slow,
+  })
+})

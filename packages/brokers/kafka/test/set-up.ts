@@ -1,0 +1,103 @@
+import { randomInt } from 'node:crypto'
+import type { Deduplicator, DeduplicatorOptions } from '@oncemq/core'
+import { createDeduplicator, MemoryStore } from '@oncemq/core'
+import { declareKafka } from '@oncemq/test-services/kafka'
+import type { IHeaders } from 'kafkajs'
+import { Kafka, logLevel } from 'kafkajs'
+import { onTestFinished } from 'vitest'
+
+const WAIT_MS = 30_000
+const LOOK_EVERY_MS = 20
+
+export function clientOf(url: string): Kafka {
+  const retry = { initialRetryTime: 50, maxRetryTime: 500, retries: 20 }
+  return new Kafka({ brokers: [new URL(url).host], retry, logLevel: logLevel.NOTHING })
+}
+
+export function deduplicator(
+  options: Partial<DeduplicatorOptions> & { strategy?: 'lease' } = {},
+): Deduplicator {
+  const logger = { warn: () => undefined }
+  const dedup = createDeduplicator({
+    store: new MemoryStore(),
+    consumerGroup: nameOf('g'),
+    logger,
+    ...options,
+  })
+  onTestFinished(() => dedup.close({ timeoutMs: 100 }))
+  return dedup
+}
+
+export function nameOf(kind: string): string {
+  return `${kind}${process.pid}-${randomInt(2 ** 31)}`
+}
+
+/** Waits until `look` answers something true; fails with `what` when it does not in time. */
+export async function until(what: string, look: () => unknown, waitMs = WAIT_MS): Promise<void> {
+  const endMs = performance.now() + waitMs
+  while (!(await look())) {
+    if (performance.now() > endMs) throw new Error(`waited ${waitMs} ms for: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+  }
+}
+
+/** A topic of this test alone. */
+export class Topic {
+  readonly name: string
+  readonly kafka: Kafka
+  #producer: ReturnType<Kafka['producer']> | undefined
+
+  private constructor(name: string, kafka: Kafka) {
+    this.name = name
+    this.kafka = kafka
+  }
+
+  static async open(url: string, partitions = 1): Promise<Topic> {
+    const name = nameOf('t')
+    await declareKafka(url, [{ name, partitions }, { name: `${name}.parked` }])
+    return new Topic(name, clientOf(url))
+  }
+
+  async send(...messages: { key?: string; value: string | null; partition?: number; headers?: IHeaders }[]) {
+    if (this.#producer === undefined) {
+      this.#producer = this.kafka.producer({ allowAutoTopicCreation: false })
+      const producer = this.#producer
+      await producer.connect()
+      onTestFinished(() => producer.disconnect())
+    }
+    await this.#producer.send({ topic: this.name, messages })
+  }
+
+  /** The offset that the group has committed in a partition; -1 for none. */
+  async committed(groupId: string, partition = 0): Promise<number> {
+    return this.#admin(async (admin) => {
+      const [topic] = await admin.fetchOffsets({ groupId, topics: [this.name] })
+      return Number(topic?.partitions.find((each) => each.partition === partition)?.offset ?? -1)
+    })
+  }
+
+  /** Collects what comes to the topic of dead letters. */
+  async deadLetters(): Promise<{ readonly value: string; readonly headers: Record<string, string> }[]> {
+    const letters: { readonly value: string; readonly headers: Record<string, string> }[] = []
+    const reader = this.kafka.consumer({ groupId: nameOf('r'), maxWaitTimeInMs: 100 })
+    await reader.subscribe({ topics: [`${this.name}.parked`], fromBeginning: true })
+    await reader.run({
+      eachMessage: async ({ message: { value, headers = {} } }) => {
+        const texts = Object.entries(headers).map(([name, text]) => [name, String(text)])
+        letters.push({ value: String(value), headers: Object.fromEntries(texts) as Record<string, string> })
+      },
+    })
+    onTestFinished(() => reader.disconnect())
+    return letters
+  }
+
+  async #admin<Answer>(use: (admin: ReturnType<Kafka['admin']>) => Promise<Answer>): Promise<Answer> {
+    const admin = this.kafka.admin()
+    await admin.connect()
+    try {
+      return await use(admin)
+    } finally {
+      await admin.disconnect()
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import type { Deduplicator } from '../deduplicator.ts'
+import { OncemqError, OptionError, received } from '../errors.ts'
+import type { Backoff } from '../time/backoff.ts'
+import { requireFunction, requireInteger } from '../validate.ts'
+
+const WAIT_MAX_MS = 86_400_000
+const FACTOR_MAX = 100
+
+/** @throws OptionError unless it is a deduplicator. */
+export function requireDeduplicator(form: string, dedup: unknown): asserts dedup is Deduplicator {
+  if (typeof (dedup as Partial<Deduplicator> | null | undefined)?.claim === 'function') return
+  throw new OptionError(
+    `${form}: expected a deduplicator, received ${received(dedup)}; ` +
+      `make one with createDeduplicator({ store, consumerGroup })`,
+  )
+}
+
+/** @throws OptionError unless it is an array of middlewares. */
+export function requireMiddlewares(middlewares: unknown): void {
+  if (!Array.isArray(middlewares)) {
+    throw new OptionError(
+      `middlewares: expected an array, received ${received(middlewares)}; give [] for none`,
+    )
+  }
+  middlewares.forEach((each, position) => requireFunction(`middlewares[${position}]`, each, 'a middleware'))
+}
+
+/** @throws OptionError unless the waits between attempts are possible. */
+export function requireRetry({ firstMs, maxMs, factor }: Backoff): void {
+  requireInteger('retry.firstMs', firstMs, 1, WAIT_MAX_MS)
+  requireInteger('retry.maxMs', maxMs, 1, WAIT_MAX_MS)
+  if (typeof factor === 'number' && factor >= 1 && factor <= FACTOR_MAX) return
+  throw new OptionError(
+    `retry.factor: expected a number (1 to ${FACTOR_MAX}), received ${received(factor)}; give 2`,
+  )
+}
+
+/** @throws OncemqError: a caller that settles by itself cannot commit together with the record. */
+export function refuseTransactional(form: string, dedup: Deduplicator, remedy: string): void {
+  const { allowsDropIn, name } = dedup.settings.strategy
+  if (allowsDropIn) return
+  throw new OncemqError(
+    'ONCEMQ_CONSUMER_UNSAFE',
+    `${form}: expected strategy 'lease', received '${name}'; ${remedy}`,
+  )
+}

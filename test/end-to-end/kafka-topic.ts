@@ -1,0 +1,71 @@
+import { stampId } from '@oncemq/kafka'
+import { declareKafka } from '@oncemq/test-services/kafka'
+import type { Admin, Producer } from 'kafkajs'
+import { Kafka, logLevel } from 'kafkajs'
+
+export interface KafkaAssignment {
+  readonly mode: 'lease' | 'transactional'
+  readonly storeUrl: string
+  readonly url: string
+  readonly topic: string
+  readonly historyFile: string
+}
+
+/** The collection that handlers write to, one document a run, beside the records. */
+export const EFFECTS = 'effects'
+const PARTITIONS = 6
+
+export function clientOf(url: string): Kafka {
+  const retry = { initialRetryTime: 50, maxRetryTime: 1000, retries: 20 }
+  return new Kafka({ brokers: [new URL(url).host], retry, logLevel: logLevel.NOTHING })
+}
+
+/** A topic of the test's own, whose keys are `group-number`: the group is the record's key. */
+export class KafkaTopic {
+  readonly name: string
+  readonly #producer: Producer
+  readonly #admin: Admin
+
+  private constructor(name: string, producer: Producer, admin: Admin) {
+    this.name = name
+    this.#producer = producer
+    this.#admin = admin
+  }
+
+  static async open(url: string, name: string): Promise<KafkaTopic> {
+    await declareKafka(url, [{ name, partitions: PARTITIONS }])
+    const kafka = clientOf(url)
+    const [producer, admin] = [kafka.producer({ allowAutoTopicCreation: false }), kafka.admin()]
+    await Promise.all([producer.connect(), admin.connect()])
+    return new KafkaTopic(name, producer, admin)
+  }
+
+  /** Sends all once, and then all again, as a producer does that heard nothing. */
+  async sendTwice(keys: readonly string[]): Promise<void> {
+    for (const key of [...keys, ...keys]) {
+      const messages = [stampId({ key: groupOf(key), value: key }, key)]
+      await this.#producer.send({ topic: this.name, messages })
+    }
+  }
+
+  /** How many records are after the offsets that the group has committed. */
+  async left(): Promise<number> {
+    const [ends, [group]] = await Promise.all([
+      this.#admin.fetchTopicOffsets(this.name),
+      this.#admin.fetchOffsets({ groupId: this.name, topics: [this.name] }),
+    ])
+    const committed = new Map(group?.partitions.map(({ partition, offset }) => [partition, Number(offset)]))
+    const leftIn = ends.map(
+      ({ partition, high }) => Number(high) - Math.max(0, committed.get(partition) ?? 0),
+    )
+    return leftIn.reduce((sum, left) => sum + left, 0)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#producer.disconnect(), this.#admin.disconnect()])
+  }
+}
+
+export function groupOf(key: string): string {
+  return key.split('-')[0] ?? ''
+}

@@ -1,0 +1,135 @@
+// 300 records that are sent twice with the same ids, to three members of a group on Kafka. They are killed
+// with -9 again and again, or leave and join the group every two seconds. A history outside is judged.
+// ONCEMQ_SOAK=1: 1000 records, more kills, a minute of rebalances.
+import { randomInt } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { describeService } from '@oncemq/test-services/vitest'
+import { MongoClient } from 'mongodb'
+import type { TestContext } from 'vitest'
+import { test } from 'vitest'
+import { Crew } from './crew.ts'
+import type { Event } from './history.ts'
+import { History } from './history.ts'
+import { wrongsIn } from './judge.ts'
+import type { KafkaAssignment } from './kafka-topic.ts'
+import { EFFECTS, groupOf, KafkaTopic } from './kafka-topic.ts'
+import { disorderIn } from './order.ts'
+import { randomOf, seedOf } from './random.ts'
+import { until } from './until.ts'
+
+const IS_SOAK = process.env['ONCEMQ_SOAK'] === '1'
+const CONSUMER = fileURLToPath(new URL('kafka-consumer.ts', import.meta.url))
+const CONSUMERS = 3
+const MESSAGES = IS_SOAK ? 1000 : 300
+const PARTS = IS_SOAK ? 20 : 5
+const GROUPS = 10
+const KILL_WITHIN_MS = 1000
+const CHURN_EVERY_MS = 2000
+const CHURNS = IS_SOAK ? 30 : 4
+const SETTLE_MS = IS_SOAK ? 300_000 : 100_000
+const TEST_MS = 2 * SETTLE_MS
+
+const CASES = (['lease', 'transactional'] as const).flatMap((mode) =>
+  (['kills', 'rebalances'] as const).map((fault) => ({ mode, fault })),
+)
+
+/** Keys are numbered through within their group. */
+const keys = Array.from({ length: MESSAGES }, (_, index) => `g${index % GROUPS}-${index}`)
+const groups = Array.from({ length: GROUPS }, (_, group) =>
+  keys.filter((key) => groupOf(key) === `g${group}`),
+)
+
+// A process that was killed leaves its transaction open on the server, and its key busy, until this ends it.
+const args = ['--setParameter', 'transactionLifetimeLimitSeconds=5']
+
+describeService('mongodb-6', { args }, (mongodb) => {
+  describeService('kafka-4.4', ({ url }) => {
+    test.concurrent.for(CASES)('$mode, $fault', { timeout: TEST_MS }, async ({ mode, fault }, context) => {
+      const { expect } = context
+      const seed = seedOf()
+      const hint = `ONCEMQ_SEED=${seed}`
+      const topic = await KafkaTopic.open(url, `${fault}${randomInt(2 ** 31)}`)
+      context.onTestFinished(() => topic.close())
+      const database = await open(mongodb.url, topic.name, context)
+      const historyFile = fileOf(context)
+      const history = new History(historyFile)
+      const assignment = { mode, storeUrl: mongodb.url, url, topic: topic.name, historyFile }
+      const crew = new Crew<KafkaAssignment>(assignment, CONSUMER)
+      context.onTestFinished(() => crew.end())
+
+      await crew.start(CONSUMERS)
+      await (fault === 'kills' ? sendAmongKills : sendAmongRebalances)(crew, topic, randomOf(seed))
+      await until('all offsets to be committed', async () => (await topic.left()) === 0, SETTLE_MS)
+      await crew.stop()
+
+      const events = history.events()
+      const effects = await database.collection<{ key: string }>(EFFECTS).find().toArray()
+      console.log(`${mode}, ${fault}: ${JSON.stringify(figures(events, effects.length))} ${hint}`)
+      expect(wrongsIn(events, keys), hint).toEqual([])
+      expect(disorderIn(events, groups), hint).toEqual([])
+      const done = effects.map(({ key }) => key)
+      // Outside of a transaction a run that was killed may have left its effect: the judge has explained it.
+      const isExact = mode === 'transactional' || fault === 'rebalances'
+      expect((isExact ? done : [...new Set(done)]).toSorted(), hint).toEqual(keys.toSorted())
+    })
+  })
+})
+
+type Crowd = Crew<KafkaAssignment>
+
+/** One part of the records for each kill, which comes while they are handled. */
+async function sendAmongKills(
+  crew: Crowd,
+  topic: KafkaTopic,
+  random: (bound: number) => number,
+): Promise<void> {
+  const size = MESSAGES / PARTS
+  for (let part = 0; part < PARTS; part += 1) {
+    const place = random(CONSUMERS)
+    const sent = topic.sendTwice(keys.slice(part * size, (part + 1) * size))
+    await delay(random(KILL_WITHIN_MS))
+    await Promise.all([sent, crew.kill(place)])
+  }
+}
+
+/** A member leaves and another joins, every two seconds, while the records come. */
+async function sendAmongRebalances(
+  crew: Crowd,
+  topic: KafkaTopic,
+  random: (bound: number) => number,
+): Promise<void> {
+  const sent = topic.sendTwice(keys)
+  for (let churn = 0; churn < CHURNS; churn += 1) {
+    await delay(CHURN_EVERY_MS)
+    await crew.replace(random(CONSUMERS))
+  }
+  await sent
+}
+
+function figures(events: readonly Event[], effects: number): Record<string, number> {
+  const count = (type: Event['type']): number => events.filter((event) => event.type === type).length
+  const runs = count('run')
+  return { runs, extraRuns: runs - MESSAGES, kills: count('kill'), known: count('known'), effects }
+}
+
+async function open(url: string, name: string, { onTestFinished }: TestContext) {
+  const client = await MongoClient.connect(url)
+  onTestFinished(async () => {
+    await client.db(name).dropDatabase()
+    await client.close()
+  })
+  const database = client.db(name)
+  // Made here, so that no two transactions make it.
+  await database.createCollection(EFFECTS)
+  return database
+}
+
+function fileOf({ onTestFinished }: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'oncemq-kafka-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  return join(folder, 'history')
+}
