@@ -45,6 +45,8 @@ interface Life {
   readonly released: Set<string>
   /** Claims that were not granted: likewise. */
   readonly answered: Set<string>
+  /** Claims whose release the store refused. */
+  readonly refused: Set<string>
 }
 
 /**
@@ -97,6 +99,11 @@ export class Oracle {
     const { epoch } = answer
     const leaseUntilMs = nowMs + request.leaseMs
     Object.assign(life, { epoch, claimId: request.claimId, leaseUntilMs, owner: process, done: false })
+  }
+
+  /** The store would not be told: what it refuses is told until the lease is over, and not for longer. */
+  refused({ op, id, claimId }: Partial<ClaimUpdate>): void {
+    if (op === 'release' && id !== undefined && claimId !== undefined) this.#life(id).refused.add(claimId)
   }
 
   updated(update: ClaimUpdate, answer: UpdateAnswer): void {
@@ -260,7 +267,8 @@ export class Oracle {
     if (claimId === undefined || life.hasStarted || life.done || owner === undefined) return
     // Nor is one by which a key was to be forgiven, and that was not answered.
     const isOld = [claimId, next].some((each) => life.answered.has(each))
-    const isStray = isOld || life.released.has(claimId) || life.isParked
+    const isUntold = life.refused.has(claimId)
+    const isStray = isOld || isUntold || life.released.has(claimId) || life.isParked
     if (owner === process && !this.#disturbed.has(owner) && !isStray) return
     life.ghosts += 1
     life.ghostsEver += 1
@@ -300,6 +308,7 @@ export class Oracle {
       epochsStarted: new Set(),
       released: new Set(),
       answered: new Set(),
+      refused: new Set(),
     }
     this.#lives.set(id, life)
     return life
