@@ -10,7 +10,7 @@ import type { Batcher } from './batcher.ts'
 import type { Isolation } from './isolation.ts'
 import type { Lease, LeaseKeeper } from './lease-keeper.ts'
 import type { DoneKey, LocalKey, LocalKeys } from './local-keys.ts'
-import { spentAfter } from './spent.ts'
+import { spentAfter, startsOf } from './spent.ts'
 import type { LastAttempt } from './spent-keys.ts'
 import type { Commit, Completion, ReleaseReason, Start } from './start.ts'
 
@@ -65,8 +65,8 @@ export interface ClaimServices {
   /** Deliveries that wait for a key go on when its claim is over. */
   readonly keys: LocalKeys
   /**
-   * Lets the attempts of a key start afresh, of which `last` was the last. Never rejects; answers whether it
-   * could.
+   * Lets the attempts of a key start afresh, the last of which has ended so. Never rejects; answers whether
+   * it could.
    */
   forgive(identity: Identity, last: LastAttempt | undefined): Promise<boolean>
 }
@@ -95,8 +95,8 @@ export class HeldClaim implements RunningClaim {
   #takenOver = false
   /** When the completion was told for the first time: its retention starts no earlier. */
   #doneSinceMs: number | undefined
-  /** When its last attempt had ended. */
-  #spentMs: number | undefined
+  /** The last attempt of its key, when there was none after it. */
+  #last: LastAttempt | undefined
 
   constructor(
     services: ClaimServices,
@@ -142,9 +142,13 @@ export class HeldClaim implements RunningClaim {
   }
 
   forgive(): Promise<boolean> {
-    const { attempt } = this
-    const last = this.#spentMs === undefined ? undefined : { attempt, endedMs: this.#spentMs }
-    return this.#services.forgive(this.#identity, last)
+    return this.#services.forgive(this.#identity, this.#last)
+  }
+
+  /** Gives it back since no start was left. What was spent stays so, with its count. */
+  exhausted(): Promise<void> {
+    this.#wasLast(startsOf(this.attempt - 1))
+    return this.release('unstarted')
   }
 
   complete(result?: Uint8Array): Promise<Completion> {
@@ -241,9 +245,13 @@ export class HeldClaim implements RunningClaim {
     return done ? this.#over('completed', { fingerprint, result }) : this.#over('lost')
   }
 
+  #wasLast(attempt: number): void {
+    this.#last = { attempt, endedMs: this.#services.clock.monotonicMs() }
+  }
+
   async #release(reason: ReleaseReason): Promise<Completion> {
     this.#handlerEnded()
-    if (reason === 'spent') this.#spentMs = this.#services.clock.monotonicMs()
+    if (reason === 'spent') this.#wasLast(this.attempt)
     const { startsBefore = 0 } = this.#identity
     const attempt = this.attempt - startsBefore
     const spent = spentAfter(attempt)

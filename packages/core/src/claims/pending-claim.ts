@@ -240,8 +240,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   }
 
   async #exhausted(claim: HeldClaim): Promise<void> {
-    // What was spent stays so, with its count.
-    await claim.release('unstarted')
+    await claim.exhausted()
     this.#end(this.#exhaustedAfter(claim.attempt - 1, () => claim.forgive()))
   }
 
