@@ -1,6 +1,17 @@
 import type { ProcessOutcome } from '@oncemq/core'
 import type { Mutant } from './mutant.ts'
-import { acked, answers, crowded, healthy, held, only, quiet, returnAtOnce, sound } from './mutations.ts'
+import {
+  acked,
+  answers,
+  crowded,
+  healthy,
+  held,
+  only,
+  quiet,
+  returnAtOnce,
+  sound,
+  swift,
+} from './mutations.ts'
 import type { SimHeld } from './source.ts'
 
 const HOUR_MS = 3_600_000
@@ -96,11 +107,7 @@ const returning: readonly Mutant[] = [
       process: answers('failed', (outcome, call) =>
         outcome.status === 'failed' && !outcome.final ? returnAtOnce(call) : outcome,
       ),
-      plan: only(
-        'failing',
-        {},
-        { attemptsMax: 1000, handlerMsMax: 0, leaseMs: 500, storeTimeoutMs: 100, storeMsMax: 1 },
-      ),
+      plan: only('failing', {}, { ...swift, attemptsMax: 1000 }),
     },
   },
   {
@@ -133,7 +140,7 @@ const returning: readonly Mutant[] = [
       plan: only(
         'failing',
         { ...quiet, unsendable: 1 },
-        { attemptsMax: 1000, window: 1, concurrency: 1, deliveryLimit: Number.POSITIVE_INFINITY },
+        { ...swift, attemptsMax: 1000, window: 1, concurrency: 1, deliveryLimit: Number.POSITIVE_INFINITY },
       ),
     },
   },

@@ -68,19 +68,19 @@ export const healthy = {
   refusal: 0,
 }
 
+/** What goes round does so many times a minute. */
+export const swift = { handlerMsMax: 0, leaseMs: 500, storeTimeoutMs: 100, storeMsMax: 1 }
+
 /** More messages of one key than wait in place, of a handler that ends its process at once. */
 export const crowded = {
+  ...swift,
   keys: 1,
   messages: 8,
   workers: 1,
   window: 8,
   concurrency: 8,
   attemptsMax: 3,
-  handlerMsMax: 0,
-  leaseMs: 500,
   busyTimeoutMs: 500,
-  storeTimeoutMs: 100,
-  storeMsMax: 1,
   faultsEndMs: 10_000,
 }
 

@@ -45,7 +45,7 @@ interface Life {
   readonly released: Set<string>
   /** Claims that were not granted: likewise. */
   readonly answered: Set<string>
-  /** Claims whose release the store refused. */
+  /** Claims that the store refused to be asked for again, or to be given back. */
   readonly refused: Set<string>
 }
 
@@ -101,8 +101,11 @@ export class Oracle {
     Object.assign(life, { epoch, claimId: request.claimId, leaseUntilMs, owner: process, done: false })
   }
 
-  /** The store would not be told: what it refuses is told until the lease is over, and not for longer. */
-  refused({ op, id, claimId }: Partial<ClaimUpdate>): void {
+  /**
+   * The store would not be told that a claim is given back, or asked what became of it: what it refuses is not
+   * said for longer than the lease, since the key would be busy here for as long.
+   */
+  refused({ op = 'release', id, claimId }: Partial<ClaimUpdate>): void {
     if (op === 'release' && id !== undefined && claimId !== undefined) this.#life(id).refused.add(claimId)
   }
 
