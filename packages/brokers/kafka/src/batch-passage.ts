@@ -107,9 +107,10 @@ export class BatchPassage<Payload extends EachBatch> {
     while (patiently ? !loop.isEmpty : loop.active > 0) await loop.changed()
     loop.stop()
     while (!loop.isEmpty) await loop.changed()
+    // Nothing new is started by one who is to end.
+    if (this.#signal.aborted) await Promise.all(records.map(giveBack))
     const length = this.#lengthOf(records)
-    const rest = records.slice(length).map((record) => giveBack(record))
-    await Promise.all(rest)
+    await Promise.all(records.slice(length).map(giveBack))
     return length
   }
 

@@ -177,7 +177,7 @@ export function copyOf({ key, value, headers, ...rest }: KafkaMessage): KafkaMes
 }
 
 /**
- * The client mistakes a header that is named like a property of all objects for one that is there already, and
+ * The client takes a header that is named like a property of all objects for one that is there already, and
  * it cannot send one without a value, which is an empty one here: as it came, it could not be parked.
  */
 function copyOfHeader(given: unknown): HeaderValue {

@@ -17,7 +17,7 @@ export interface GivenBatchServices {
   /** What comes after it is not done, whatever is resolved. */
   readonly lastOffset: string
   /** Lets the client resolve. */
-  resolve(offset: string): void
+  readonly resolve: (offset: string) => void
 }
 
 /**
@@ -112,7 +112,7 @@ export class GivenBatch<Payload extends EachBatch> {
     const isMeant = ({ message }: BatchRecord): boolean => BigInt(message.offset) <= BigInt(offset)
     const done = this.#open.filter(isMeant)
     this.#open = this.#open.slice(done.length)
-    const told = done.map(({ grant }) => grant?.claim?.complete() ?? 'completed')
+    const told = done.map(async ({ grant }) => (await grant?.claim?.complete()) ?? 'completed')
     const { onUnconfirmed } = this.#services.settings
     for (const completion of await Promise.all(told)) {
       if (completion === 'completed' || (completion === 'unconfirmed' && onUnconfirmed === 'ack')) continue
@@ -121,7 +121,7 @@ export class GivenBatch<Payload extends EachBatch> {
   }
 
   async #release(reasonOf: (attempt: number) => ReleaseReason, hasFailed = true): Promise<void> {
-    const released = this.#open.map(({ grant }) =>
+    const released = this.#open.map(async ({ grant }) =>
       grant?.claim?.release(hasFailed ? reasonOf(grant.attempt) : 'unstarted'),
     )
     this.#open = []

@@ -89,11 +89,11 @@ describeService('kafka-4.4', ({ url }) => {
     const topic = await Topic.open(url)
     const starts: string[] = []
     await topic.send(...stamped('a', 'b', 'c', 'd'))
-    const group = await consuming(topic, deduplicator(), async ({ batch, resolveOffset }) => {
-      for (const { value, offset } of batch.messages) {
+    const group = await consuming(topic, deduplicator(), async (payload) => {
+      for (const { value, offset } of payload.batch.messages) {
         starts.push(String(value))
         if (starts.length === 3) throw new Error('not yet')
-        resolveOffset(offset)
+        payload.resolveOffset(offset)
       }
     })
     await until('no lag', async () => (await topic.committed(group)) === 4)
@@ -104,10 +104,10 @@ describeService('kafka-4.4', ({ url }) => {
     const topic = await Topic.open(url)
     const starts: string[] = []
     await topic.send(...stamped('a', 'b', 'c'))
-    const handler: Handler = async ({ batch, resolveOffset }) => {
-      const [first] = batch.messages
+    const handler: Handler = async (payload) => {
+      const [first] = payload.batch.messages
       starts.push(String(first?.value))
-      resolveOffset(first?.offset ?? '')
+      payload.resolveOffset(first?.offset ?? '')
     }
     const dedup = deduplicator()
     const group = await consuming(topic, dedup, handler, { eachBatchAutoResolve: false })

@@ -87,7 +87,7 @@ describeService('kafka-4.4', ({ url }) => {
 
   test('the largest records can be parked', async () => {
     const topic = await Topic.open(url)
-    const { group } = await running(topic, {
+    const { group, dedup } = await running(topic, {
       parkingTopic: (name) => `${name}.letters`,
       handler() {
         throw new PermanentError('poison')
@@ -97,17 +97,22 @@ describeService('kafka-4.4', ({ url }) => {
     const value = randomBytes(RECORD_MAX - 200) as unknown as string
     await topic.send({ value }, { value: 'a' })
     await until('no lag', async () => (await topic.committed(group)) === 2)
+    expect(dedup.counts()).toMatchObject({ deadLettered: 2 })
   })
 
   test('a record that came compressed is parked compressed', async () => {
     const topic = await Topic.open(url)
+    const parked = await topic.deadLetters()
     const { group } = await running(topic, {
       handler() {
         throw new PermanentError('poison')
       },
     })
-    await topic.send({ value: 'x'.repeat(RECORD_MAX - 200) })
+    const value = 'x'.repeat(RECORD_MAX - 200)
+    await topic.send({ value })
     await until('no lag', async () => (await topic.committed(group)) === 1)
+    await until('the dead letter', () => parked.length === 1)
+    expect(parked[0]?.value === value).toBe(true)
   })
 
   test('while there is no topic to park in a poison message waits, and is parked later', async () => {
