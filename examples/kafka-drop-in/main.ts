@@ -21,7 +21,7 @@ const payments = ['payment-1', 'payment-2', 'payment-3']
 const charges: string[] = []
 
 async function charge({ message }: EachMessagePayload): Promise<void> {
-  charges.push(`${message.value}`)
+  charges.push(String(message.value))
 }
 
 const producer = kafka.producer({ allowAutoTopicCreation: false })

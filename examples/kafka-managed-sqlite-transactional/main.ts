@@ -52,7 +52,7 @@ const consumer = await consume({
   key: jsonField('id'),
   retry: { firstMs: 100 },
   handler: (message, { tx, attempt }) => {
-    const transfer = JSON.parse(`${message.value}`) as Transfer
+    const transfer = JSON.parse(String(message.value)) as Transfer
     tx.prepare('UPDATE accounts SET cents = cents - ? WHERE name = ?').run(transfer.cents, transfer.from)
     stumble(transfer, attempt) // fails once, to show that nothing is left of it
     tx.prepare('UPDATE accounts SET cents = cents + ? WHERE name = ?').run(transfer.cents, transfer.to)

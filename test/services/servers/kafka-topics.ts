@@ -27,7 +27,7 @@ export async function declareKafka(url: string, topics: readonly KafkaTopic[]): 
     const endMs = performance.now() + WAIT_MAX_MS
     const names = topics.map(({ name }) => name)
     while ((await admin.fetchTopicMetadata({ topics: names }).catch(() => undefined)) === undefined) {
-      if (performance.now() > endMs) throw new Error(`waited ${WAIT_MAX_MS} ms for the topics ${names}`)
+      if (performance.now() > endMs) throw new Error(`waited ${WAIT_MAX_MS} ms for topics: ${names.join()}`)
       await delay(LOOK_EVERY_MS)
     }
   } finally {

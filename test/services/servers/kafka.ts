@@ -38,6 +38,7 @@ async function plan(java: string, jars: string, version: string, place: Place): 
   const port = await place.ports(2)
   const configuration = join(place.folder, 'server.properties')
   const log4j = join(place.folder, 'log4j2.properties')
+  const memoryAndLog = ['-Xms64m', '-Xmx256m', `-Dlog4j2.configurationFile=${log4j}`]
   const classes = ['-cp', `${jars}/*`]
   return {
     url: `kafka://127.0.0.1:${port}`,
@@ -60,10 +61,7 @@ async function plan(java: string, jars: string, version: string, place: Place): 
       {
         name: 'broker',
         command: java,
-        args: [
-          ...[...JAVA_OPTIONS, '-Xms64m', '-Xmx256m', `-Dlog4j2.configurationFile=${log4j}`],
-          ...[...classes, 'kafka.Kafka', configuration],
-        ],
+        args: [...JAVA_OPTIONS, ...memoryAndLog, ...classes, 'kafka.Kafka', configuration],
         cwd: place.folder,
         env: place.settings.env,
         port,
