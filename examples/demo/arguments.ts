@@ -7,6 +7,8 @@ import { Failure } from './failure.ts'
  */
 export interface Arguments {
   readonly broker: string
+  /** The five ways side by side, instead of the three causes. */
+  readonly ways: boolean
   readonly json: boolean
   readonly help: boolean
 }
@@ -20,6 +22,8 @@ A payment service through the three causes of duplicate messages, without and wi
   --broker rocketmq   the same on a RocketMQ of its own; takes a minute, as RocketMQ redelivers after 10 s
   --broker <url>      the same on yours: amqp://user:password@host:5672, or for RocketMQ
                       rocketmq://proxy:8081/?broker=host:10911 (topics and groups are made at the broker)
+  --ways              the same orders through five ways to be idempotent, side by side, and what each costs;
+                      a broker in this process and SQLite, nothing else
   --json              prints the figures alone, as JSON
   --help              prints this
 
@@ -30,10 +34,11 @@ const STARTED = ['rabbitmq', 'rocketmq']
 
 /** Reads the command line. @throws Failure with exit code 2 for what it does not know. */
 export function readArguments(args: readonly string[]): Arguments {
-  const { broker, real = false, json = false, help = false } = parse(args)
+  const { broker, real = false, ways = false, json = false, help = false } = parse(args)
   if (broker !== undefined && real) throw wrong('either --broker or --real', 'both')
+  if (ways && (broker !== undefined || real)) throw wrong('--ways without a broker', 'both')
   if (broker !== undefined) requireBroker(broker)
-  return { broker: broker ?? (real ? 'rabbitmq' : 'embedded'), json, help }
+  return { broker: broker ?? (real ? 'rabbitmq' : 'embedded'), ways, json, help }
 }
 
 function parse(args: readonly string[]) {
@@ -41,6 +46,7 @@ function parse(args: readonly string[]) {
   const options = {
     broker: { type: 'string' },
     real: boolean,
+    ways: boolean,
     json: boolean,
     help: { ...boolean, short: 'h' },
   } as const

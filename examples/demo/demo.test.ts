@@ -66,6 +66,40 @@ describe('embedded', () => {
   })
 })
 
+describe('the five ways', () => {
+  const cost = (name: string, statementsForNew: number, statementsForCopy: number) => {
+    const figures = { events: 12, deliveries: 26, effects: 12, lost: 0, twice: 0 }
+    return { name, broker: 'embedded', ...figures, statementsForNew, statementsForCopy }
+  }
+
+  test('are shown side by side', async () => {
+    const { code, stdout, stderr } = await demo(['--ways'])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    await expect(stdout).toMatchFileSnapshot('ways/output.txt')
+  })
+
+  test('end by SIGTERM in good order', async () => {
+    const { code, stderr } = await demo(['--ways'], 'SIGTERM')
+    expect({ code, stderr }).toEqual({ code: 130, stderr: 'interrupted\n' })
+    expect(readdirSync(folder)).toEqual([])
+  })
+
+  test('print JSON alone', async () => {
+    const { code, stdout, stderr } = await demo(['--ways', '--json'])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(JSON.parse(stdout)).toEqual({
+      ways: [
+        cost('dedup-table', 12, 5),
+        cost('business-key', 6, 6),
+        cost('redis', 2, 1),
+        cost('state-machine', 6, 6),
+        { name: 'rocketmq-keys', skipped: 'needs a server' },
+      ],
+    })
+    expect(readdirSync(folder)).toEqual([])
+  })
+})
+
 describeService('rabbitmq-4.0', (server) => {
   test(
     'runs the same on a broker that is named',
@@ -153,6 +187,7 @@ test.each([
   [['--broker', 'http://127.0.0.1'], 'received a URL that begins with http:'],
   [['--broker', 'rocketmq://127.0.0.1:8081'], 'received a URL without ?broker='],
   [['--real', '--broker', 'amqp://127.0.0.1'], 'expected either --broker or --real, received both'],
+  [['--ways', '--real'], 'expected --ways without a broker, received both'],
 ])('%j ends it with 2 and a sentence', async (args, sentence) => {
   const { code, stdout, stderr } = await demo(args)
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
@@ -164,6 +199,6 @@ test.each([
 test('--help tells every option', async () => {
   const { code, stdout } = await demo(['--help'])
   expect(code).toBe(0)
-  for (const option of ['--real', '--broker rocketmq', '--broker <url>', '--json', '--help'])
+  for (const option of ['--real', '--broker rocketmq', '--broker <url>', '--ways', '--json', '--help'])
     expect(stdout).toContain(option)
 })

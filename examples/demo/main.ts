@@ -1,4 +1,5 @@
-// `npm start`: a payment service through the three causes of duplicate messages, without and with oncemq.
+// `npm start`: a payment service through the three causes of duplicate messages, without and with oncemq;
+// with `--ways`, the same orders through five ways to be idempotent.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -14,13 +15,44 @@ import { scenariosAsJson } from './scenario.ts'
 import { Screen } from './screen.ts'
 
 const INTERRUPTED_EXIT_CODE = 130
+const WAYS_MAX_MS = 60_000
 
 async function main(args: readonly string[], signal: AbortSignal): Promise<void> {
-  const { broker: wanted, json, help } = readArguments(args)
+  const { broker: wanted, ways, json, help } = readArguments(args)
   if (help) return console.log(HELP)
+  const folder = mkdtempSync(join(tmpdir(), 'oncemq-demo-'))
+  try {
+    if (ways) await showWays(folder, json, signal)
+    else await showCauses({ wanted, folder, json, signal })
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+async function showWays(folder: string, json: boolean, signal: AbortSignal): Promise<void> {
+  // It brings the clients of all stores and brokers along.
+  const { OPENING, playWays, waysAsJson, waysAsText } = await import('./ways/index.ts')
+  if (!json) console.log(OPENING)
+  const bound = AbortSignal.timeout(WAYS_MAX_MS)
+  const either = AbortSignal.any([signal, bound])
+  const played = await playWays(folder, basename(folder), either).catch((error: unknown) => {
+    if (!bound.aborted) throw error
+    const seconds = WAYS_MAX_MS / 1000
+    throw new Failure(
+      `npm start: expected all ways to end within ${seconds} s, received no end; run it again`,
+    )
+  })
+  console.log(json ? waysAsJson(played) : waysAsText(played))
+}
+
+interface Wanted extends Pick<Stage, 'folder' | 'signal'> {
+  readonly wanted: string
+  readonly json: boolean
+}
+
+async function showCauses({ wanted, folder, json, signal }: Wanted): Promise<void> {
   const screen = new Screen(json ? undefined : process.stdout)
   const broker = await openBroker(wanted, (message) => console.error(message))
-  const folder = mkdtempSync(join(tmpdir(), 'oncemq-demo-'))
   try {
     screen.opening(broker)
     const scenarios = await playAll({ broker, folder, queuePrefix: basename(folder), signal }, screen)
@@ -28,7 +60,6 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<void>
     else screen.closing(scenarios)
   } finally {
     await broker.close()
-    rmSync(folder, { recursive: true, force: true })
   }
 }
 

@@ -69,7 +69,7 @@ test.each([
   ['--rounds', 'many', "--rounds: expected a whole number above 0, received 'many'"],
   ['--store', 'oracle', "received 'oracle'"],
   ['--broker', 'kafka', "--broker: expected one of rabbitmq, rocketmq, received 'kafka'"],
-  ['--suite', 'all', "--suite: expected one of store, filled, consumer, received 'all'"],
+  ['--suite', 'all', "--suite: expected one of store, filled, consumer, ways, received 'all'"],
 ])('a wrong argument is told, without a stack trace: %s %s', async (option, value, message) => {
   const failure = await bench(option, value).then(
     () => undefined,
@@ -114,6 +114,23 @@ describeService('rabbitmq-4.0', () => {
   test('the whole consumer leaves nothing in its queue, in each variant', async () => {
     const rows = await rowsOf('--suite', 'consumer', '--store', 'memory', '--messages', '200')
     expect(rows.map(({ variant }) => variant)).toEqual(Array(3).fill(['raw', 'naive', 'oncemq']).flat())
+  })
+})
+
+describeService('rabbitmq-4.0', () => {
+  describeService('postgres-18', () => {
+    describeService('redis-8', () => {
+      const timeout = 120_000
+
+      test('each way leaves nothing in its queue, with its ratio to raw', { timeout }, async () => {
+        const rows = await rowsOf('--suite', 'ways', '--messages', '40')
+        const variants = ['raw', 'lease', 'transactional', 'naturalKey', 'stateMachine', 'redis']
+        expect(rows.map(({ inFlight, variant }) => [inFlight, variant])).toEqual(
+          [8, 64].flatMap((inFlight) => variants.map((variant) => [inFlight, variant])),
+        )
+        expect(rows.every(({ ratioToRaw }) => Number(ratioToRaw) > 0)).toBe(true)
+      })
+    })
   })
 })
 

@@ -6,6 +6,7 @@ import type { Row } from './report.ts'
 import { settingsOf, usage } from './settings.ts'
 import type { Settings } from './settings.ts'
 import { benchStore } from './store-suite.ts'
+import { benchWays } from './ways-suite.ts'
 import { benchStores } from './stores/index.ts'
 
 /**
@@ -36,6 +37,10 @@ async function main(): Promise<void> {
     // Loaded where it is needed: each PushConsumer of its client opens a log in the home folder.
     const { benchRocketmq } = await import('./rocketmq-suite.ts')
     rows.push(...(await benchRocketmq(chosen.filter(isOnRocketmq), settings)))
+  }
+  if (suites.includes('ways')) {
+    console.log(`\nThe ways to be idempotent, with a handler that writes a row\n${heading}`)
+    rows.push(...(await benchWays(settings)))
   }
   if (json !== undefined) await writeRows(json, rows)
 }

@@ -4,7 +4,7 @@ import type { Run } from './measure.ts'
 
 /** One line of the report; ratios are of medians within one interleaved run. */
 export interface Row {
-  readonly suite: 'store' | 'filled' | 'consumer'
+  readonly suite: 'store' | 'filled' | 'consumer' | 'ways'
   readonly broker: string | null
   readonly store: string
   readonly variant: string
@@ -103,7 +103,7 @@ function lineOf(row: Row, runs: readonly Run[]): string {
   const raw = runs.map(({ perSecond }) => Math.round(perSecond)).join(' ')
   return [
     row.store.padEnd(13),
-    row.variant.padEnd(7),
+    row.variant.padEnd(13),
     number(row.inFlight, 6, 0),
     number(row.perSecond, 9, 0),
     ...[row.ratioToNaive, row.ratioToRaw, row.ratioToEmpty].map((ratio) => number(ratio, 6, 2)),
@@ -116,5 +116,5 @@ function lineOf(row: Row, runs: readonly Run[]): string {
 }
 
 export const heading =
-  'store         variant inFlight perSecond xnaive   xraw xempty  client  server  broker   p50 us ' +
+  'store         variant       inFlight perSecond xnaive   xraw xempty  client  server  broker   p50 us ' +
   'xnaive limit   [each run]'

@@ -3,6 +3,7 @@ import { createDeduplicator } from '@oncemq/core'
 import { stopClient, startClient, dedupListener, dedupSimpleConsumer } from '@oncemq/rocketmq'
 import { service } from '@oncemq/test-services'
 import { declareRocketmq, removeRocketmq } from '@oncemq/test-services/rocketmq'
+import type { MessageView, SimpleConsumer as RawConsumer } from 'rocketmq-client-nodejs'
 import rocketmq from 'rocketmq-client-nodejs'
 import { interleaved, timed } from './measure.ts'
 import type { Run, Variant } from './measure.ts'
@@ -21,9 +22,9 @@ const POLLS = [4, 16]
 const silent = { info() {}, warn() {}, error() {}, debug() {}, close() {} }
 
 /** A way to consume: calls `settled` when a message is settled, and answers how to stop. */
-type Consume = (place: Place, settled: () => void) => Promise<() => Promise<void>>
+export type Consume = (place: Place, settled: () => void) => Promise<() => Promise<void>>
 
-interface Place {
+export interface Place {
   readonly url: string
   readonly topic: string
 }
@@ -77,7 +78,8 @@ export async function benchRocketmq(
 
 let series = 0
 
-function variant(name: string, url: string, { messages }: Settings, consume: Consume): Variant {
+/** A way to consume, with a full topic for each run. */
+export function variant(name: string, url: string, { messages }: Settings, consume: Consume): Variant {
   return {
     name,
     async run() {
@@ -125,17 +127,31 @@ async function fill(url: string, topic: string, messages: number): Promise<void>
   await stopClient(producer)
 }
 
+export function simpleConsumer({ url, topic }: Place): RawConsumer {
+  return new SimpleConsumer({ ...consumerOptions(url, topic), awaitDuration: POLL_MS })
+}
+
 /** The loop as the client's users write it, some of them side by side. */
-function polling(polls: number, dedup: Deduplicator | undefined): Consume {
-  return async ({ url, topic }, settled) => {
-    const raw = new SimpleConsumer({ ...consumerOptions(url, topic), awaitDuration: POLL_MS })
+export function polling(
+  polls: number,
+  dedup: Deduplicator | undefined,
+  handle: (message: MessageView) => Promise<unknown> = async () => undefined,
+): Consume {
+  return async (place, settled) => {
+    const raw = simpleConsumer(place)
     const consumer = dedup === undefined ? raw : dedupSimpleConsumer(raw, dedup)
     await startClient(raw)
     let isStopping = false
     const loop = async (): Promise<void> => {
       while (!isStopping) {
         const messages = await consumer.receive(RECEIVE_MAX, INVISIBLE_MS)
-        await Promise.all(messages.map((message) => consumer.ack(message).then(settled)))
+        await Promise.all(
+          messages.map(async (message) => {
+            await handle(message)
+            await consumer.ack(message)
+            settled()
+          }),
+        )
       }
     }
     const loops = Array.from({ length: polls }, loop)

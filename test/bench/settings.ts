@@ -19,18 +19,21 @@ export interface Settings {
 // A million and some more: Redis doubles its table at 2^20 keys, which would fall into the runs.
 const KEYS = 1_200_000
 
-export const usage = `npm run bench -- [--suite store|consumer|filled] [--store NAME]... [--broker NAME]...
-                [--in-flight N]... [--rounds N] [--duration-ms N] [--messages N] [--keys N] [--json FILE]
+export const usage = `npm run bench -- [--suite store|consumer|filled|ways]... [--store NAME]...
+                [--broker NAME]... [--in-flight N]... [--rounds N] [--duration-ms N] [--messages N]
+                [--keys N] [--json FILE]
 
-  --suite        what is measured; may be given several times; store and consumer by default
+  --suite        what is measured; may be given several times; store and consumer by default;
+                 ways is each way to be idempotent on RabbitMQ and PostgreSQL, whose handler writes a row
   --store        only this store; may be given several times
-  --broker       where the consumer suite runs: rabbitmq by default, or rocketmq (set up to end quickly, with
-                 the memory and mongodb stores); may be given several times
+  --broker       where the consumer and ways suites run: rabbitmq by default, or rocketmq (set up to end
+                 quickly, with the memory and mongodb stores, and for ways its keys alone); may be given
+                 several times
   --in-flight    messages at a time in the store suite; may be given several times;
                  1, 16, 64, 256 and 1024 by default
   --rounds       counted runs of each variant, after one that warms up; 3 by default
   --duration-ms  length of each run of the store suite; 700 by default
-  --messages     messages of each run of the consumer suite; 10000 by default
+  --messages     messages of each run of the consumer and ways suites; 10000 by default
   --keys         keys that the filled store holds; ${KEYS} by default
   --json         also writes the rows to FILE
 
@@ -58,7 +61,7 @@ export function settingsOf(args: readonly string[], storeNames: readonly string[
   })
   if (values.help) return 'help'
   return {
-    suites: names('--suite', values.suite, ['store', 'filled', 'consumer']),
+    suites: names('--suite', values.suite, ['store', 'filled', 'consumer', 'ways']),
     stores: names('--store', values.store, storeNames),
     inFlight: values['in-flight'].map((text) => count('--in-flight', text)),
     brokers: names('--broker', values.broker, ['rabbitmq', 'rocketmq']),

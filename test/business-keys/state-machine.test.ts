@@ -165,6 +165,7 @@ function readsMessages<Tx>(fixture: Fixture<Tx>): void {
     ['an object of operators as id', { id: { $gt: '' }, transition: 'pay' }],
     ['an id with a NUL', { id: 'a\0', transition: 'pay' }],
     ['a fraction', { id: 1.5, transition: 'pay' }],
+    ['an integer of more than 64 bits', { id: 2n ** 64n + 7n, transition: 'pay' }],
     ['another transition', { id: 'a', transition: 'steal' }],
     ["a name of every object's", { id: 'a', transition: 'toString' }],
   ]
@@ -197,6 +198,42 @@ function readsMessages<Tx>(fixture: Fixture<Tx>): void {
     expect(await shopOf().numberedState(7)).toBe('pending')
     expect((await ask(dedup, { id: 7, transition: 'pay' })).status).toBe('completed')
     expect(await shopOf().numberedState(7)).toBe('paid')
+  })
+}
+
+/** Whatever the database takes for one by default. */
+function comparesExactly<Tx>(fixture: Fixture<Tx>): void {
+  const { dedupOf, ask, shopOf } = fixture
+
+  test('an id that only looks alike is another row, and a state that does is another state', async () => {
+    const dedup = dedupOf()
+    await shopOf().create('exact-é', 'pending')
+    for (const id of ['EXACT-é', 'exact-e', 'exact-é ', 'exact-e\u0301']) {
+      expect(await ask(dedup, { id, transition: 'pay' })).toMatchObject({ status: 'early' })
+    }
+    expect(await shopOf().stateOf('exact-é')).toBe('pending')
+    expect((await ask(dedup, { id: 'exact-é', transition: 'pay' })).status).toBe('completed')
+    await shopOf().create('loud', 'PENDING')
+    expect(await ask(dedup, { id: 'loud', transition: 'pay' })).toMatchObject({ reason: 'impossible' })
+  })
+
+  test('a number is the id of a row whose column holds texts, but not of a document', async () => {
+    await shopOf().create('4711', 'pending')
+    const { status } = await ask(dedupOf(), { id: 4711, transition: 'pay' })
+    expect(status).toBe(shopOf().hasColumns ? 'completed' : 'early')
+  })
+
+  test('a read that does not end is a failed attempt, since it says nothing about the message', async () => {
+    const strategy = stateMachine<Asked>({ ...base, read: () => new Promise(() => undefined) })
+    const options = { store: shopOf().store, consumerGroup: 'parcels', strategy, handlerTimeoutMs: 30 }
+    const dedup = createDeduplicator<Tx>(options)
+    const outcome = await ask(dedup, { id: 'a', transition: 'pay' })
+    expect(outcome).toMatchObject({
+      status: 'failed',
+      final: false,
+      error: { code: 'ONCEMQ_HANDLER_TIMEOUT' },
+    })
+    await dedup.close()
   })
 }
 
@@ -275,6 +312,7 @@ function movesStates<Tx>(open: () => Promise<StatesShop<Tx>>): void {
   movesRows(fixture)
   settlesOthers(fixture)
   readsMessages(fixture)
+  comparesExactly(fixture)
   describe('with a record', () => {
     keepsRecords(fixture)
   })

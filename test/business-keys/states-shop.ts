@@ -8,6 +8,8 @@ import { mongoShop, mysqlShop, postgresShop, sqliteShop } from './shop.ts'
 
 /** A database whose rows have states, and a table for what the handlers write. */
 export interface StatesShop<Tx> {
+  /** Where another process finds it. */
+  readonly location: string
   readonly store: StateStore<Tx>
   readonly hasColumns: boolean
   readonly hasEnums: boolean
@@ -36,6 +38,7 @@ export async function sqliteStates(): Promise<StatesShop<DatabaseSync>> {
   const insertInto = async (table: string, id: string | number, state: string) =>
     database.prepare(`INSERT INTO ${table} VALUES (?, ?)`).run(id, state)
   return {
+    location: shop.path,
     store: shop.store,
     hasColumns: true,
     hasEnums: false,
@@ -64,6 +67,7 @@ export async function postgresStates(server: Pick<Server, 'url'>): Promise<State
   const stateIn = async (table: string, id: string | number) =>
     (await pool.query<{ state: string }>(`SELECT state FROM ${table} WHERE id = $1`, [id])).rows[0]?.state
   return {
+    location: shop.url,
     store,
     hasColumns: true,
     hasEnums: true,
@@ -92,6 +96,7 @@ export async function mysqlStates(server: Pick<Server, 'url'>): Promise<StatesSh
     return rows[0]?.['state'] as string | undefined
   }
   return {
+    location: shop.url,
     store,
     hasColumns: true,
     hasEnums: true,
@@ -124,7 +129,10 @@ export async function mongoStates(server: Pick<Server, 'url'>): Promise<StatesSh
   const numbered = database.collection<Parcel>('numbered')
   const effects = database.collection<{ text: string }>('effects')
   for (const each of [parcels, numbered]) await each.createIndex({ id: 1 }, { unique: true })
+  const location = new URL(shop.url)
+  location.pathname = name
   return {
+    location: location.href,
     store,
     hasColumns: false,
     hasEnums: false,

@@ -15,7 +15,7 @@ const ON_ROCKETMQ = {
 const ON_KAFKA = ['kafka-drop-in', 'kafka-managed-sqlite-transactional']
 const ALONE = ['webhook-run']
 // They have tests of their own.
-const ELSEWHERE = ['demo', 'money-transfers', 'order-service']
+const ELSEWHERE = ['demo', 'five-ways', 'money-transfers', 'order-service']
 
 async function expectOutput(name: string, env?: Record<string, string>): Promise<void> {
   const { code, stdout, stderr } = await runExample(name, env && { env })

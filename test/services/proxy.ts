@@ -18,7 +18,7 @@ interface Link {
  *
  * @example
  * const proxy = await FaultProxy.open(server.url)
- * const store = await RedisStore.open({ url: proxy.url })
+ * const store = new RedisStore({ url: proxy.url })
  * proxy.cutReplyAfter(3)
  */
 export class FaultProxy {

@@ -20,6 +20,13 @@ const cases: readonly (readonly [number, string])[] = [
   [3147, 'a store that refuses to open a transaction'],
   [5021, 'a replay of a dead letter while the store is slow'],
   [7368, 'many suspects in a row'],
+  [1052, 'more messages of a key that ends its process than wait in place'],
+  [7352, 'copies of a busy key, some of whose confirms get lost'],
+  [7374, 'a released claim that comes back with the attempts of then'],
+  [11790, 'many messages of one key that ends its process, after its dead letters too'],
+  [18808, 'copies of a message without a key, some of which end within the minute'],
+  [2518, 'messages of a busy key that must not be held for another second'],
+  [13263, 'a released claim that comes back with fewer attempts than were had since'],
   [12257, 'a claim whose answer comes too late, just before an outage'],
 ]
 

@@ -134,7 +134,7 @@ export class SimSource implements MessageSource<SimMessage> {
     }
     // An ordered source cannot copy: its place would be lost.
     if (message.order === undefined) {
-      sound.isWornOut = (hasKey) => returns >= RETURNS_MAX || (!hasKey && returns > 0)
+      sound.isWornOut = (hasRecord) => returns >= RETURNS_MAX || (!hasRecord && returns > 0)
     }
     const held = { ...sound, ...this.#mutation.held?.(sound, envelope, verbs) }
     this.#onHeld(held, verbs)

@@ -1,4 +1,6 @@
+import { createDeduplicator } from '@oncemq/core'
 import type { Store } from '@oncemq/core'
+import { recordId } from '@oncemq/core/store'
 import type { Server } from '@oncemq/test-services'
 import { fillDisk, whyNoDisk } from '@oncemq/test-services/disk'
 import { FaultProxy } from '@oncemq/test-services/proxy'
@@ -6,6 +8,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import type { ServiceOptions } from '@oncemq/test-services'
 import { expect, onTestFinished, test } from 'vitest'
 import { BOUND, Load, NOTHING_WRONG } from './load.ts'
+import { newHex } from './requests.ts'
 
 const FULL_DISK_MS = 60_000
 
@@ -17,6 +20,7 @@ export function testFaults(server: Server, open: Open, urlOf?: (proxy: FaultProx
   testKill(server, open)
   testPause(server, open)
   testCuts(server, open, urlOf)
+  testLostAnswers(server, open, urlOf)
 }
 
 export function testKill(server: Server, open: Open): void {
@@ -62,6 +66,47 @@ export function testCuts(
     }
     await load.progress()
     expect(await load.wrongs(await open(server.url, 'cut'))).toEqual(NOTHING_WRONG)
+  })
+}
+
+/** The only start that this deduplicator allows is left to its handler, however often a claim was in vain. */
+export function testLostAnswers(
+  server: Server,
+  open: Open,
+  urlOf: (proxy: FaultProxy) => string = ({ url }) => url,
+): void {
+  test('claims that are applied and whose answers are lost are released, and no starts', async () => {
+    const proxy = await FaultProxy.open(server.url)
+    onTestFinished(() => proxy.close())
+    const [store, beside] = [await open(urlOf(proxy), 'unanswered'), await open(server.url, 'unanswered')]
+    const dedup = createDeduplicator({
+      store,
+      consumerGroup: 'unanswered',
+      attemptsMax: 1,
+      storeTimeoutMs: 1000,
+      outageHoldMs: 1,
+      busyTimeoutMs: 10_000,
+    })
+    await dedup.open()
+    await beside.open()
+    for (let loss = 0; loss < 3; loss += 1) {
+      const key = newHex()
+      const id = recordId('unanswered', key)
+      const record = async () => (await beside.inspect([id]))[0]
+      // With a connection at hand the claim itself arrives.
+      await store.inspect([id])
+      proxy.swallowReplies()
+      const lost = await dedup.process({ key }, () => expect.unreachable())
+      expect(lost.status).toBe('store-down')
+      expect(await record()).toMatchObject({ state: 'running', attempts: 1 })
+      proxy.resume()
+      await expect.poll(record, BOUND).toMatchObject({ state: 'free', attempts: 0 })
+      await expect.poll(() => dedup.outage, BOUND).toBeUndefined()
+      const outcome = await dedup.process({ key }, async ({ attempt }) => Buffer.from([attempt]))
+      expect(outcome).toMatchObject({ status: 'completed', result: Buffer.from([1]) })
+    }
+    await dedup.close()
+    await beside.close()
   })
 }
 

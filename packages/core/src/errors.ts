@@ -139,6 +139,21 @@ export function isOncemqError(error: unknown): error is OncemqError {
   return typeof error === 'object' && error !== null && brand in error
 }
 
+/**
+ * What a user's code has thrown, which may be anything, to be looked at: where that would throw again, as
+ * with a revoked proxy or an error whose message is none, another error in its place.
+ */
+export function readable(thrown: unknown): unknown {
+  try {
+    isOncemqError(thrown)
+    if (!(thrown instanceof Error)) return thrown
+    if (typeof thrown.name === 'string' && typeof thrown.message === 'string') return thrown
+  } catch {
+    // As below.
+  }
+  return new Error('what was thrown cannot be read')
+}
+
 /** The received value for a message: its type and, for short plain values, the value; never a payload. */
 export function received(value: unknown): string {
   if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') {

@@ -86,7 +86,8 @@ export interface DeduplicatorOptions<Tx = undefined> {
   onMissingKey?: 'process' | 'reject' | 'hash'
   /**
    * What happens to a message whose key is what a program writes where it has no id: `undefined`, `null`,
-   * `NaN`, `[object Object]`, the UUID of zeros. `reject` it as invalid, or `accept` it as any other key.
+   * `NaN`, `None`, `[object Object]`, spaces, the UUID of zeros. `reject` it as invalid, or `accept` it as
+   * any other key.
    * @default 'reject'
    */
   onPlaceholderKey?: 'reject' | 'accept'

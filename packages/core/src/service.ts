@@ -1,5 +1,6 @@
 import { ClaimManager } from './claims/claim-manager.ts'
 import type { RunningClaim } from './claims/claim.ts'
+import { startsOf } from './claims/spent.ts'
 import type { Deduplicator, RecordScope } from './deduplicator.ts'
 import type { Admission, HandleServices } from './delivery/handle.ts'
 import { handle } from './delivery/handle.ts'
@@ -43,6 +44,8 @@ export class Service<Tx> implements Deduplicator<Tx> {
   readonly #mayPass: boolean
   #opening: Promise<void> | undefined
   #isOpen = false
+  /** How many deliveries wait for it to be open. They go on a moment after it is, and before any other. */
+  #waitToAsk = 0
   #closing: Promise<void> | undefined
   #secret: Promise<Uint8Array> | undefined
 
@@ -111,7 +114,8 @@ export class Service<Tx> implements Deduplicator<Tx> {
   async inspect(key: string, scope: RecordScope = {}): Promise<StoredRecord | undefined> {
     const id = this.#idOf(key, scope)
     await this.open()
-    return this.#store.inspect(id)
+    const record = await this.#store.inspect(id)
+    return record && { ...record, attempts: startsOf(record.attempts) }
   }
 
   get outage(): OncemqError | undefined {
@@ -143,7 +147,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
       .then(() => sharedSecret(this.#store, this.settings))
       .catch((error: unknown) => {
         this.#secret = undefined
-        throw error
+        throw this.#failedBefore(error)
       })
     return this.#secret
   }
@@ -160,12 +164,15 @@ export class Service<Tx> implements Deduplicator<Tx> {
 
   /** A store that is down when the first message is delivered is an outage like any other. */
   #ask(identity: Identity, delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
-    if (this.#isOpen || this.#outage.error !== undefined) return this.#claims.claim(identity, delivery)
-    return this.#openThenAsk(identity, delivery)
+    const mayAsk = (this.#isOpen && this.#waitToAsk === 0) || this.#outage.error !== undefined
+    return mayAsk ? this.#claims.claim(identity, delivery) : this.#openThenAsk(identity, delivery)
   }
 
   async #openThenAsk(identity: Identity, delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
-    return (await this.#openForDelivery()) ?? this.#claims.claim(identity, delivery)
+    this.#waitToAsk += 1
+    const refused = await this.#openForDelivery()
+    this.#waitToAsk -= 1
+    return refused ?? this.#claims.claim(identity, delivery)
   }
 
   /** Answers why the store cannot be used, unless it is down for now. */
@@ -173,11 +180,17 @@ export class Service<Tx> implements Deduplicator<Tx> {
     try {
       await this.open()
     } catch (thrown) {
-      const error = thrown as OncemqError
+      const error = this.#failedBefore(thrown)
       if (this.#closing === undefined && !error.retryable) return { status: 'store-refused', error }
-      if (this.#closing === undefined) this.#outage.failed(error)
     }
     return undefined
+  }
+
+  /** A store that fails at what deliveries need before they can ask it is down for them. */
+  #failedBefore(thrown: unknown): OncemqError {
+    const error = thrown as OncemqError
+    if (this.#closing === undefined && error.retryable) this.#outage.failed(error)
+    return error
   }
 
   /** No claim tells whether the store is up: the transactions of the handlers do. */

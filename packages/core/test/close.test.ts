@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { createDeduplicator } from '../src/index.ts'
 import { StoreError } from '../src/store/index.ts'
 import { elapse, settle } from './elapse.ts'
+import type { ScriptedStore } from './scripted-store.ts'
 import { heldHandler, setUp } from './set-up.ts'
 
 const down = new StoreError('ONCEMQ_STORE_UNAVAILABLE', 'down')
@@ -198,3 +199,50 @@ describe('after close', () => {
 })
 
 type Opened = Awaited<ReturnType<typeof setUp>>['dedup']
+
+describe('a store that is closed by hand', () => {
+  const CLOSED = { status: 'closed', error: { code: 'ONCEMQ_CLOSED' } }
+  const closedStore: ScriptedStore['around'] = async (call, apply) => {
+    if (call.operation === 'close') return apply()
+    throw new StoreError('ONCEMQ_CLOSED', 'ToyStore: expected an open store')
+  }
+
+  test('is no outage: nothing waits for it, and nobody asks it again', async () => {
+    const { clock, dedup, names, store } = await setUp()
+    store.around = closedStore
+    expect(await dedup.process({ key: 'a' }, () => expect.unreachable())).toMatchObject(CLOSED)
+    expect(await dedup.claim({ key: 'b' })).toMatchObject(CLOSED)
+    const asked = store.calls.length
+    await elapse(clock, 3_600_000)
+    expect(store.calls).toHaveLength(asked)
+    expect(names()).not.toContain('outage')
+    await dedup.close()
+  })
+
+  test('ends an outage, and all that wait for it', async () => {
+    const { clock, dedup, store } = await setUp()
+    store.around = () => Promise.reject(down)
+    const held = dedup.process({ key: 'a' }, () => expect.unreachable())
+    await elapse(clock, 10)
+    const available = dedup.available()
+    store.around = closedStore
+    await elapse(clock, 5000)
+    expect(await held).toMatchObject(CLOSED)
+    expect(await available).toBe(false)
+    await dedup.close()
+  })
+
+  test('while a handler runs, leaves its message unconfirmed for no time, and unacked', async () => {
+    const { dedup, store } = await setUp()
+    const outcome = dedup.process({ key: 'a' }, async () => void (store.around = closedStore))
+    expect(await outcome).toMatchObject(CLOSED)
+    await dedup.close()
+  })
+
+  test.each(['hold', 'process'] as const)('whatever onStoreDown says: %s', async (onStoreDown) => {
+    const { dedup, store } = await setUp({ onStoreDown })
+    store.around = closedStore
+    expect(await dedup.process({ key: 'a' }, () => expect.unreachable())).toMatchObject(CLOSED)
+    await dedup.close()
+  })
+})

@@ -8,6 +8,19 @@ import { setUp } from './set-up.ts'
 
 const LEASE_MS = 6000
 
+/** Values each of which throws when it is looked at. */
+function unreadable(): unknown[] {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  const message = {
+    get(): never {
+      throw new Error('no message')
+    },
+  }
+  const symbol = Object.assign(new Error('no'), { message: Symbol('no') })
+  return [proxy, Object.defineProperty(new Error('no'), 'message', message), symbol]
+}
+
 function throws(error: unknown) {
   return () => {
     throw error
@@ -64,6 +77,18 @@ describe('a handler', () => {
     expect(outcome).toMatchObject({ status: 'failed', final: false, attempt: 1 })
     expect(told[1]).toMatchObject({ name: 'failed', key: 'a', attempt: 1, final: false })
     expect(store.updates('release')).toHaveLength(1)
+  })
+
+  test.each([undefined, 'a'])('may throw what cannot be looked at: key %s', async (key) => {
+    const { dedup } = await setUp()
+    for (const thrown of unreadable()) {
+      const outcome = await dedup.process({ key }, throws(thrown))
+      expect(outcome).toMatchObject({
+        status: 'failed',
+        final: false,
+        error: new Error('what was thrown cannot be read'),
+      })
+    }
   })
 
   test('that outlives its lease without the store hears of it', async () => {
@@ -126,7 +151,7 @@ describe('attempts', () => {
       { attempt: 2, final: false },
       { attempt: 3, final: true, reason: 'attempts' },
     ])
-    const forgive = await rejectedTwice(dedup, 4)
+    const forgive = await rejectedTwice(dedup, 3)
     expect(await forgive?.()).toBe(true)
     expect(await dedup.process({ key: 'a' }, throws(new Error('no')))).toMatchObject({
       attempt: 1,
@@ -139,7 +164,7 @@ describe('attempts', () => {
     const error = new PermanentError('the account is closed')
     const outcome = await dedup.process({ key: 'a' }, throws(error))
     expect(outcome).toMatchObject({ status: 'failed', final: true, reason: 'permanent', attempt: 1, error })
-    await rejectedTwice(dedup, 17)
+    await rejectedTwice(dedup, 1)
     expect('forgive' in outcome && (await outcome.forgive?.())).toBe(true)
     await dedup.process({ key: 'a' }, ({ attempt }) => expect(attempt).toBe(1))
     expect((await dedup.process({ key: 'a' }, throws(error))).status).toBe('duplicate')

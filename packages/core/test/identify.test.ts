@@ -149,7 +149,13 @@ describe('a placeholder', () => {
     'NaN',
     '[object Object]',
     '00000000-0000-0000-0000-000000000000',
+    '{00000000-0000-0000-0000-000000000000}',
+    '00000000000000000000000000000000',
     'UNDEFINED',
+    '[object Promise]',
+    'None',
+    '<nil>',
+    ' ',
   ]
 
   test.each(placeholders)('%s is refused: it would be one key for all events', async (key) => {
@@ -167,7 +173,7 @@ describe('a placeholder', () => {
     expect(statuses).toEqual(['completed', 'duplicate'])
   })
 
-  test.each(['nulls', '0', 'undefined ', '[]'])('%o is none', (key) => {
+  test.each(['nulls', '0', 'undefined ', '[]', '[object ]', 'a b', '0000', '<nil'])('%o is none', (key) => {
     expect(() => requireKey(key, 'reject')).not.toThrow()
   })
 

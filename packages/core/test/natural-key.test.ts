@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { HandlerContext } from '../src/index.ts'
 import { createDeduplicator, MemoryStore, naturalKey, PermanentError } from '../src/index.ts'
+import type { UniqueKey } from '../src/store/index.ts'
 import { StoreError } from '../src/store/index.ts'
 import { VirtualClock } from '../src/testing/index.ts'
 import { settle } from './elapse.ts'
@@ -15,12 +16,14 @@ const violation = (...violated: string[]) => Object.assign(new Error('duplicate 
 class KeyedLedger extends LedgerStore {
   readonly keys = new Set(['orders_pkey'])
 
-  async requireUniqueKey(name: string): Promise<void> {
-    if (!this.keys.has(name)) throw new StoreError('ONCEMQ_TABLE_UNFIT', 'no such key')
-  }
-
-  violatedKey(thrown: unknown): readonly string[] {
-    return duplicateKeyOf(thrown) ?? []
+  uniqueKey(name: string): UniqueKey<Ledger> {
+    return {
+      check: async () => {
+        if (!this.keys.has(name)) throw new StoreError('ONCEMQ_TABLE_UNFIT', 'no such key')
+        return []
+      },
+      isViolatedBy: (thrown) => duplicateKeyOf(thrown)?.includes(name) === true,
+    }
   }
 }
 

@@ -181,3 +181,18 @@ test('expired records are swept also when the store was down at first', async ()
   expect((await outcome).status).toBe('completed')
   expect(sweeping.swept).toBeGreaterThan(3)
 })
+
+test('a claim does not overtake one that waited for the store to be open', async () => {
+  const { dedup } = unopened()
+  const granted: string[] = []
+  const claim = async (name: string): Promise<void> => {
+    const outcome = await dedup.claim({ key: 'a' })
+    if (outcome.status !== 'granted') return
+    granted.push(name)
+    await outcome.claim.release('failed')
+  }
+  const first = claim('first')
+  await dedup.open()
+  await Promise.all([first, claim('second')])
+  expect(granted).toEqual(['first', 'second'])
+})

@@ -208,3 +208,12 @@ describe('a handler that hangs', () => {
     )
   })
 })
+
+test('a store that is closed by hand is no outage of its transactions', async () => {
+  const { clock, store, dedup } = await setUp()
+  store.begin = () => Promise.reject(new StoreError('ONCEMQ_CLOSED', 'ToyStore: expected an open store'))
+  const outcome = dedup.process({ key: 'a' }, () => expect.unreachable())
+  await elapse(clock, LEASE_MS)
+  expect(await outcome).toMatchObject({ status: 'closed', error: { code: 'ONCEMQ_CLOSED' } })
+  await dedup.close()
+})

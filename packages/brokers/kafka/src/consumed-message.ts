@@ -22,24 +22,22 @@ export class ConsumedMessage implements HeldMessage<KafkaMessage> {
   /** Kafka counts no deliveries. */
   readonly startsBefore = 0
   readonly fate: Fate
-  #message: KafkaMessage
+  #message: KafkaMessage | undefined
 
   /** `place` is where it was fetched, which is another than its own when it was a dead letter before. */
   constructor(arrival: Arrival, place: KafkaMessage, ordering: Ordering, fate: Fate) {
     this.arrival = arrival
     this.order = orderOf(place, ordering)
     this.fate = fate
-    this.#message = copyOf(arrival.message)
   }
 
   /** A copy: what is done to it reaches neither its key, nor a further attempt, nor what is parked. */
   get message(): KafkaMessage {
-    return this.#message
+    return (this.#message ??= copyOf(this.arrival.message))
   }
 
-  /** The next attempt gets a copy of its own. */
-  renewCopy(): void {
-    this.#message = copyOf(this.arrival.message)
+  renew(): void {
+    this.#message = undefined
   }
 
   get source(): string {

@@ -2,7 +2,6 @@ import type { Deduplicator } from '@oncemq/core'
 import type { Consumer } from '@oncemq/core/broker'
 import { ManagedConsumer } from '@oncemq/core/broker'
 import type { KafkaMessage, RawConsumer, RawProducer } from './client.ts'
-import type { ConsumedMessage } from './consumed-message.ts'
 import type { GroupServices } from './group-source.ts'
 import { GroupSource } from './group-source.ts'
 import type { ConsumeOptions } from './options.ts'
@@ -42,12 +41,7 @@ export async function consume<Tx = undefined>(options: ConsumeOptions<Tx>): Prom
     // The client stays in its group for as long as a record is held.
     holdMs: Number.POSITIVE_INFINITY,
     async handler(held, context) {
-      try {
-        await handler(held.message, context)
-      } catch (error) {
-        ;(held as ConsumedMessage).renewCopy()
-        throw error
-      }
+      await handler(held.message, context)
       return undefined
     },
   })

@@ -1,5 +1,5 @@
 import type { Deduplicator, HandlerContext } from '@oncemq/core'
-import { DeliveryLoop, requireDeduplicator } from '@oncemq/core/broker'
+import { DeliveryLoop, processing, requireDeduplicator } from '@oncemq/core/broker'
 import type { EachMessage, KafkaMessage, RawProducer } from './client.ts'
 import { messageOf } from './client.ts'
 import { ConsumedMessage } from './consumed-message.ts'
@@ -62,18 +62,15 @@ export function dedupEachMessage<Payload extends EachMessage, Tx = undefined>(
         deadLetter: (of, letter) => parking.park(of, letter),
         giveBack: () => reject(givenBack('dedupEachMessage')),
       })
-      const attempt = (given: HandlerContext<Tx>): unknown => handler(withCopy(payload, held.message), given)
-      void loop.run(held, (_, delivery) =>
-        dedup.process(delivery, async (context) => {
-          try {
-            await attempt(context)
-          } catch (error) {
-            held.renewCopy()
-            throw error
-          }
+      const process = processing<Tx, KafkaMessage>({
+        dedup,
+        middlewares: [],
+        handler: async ({ message: copy }, context) => {
+          await handler(withCopy(payload, copy), context)
           return undefined
-        }),
-      )
+        },
+      })
+      void loop.run(held, process)
     })
   }
 

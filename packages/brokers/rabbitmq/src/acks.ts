@@ -93,9 +93,11 @@ export class ChannelAcks implements Acks {
   nack(delivery: Delivery, requeue: boolean | undefined, verb: 'nack' | 'reject' = 'nack'): void {
     if (delivery.state === 'acking' || delivery.state === 'settled') return
     this.#settled(delivery)
-    const { message } = delivery
+    const { settling } = delivery
     this.#send(() =>
-      verb === 'nack' ? this.#channel.nack(message, false, requeue) : this.#channel.reject(message, requeue),
+      verb === 'nack'
+        ? this.#channel.nack(settling, false, requeue)
+        : this.#channel.reject(settling, requeue),
     )
   }
 
@@ -113,7 +115,7 @@ export class ChannelAcks implements Acks {
     for (const delivery of acking) {
       if (delivery.state === 'settled') continue
       this.#settled(delivery)
-      this.#send(() => this.#channel.ack(delivery.message))
+      this.#send(() => this.#channel.ack(delivery.settling))
     }
   }
 
@@ -131,8 +133,8 @@ export class ChannelAcks implements Acks {
       count += 1
     }
     if (last === undefined) return
-    const { message } = last
-    this.#send(() => this.#channel.ack(message, count > 1))
+    const { settling } = last
+    this.#send(() => this.#channel.ack(settling, count > 1))
   }
 
   #settled(delivery: Delivery): void {

@@ -20,13 +20,14 @@ export interface Arrival {
   /** What handlers, middlewares and key functions are given: the message as it first came. */
   readonly given: AmqpMessage
   readonly content: Buffer
-  readonly exchange: string
-  readonly routingKey: string
+  readonly fields: AmqpMessage['fields']
   readonly properties: AmqpProperties
   /** How often the broker says that it was returned; `undefined` where it does not count. */
   readonly returns: number | undefined
   readonly redelivered: boolean
   readonly startsBefore: number
+  /** How many of them are the broker's returns. */
+  readonly returnsBefore: number
   readonly firstAtMs: number
   /** How often it was sent on by its handlers. */
   readonly hops: number
@@ -53,18 +54,27 @@ export function readArrival(message: AmqpMessage, { queue, clock, secret }: Read
     : unbelieved(message, provenance?.kind === 'parked' || provenance?.kind === 'retry')
   const { redelivered } = message.fields
   const returns = redelivered ? returnsOf(message) : undefined
-  const crashed = redelivered ? Math.max(1, returns ?? 1) : 0
+  const returnsBefore = redelivered ? Math.max(1, returns ?? 1) : 0
   return {
     given: snapshot === message ? message : given(snapshot),
     content: Buffer.from(message.content),
-    exchange: snapshot.fields.exchange,
-    routingKey: snapshot.fields.routingKey,
+    fields: { ...snapshot.fields },
     properties: copied(snapshot.properties),
     returns,
     redelivered,
-    startsBefore: crashed + (isOurs ? provenance.starts : 0),
+    startsBefore: returnsBefore + (isOurs ? provenance.starts : 0),
+    returnsBefore,
     firstAtMs: isOurs ? provenance.firstAtMs : clock.nowMs(),
     hops: isOurs || provenance?.kind === 'hop' ? hopsOf(provenance) : 0,
+  }
+}
+
+/** As the broker would deliver it again: whatever was done to the one that was given before. */
+export function renewed({ content, fields, properties }: Arrival): AmqpMessage {
+  return {
+    content: Buffer.from(content),
+    fields: { ...fields, redelivered: true },
+    properties: copied(properties),
   }
 }
 

@@ -139,7 +139,8 @@ export class Copies implements CopySender {
     { setAside }: Copyable,
     starts: number,
   ): Promise<Readonly<Record<string, unknown>>> {
-    const { content, exchange, routingKey, properties, firstAtMs, hops } = arrival
+    const { content, fields, properties, firstAtMs, hops } = arrival
+    const { exchange, routingKey } = fields
     const { deliveryMode } = properties
     const original = {
       exchange,

@@ -3,6 +3,8 @@ import type { Claim, DeadLetter, HeldMessage, Linked, Retry } from '@oncemq/core
 import { contextOf as claimContext } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
 import type { Arrival } from './arrival.ts'
+import { renewed } from './arrival.ts'
+import { copyable } from './copyable.ts'
 
 /**
  * Where a delivery stands. `held`: it is on its way to a handler, or waits. `given`: the user has it.
@@ -62,6 +64,8 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
   attempt = 1
   /** Whether the user's callback has not returned, or the promise that it returned is not settled. */
   running = false
+  /** Whether the callback has thrown, or its promise has rejected. */
+  hasThrown = false
   /** The consumer of a wrapped channel that it came to. */
   intake: DeliveryOwner | undefined
   /** What is to be sent to the message's `replyTo` before it is acked. */
@@ -90,12 +94,27 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
     return this.arrival.startsBefore
   }
 
+  get returnsBefore(): number {
+    return this.arrival.returnsBefore
+  }
+
   get firstAtMs(): number {
     return this.arrival.firstAtMs
   }
 
   get signal(): AbortSignal {
     return this.acks.gone
+  }
+
+  renew(): void {
+    this.message = renewed(this.arrival)
+  }
+
+  /** What the client settles: by the tag alone, which handlers may have changed in what they were given. */
+  get settling(): AmqpMessage {
+    const { arrival, message, tag } = this
+    const { deliveryTag } = (message as Partial<AmqpMessage>).fields ?? {}
+    return deliveryTag === tag ? message : { ...message, fields: arrival.fields }
   }
 
   /**
@@ -106,7 +125,12 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
     const { returns, redelivered } = this.arrival
     if (redelivered && !hasRecord) return true
     if (returns === undefined || returns === 0) return false
-    return returns % RETURNS_STEP === 0 || returns >= RETURNS_MANY
+    return returns >= RETURNS_MANY || (returns % RETURNS_STEP === 0 && !this.isUncopyable)
+  }
+
+  /** Asked of few: what is not worn out need not be copied whole. */
+  get isUncopyable(): boolean {
+    return copyable(this.arrival.properties).unwritable.length > 0
   }
 
   ack(): void {

@@ -39,11 +39,21 @@ export class Getter implements DeliveryOwner {
       if (this.#isClosed) throw closed('get')
       // What could be fetched now would have to be held too. A channel that is closed says so by itself.
       if (acks.open && (this.#loop.isHolding || this.#loop.room <= 0)) return false
+      if (acks.open && (await this.#isUncopyable())) return false
       const message = await answerOf<AmqpMessage | false>((told) => channel.get(queue, options, told))
       if (message === false) return false
       const given = await this.#ask(message, queue)
       if (given !== undefined) return given
     }
+  }
+
+  /** Nothing is fetched before copies of it could be made: see `consume`. */
+  async #isUncopyable(): Promise<boolean> {
+    const { dedup, hopSecret } = this.#services
+    if (hopSecret.secret !== undefined || dedup.settings.onStoreDown === 'process') return false
+    const down = await hopSecret.load()
+    if (down?.code === 'ONCEMQ_CLOSED') throw closed('get')
+    return down !== undefined
   }
 
   again(delivery: Delivery, outcome: ProcessOutcome): void {

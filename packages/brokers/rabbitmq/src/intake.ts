@@ -1,8 +1,8 @@
 import type { ProcessOutcome } from '@oncemq/core'
-import type { Attempt, ClaimOutcome } from '@oncemq/core/broker'
+import type { Attempt, ClaimOutcome, DeliveryLoopOptions } from '@oncemq/core/broker'
 import { DeliveryLoop } from '@oncemq/core/broker'
-import type { AmqpMessage, OnMessage } from './amqp.ts'
-import { isThenable } from './amqp.ts'
+import type { AmqpMessage, Consuming, OnMessage } from './amqp.ts'
+import { answerOf, isThenable } from './amqp.ts'
 import { raise } from './callback-errors.ts'
 import type { Delivery } from './delivery.ts'
 import { remember } from './delivery.ts'
@@ -17,6 +17,8 @@ export interface IntakeOptions {
   /** The prefetch in force, 0 for none. */
   readonly window: number
   readonly sharedWatch: () => StallWatch | undefined
+  /** The options of `consume`, as the user gave them. */
+  readonly consume: object | undefined
 }
 
 /** A channel without prefetch is sent all that there is. */
@@ -38,13 +40,18 @@ export class Intake {
   readonly #watch: StallWatch
   /** The channel's own watch, for a prefetch that its consumers share. */
   readonly #sharedWatch: () => StallWatch | undefined
+  readonly #options: IntakeOptions
+  #consumerTag: string | undefined
+  #isPausing = false
   readonly #attempt: Attempt<AmqpMessage> = (held, delivery) =>
     this.#claim(held as Delivery, this.#services.dedup.claim(delivery))
 
-  constructor(services: WrappedServices, { queue, callback, window, sharedWatch }: IntakeOptions) {
+  constructor(services: WrappedServices, options: IntakeOptions) {
+    const { queue, callback, window, sharedWatch } = options
     const { acks, copies, dedup, openChannel } = services
     const { clock } = dedup.settings
     this.#services = services
+    this.#options = options
     this.#callback = callback
     this.#sharedWatch = sharedWatch
     this.#watch = new StallWatch({
@@ -53,7 +60,9 @@ export class Intake {
       onStall: () => this.crowd(),
       onPlace: () => this.relax(),
     })
-    this.#loop = loopOf(services, window === 0 ? WINDOW_UNBOUNDED : window)
+    this.#loop = loopOf(services, window === 0 ? WINDOW_UNBOUNDED : window, (reason) => {
+      if (reason === 'store-down' && !this.#isPausing) void this.#pause()
+    })
     this.#reception = new Reception({
       queue,
       dedup,
@@ -63,6 +72,40 @@ export class Intake {
       onDelivery: (delivery) => this.#received(delivery),
       onStream: () => raise(services.channel, streamRefused(), clock),
     })
+  }
+
+  /** Begins to consume. */
+  async start(): Promise<Consuming> {
+    const { queue, consume } = this.#options
+    const consumerTag = this.#consumerTag
+    const options = consumerTag === undefined ? consume : { ...consume, consumerTag }
+    const consuming = await answerOf<Consuming>((told) =>
+      this.#services.channel.consume(queue, (message) => this.receive(message), options, told),
+    )
+    this.#consumerTag = consuming.consumerTag
+    return consuming
+  }
+
+  /**
+   * Messages were held for as long as they may be. They go back, and the broker sends none until the store is
+   * there again: each return of a longer outage would count, and a copy may need what the store knows.
+   */
+  async #pause(): Promise<void> {
+    const { acks, channel, dedup, stopAll } = this.#services
+    this.#isPausing = true
+    this.#loop.pause()
+    try {
+      await answerOf((told) => channel.cancel(this.#consumerTag ?? '', told))
+      const isBack = await dedup.available(acks.gone)
+      this.#loop.resume()
+      this.#isPausing = false
+      if (!acks.open || this.#loop.isStopped) return
+      if (isBack) await this.start()
+      else await stopAll()
+    } catch {
+      // The channel is gone, and says so by itself.
+      this.#loop.resume()
+    }
   }
 
   /** What amqplib calls. `null` means that the server has cancelled the consumer. */
@@ -90,7 +133,7 @@ export class Intake {
   /** Takes a message that the user's code has ended to what becomes of it. */
   again(delivery: Delivery, outcome: ProcessOutcome): void {
     delivery.state = 'held'
-    delivery.message = renewed(delivery)
+    delivery.renew()
     void this.#loop.run(delivery, this.#attempt, outcome)
   }
 
@@ -146,6 +189,7 @@ export class Intake {
 export function loopOf(
   { dedup, settings, stopAll }: Pick<WrappedServices, 'dedup' | 'settings' | 'stopAll'>,
   window: number,
+  onHoldOver?: DeliveryLoopOptions<AmqpMessage>['onHoldOver'],
 ): DeliveryLoop<AmqpMessage> {
   const { ackTimeoutMs, key, retry } = settings
   return new DeliveryLoop({
@@ -156,6 +200,7 @@ export function loopOf(
     concurrency: Number.POSITIVE_INFINITY,
     holdMs: Math.ceil(ackTimeoutMs * HOLD_PART),
     onClosed: () => void stopAll(),
+    ...(onHoldOver && { onHoldOver }),
   })
 }
 
@@ -188,21 +233,14 @@ function give(services: WrappedServices, delivery: Delivery, callback: OnMessage
   return undefined
 }
 
-/** As the broker would deliver it again: whatever the handler did to the one that it had. */
-function renewed({ arrival, message }: Delivery): AmqpMessage {
-  const { content, properties } = arrival
-  const { headers } = properties
-  return {
-    content: Buffer.from(content),
-    fields: { ...message.fields, redelivered: true },
-    properties: headers === undefined ? { ...properties } : { ...properties, headers: { ...headers } },
-  }
-}
-
-/** The message stays unacked, as it would without us; its key is free, so that the redelivery runs. */
+/**
+ * The message stays unacked, as it would without us, until it is settled all the same (what failed may have
+ * left work behind that acks it) or its channel is gone. Till then its key is its own: a copy that ran
+ * meanwhile would do the same work twice.
+ */
 function failed(delivery: Delivery): void {
-  delivery.running = false
-  if (delivery.state === 'given') void delivery.claim?.release('failed')
+  delivery.hasThrown = true
+  ended(delivery)
 }
 
 /** A handler that has ended on a channel that is gone settles nothing any more. */

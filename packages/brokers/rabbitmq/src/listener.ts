@@ -50,7 +50,10 @@ export function dedupListener<Content = unknown>(
       const outcome = await dedup.claim(delivery)
       if (outcome.status !== 'granted' && outcome.status !== 'unprotected') return outcome
       const claim = outcome.status === 'granted' ? outcome.claim : undefined
-      const again = (ended: ProcessOutcome): void => void loop.run(held, attempt, ended)
+      const again = (ended: ProcessOutcome): void => {
+        held.renew()
+        void loop.run(held, attempt, ended)
+      }
       const attemptNumber = claim?.attempt ?? (outcome.status === 'unprotected' ? outcome.attempt : 1)
       const settling = new Settling({ claim, attempt: attemptNumber, ackOrNack, again, dedup })
       const settle = given.add(held.message, settling)

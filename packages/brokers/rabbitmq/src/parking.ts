@@ -19,8 +19,8 @@ export function describedHeaders(
     'first-at': iso(firstAtMs),
     'last-at': iso(lastAtMs),
     queue: source,
-    exchange: arrival.exchange,
-    'routing-key': arrival.routingKey,
+    exchange: arrival.fields.exchange,
+    'routing-key': arrival.fields.routingKey,
   }
   const entries = Object.entries(described).filter(([, value]) => value !== undefined)
   return Object.fromEntries(entries.map(([name, value]) => [`${OWN_PREFIX}${name}`, value]))

@@ -1,11 +1,12 @@
 import { OncemqError } from '@oncemq/core'
 import type { AmqpMessage, RawChannel } from './amqp.ts'
 import { answerOf } from './amqp.ts'
+import { closeChannel } from './closing.ts'
 
 /** What the broker stamps on messages of a stream, and what anybody may send. */
 const OFFSET = 'x-stream-offset'
 const PRECONDITION_FAILED = 406
-const STREAM_ARGUMENT = /inequivalent arg 'x-(?:max-age|stream-[a-z-]+|initial-cluster-size)'/
+const WITHOUT_PREFETCH = /prefetch count is not set/
 
 /**
  * A stream takes nothing back: it answers a nack with the next message, so what is busy or has failed would
@@ -23,22 +24,29 @@ export function looksLikeStream({ properties }: AmqpMessage): boolean {
 }
 
 /**
- * Asks the broker whether a queue is a stream: a queue that is there, declared again as a stream, is refused
- * by its kind, or is one. AMQP has no other way to ask. Opens a channel, which the refusal closes. A broker
- * that answers otherwise (no right to declare) is taken to have no stream there.
+ * Asks the broker whether a queue that is consumed here is a stream: of streams it counts no consumers, and a
+ * consumer without prefetch it refuses by the kind of the queue. AMQP has no other way to ask that neither
+ * declares anything nor needs more than the right to read. Opens a channel, and closes it. Where somebody
+ * cancels the consumer at this very moment, the second one takes its place until that close.
  */
 export async function isStream(open: () => Promise<RawChannel>, queue: string): Promise<boolean> {
   const channel = await open()
   channel.on('error', () => undefined)
-  const asStream = { durable: true, arguments: { 'x-queue-type': 'stream' } }
+  const isRefused = await refusesUnbounded(channel, queue)
+  await closeChannel(channel)
+  return isRefused
+}
+
+async function refusesUnbounded(channel: RawChannel, queue: string): Promise<boolean> {
   try {
-    await answerOf((done) => channel.checkQueue(queue, done))
-    await answerOf((done) => channel.assertQueue(queue, asStream, done))
-    await answerOf((done) => channel.close(done)).catch(() => undefined)
-    return true
+    const found = await answerOf<unknown>((done) => channel.checkQueue(queue, done))
+    if ((found as { consumerCount: number }).consumerCount > 0) return false
+    await answerOf<unknown>((done) => channel.prefetch(0, false, done) ?? done(null))
+    await answerOf<unknown>((done) => channel.consume(queue, () => undefined, { exclusive: true }, done))
+    return false
   } catch (error) {
     const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown }
-    return code === PRECONDITION_FAILED && typeof message === 'string' && STREAM_ARGUMENT.test(message)
+    return code === PRECONDITION_FAILED && typeof message === 'string' && WITHOUT_PREFETCH.test(message)
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Retry } from '@oncemq/core/broker'
-import { OWN_PREFIX, waitQueuePrefix } from './names.ts'
+import { isServerNamed, OWN_PREFIX, waitQueuePrefix } from './names.ts'
 
 /** Why a message waited before it was delivered again, for people who look into the queue. */
 export const RETRY_HEADER = `${OWN_PREFIX}retry`
@@ -44,7 +44,8 @@ export function parkingDeclaration(
  *
  * Quorum queues hand an expired message on at least once; classic ones may lose it if the broker dies just
  * then. Only classic ones end by themselves: declaring a quorum queue again does not put off its `x-expires`,
- * so that it would end in the middle of its work, with all that waits in it.
+ * so that it would end in the middle of its work, with all that waits in it. A queue whose name the server
+ * made up is gone sooner or later, so nothing that stays is declared for it.
  */
 export function waitDeclaration(
   queue: string,
@@ -57,7 +58,7 @@ export function waitDeclaration(
     'x-dead-letter-routing-key': queue,
   }
   const name = `${waitQueuePrefix(queue)}${waitMs}`
-  if (waitQueueType === 'classic') {
+  if (waitQueueType === 'classic' || isServerNamed(queue)) {
     // Said, as a virtual host may make another type by default.
     const ends = { 'x-queue-type': 'classic', 'x-expires': 2 * (waitMs + UNUSED_MS) }
     return {

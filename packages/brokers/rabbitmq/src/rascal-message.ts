@@ -3,7 +3,9 @@ import { OncemqError } from '@oncemq/core'
 import type { HeldMessage, Retry } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
 import { isThenable } from './amqp.ts'
-import { readArrival } from './arrival.ts'
+import type { Arrival } from './arrival.ts'
+import { readArrival, renewed } from './arrival.ts'
+import { copyable } from './copyable.ts'
 import type { AckOrNack, Recovery } from './rascal.ts'
 
 /** Rascal's republishing deletes a message if it fails, so it is left for those that are near the limit. */
@@ -19,16 +21,17 @@ export interface RascalMessageOptions {
 
 /** A message that Rascal holds, which tells it once what becomes of it. */
 export class RascalMessage implements HeldMessage<AmqpMessage> {
-  readonly message: AmqpMessage
+  message: AmqpMessage
   readonly source: string
   readonly hops: number
   readonly body: Uint8Array
   readonly startsBefore: number
+  readonly returnsBefore: number
   readonly firstAtMs: number
   /** Rascal does not say when its channel is gone; it ignores what comes after. */
   readonly signal: AbortSignal = new AbortController().signal
   readonly #options: RascalMessageOptions
-  readonly #returns: number
+  readonly #arrival: Arrival
   #isSettled = false
 
   constructor(message: AmqpMessage, options: RascalMessageOptions) {
@@ -39,14 +42,21 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
     this.source = queue
     this.hops = arrival.hops
     this.body = arrival.content
-    this.startsBefore = arrival.startsBefore
+    this.startsBefore = arrival.startsBefore + republishedBefore(message, queue)
+    this.returnsBefore = arrival.returnsBefore
     this.firstAtMs = arrival.firstAtMs
-    this.#returns = arrival.returns ?? 0
+    this.#arrival = arrival
     this.#options = options
   }
 
+  renew(): void {
+    this.message = renewed(this.#arrival)
+  }
+
+  /** Rascal throws at what the client cannot write, so that is left to the queue's own limit. */
   isWornOut(): boolean {
-    return this.#returns >= RETURNS_MAX
+    const { returns = 0, properties } = this.#arrival
+    return returns >= RETURNS_MAX && copyable(properties).unwritable.length === 0
   }
 
   /** Does nothing for a message that Rascal was to republish or to recover: it acks that by itself. */
@@ -104,6 +114,14 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
 function queueOf({ fields, properties }: AmqpMessage): string {
   const rascal = properties.headers?.['rascal'] as { originalQueue?: unknown } | undefined
   return typeof rascal?.originalQueue === 'string' ? rascal.originalQueue : fields.routingKey
+}
+
+/** How often Rascal has republished it, each time after a start, as Rascal says in its own header. */
+function republishedBefore({ properties }: AmqpMessage, queue: string): number {
+  const rascal = properties.headers?.['rascal'] as { recovery?: unknown } | undefined
+  const recovery = rascal?.recovery as Record<string, { republished?: unknown } | undefined> | undefined
+  const republished = recovery?.[queue]?.republished
+  return Number.isSafeInteger(republished) ? Math.max(0, republished as number) : 0
 }
 
 function noRecovery(): OncemqError {

@@ -1,10 +1,10 @@
 import type { Deduplicator } from '@oncemq/core'
-import { OncemqError } from '@oncemq/core'
 import { ChannelAcks } from './acks.ts'
 import type { AmqpMessage, Consuming, Done, OnMessage, RawChannel } from './amqp.ts'
 import { answerOf, isThenable } from './amqp.ts'
 import { confirmChannelBeside } from './confirm-channel.ts'
 import { Copies } from './copies.ts'
+import type { Delivery } from './delivery.ts'
 import { closed, Getter } from './getter.ts'
 import { HopSecret } from './hop-secret.ts'
 import { hopOptions } from './hops.ts'
@@ -16,6 +16,7 @@ import type { DedupChannelSettings } from './settings.ts'
 import { passesThrough } from './settings.ts'
 import { Settlements } from './settlements.ts'
 import { StallWatch } from './stall-watch.ts'
+import { consumeUnnamed, getUnnamed } from './unnamed-queue.ts'
 
 /** The methods of a channel that mean something else once it is wrapped. */
 export class WrappedChannel {
@@ -138,6 +139,7 @@ export class WrappedChannel {
       refuseStreamArguments(options)
       this.#warnIfUnbounded()
       const named = queue === '' ? await this.#lastDeclared() : queue
+      if (named === undefined) return consumeUnnamed(this.#raw, options)
       const start = this.#start(named, callback, options)
       this.#starting.add(start)
       const ended = (): boolean => this.#starting.delete(start)
@@ -152,23 +154,16 @@ export class WrappedChannel {
     const windows = [this.#prefetched ?? 0, this.#prefetchedGlobally].filter((count) => count > 0)
     const window = windows.length === 0 ? 0 : Math.min(...windows)
     const sharedWatch = (): StallWatch | undefined => this.#sharedWatch
-    const intake = new Intake(this.#services, { queue, callback, window, sharedWatch })
-    const consuming = await answerOf<Consuming>((told) =>
-      this.#raw.consume(queue, (message) => intake.receive(message), options, told),
-    )
+    const intake = new Intake(this.#services, { queue, callback, window, sharedWatch, consume: options })
+    const consuming = await intake.start()
     this.#intakes.set(consuming.consumerTag, intake)
     return consuming
   }
 
-  /** @throws OncemqError: a queue whose name is not known has no wait queue that leads back to it. */
-  async #lastDeclared(): Promise<string> {
+  /** `undefined` where none was declared through the wrapped channel. */
+  async #lastDeclared(): Promise<string | undefined> {
     await this.#declaring
-    if (this.#lastQueue !== undefined) return this.#lastQueue
-    throw new OncemqError(
-      'ONCEMQ_CONSUMER_UNSAFE',
-      "consume: expected a queue's name, received '' on a channel that has not declared one through the " +
-        'wrapped channel; declare it there, or name it',
-    )
+    return this.#lastQueue
   }
 
   #warnIfUnbounded(): void {
@@ -193,7 +188,8 @@ export class WrappedChannel {
       if (passesThrough(queue, options, this.#services.settings)) {
         return answerOf<AmqpMessage | false>((told) => this.#raw.get(queue, options, told))
       }
-      return this.#getter.get(queue === '' ? await this.#lastDeclared() : queue, options)
+      const named = queue === '' ? await this.#lastDeclared() : queue
+      return named === undefined ? getUnnamed(this.#raw, options) : this.#getter.get(named, options)
     })
   }
 
@@ -278,8 +274,9 @@ export class WrappedChannel {
   }
 
   /**
-   * The broker delivers all of it again. Whose handler still runs may yet complete its key; a message that
-   * nobody settles within a lease is taken for abandoned, so that its redelivery does not wait for ever.
+   * The broker delivers all of it again. Whose handler has thrown is free for that. Whose handler still runs
+   * may yet complete its key; any other that nobody settles within a lease is taken for abandoned, so that
+   * its redelivery does not wait for ever.
    */
   #gone(): void {
     this.#services.acks.end()
@@ -287,11 +284,12 @@ export class WrappedChannel {
     this.#getter.stop()
     this.#sharedWatch?.stop()
     const { clock, leaseMs } = this.#services.dedup.settings
-    const release = (): void => {
-      for (const { running, claim } of this.#services.acks.given())
-        if (!running) void claim?.release('failed')
+    const release = (isMeant: (delivery: Delivery) => boolean): void => {
+      for (const delivery of this.#services.acks.given())
+        if (isMeant(delivery)) void delivery.claim?.release('failed')
     }
-    clock.after(leaseMs, release, 'background')
+    release(({ hasThrown }) => hasThrown)
+    clock.after(leaseMs, () => release(({ running }) => !running), 'background')
   }
 
   /**

@@ -172,6 +172,22 @@ describeService('rabbitmq-4.0', ({ url }) => {
     expect(await readyIn(connection, queue)).toBe(0)
   })
 
+  test('no name for a queue that the bare channel has declared is refused, and nothing is lost', async () => {
+    const connection = await connected(url)
+    const bare = await connection.createChannel()
+    const { queue } = await bare.assertQueue('', { exclusive: true })
+    bare.sendToQueue(queue, Buffer.from('a'), { messageId: 'a' })
+    await until('it', async () => (await readyIn(connection, queue)) === 1)
+    const channel = dedupChannel(bare, deduplicator())
+    const unsafe = { code: 'ONCEMQ_CONSUMER_UNSAFE' }
+    await expect(channel.consume('', () => undefined)).rejects.toMatchObject(unsafe)
+    await expect(channel.get('')).rejects.toMatchObject(unsafe)
+    await until('it is back', async () => {
+      const { messageCount, consumerCount } = await bare.checkQueue(queue)
+      return messageCount === 1 && consumerCount === 0
+    })
+  })
+
   test('a copy that comes through a dead-letter exchange with redelivered=false is a duplicate', async () => {
     const connection = await connected(url)
     const target = await newQueue(connection)

@@ -4,8 +4,9 @@ import { describeService } from '@oncemq/test-services/vitest'
 import type { ConsumeMessage } from 'amqplib'
 import { describe, expect, test } from 'vitest'
 import { sealedHeaders } from '../src/arrival.ts'
+import type { AmqpMessage } from '../src/index.ts'
 import { FlakyStore } from './flaky-store.ts'
-import { connected, consuming, deduplicator, newQueue, readyIn, taken, until } from './set-up.ts'
+import { connected, consuming, deduplicator, newQueue, quiet, readyIn, taken, until } from './set-up.ts'
 
 /** Longer than a message waits where it is, so that copies of it wait elsewhere; see `prefetch: 1`. */
 const RETRY = { firstMs: 200, factor: 1 }
@@ -93,27 +94,34 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('copies', (name) => {
       expect(attempts).toEqual([1, 2, 3])
     })
 
-    test('what a handler does to its message reaches neither copies nor identity', async () => {
+    test.each([
+      ['copied', 1],
+      ['held', 8],
+    ])('what a handler does to its message, which waits %s, reaches nobody else', async (_, prefetch) => {
       const connection = await connected(url)
       const { queue, send } = await newQueue(connection, 'quorum')
-      let runs = 0
+      const seen: unknown[] = []
       await consuming({
         connection,
         queue,
         dedup: deduplicator({ attemptsMax: 3 }),
-        prefetch: 1,
+        prefetch,
         retry: RETRY,
         handler: ({ content, fields, properties }) => {
-          runs += 1
+          const headers = (properties.headers ?? {}) as Record<string, unknown>
+          const deep = JSON.stringify(headers['deep'])
+          seen.push([content.toString(), fields.routingKey, properties.messageId, deep])
           content.fill(0)
           fields.routingKey = 'elsewhere'
-          Object.assign(properties, { messageId: `other-${runs}`, expiration: '1', headers: { id: runs } })
+          ;(headers['deep'] as { list: unknown[] }).list.push('more')
+          Object.assign(properties, { messageId: 'other', expiration: '1', headers: { id: seen.length } })
           throw new Error('always')
         },
       })
       await send('a', 'body', { headers: { id: 0, deep: { list: [1, 'two'] } } })
       await until('parked', async () => (await readyIn(connection, `${queue}.parked`)) === 1)
-      expect(runs).toBe(3)
+      const first = ['body', queue, 'a', '{"list":[1,"two"]}']
+      expect(seen).toEqual([first, first, first])
       const parked = await taken(connection, `${queue}.parked`)
       expect(parked.content.toString()).toBe('body')
       expect(parked.properties).toMatchObject({ messageId: 'a', expiration: undefined, deliveryMode: 2 })
@@ -128,8 +136,36 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('copies', (name) => {
         'x-oncemq-exchange': '',
         'x-oncemq-routing-key': queue,
       })
-      const { 'x-oncemq-first-at': first, 'x-oncemq-last-at': last } = parked.properties.headers ?? {}
-      expect(Date.parse(last as string) - Date.parse(first as string)).toBeGreaterThanOrEqual(400)
+      const { 'x-oncemq-first-at': firstAt, 'x-oncemq-last-at': lastAt } = parked.properties.headers ?? {}
+      expect(Date.parse(lastAt as string) - Date.parse(firstAt as string)).toBeGreaterThanOrEqual(400)
+    })
+
+    test('a handler that changes its delivery tag acks no other message, and its own', async () => {
+      const connection = await connected(url)
+      const { queue, send } = await newQueue(connection, 'quorum')
+      const runs: string[] = []
+      await send('a')
+      await send('b')
+      await send('c')
+      const dedup = deduplicator()
+      const consumer = await consuming<AmqpMessage>({
+        connection,
+        queue,
+        dedup,
+        prefetch: 3,
+        handler: async (message) => {
+          const id = message.content.toString()
+          runs.push(id)
+          await until('all have begun', () => runs.length >= 3)
+          Object.assign(message, { fields: id === 'a' ? null : { deliveryTag: 99 } })
+          if (id === 'c') await quiet()
+        },
+      })
+      await until('all are done', () => dedup.counts().completed === 3)
+      await quiet()
+      await consumer.close()
+      expect(runs).toEqual(['a', 'b', 'c'])
+      expect(await readyIn(connection, queue)).toBe(0)
     })
 
     test('a parked message that is sent back runs afresh, as it first came', async () => {
@@ -228,7 +264,6 @@ describeService('rabbitmq-4.0', ({ url }) => {
       dedup: deduplicator({ attemptsMax: 3 }),
       prefetch: 1,
       retry: RETRY,
-      waitQueueType: 'classic',
       handler: (_, { attempt }) => {
         attempts.push(attempt)
         throw new Error('always')
@@ -237,6 +272,8 @@ describeService('rabbitmq-4.0', ({ url }) => {
     channel.sendToQueue(queue, Buffer.from('a'), { messageId: 'a' })
     await until('parked', async () => (await readyIn(connection, `oncemq.${queue}.parked`)) === 1)
     expect(attempts).toEqual([1, 2, 3])
+    // Of the type that ends when it is unused: its queue will not be there for long.
+    expect(await readyIn(connection, `oncemq.${queue}.retry.200`)).toBeUndefined()
     expect(await readyIn(connection, `oncemq.${queue}.retry.200.classic`)).toBe(0)
   })
 

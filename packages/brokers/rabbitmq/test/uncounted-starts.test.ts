@@ -4,7 +4,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import type { ChannelModel } from 'amqplib'
 import { expect, test } from 'vitest'
 import { consume } from '../src/index.ts'
-import { connected, deduplicator, newQueue, readyIn, until } from './set-up.ts'
+import { connected, consuming, deduplicator, newQueue, readyIn, taken, until } from './set-up.ts'
 
 const ATTEMPTS_MAX = 2
 /** Where nothing counts the starts, a message may be alone three times. */
@@ -43,6 +43,39 @@ describeService('rabbitmq-4.0', ({ url }) => {
       expect(starts).toBeLessThanOrEqual(STARTS_MAX)
     })
   }
+
+  // With nothing to count its starts and no copy to carry the count, it could go on for ever.
+  test.each(['classic', 'quorum'] as const)(
+    'one that cannot be copied is parked at once, and its neighbours go on, %s queue',
+    { timeout: 60_000 },
+    async (type) => {
+      const connection = await connected(url)
+      const { queue, send } = await newQueue(connection, type)
+      await send(undefined, 'poison', { headers: { big: 'x'.repeat(60_000) } })
+      let starts = 0
+      const isOver = async (): Promise<boolean> => false
+      await oneLife(connection, queue, deduplicator(), { isOver, onStart: () => (starts += 1) })
+      await send('neighbour')
+      const done: string[] = []
+      await consuming({
+        connection,
+        queue,
+        dedup: deduplicator(),
+        handler: ({ content }) => void done.push(content.toString()),
+      })
+      await until('parked', async () => (await readyIn(connection, `${queue}.parked`)) === 1)
+      await until('the neighbour', () => done.length === 1)
+      expect([starts, done]).toEqual([1, ['neighbour']])
+      const { content, properties } = await taken(connection, `${queue}.parked`)
+      expect(content.toString()).toBe('poison')
+      const reasons = {
+        'x-oncemq-reason': 'attempts',
+        'x-oncemq-attempts': 1,
+        'x-oncemq-unwritable': 'headers',
+      }
+      expect(properties.headers).toMatchObject(reasons)
+    },
+  )
 })
 
 /** A consumer whose first handler takes its channel with it, and never ends. */

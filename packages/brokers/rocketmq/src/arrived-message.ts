@@ -11,21 +11,19 @@ const PUT_OFF_BACKOFF = { firstMs: 10_000, factor: 2, maxMs: 3_600_000 }
 /** What all forms know of a message that they hold; how it is settled differs. */
 export abstract class ArrivedMessage implements HeldMessage<RocketmqMessage> {
   readonly arrival: Arrival
-  #message: RocketmqMessage
+  #message: RocketmqMessage | undefined
 
   constructor(arrival: Arrival) {
     this.arrival = arrival
-    this.#message = copyOf(arrival.message)
   }
 
   /** A copy: what is done to it reaches neither its key, nor a further attempt, nor what is parked. */
   get message(): RocketmqMessage {
-    return this.#message
+    return (this.#message ??= copyOf(this.arrival.message))
   }
 
-  /** The next attempt gets a copy of its own. */
-  renewCopy(): void {
-    this.#message = copyOf(this.arrival.message)
+  renew(): void {
+    this.#message = undefined
   }
 
   get source(): string {

@@ -1,7 +1,6 @@
 import type { Deduplicator } from '@oncemq/core'
 import type { Consumer } from '@oncemq/core/broker'
 import { ManagedConsumer } from '@oncemq/core/broker'
-import type { ArrivedMessage } from './arrived-message.ts'
 import type { RawConsumer, RocketmqMessage } from './client.ts'
 import type { ConsumeOptions } from './options.ts'
 import { Parking } from './parking.ts'
@@ -46,12 +45,7 @@ export async function consume<Tx = undefined>(options: ConsumeOptions<Tx>): Prom
     // A message is renewed for as long as it is held, and each delivery costs one of its group's attempts.
     holdMs: Number.POSITIVE_INFINITY,
     async handler(held, context) {
-      try {
-        await handler(held.message, context)
-      } catch (error) {
-        ;(held as ArrivedMessage).renewCopy()
-        throw error
-      }
+      await handler(held.message, context)
       return undefined
     },
   })

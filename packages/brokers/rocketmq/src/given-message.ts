@@ -116,23 +116,30 @@ export class GivenMessage {
   }
 }
 
-const given = new WeakMap<object, GivenMessage>()
+/** A mark that the copies have too which the user's code makes of a message, such as `{ ...message }`. */
+const MARK = Symbol('oncemq')
+const given = new WeakMap<symbol, GivenMessage>()
 
 /** Remembers a message that the user is given. */
 export function remember(message: GivenMessage): void {
-  given.set(message.hidden.message, message)
+  const mark = Symbol('given')
+  given.set(mark, message)
+  Object.assign(message.hidden.message, { [MARK]: mark })
 }
 
 export function givenOf(message: unknown): GivenMessage | undefined {
-  return typeof message === 'object' && message !== null ? given.get(message) : undefined
+  if (typeof message !== 'object' || message === null) return undefined
+  const mark = (message as { [MARK]?: unknown })[MARK]
+  return typeof mark === 'symbol' ? given.get(mark) : undefined
 }
 
 /**
- * The key, epoch, attempt and signal of a message that a wrapped consumer gave; `undefined` for any other
- * message. `signal` aborts when the lease is lost, or the message is about to be delivered again.
+ * The key, epoch, attempt and signal of a message that a wrapped consumer gave, or of a copy of it such as
+ * `{ ...message }`; `undefined` for any other message. `signal` aborts when the lease is lost, or the message
+ * is about to be delivered again.
  * @example
  * const { key, signal } = contextOf(message)
  */
 export function contextOf(message: object): MessageContext | undefined {
-  return given.get(message)?.context
+  return givenOf(message)?.context
 }

@@ -4,6 +4,7 @@ import type { Clock, Timer } from '@oncemq/core/broker'
 import { givenOptions, requireInteger, systemClock } from '@oncemq/core/broker'
 import { OncemqError } from '@oncemq/core'
 import type { RocketmqClient } from './client.ts'
+import { unpackBodies } from './packed-bodies.ts'
 
 export interface ClientTimeOptions {
   /**
@@ -59,6 +60,7 @@ export async function startClient(client: RocketmqClient, options: ClientTimeOpt
   const parts = client as unknown as ClientParts
   refuseOwnDeadLetters('startClient', client)
   healSettings(client)
+  unpackBodies(client)
   const repeating = repeatSettings(parts, clock)
   try {
     await Promise.race([

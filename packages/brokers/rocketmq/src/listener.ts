@@ -1,5 +1,6 @@
 import type { Deduplicator, HandlerContext } from '@oncemq/core'
-import { DeliveryLoop, requireDeduplicator } from '@oncemq/core/broker'
+import type { Attempt, HeldMessage } from '@oncemq/core/broker'
+import { DeliveryLoop, processing, requireDeduplicator } from '@oncemq/core/broker'
 import type { ConsumeResults, RocketmqMessage } from './client.ts'
 import { hostResults } from './host.ts'
 import { ListenedMessage } from './listened-message.ts'
@@ -52,6 +53,7 @@ class DeduplicatedListener<Tx> {
   readonly #dedup: Deduplicator<Tx>
   readonly #results: ConsumeResults
   readonly #parking: Parking
+  readonly #process: Attempt<RocketmqMessage>
   readonly #loop: DeliveryLoop<RocketmqMessage>
   /** By id, with the delivery attempt at which they were left. */
   readonly #leftToBroker = new Map<string, number>()
@@ -66,6 +68,11 @@ class DeduplicatedListener<Tx> {
     this.#dedup = dedup
     this.#results = results
     this.#parking = new Parking(settings, this.#anyDedup)
+    this.#process = processing({
+      dedup,
+      handler: (held, context) => this.#listen(held, context),
+      middlewares: [],
+    })
     this.#loop = new DeliveryLoop({
       dedup: this.#anyDedup,
       key,
@@ -87,22 +94,15 @@ class DeduplicatedListener<Tx> {
     if (this.#isLeftToBroker(view)) return FAILURE
     const arrival = await arrivalOf(view, this.#anyDedup)
     const held = new ListenedMessage(arrival, this.#parking, this.#dedup.settings.clock)
-    void this.#loop.run(held, (_, delivery) =>
-      this.#dedup.process(delivery, (context) => this.#listen(held, context)),
-    )
+    void this.#loop.run(held, this.#process)
     const isDone = await held.answer
     if (held.isLeftToBroker) this.#leave(view)
     return isDone ? SUCCESS : FAILURE
   }
 
-  async #listen(held: ListenedMessage, context: HandlerContext<Tx>): Promise<undefined> {
+  async #listen(held: HeldMessage<RocketmqMessage>, context: HandlerContext<Tx>): Promise<undefined> {
     const { SUCCESS, FAILURE } = this.#results
-    let answer: unknown
-    try {
-      answer = await this.#listener.consume(held.message, context)
-    } finally {
-      if (answer !== SUCCESS) held.renewCopy()
-    }
+    const answer = await this.#listener.consume(held.message, context)
     if (answer === SUCCESS) return undefined
     if (answer !== FAILURE) {
       this.#dedup.warn(

@@ -4,8 +4,13 @@ import type { Arrival } from './parked-copy.ts'
 import { parkedCopy } from './parked-copy.ts'
 import type { SharedSettings } from './settings.ts'
 
-/** The server's codes for a message that is refused whenever it is sent: too large, too many properties. */
-const UNWRITABLE: ReadonlySet<unknown> = new Set([40_007, 41_300, 41_301, 43_100, 43_101])
+/**
+ * The server's codes for a message that is refused whenever it is sent: a tag, key or property that it takes
+ * from clients of version 4 alone, too large, no body, too many properties.
+ */
+const UNWRITABLE: ReadonlySet<unknown> = new Set([
+  40_004, 40_005, 40_007, 41_300, 41_301, 41_302, 43_100, 43_101,
+])
 
 /** Sends what is not to be processed to a topic of its own, where there is a producer for it. */
 export class Parking {
@@ -18,8 +23,8 @@ export class Parking {
   }
 
   /**
-   * Answers whether the broker has a copy. False without a producer, and for a message that has no room for
-   * the reason beside what its sender wrote: the broker's own dead-letter queue takes it as it is.
+   * Answers whether the broker has a copy. False without a producer, and for a message that cannot be sent
+   * with what its sender wrote and the reason beside it: the broker's dead-letter queue takes it as it is.
    * @throws what the producer throws, and OncemqError while the store does not answer.
    */
   async park(arrival: Arrival, letter: DeadLetter): Promise<boolean> {
@@ -31,7 +36,7 @@ export class Parking {
       return true
     } catch (error) {
       if (!(error instanceof Error) || !UNWRITABLE.has((error as { code?: unknown }).code)) throw error
-      this.#dedup.warn('a message is too large to be parked; it goes to the dead-letter queue of its group')
+      this.#dedup.warn('a message cannot be parked as it is; it goes to the dead-letter queue of its group')
       return false
     }
   }

@@ -4,6 +4,7 @@ import { backoffMs, Condition, pause } from '@oncemq/core/broker'
 import type { RawConsumer, RocketmqMessage } from './client.ts'
 import { hidden } from './hidden-message.ts'
 import { healSettings, refuseOwnDeadLetters, startClient, stopClient } from './lifecycle.ts'
+import { unpackBodies } from './packed-bodies.ts'
 import type { Parking } from './parking.ts'
 
 /** The most that the server answers at once. */
@@ -33,8 +34,9 @@ export class PollingSource implements MessageSource<RocketmqMessage> {
    * @throws OncemqError those of {@link startClient}.
    */
   async start(): Promise<void> {
-    const { consumer } = this.#services
+    const { consumer, dedup } = this.#services
     refuseOwnDeadLetters('consume', consumer)
+    unpackBodies(consumer, (message) => dedup.warn(message))
     if (consumer.isRunning?.() !== false) return healSettings(consumer)
     await startClient(consumer)
     this.#isOwned = true

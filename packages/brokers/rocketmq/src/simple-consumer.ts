@@ -15,6 +15,7 @@ import type { HiddenMessage } from './hidden-message.ts'
 import { hidden } from './hidden-message.ts'
 import { startClient, stopClient } from './lifecycle.ts'
 import type { DedupSimpleConsumerOptions } from './options.ts'
+import { unpackBodies } from './packed-bodies.ts'
 import { Parking } from './parking.ts'
 import type { DedupSimpleConsumerSettings } from './settings.ts'
 import { dedupSimpleConsumerSettings } from './settings.ts'
@@ -57,6 +58,7 @@ export function dedupSimpleConsumer<Consumer extends RocketmqSimpleConsumer>(
   )
   const settings = dedupSimpleConsumerSettings(consumer, options)
   const raw = consumer as unknown as RawConsumer
+  unpackBodies(raw, (message) => dedup.warn(message))
   const understood = new WrappedConsumer(raw, dedup as unknown as Deduplicator<never>, settings).methods()
   return new Proxy(consumer, {
     get(target, name): unknown {
@@ -112,19 +114,21 @@ class WrappedConsumer {
   async #shutdown(): Promise<void> {
     const { clock } = this.#dedup.settings
     this.#loop.stop()
-    const givenBack = this.#granted.splice(0).map((message) => message.giveBack())
     const bound = new AbortController()
-    await Promise.race([
-      Promise.all([...givenBack, this.#isEmpty(bound.signal)]),
-      pause(clock, GIVE_BACK_MS, bound.signal),
-    ])
+    await Promise.race([this.#giveBack(bound.signal), pause(clock, GIVE_BACK_MS, bound.signal)])
     bound.abort()
     this.#closing.abort()
     await stopClient(this.#raw)
   }
 
-  async #isEmpty(signal: AbortSignal): Promise<void> {
-    while (!this.#loop.isEmpty && !signal.aborted) await this.#loop.changed(signal)
+  /** What nobody has received, and what is still granted meanwhile. */
+  async #giveBack(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await Promise.all(this.#granted.splice(0).map((message) => message.giveBack()))
+      if (signal.aborted) return
+      if (this.#loop.isEmpty && this.#granted.length === 0) return
+      if (this.#granted.length === 0) await this.#loop.changed(signal)
+    }
   }
 
   async #receive(max = RECEIVE_MAX, invisibleMs = INVISIBLE_MS): Promise<RocketmqMessage[]> {

@@ -1,5 +1,6 @@
 // Parked messages: what stands on them, and what becomes of them when somebody sends them again.
 import { MemoryStore, PermanentError } from '@oncemq/core'
+import { sendRaw } from '@oncemq/test-services/rocketmq'
 import { describeService } from '@oncemq/test-services/vitest'
 import type { MessageView, SimpleConsumer } from 'rocketmq-client-nodejs'
 import { expect, onTestFinished, test } from 'vitest'
@@ -102,6 +103,33 @@ describeService('rocketmq-fast', ({ url }) => {
     const message = await nextOf(dead)
     expect(message.properties.size).toBe(full)
     await dead.ack(message)
+  })
+
+  test('one with a tag or key that cannot be sent again goes there too: its group goes on', async () => {
+    const at = await place(url, 'FIFO', {}, 1)
+    const dedup = deduplicator({ attemptsMax: 1 })
+    const seen: string[] = []
+    const handler = ({ body }: RocketmqMessage): void => {
+      seen.push(body.toString())
+      if (body.toString() !== 'good') throw new Error('no')
+    }
+    const producer = await at.producer()
+    const send = (body: string, properties: Record<string, string>) =>
+      sendRaw(url, {
+        topic: at.topic,
+        body: Buffer.from(body),
+        properties: { ...properties, __SHARDINGKEY: 'g' },
+      })
+    await send('tag', { KEYS: 't', TAGS: 'a|b' })
+    await send('key', { KEYS: 'a\u0007b' })
+    await send('good', { KEYS: 'g' })
+    const consumer = await consume({ consumer: at.simple(), dedup, handler, producer })
+    onTestFinished(() => consumer.close({ timeoutMs: 1000 }))
+    await until('the one behind them', () => dedup.counts().completed === 1)
+    expect(seen).toEqual(['tag', 'key', 'good'])
+    const dead = await at.deadLetters()
+    const bodies = [await nextOf(dead), await nextOf(dead)].map(({ body }) => body.toString())
+    expect(bodies.toSorted()).toEqual(['key', 'tag'])
   })
 })
 

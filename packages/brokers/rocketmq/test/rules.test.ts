@@ -83,6 +83,21 @@ describeService('rocketmq-fast', ({ url }) => {
     await parked.ack(copy)
   })
 
+  test('gives an attempt a message of its own, also while the one before still has its', async () => {
+    const at = await place(url)
+    const dedup = deduplicator({ handlerTimeoutMs: 200 })
+    const seen: string[] = []
+    const handler = async ({ body }: RocketmqMessage): Promise<void> => {
+      seen.push(body.toString())
+      body.fill('x')
+      if (seen.length === 1) await new Promise(() => undefined)
+    }
+    await consuming(at, { dedup, handler })
+    await at.send('a')
+    await until('its second run', () => dedup.counts().completed === 1)
+    expect(seen).toEqual(['a', 'a'])
+  })
+
   test('counts the attempts of a message without a key', async () => {
     const at = await place(url)
     const dedup = deduplicator({ attemptsMax: 3 })
@@ -119,6 +134,27 @@ describeService('rocketmq-fast', ({ url }) => {
     const parked = await at.started(`${at.topic}_parked`)
     await parked.ack(await nextOf(parked))
     expect(calls).toBe(2)
+  })
+
+  test.each(['handler', 'middleware', 'key'])('a %s may throw what cannot be looked at', async (who) => {
+    const at = await place(url)
+    const dedup = deduplicator({ attemptsMax: 2 })
+    const throwing = (): never => {
+      const { proxy, revoke } = Proxy.revocable({}, {})
+      revoke()
+      throw proxy as Error
+    }
+    await consuming(at, {
+      dedup,
+      handler: who === 'handler' ? throwing : () => undefined,
+      ...(who === 'key' && { key: throwing }),
+      middlewares: who === 'middleware' ? [throwing] : [],
+      producer: await at.producer(),
+    })
+    await at.send('a')
+    const parked = await at.started(`${at.topic}_parked`)
+    const { properties } = await nextOf(parked)
+    expect(properties.get('oncemq-attempts')).toBe(who === 'key' ? '0' : '2')
   })
 
   test('takes an answer that nobody could write down for a success', async () => {

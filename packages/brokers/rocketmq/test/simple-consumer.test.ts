@@ -45,6 +45,40 @@ describeService('rocketmq-fast', ({ url }) => {
     await consumer.ack(again)
   })
 
+  test('knows a message by a copy that the user has made of it', async () => {
+    const { at, dedup, consumer, receive } = await set()
+    await at.send('a')
+    const copy = Object.assign({}, await nextOf(consumer), { order: 7 })
+    expect(contextOf(copy)).toMatchObject({ key: 'a', attempt: 1 })
+    await consumer.ack(copy)
+    expect(dedup.counts().completed).toBe(1)
+    await at.send('a')
+    await until('the duplicate', async () => (await receive(), dedup.counts().duplicate === 1))
+  })
+
+  test('gives back what is granted while it shuts down', async () => {
+    const store = new MemoryStore()
+    const { at, dedup, consumer, receive } = await set({}, store)
+    await dedup.open()
+    const answer = Promise.withResolvers<void>()
+    let isAsked = false
+    const claim = store.claim.bind(store)
+    store.claim = async (batch) => {
+      isAsked = true
+      await answer.promise
+      return claim(batch)
+    }
+    await at.send('a')
+    const received = until('the claim', async () => (await receive(), isAsked))
+    await until('the claim', () => isAsked)
+    const shutdown = consumer.shutdown()
+    answer.resolve()
+    await shutdown
+    await received
+    const record = await dedup.inspect('a', { source: at.topic })
+    expect(record?.state).not.toBe('running')
+  })
+
   test('does not ack what failed meanwhile', async () => {
     const { at, dedup, consumer } = await set()
     await at.send('a')

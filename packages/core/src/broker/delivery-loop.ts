@@ -1,15 +1,20 @@
-import type { Delivery, HoldReason, ProcessOutcome, Settlement } from '../delivery/outcome.ts'
+import type { Delivery, HoldReason, ProcessOutcome, RetryReason, Settlement } from '../delivery/outcome.ts'
+import { uncountable } from '../delivery/refusals.ts'
 import { settlementOf } from '../delivery/settlement.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
 import type { Clock } from '../time/clock.ts'
 import { Condition } from '../time/condition.ts'
 import { JoinedSignals } from '../time/joined-signals.ts'
 import { Semaphore } from '../time/semaphore.ts'
+import { BusyKeys } from './busy-keys.ts'
+import { CopiesInFlight } from './copies-in-flight.ts'
 import { deadLetterOf } from './dead-letter.ts'
-import type { HeldMessage } from './held-message.ts'
+import type { DeadLetter, HeldMessage } from './held-message.ts'
 import { readKey } from './key.ts'
 import type { Attempt, DeliveryLoopOptions } from './loop-options.ts'
 import { MessageOrder } from './message-order.ts'
+import { attempted } from './not-started.ts'
+import { deliveryOf, isWornOut, leftMs, type Passage, passageOf } from './passage.ts'
 import { WaitingRoom } from './waiting-room.ts'
 import { Warnings } from './warnings.ts'
 
@@ -21,16 +26,6 @@ const REFUSED_BACKOFF = { firstMs: 1000, factor: 2, maxMs: 60_000 }
 
 /** Whoever holds the claim of a busy key may be done before its lease ends. */
 const LOOK_AGAIN_MS = 1000
-
-/** A message on its way through the loop. */
-interface Passage<Message> {
-  readonly held: HeldMessage<Message>
-  readonly key: Delivery['key']
-  readonly sinceMs: number
-  starts: number
-  /** Holds in a row, which wait ever longer. */
-  holds: number
-}
 
 /**
  * The way of a held message to its settlement, the same for every broker and for both forms:
@@ -54,8 +49,8 @@ export class DeliveryLoop<Message> {
   readonly #signals = new JoinedSignals(this.#stopping.signal)
   readonly #warnings: Warnings
   readonly #usesRecords: boolean
-  readonly #replaced = new Condition()
-  #replacing = 0
+  readonly #replacements: CopiesInFlight
+  readonly #busyKeys: BusyKeys
   #held = 0
   /** Those that wait for the store. */
   #holding = 0
@@ -67,6 +62,8 @@ export class DeliveryLoop<Message> {
     this.#warnings = new Warnings(options.dedup)
     this.#usesRecords = options.dedup.settings.strategy.usesRecords
     this.#clock = options.dedup.settings.clock
+    this.#replacements = new CopiesInFlight(this.#clock)
+    this.#busyKeys = new BusyKeys(this.#clock)
     this.#slots = new Semaphore(options.concurrency)
     this.#room = new WaitingRoom(options.window, this.#clock, this.#slots, () => this.#changed.notifyAll())
   }
@@ -135,8 +132,7 @@ export class DeliveryLoop<Message> {
    */
   async run(held: HeldMessage<Message>, attempt: Attempt<Message>, outcome?: ProcessOutcome): Promise<void> {
     this.#held += 1
-    const key = readKey(this.#options.key, held.message)
-    const passage = { held, key, sinceMs: this.#clock.monotonicMs(), starts: held.startsBefore, holds: 0 }
+    const passage = passageOf(held, readKey(this.#options.key, held.message), this.#clock)
     if (outcome !== undefined || !(await this.#isReplaced(passage))) {
       this.#queued += 1
       const outOfTheQueue = (next: () => Promise<unknown>) => (): Promise<unknown> => {
@@ -147,36 +143,27 @@ export class DeliveryLoop<Message> {
       const passing = outOfTheQueue(() => this.#pass(passage, attempt, outcome))
       await this.#order.run(held.order, passing, leaving)
     }
+    this.#busyKeys.gone(passage)
     this.#held -= 1
     this.#changed.notifyAll()
   }
 
   /** A copy that the broker does not take is no reason not to handle the message. */
-  async #isReplaced({ held, key, starts }: Passage<Message>): Promise<boolean> {
-    if (held.isWornOut?.(this.#usesRecords && key !== undefined) !== true) return false
-    this.#replacing += 1
+  async #isReplaced(passage: Passage<Message>): Promise<boolean> {
+    const { held, starts } = passage
+    if (!isWornOut(passage, this.#usesRecords)) return false
+    if (held.isUncopyable === true) return this.#deadLetter(passage, 'attempts', uncountable(starts))
     try {
-      await held.retryLater({ delayMs: 0, reason: 'worn-out', starts })
-      await held.ack()
+      await this.#replacements.replace(
+        () => held.retryLater({ delayMs: 0, reason: 'worn-out', starts }),
+        () => held.ack(),
+      )
     } catch (error) {
       this.#warnings.copyFailed('retry', error)
       return false
-    } finally {
-      this.#replacing -= 1
-      if (this.#replacing === 0) this.#replaced.notifyAll()
     }
     this.#options.onSentOn?.()
     return true
-  }
-
-  /**
-   * No handler starts between a copy and the ack of its original: one that ends the process, time and again,
-   * would double all that is held with it, itself included, each time.
-   */
-  async #untilReplaced(signal: AbortSignal): Promise<void> {
-    while (this.#replacing > 0 && !signal.aborted) {
-      await this.#replaced.wait(this.#clock, Number.POSITIVE_INFINITY, signal)
-    }
   }
 
   async #pass(
@@ -187,43 +174,42 @@ export class DeliveryLoop<Message> {
     const { held } = passage
     if (ended !== undefined && !(await this.#goesOn(passage, ended))) return
     for (;;) {
-      if (this.#replacing > 0) await this.#untilReplaced(this.#signals.with(held.signal))
+      if (this.#replacements.isAny) await this.#replacements.landed(this.#signals.with(held.signal))
       if (!this.#slots.tryAcquire()) await this.#slots.acquire()
       if (this.#isOver(held)) {
         this.#slots.release()
         return void (await this.#leave(held))
       }
-      const outcome = await attempt(held, this.#deliveryOf(passage))
+      const outcome = await attempted(attempt, held, this.#deliveryOf(passage), this.#options.dedup)
       this.#slots.release()
       if (outcome === undefined || !(await this.#goesOn(passage, outcome))) return
     }
   }
 
   #deliveryOf(passage: Passage<Message>): Delivery {
-    const { held, key, starts: startsBefore } = passage
-    const { source, body, hops, message, firstAtMs } = held
+    const signal = this.#signals.with(passage.held.signal)
     const { fingerprint } = this.#options
-    const way = {
-      signal: this.#signals.with(held.signal),
+    return deliveryOf(passage, {
+      fingerprint,
+      signal,
       holdMs: this.#leftMs(passage),
       place: this.#room.place,
-    }
-    return { key, source, hops, body, message, firstAtMs, fingerprint, startsBefore, ...way }
+    })
   }
 
   /** Carries out a settlement. Answers whether the message is to be tried again here. */
   async #goesOn(passage: Passage<Message>, outcome: ProcessOutcome): Promise<boolean> {
     const { held } = passage
     const settlement = settlementOf(outcome, this.#options.policy)
-    if ('attempt' in outcome) passage.starts = outcome.attempt
+    if ('attempt' in outcome) Object.assign(passage, { starts: outcome.attempt, returns: 0 })
     if (settlement.action !== 'hold') passage.holds = 0
+    if (outcome.status !== 'busy') this.#busyKeys.freed(passage)
     switch (settlement.action) {
       case 'ack':
         await held.ack()
         return false
       case 'dead-letter':
-        await this.#deadLetter(passage, settlement, outcome)
-        return false
+        return !(await this.#deadLetter(passage, settlement.reason, outcome))
       case 'give-back':
         await held.giveBack()
         this.#options.onClosed?.()
@@ -263,8 +249,9 @@ export class DeliveryLoop<Message> {
     passage: Passage<Message>,
     { delayMs, reason }: Extract<Settlement, { action: 'retry' }>,
   ): Promise<boolean> {
-    const { held, starts } = passage
+    const { held } = passage
     if (this.#isOver(held)) return this.#leave(held)
+    const staysMs = reason === 'busy' ? this.#busyKeys.found(passage) : 0
     const staysShort = delayMs < this.#leftMs(passage) && this.#room.hasPlace(delayMs, reason === 'busy')
     if (held.order !== undefined || staysShort) {
       const waitMs = reason === 'busy' ? Math.min(delayMs, LOOK_AGAIN_MS) : delayMs
@@ -272,42 +259,57 @@ export class DeliveryLoop<Message> {
       const isHeld = await this.#wait(passage, waitMs, 'waited', held.order === undefined)
       if (!isHeld || this.#clock.monotonicMs() >= untilMs) return isHeld
     }
+    if (staysMs > 0 && staysMs < this.#leftMs(passage)) return this.#wait(passage, staysMs, 'waited')
+    const signal = this.#signals.with(held.signal)
+    if (reason === 'busy' && !(await this.#busyKeys.departs(passage, signal))) {
+      return this.#stillHeld(passage, 'waited')
+    }
+    return this.#sendToWait(passage, delayMs, reason)
+  }
+
+  /** Sends a message to wait at the broker. */
+  async #sendToWait(passage: Passage<Message>, delayMs: number, reason: RetryReason): Promise<boolean> {
+    const { held, starts } = passage
     try {
       // The whole delay again, as the broker may need a queue for each.
       await held.retryLater({ delayMs: Math.max(1, Math.ceil(delayMs)), reason, starts })
     } catch (error) {
+      this.#busyKeys.landed(passage)
       this.#warnings.copyFailed('retry', error)
       return this.#wait(passage, delayMs, 'unsettled')
     }
     this.#options.onSentOn?.()
     await held.ack()
+    this.#busyKeys.landed(passage)
     return false
   }
 
-  /** Until it is put aside nothing else becomes of it: its handler is not run again. */
+  /** Until it is put aside nothing else becomes of it: its handler is not run again. Answers true. */
   async #deadLetter(
     passage: Passage<Message>,
-    { reason }: Extract<Settlement, { action: 'dead-letter' }>,
+    reason: DeadLetter['reason'],
     outcome: ProcessOutcome,
-  ): Promise<void> {
+  ): Promise<true> {
     const { dedup } = this.#options
     const { held } = passage
     const letter = deadLetterOf(reason, outcome, { firstAtMs: held.firstAtMs, lastAtMs: this.#clock.nowMs() })
     let isDurable = true
     for (let failures = 0; ; failures += 1) {
-      if (held.signal.aborted) return
+      if (held.signal.aborted) return true
       try {
         isDurable = (await held.deadLetter(letter)) !== 'left-to-broker'
         break
       } catch (error) {
         this.#warnings.copyFailed('dead-letter', error)
-        if (!(await this.#wait(passage, backoffMs(REFUSED_BACKOFF, failures), 'unsettled'))) return
+        if (!(await this.#wait(passage, backoffMs(REFUSED_BACKOFF, failures), 'unsettled'))) return true
       }
     }
     this.#options.onSentOn?.()
     if (isDurable && 'forgive' in outcome) await outcome.forgive?.()
+    this.#busyKeys.freed(passage)
     dedup.deadLettered({ source: held.source, reason, attempt: letter.attempts })
     await held.ack()
+    return true
   }
 
   /** Waits here, unsettled. Answers whether the message is still held, and may be. */
@@ -325,8 +327,8 @@ export class DeliveryLoop<Message> {
   async #stillHeld(passage: Passage<Message>, reason: HoldReason | 'unsettled' | 'waited'): Promise<boolean> {
     if (this.#isOver(passage.held)) return this.#leave(passage.held)
     if (this.#leftMs(passage) > 0) return true
-    const { held, key } = passage
-    if (reason !== 'unsettled' || held.isWornOut?.(this.#usesRecords && key !== undefined) !== false) {
+    const { held } = passage
+    if (reason !== 'unsettled' || held.isWornOut === undefined || isWornOut(passage, this.#usesRecords)) {
       this.#options.onHoldOver?.(reason)
     }
     return this.#leave(held)
@@ -342,9 +344,7 @@ export class DeliveryLoop<Message> {
     return signal.aborted || this.#stopping.signal.aborted || this.#room.isClosed
   }
 
-  #leftMs({ held, sinceMs }: Passage<Message>): number {
-    // What has an order holds up its successors anyway, and must not be overtaken by them.
-    if (held.order !== undefined) return Number.POSITIVE_INFINITY
-    return sinceMs + this.#options.holdMs - this.#clock.monotonicMs()
+  #leftMs(passage: Passage<Message>): number {
+    return leftMs(passage, this.#options.holdMs, this.#clock)
   }
 }

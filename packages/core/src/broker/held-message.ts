@@ -17,6 +17,8 @@ export interface HeldMessage<Message = unknown> {
   readonly order?: string | undefined
   /** How many starts of its handler the broker, or our copies, know of. */
   readonly startsBefore: number
+  /** How many of them are returns of the broker's, which may have been none. 0 by default. */
+  readonly returnsBefore?: number
   /** When it was received for the first time, as far as is known, in milliseconds since 1970. */
   readonly firstAtMs: number
   /**
@@ -25,11 +27,15 @@ export interface HeldMessage<Message = unknown> {
    */
   readonly signal: AbortSignal
 
+  /** Makes `message` anew, as it first came: the code that was given the one before may have changed it. */
+  renew?(): void
   /**
    * Whether it is to be replaced by a copy before anything else: the broker has returned it so often that it
    * may soon delete it, or no record counts how often it was started and the broker does not either.
    */
   isWornOut?(hasRecord: boolean): boolean
+  /** Whether no copy can give it back as it is. Worn out, it is put aside: nothing would end it else. */
+  readonly isUncopyable?: boolean
   /** The broker may forget it. Never rejects: what cannot be acked is delivered again, as a duplicate. */
   ack(): Promise<void> | void
   /**

@@ -38,6 +38,8 @@ export { jsonFieldOf, keyValue, readKey } from './key.ts'
 export type { Consumer, ManagedConsumerOptions } from './managed-consumer.ts'
 export { ManagedConsumer } from './managed-consumer.ts'
 export { MessageOrder } from './message-order.ts'
+export type { ProcessingOptions } from './processing.ts'
+export { processing } from './processing.ts'
 export {
   refuseTransactional,
   requireDeduplicator,

@@ -1,5 +1,5 @@
 import type { Key } from '../delivery/identity.ts'
-import { isOncemqError, OncemqError, received } from '../errors.ts'
+import { isOncemqError, OncemqError, readable, received } from '../errors.ts'
 
 /** Reads a message's key, once, when it arrives. `undefined` where the message has none. */
 export type KeyOf<Message> = (message: Message) => Key | undefined
@@ -22,8 +22,12 @@ export interface JsonFieldOptions {
  */
 export function readKey<Message>(keyOf: KeyOf<Message>, message: Message): Key | OncemqError | undefined {
   try {
-    return keyOf(message)
-  } catch (cause) {
+    const key: unknown = keyOf(message)
+    // That it answers later is found out by the core; what it then throws must not end the process.
+    if (key instanceof Promise) key.catch(() => undefined)
+    return key as Key | undefined
+  } catch (thrown) {
+    const cause = readable(thrown)
     if (isOncemqError(cause)) return cause
     return new OncemqError(
       'ONCEMQ_KEY_INVALID',

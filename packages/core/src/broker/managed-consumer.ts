@@ -1,17 +1,18 @@
 import type { Deduplicator } from '../deduplicator.ts'
-import type { HandlerContext } from '../delivery/context.ts'
-import type { Middleware } from '../delivery/middleware.ts'
-import { compose } from '../delivery/middleware.ts'
 import type { Delivery, ProcessOutcome } from '../delivery/outcome.ts'
 import { isOncemqError, OncemqError } from '../errors.ts'
 import type { Backoff } from '../time/backoff.ts'
 import { backoffMs } from '../time/backoff.ts'
+import type { Timer } from '../time/clock.ts'
 import { Condition, pause } from '../time/condition.ts'
 import { within } from '../time/within.ts'
 import { requireInteger } from '../validate.ts'
 import { DeliveryLoop } from './delivery-loop.ts'
 import type { HeldMessage, MessageSource, Receiver, Session } from './held-message.ts'
 import type { KeyOf } from './key.ts'
+import { described } from './warnings.ts'
+import type { ProcessingOptions } from './processing.ts'
+import { processing } from './processing.ts'
 
 const REOPEN_BACKOFF = { firstMs: 100, factor: 2, maxMs: 5000 }
 /** To open, to pause, to close: what has not ended by then never may. */
@@ -33,18 +34,9 @@ export interface Consumer extends AsyncDisposable {
   close(options?: { timeoutMs?: number }): Promise<void>
 }
 
-export interface ManagedConsumerOptions<Tx, Message> {
-  readonly dedup: Deduplicator<Tx>
+export interface ManagedConsumerOptions<Tx, Message> extends ProcessingOptions<Tx, Message> {
   readonly source: MessageSource<Message>
   readonly key: KeyOf<Message>
-  /** Does the work. What it answers is kept with the record. */
-  readonly handler: (
-    held: HeldMessage<Message>,
-    context: HandlerContext<Tx>,
-  ) => Promise<Uint8Array | undefined>
-  /** Called after a success and before the ack. What it throws is a warning, and changes nothing. */
-  readonly onSuccess?: (held: HeldMessage<Message>, outcome: ProcessOutcome) => Promise<void>
-  readonly middlewares: readonly Middleware<Message, ProcessOutcome>[]
   readonly retry: Backoff
   readonly window: number
   readonly concurrency: number
@@ -85,7 +77,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
       onSentOn: () => (this.#unsettled = 0),
       onClosed: () => this.#dedupClosed(),
     })
-    this.#process = this.#processing()
+    this.#process = processing(options)
   }
 
   /**
@@ -132,7 +124,8 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   /** One session after the other, until the consumer is closed or there can be none any more. */
   async #stayOpen(): Promise<void> {
     const { signal } = this.#closed
-    const { clock } = this.#options.dedup.settings
+    const { dedup } = this.#options
+    const { clock, onStoreDown } = dedup.settings
     for (let failures = 0; !signal.aborted;) {
       if (this.#session === undefined) {
         await pause(clock, backoffMs(REOPEN_BACKOFF, failures++), signal)
@@ -140,6 +133,8 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
         try {
           // What a session received while the consumer pauses would go back at once, and be received again.
           await this.#pausing
+          if (onStoreDown === 'hold') await this.#storeIsBack()
+          if (signal.aborted) return
           await this.#openSession()
         } catch (error) {
           if (isFinal(error)) return this.#end(error)
@@ -152,6 +147,18 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
         if (clock.monotonicMs() - openedMs > SESSION_STABLE_MS) failures = 0
       }
     }
+  }
+
+  /**
+   * What is received while the store is down can only be held, and is returned if the session ends meanwhile.
+   * Without a session nothing else may keep the process.
+   */
+  async #storeIsBack(): Promise<void> {
+    const { dedup } = this.#options
+    const keep = (): Timer => dedup.settings.clock.after(DAY_MS, () => (timer = keep()))
+    let timer = keep()
+    await dedup.available(this.#closed.signal)
+    timer.cancel()
   }
 
   async #openSession(): Promise<void> {
@@ -197,46 +204,6 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     this.#sessionEnded.notifyAll()
   }
 
-  #processing(): (held: HeldMessage<Message>, delivery: Delivery) => Promise<ProcessOutcome> {
-    const { dedup, handler, middlewares } = this.#options
-    const innermost = async (held: HeldMessage<Message>, delivery: Delivery): Promise<ProcessOutcome> => {
-      const outcome = await dedup.process(delivery, (context) => handler(held, context))
-      await this.#succeeded(held, outcome)
-      return outcome
-    }
-    if (middlewares.length === 0) return innermost
-    return async (held, delivery) => {
-      let inner: ProcessOutcome | undefined
-      const around = compose(middlewares, async () => (inner = await innermost(held, delivery)))
-      try {
-        const outcome = (await around(held.message)) as ProcessOutcome | undefined
-        if (typeof outcome?.status === 'string') return outcome
-        throw new TypeError('a middleware answered no outcome; return what next() answered')
-      } catch (error) {
-        return inner ?? this.#middlewareFailed(error, delivery)
-      }
-    }
-  }
-
-  /** Counted as a failure of the handler, which it kept from running. What `next()` answered stands. */
-  #middlewareFailed(error: unknown, { startsBefore = 0 }: Delivery): ProcessOutcome {
-    const attempt = startsBefore + 1
-    this.#options.dedup.warn(`a middleware threw ${error instanceof Error ? error.name : typeof error}`)
-    const final = attempt >= this.#options.dedup.settings.attemptsMax
-    if (final) return { status: 'failed', final, error, attempt, reason: 'attempts' }
-    return { status: 'failed', final, error, attempt }
-  }
-
-  async #succeeded(held: HeldMessage<Message>, outcome: ProcessOutcome): Promise<void> {
-    const { onSuccess, dedup } = this.#options
-    if (onSuccess === undefined || !successes.has(outcome.status)) return
-    try {
-      await onSuccess(held, outcome)
-    } catch (error) {
-      dedup.warn(`a reply was not sent (${error instanceof Error ? error.name : typeof error})`)
-    }
-  }
-
   /** Messages were held for as long as they may be: they go back, and none is taken for a while. */
   #holdOver(reason: string): void {
     this.#pausing ??= this.#pauseSession(reason === 'unsettled').finally(() => (this.#pausing = undefined))
@@ -266,8 +233,8 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   #dedupClosed(): void {
     if (this.#closing !== undefined) return
     const message =
-      'consume: expected an open deduplicator, received a closed one; its messages are given back. ' +
-      'Close a deduplicator after its consumers'
+      'consume: expected an open deduplicator, received a closed one, or one whose store is closed; its ' +
+      'messages are given back. Close a deduplicator after its consumers, and leave its store to it'
     this.#end(new OncemqError('ONCEMQ_CLOSED', message))
   }
 
@@ -283,8 +250,9 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   }
 
   #tellNoSession(error: unknown): void {
-    const what = error instanceof Error ? `${error.name}: ${error.message.slice(0, 200)}` : typeof error
-    this.#options.dedup.warn(`consume: nothing can be received yet (${what}); trying again until it can`)
+    this.#options.dedup.warn(
+      `consume: nothing can be received yet (${described(error)}); trying again until it can`,
+    )
   }
 
   async #close(timeoutMs: number): Promise<void> {
@@ -319,12 +287,6 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     return within(() => call, { clock, timeoutMs: withinMs, timeoutError, ...(late && { late }) })
   }
 }
-
-const successes: ReadonlySet<string> = new Set<ProcessOutcome['status']>([
-  'completed',
-  'duplicate',
-  'unconfirmed',
-])
 
 /** Whether an error of the store passes by itself. */
 function isTransient(error: unknown): boolean {

@@ -27,6 +27,7 @@ export class Warnings {
   }
 }
 
-function described(error: unknown): string {
+/** An error's name and the beginning of its message. */
+export function described(error: unknown): string {
   return error instanceof Error ? `${error.name}: ${error.message.slice(0, DETAIL_MAX)}` : typeof error
 }

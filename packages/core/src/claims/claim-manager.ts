@@ -19,6 +19,8 @@ import type { LocalKey } from './local-keys.ts'
 import { LocalKeys } from './local-keys.ts'
 import type { PendingClaimServices } from './pending-claim.ts'
 import { PendingClaim } from './pending-claim.ts'
+import type { LastAttempt } from './spent-keys.ts'
+import { SpentKeys } from './spent-keys.ts'
 import { Waiters } from './waiters.ts'
 
 /** All claims of a deduplicator, with what they share: see {@link PendingClaim} for the way of one. */
@@ -27,12 +29,13 @@ export class ClaimManager<Tx> {
   readonly isolation: Isolation
   readonly #services: PendingClaimServices
   readonly #keys: LocalKeys
+  readonly #spent = new SpentKeys()
   readonly #keeper: LeaseKeeper
   readonly #closing = new AbortController()
   readonly #signals = new JoinedSignals(this.#closing.signal)
 
   constructor(settings: Settings<Tx>, store: GuardedStore, outage: Outage, events: EventHub) {
-    const { attemptsMax, clock, doneCacheMax, doneCacheMs, leaseMs, random, retentionMs } = settings
+    const { clock, doneCacheMax, doneCacheMs, leaseMs, random, retentionMs } = settings
     const load: StoreLoad = { underWay: 0 }
     // A turn has the calls around its handler too: a claim, a completion, and before it a release.
     this.isolation = new Isolation(clock, leaseMs + 3 * settings.storeTimeoutMs)
@@ -41,7 +44,6 @@ export class ClaimManager<Tx> {
     this.#services = {
       settings: settings as unknown as Settings<unknown>,
       retentionMs,
-      attemptsMax,
       // Read when it is needed: a store may know it only once it is open.
       renewsInTransaction: () => settings.store.guarantees.renewsInTransaction,
       clock,
@@ -50,13 +52,14 @@ export class ClaimManager<Tx> {
       keeper: this.#keeper,
       isolation: this.isolation,
       keys: this.#keys,
+      spent: this.#spent,
       waiters: new Waiters(settings, clock, random),
       claims: batcherOf<Lease, ClaimAnswer>(settings, (batch) => this.#sendClaims(store, batch), load),
       updates: batcherOf<ClaimUpdate, UpdateAnswer>(settings, (batch) => store.update(batch), load),
       closing: this.#closing.signal,
       stopSignal: (delivery) => this.#stopSignal(delivery),
       abandon: (lease) => this.#abandon(lease),
-      forgive: (identity) => this.#forgive(identity),
+      forgive: (identity, last) => this.#forgive(identity, last),
     }
   }
 
@@ -118,8 +121,9 @@ export class ClaimManager<Tx> {
   }
 
   /** Whoever asks waits for two calls of the store; one that is down for longer is asked when it is back. */
-  async #forgive(identity: Identity): Promise<boolean> {
+  async #forgive(identity: Identity, last: LastAttempt | undefined): Promise<boolean> {
     const { clock, settings } = this.#services
+    if (last !== undefined) this.#spent.forgiven(identity, last)
     const waitMs = Math.max(settings.outageHoldMs, 2 * settings.storeTimeoutMs)
     const answered = new AbortController()
     const forgiven = this.#forgiveLater(identity, clock.monotonicMs() + settings.retentionMs)

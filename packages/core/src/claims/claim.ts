@@ -10,6 +10,8 @@ import type { Batcher } from './batcher.ts'
 import type { Isolation } from './isolation.ts'
 import type { Lease, LeaseKeeper } from './lease-keeper.ts'
 import type { DoneKey, LocalKey, LocalKeys } from './local-keys.ts'
+import { spentAfter, startsOf } from './spent.ts'
+import type { LastAttempt } from './spent-keys.ts'
 import type { Commit, Completion, ReleaseReason, Start } from './start.ts'
 
 /** The right to process one key, granted to one delivery. Its lease is renewed until it ends. */
@@ -52,7 +54,6 @@ export interface RunningClaim extends Claim, Start {
 /** What the claims of a deduplicator share. */
 export interface ClaimServices {
   readonly retentionMs: number
-  readonly attemptsMax: number
   /** See the store's guarantee of the same name. */
   readonly renewsInTransaction: () => boolean
   readonly clock: Clock
@@ -63,8 +64,11 @@ export interface ClaimServices {
   readonly updates: Batcher<ClaimUpdate, UpdateAnswer>
   /** Deliveries that wait for a key go on when its claim is over. */
   readonly keys: LocalKeys
-  /** Lets the attempts of a key start afresh. Never rejects; answers whether it could. */
-  forgive(identity: Identity): Promise<boolean>
+  /**
+   * Lets the attempts of a key start afresh, the last of which has ended so. Never rejects; answers whether
+   * it could.
+   */
+  forgive(identity: Identity, last: LastAttempt | undefined): Promise<boolean>
 }
 
 const RESULT_BYTES_MAX = 1_048_576
@@ -91,6 +95,8 @@ export class HeldClaim implements RunningClaim {
   #takenOver = false
   /** When the completion was told for the first time: its retention starts no earlier. */
   #doneSinceMs: number | undefined
+  /** The last attempt of its key, when there was none after it. */
+  #last: LastAttempt | undefined
 
   constructor(
     services: ClaimServices,
@@ -136,7 +142,13 @@ export class HeldClaim implements RunningClaim {
   }
 
   forgive(): Promise<boolean> {
-    return this.#services.forgive(this.#identity)
+    return this.#services.forgive(this.#identity, this.#last)
+  }
+
+  /** Gives it back since no start was left. What was spent stays so, with its count. */
+  exhausted(): Promise<void> {
+    this.#wasLast(startsOf(this.attempt - 1))
+    return this.release('unstarted')
   }
 
   complete(result?: Uint8Array): Promise<Completion> {
@@ -233,12 +245,16 @@ export class HeldClaim implements RunningClaim {
     return done ? this.#over('completed', { fingerprint, result }) : this.#over('lost')
   }
 
+  #wasLast(attempt: number): void {
+    this.#last = { attempt, endedMs: this.#services.clock.monotonicMs() }
+  }
+
   async #release(reason: ReleaseReason): Promise<Completion> {
     this.#handlerEnded()
+    if (reason === 'spent') this.#wasLast(this.attempt)
     const { startsBefore = 0 } = this.#identity
     const attempt = this.attempt - startsBefore
-    // One more than the last start that a suspect may have: see the pending claim.
-    const spent = this.#services.attemptsMax + 1
+    const spent = spentAfter(attempt)
     const attempts = { failed: attempt, spent, permanent: 0, unstarted: attempt - 1 }[reason]
     const { id, claimId } = this.#lease
     const update = {

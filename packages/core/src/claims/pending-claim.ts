@@ -1,6 +1,6 @@
 import { closed, conflicted, rejectedForAttempts, startsMax } from '../delivery/refusals.ts'
 import type { Identity } from '../delivery/identity.ts'
-import type { ClaimOutcome, Delivery, NotGranted, Unprotected } from '../delivery/outcome.ts'
+import type { ClaimOutcome, Delivery, Forgive, NotGranted, Unprotected } from '../delivery/outcome.ts'
 import { OncemqError } from '../errors.ts'
 import type { Settings } from '../options.ts'
 import type { ClaimAnswer } from '../store/contract.ts'
@@ -11,6 +11,8 @@ import type { ClaimServices, RunningClaim } from './claim.ts'
 import { HeldClaim } from './claim.ts'
 import { Lease } from './lease-keeper.ts'
 import type { DoneKey, LocalKey } from './local-keys.ts'
+import { startsOf } from './spent.ts'
+import type { SpentKeys } from './spent-keys.ts'
 import type { DeliveryWait, Waiters } from './waiters.ts'
 
 const LATE_ANSWERS_MAX = 3
@@ -21,6 +23,7 @@ const STORE_BUSY_BACKOFF = { firstMs: 50, factor: 2, maxMs: 1000 }
 /** What the deliveries of a deduplicator share on their way to a claim. */
 export interface PendingClaimServices extends ClaimServices {
   readonly settings: Settings<unknown>
+  readonly spent: SpentKeys
   readonly waiters: Waiters
   readonly claims: Batcher<Lease, ClaimAnswer>
   readonly closing: AbortSignal
@@ -104,11 +107,13 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   }
 
   #enter(): void {
-    const { closing, keys } = this.#services
+    const { closing, keys, spent } = this.#services
     if (closing.aborted) return this.#end(closed())
     const known = keys.get(this.#identity.id)
     if (known?.isInFlight === true) return void this.#waitHere(known)
     if (known?.done !== undefined) return this.#end(this.#done(known.done, 'memory'))
+    const last = spent.lastOf(this.#identity, this.#delivery.heldSinceMs)
+    if (last !== undefined) return this.#end(this.#exhaustedAfter(last.attempt))
     this.#localKey = keys.enter(this.#identity.id)
     this.#ask()
   }
@@ -127,16 +132,24 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     const isBack = leftMs > 0 && (await outage.recovery(leftMs, this.#stopSignal))
     // Not #ask: of those that wait, one is let go while the store is still on trial.
     if (isBack) claims.submit(this.#lease, this)
-    else this.#leave(this.#services.closing.aborted ? closed() : { status: 'store-down', error: down })
+    else this.#leave(this.#down(down))
   }
 
   async #holdBriefly(error: OncemqError): Promise<void> {
     this.#stopBeingAlone()
-    const { clock, closing, settings } = this.#services
+    const { clock, settings } = this.#services
     const delayMs = jittered(backoffMs(STORE_BUSY_BACKOFF, this.#storeBusy++), settings.random)
     const mayWait = this.#holdLeftMs() > delayMs
     if (mayWait && (await pause(clock, delayMs, this.#stopSignal))) return this.#ask()
-    this.#leave(closing.aborted ? closed() : { status: 'store-down', error })
+    this.#leave(this.#down(error))
+  }
+
+  /** What a store that does not answer is: down for now, or closed. */
+  #down(error: OncemqError): NotGranted {
+    const { closing, outage } = this.#services
+    if (closing.aborted) return closed()
+    if (outage.isClosed) return { status: 'closed', error: outage.error ?? error }
+    return { status: 'store-down', error }
   }
 
   #holdLeftMs(): number {
@@ -188,8 +201,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     )
     if (isLate) return void this.#giveBack(claim, { status: 'store-down', error: lateAnswers() })
     if (closing.aborted) return void this.#giveBack(claim, closed())
-    const most = startsMax(settings.attemptsMax, this.#identity.startsBefore === undefined)
-    if (claim.attempt > most) return void this.#exhausted(claim)
+    if (claim.attempt > this.#startsMax) return void this.#exhausted(claim)
     if (this.#endTurn === undefined) {
       if (claim.attempt > settings.attemptsMax) return void this.#askAlone(claim)
       if (isolation.isReserved && !this.#isOverdue) return void this.#giveWay(claim)
@@ -228,13 +240,14 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   }
 
   async #exhausted(claim: HeldClaim): Promise<void> {
+    await claim.exhausted()
+    this.#end(this.#exhaustedAfter(claim.attempt - 1, () => claim.forgive()))
+  }
+
+  #exhaustedAfter(attempts: number, forgive?: Forgive): NotGranted {
     const { events, settings } = this.#services
-    const { key, attempt } = claim
-    await claim.release('spent')
-    events.emit('rejected', () => ({ key, reason: 'attempts' }))
-    const most = startsMax(settings.attemptsMax, this.#identity.startsBefore === undefined)
-    const starts = Math.min(attempt - 1, most)
-    this.#end(rejectedForAttempts(starts, settings.attemptsMax, () => claim.forgive()))
+    events.emit('rejected', () => ({ key: this.#identity.key, reason: 'attempts' }))
+    return rejectedForAttempts(Math.min(startsOf(attempts), this.#startsMax), settings.attemptsMax, forgive)
   }
 
   /** Ends without a claim: others that wait for the key go on. */
@@ -289,15 +302,17 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   #stillBusy(retryAfterMs: number): NotGranted {
     const { closing, outage } = this.#services
     if (closing.aborted) return closed()
-    return outage.error === undefined
-      ? this.#busy(retryAfterMs)
-      : { status: 'store-down', error: outage.error }
+    return outage.error === undefined ? this.#busy(retryAfterMs) : this.#down(outage.error)
   }
 
   #busy(retryAfterMs: number): NotGranted {
     const { key } = this.#identity
     this.#services.events.emit('busy', () => ({ key, retryAfterMs }))
     return { status: 'busy', retryAfterMs }
+  }
+
+  get #startsMax(): number {
+    return startsMax(this.#services.settings.attemptsMax, this.#identity.startsBefore === undefined)
   }
 
   #newLease(): Lease {

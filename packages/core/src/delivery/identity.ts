@@ -88,13 +88,8 @@ function pictured(character: string): string {
  * What a program writes where it has no id. Each is one id for all events: the first would run, and every
  * other one would be acked as its duplicate.
  */
-const PLACEHOLDERS = new Set([
-  'undefined',
-  'null',
-  'nan',
-  '[object object]',
-  '00000000-0000-0000-0000-000000000000',
-])
+const PLACEHOLDER =
+  /^(?:undefined|null|\(null\)|nan|none|nil|<nil>|\s+|\[object \w+\]|\{?0{8}-?(?:0{4}-?){3}0{12}\}?)$/i
 
 /**
  * @throws OncemqError `ONCEMQ_KEY_INVALID` unless `key` is a non-empty string, or several, that was read
@@ -114,8 +109,8 @@ function requirePart(part: unknown, onPlaceholderKey: 'reject' | 'accept'): void
   if (part.includes('\uFFFD')) {
     throw invalid('one with replacement characters, so that several ids may look like this one', IN_UTF8)
   }
-  if (onPlaceholderKey === 'reject' && PLACEHOLDERS.has(part.toLowerCase())) {
-    throw invalid(`the placeholder '${part}', which the producer writes where it has no id`, REAL_IDS)
+  if (onPlaceholderKey === 'reject' && PLACEHOLDER.test(part)) {
+    throw invalid('a placeholder, which the producer writes where it has no id', REAL_IDS)
   }
 }
 

@@ -30,8 +30,15 @@ export interface Delivery {
   readonly message?: unknown
   /** When it was received for the first time, as far as is known, in milliseconds since 1970. */
   readonly firstAtMs?: number | undefined
+  /**
+   * Since when this process has held it, in milliseconds of the monotonic clock. What was held at the last
+   * attempt of its key is the same event, and is rejected likewise when the key has been forgiven since.
+   */
+  readonly heldSinceMs?: number | undefined
   /** How many starts of its handler the broker knows of. Counts for a message that no record is kept of. */
   readonly startsBefore?: number | undefined
+  /** How many of them are returns of the broker's: where a record counts the starts, these are none. */
+  readonly returnsBefore?: number | undefined
   /** Whether its payload is hashed whatever the option `fingerprint` says, since its result is replayed. */
   readonly fingerprint?: boolean | undefined
   /** Where it waits for a busy key. */
@@ -68,7 +75,7 @@ export type NotGranted =
   | { readonly status: 'store-down'; readonly error: OncemqError }
   /** The store answers that it will not: a missing right, a broken schema. Nothing is known of the key. */
   | { readonly status: 'store-refused'; readonly error: OncemqError }
-  /** This deduplicator is closed, or closed before the outcome was known. */
+  /** This deduplicator or its store is closed, or was closed before the outcome was known. */
   | { readonly status: 'closed'; readonly error: OncemqError }
 
 /**

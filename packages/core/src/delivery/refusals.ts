@@ -23,6 +23,16 @@ export function rejectedForAttempts(attempt: number, attemptsMax: number, forgiv
   return { status: 'rejected', reason: 'attempts', error, attempt, forgive }
 }
 
+/** Nothing would count the next starts of a message, and each may end its process. */
+export function uncountable(starts: number): NotGranted {
+  const error = new OncemqError(
+    'ONCEMQ_ATTEMPTS_EXHAUSTED',
+    'expected a message that can be sent again where nothing else counts its starts, received one that ' +
+      'cannot; see its headers and properties, or give it a key',
+  )
+  return { status: 'rejected', reason: 'attempts', error, attempt: starts }
+}
+
 /** The deduplicator is closed: nothing starts here any more. */
 export function closed(): NotGranted {
   const error = new OncemqError('ONCEMQ_CLOSED', 'the deduplicator is closed; make a new one')

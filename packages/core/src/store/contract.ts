@@ -95,17 +95,25 @@ export interface TransactionalStore<Tx> extends Store {
 
 /** A store that knows the unique keys of its user's tables, for strategy `naturalKey`. */
 export interface KeyedStore<Tx> extends TransactionalStore<Tx> {
+  /** The unique key of this name, as duplicate-key errors report it. Asks nothing of the database yet. */
+  uniqueKey(name: string): UniqueKey<Tx>
+}
+
+/** A unique key of a table of the user's. */
+export interface UniqueKey<Tx> {
   /**
-   * Looks for a unique key of the user's by the name under which duplicate-key errors report it.
-   * @throws StoreError `ONCEMQ_TABLE_UNFIT` unless the database has exactly one.
+   * Looks for the key at start, and for which one of that name it is. Answers as warnings where it guards
+   * less than it seems to, or more. @throws StoreError `ONCEMQ_TABLE_UNFIT` unless there is exactly one whose
+   * violation can be told.
    */
-  requireUniqueKey(name: string): Promise<void>
+  check(): Promise<readonly Finding[]>
   /**
-   * The names of the unique key whose violation the *driver* reported on this `tx` and that stands behind
-   * `thrown`; none for any other error, however much it looks like one. Without `tx`, `thrown` is the
-   * driver's error of a commit of the store's own.
+   * Whether the *driver* reported on this `tx` that this very key was violated, and that stands behind
+   * `thrown`; not for any other error, however much it looks like one, nor for a key of the same name in
+   * another table, schema or database. Without `tx`, `thrown` is the driver's error at the end of a
+   * transaction of the store's own. Never throws or rejects.
    */
-  violatedKey(thrown: unknown, tx: Tx | undefined): readonly string[]
+  isViolatedBy(thrown: unknown, tx: Tx | undefined): boolean | Promise<boolean>
 }
 
 /** A store that moves rows of its user's from state to state, for strategy `stateMachine`. */
@@ -123,7 +131,10 @@ export interface StateTableNames {
   readonly state: string
 }
 
-/** A row's id: text, a safe integer, or an object of the driver's own, such as an ObjectId. */
+/**
+ * A row's id: text, a safe integer, a bigint of 64 bits, or an object of the driver's own, such as an
+ * ObjectId.
+ */
 export type RowId = string | number | bigint | object
 
 /** The table of a state machine. */

@@ -1,4 +1,5 @@
 import type { OncemqError } from '../errors.ts'
+import { isOncemqError } from '../errors.ts'
 import type { EventHub } from '../observe/event-hub.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
 import type { Clock, Timer } from '../time/clock.ts'
@@ -12,6 +13,10 @@ const STABLE_MS = 60_000
 /** Whether `error` says that the store is up: it answered, if only that it will not or cannot just now. */
 export function isAnswer({ code, retryable }: OncemqError): boolean {
   return !retryable || code === 'ONCEMQ_STORE_BUSY'
+}
+
+function isClosedStore(error: unknown): error is OncemqError {
+  return isOncemqError(error) && error.code === 'ONCEMQ_CLOSED'
 }
 
 export interface OutageSettings {
@@ -59,7 +64,7 @@ export class Outage {
     return this.#error
   }
 
-  /** Whether nothing recovers here any more. */
+  /** Whether nothing recovers here any more: at close, or when the store turned out to be closed. */
   get isClosed(): boolean {
     return this.#isClosed
   }
@@ -68,6 +73,8 @@ export class Outage {
   failed(error: OncemqError): void {
     const wasUp = this.#error === undefined
     this.#error = error
+    // Somebody closed it by hand: that is no outage, and nobody here opens it again.
+    if (isClosedStore(error)) return this.close()
     if (this.#isClosed || (!wasUp && !this.#isTrial)) return
     const { clock } = this.#settings
     this.#endTrial()
@@ -126,9 +133,10 @@ export class Outage {
   async #ask(): Promise<void> {
     try {
       await this.#probe()
-    } catch {
+    } catch (error) {
       // Their failure is an event already.
-      if (!this.#isClosed) this.#schedule()
+      if (isClosedStore(error)) this.failed(error)
+      else if (!this.#isClosed) this.#schedule()
       return
     }
     if (!this.#isClosed) this.#try()

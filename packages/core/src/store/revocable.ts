@@ -1,3 +1,5 @@
+import { errorMonitor } from 'node:events'
+import type { EventEmitter } from 'node:events'
 import { types } from 'node:util'
 import { StoreError } from '../errors.ts'
 import { causes } from './causes.ts'
@@ -14,6 +16,10 @@ export interface RevocableOptions {
    * @default none is
    */
   ends?(value: object, method: string | symbol): boolean
+  /** Is given each call of the handler's before it is made. */
+  onCall?(method: string | symbol, args: readonly unknown[]): void
+  /** Is given what the driver answers by a promise, or to a callback. */
+  onAnswer?(answer: unknown): void
   /** Is given each error that the driver makes on the connection, also those that the handler keeps quiet. */
   onError?(error: unknown): void
 }
@@ -24,7 +30,12 @@ export interface Revocable<Target extends object> {
   readonly proxy: Target
   /** Ends it: from now on each of its methods throws `ONCEMQ_TRANSACTION_ENDED`. Idempotent. */
   readonly revoke: () => void
-  /** Resolves when what was asked of it by promises is answered; `undefined` if it is by now. */
+  /**
+   * Ends it while its handler runs, because of an error that the driver made: from now on each of its methods
+   * throws that one again. For servers that have rolled back all, and let what follows commit by itself.
+   */
+  readonly fail: (error: unknown) => void
+  /** Resolves when all that was asked of it is answered and read; `undefined` if it is by now. */
   readonly answered: () => Promise<unknown> | undefined
   /**
    * The error that the driver made on this connection and that stands behind `thrown`, which may be that
@@ -55,6 +66,7 @@ export function revocable<Target extends object>(
   return {
     proxy: loan.lend(target),
     revoke: () => loan.revoke(),
+    fail: (error) => loan.fail(error),
     answered: () => loan.answered(),
     driverErrorIn: (thrown) => loan.driverErrorIn(thrown),
   }
@@ -81,14 +93,23 @@ class Loan {
   /** One proxy for each object, so that what is the same stays the same. */
   readonly #proxies = new WeakMap<object, object>()
   readonly #asked = new Set<Promise<unknown>>()
+  readonly #unread = new Set<EventEmitter>()
   #isOver = false
+  #failure: { readonly error: unknown } | undefined
 
   constructor(options: RevocableOptions) {
     this.#options = options
   }
 
+  /** What it asked, and nobody waits for any more, must not end the process when it fails. */
   revoke(): void {
     this.#isOver = true
+    for (const query of this.#unread) query.on('error', () => undefined)
+    this.#unread.clear()
+  }
+
+  fail(error: unknown): void {
+    this.#failure ??= { error }
   }
 
   answered(): Promise<unknown> | undefined {
@@ -144,18 +165,25 @@ class Loan {
   #call(target: object, name: string | symbol, method: Method, args: unknown[]): unknown {
     this.#requireOpen()
     if (this.#options.ends?.(target, name) === true) throw this.#notTheHandlers(name)
-    const given = CALLED_BACK.has(name) ? this.#heardBack(args) : args
+    this.#options.onCall?.(name, args)
+    const { given, done } = CALLED_BACK.has(name) ? this.#heardBack(args) : { given: args, done: undefined }
     let answer: unknown
     try {
       answer = Reflect.apply(method, target, given)
     } catch (error) {
+      done?.()
       throw this.#remembered(error)
     }
-    if (!types.isPromise(answer)) return this.#given(answer)
+    if (!types.isPromise(answer)) {
+      if (done !== undefined) this.#heardLater(args, answer, done)
+      return this.#given(answer)
+    }
+    done?.()
     this.#asked.add(answer)
     return answer.then(
       (value) => {
         this.#asked.delete(answer)
+        this.#options.onAnswer?.(value)
         return this.#given(value)
       },
       (error: unknown) => {
@@ -165,18 +193,42 @@ class Loan {
     )
   }
 
+  /** A query may answer by events, perhaps as a stream: while it is unread, the connection is of no use. */
+  #heardLater(args: readonly unknown[], answer: unknown, done: () => void): void {
+    if (!isEmitter(answer)) {
+      if (typeof args.at(-1) !== 'function') done()
+      return
+    }
+    this.#unread.add(answer)
+    const ended = (): void => {
+      this.#unread.delete(answer)
+      done()
+    }
+    for (const event of ['end', 'close', errorMonitor]) answer.once(event, ended)
+  }
+
   /** What the connection gives away: itself, as `on()` does, a part of it, or a plain value. */
   #given(value: unknown): unknown {
     if (!isObject(value)) return value
     return this.#proxies.get(value) ?? (this.#options.nested?.(value) === true ? this.lend(value) : value)
   }
 
-  #heardBack(args: unknown[]): unknown[] {
+  /** The call is under way until `done` is called. */
+  #heardBack(args: unknown[]): { readonly given: unknown[]; readonly done: () => void } {
+    const { promise, resolve } = Promise.withResolvers<void>()
     const callback = args.at(-1)
-    if (typeof callback !== 'function') return args
-    const heard = (error: unknown, ...rest: unknown[]): unknown =>
-      (callback as Method)(this.#remembered(error), ...rest)
-    return [...args.slice(0, -1), heard]
+    this.#asked.add(promise)
+    const done = (): void => {
+      this.#asked.delete(promise)
+      resolve()
+    }
+    if (typeof callback !== 'function') return { given: args, done }
+    const heard = (error: unknown, ...rest: unknown[]): unknown => {
+      done()
+      if (!isObject(error)) this.#options.onAnswer?.(rest[0])
+      return (callback as Method)(this.#remembered(error), ...rest)
+    }
+    return { given: [...args.slice(0, -1), heard], done }
   }
 
   #remembered(error: unknown): unknown {
@@ -195,6 +247,7 @@ class Loan {
   }
 
   #requireOpen(): void {
+    if (this.#failure !== undefined && !this.#isOver) throw this.#failure.error
     if (!this.#isOver) return
     throw new StoreError(
       'ONCEMQ_TRANSACTION_ENDED',
@@ -206,4 +259,8 @@ class Loan {
 
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null
+}
+
+function isEmitter(value: unknown): value is EventEmitter {
+  return isObject(value) && 'once' in value && typeof value.once === 'function'
 }

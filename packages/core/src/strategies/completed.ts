@@ -19,7 +19,7 @@ export function completed(completion: Completion, result: Uint8Array | undefined
 function closedBeforeConfirmed(): OncemqError {
   return new OncemqError(
     'ONCEMQ_CLOSED',
-    'expected to record the key as done before the deduplicator was closed, and the store did not answer; ' +
-      'close it after its consumers, with more time',
+    'expected to record the key as done before the deduplicator or its store was closed, and the store did ' +
+      'not answer; close both after their consumers, with more time',
   )
 }

@@ -93,7 +93,7 @@ class Attempt<Tx> {
   }
 
   async #ended(error: unknown): Promise<ProcessOutcome> {
-    const explained = this.#explained(error)
+    const explained = await this.#explained(error)
     if (explained !== undefined) return explained
     const isHandlers = this.#thrown !== undefined && this.#thrown.error === error
     if (isHandlers || !isOncemqError(error) || error.code === 'ONCEMQ_HANDLER_TIMEOUT') {
@@ -106,11 +106,12 @@ class Attempt<Tx> {
     if (isRefused && this.#hasRun) return failed(this.#start, error, this.#services)
     // The database could not open or commit the transaction: no failed attempt of the handler.
     await this.#start.release('unstarted')
+    if (error.code === 'ONCEMQ_CLOSED') return { status: 'closed', error }
     return { status: isRefused ? 'store-refused' : 'store-down', error }
   }
 
   /** What the handler threw belongs to its `tx`; what the commit has thrown, to none. */
-  #explained(error: unknown): Promise<ProcessOutcome> | ProcessOutcome | undefined {
+  #explained(error: unknown): ReturnType<Explain<Tx>> {
     const thrown = this.#thrown
     const tx = thrown?.error === error ? thrown?.tx : undefined
     return this.#explain?.(error, tx)

@@ -1,37 +1,17 @@
 import type { Start } from '../claims/start.ts'
 import type { ProcessOutcome } from '../delivery/outcome.ts'
-import { isOncemqError, OptionError, received } from '../errors.ts'
-import type { KeyedStore, Store } from '../store/contract.ts'
-import { givenOptions, missingMethod, requireFunction } from '../validate.ts'
+import { isOncemqError, OptionError } from '../errors.ts'
+import type { KeyedStore } from '../store/contract.ts'
+import { missingMethod } from '../validate.ts'
 import type { DuplicateKeyOf } from './duplicate-key.ts'
 import { violatedKeyIn } from './duplicate-key.ts'
+import { isPermanent } from './failure.ts'
 import { completeInTransaction, inTransaction, requireTransactions } from './in-transaction.ts'
+import type { NaturalKeyOptions, OwnClientOptions } from './natural-key-options.ts'
+import { checked } from './natural-key-options.ts'
 import { outsideTransaction } from './outside-transaction.ts'
+import { perStore } from './per-store.ts'
 import type { CheckedSettings, Explain, Strategy, StrategyServices, TransactionStrategy } from './strategy.ts'
-
-/** Options of {@link naturalKey}. */
-export interface NaturalKeyOptions {
-  /**
-   * The unique key that a second handling of the same event violates, named as the database names it:
-   * `orders_pkey` on PostgreSQL, `orders.PRIMARY` (table and index) on MySQL and MariaDB, `orders.id` (table
-   * and columns, as in `orders.shop, orders.number`) on SQLite, `orders._id_` (collection and index) on
-   * MongoDB.
-   *
-   * Of several keys that one row violates the database reports the one that it checks first. Where a second
-   * handling violates more than one, name each of them.
-   */
-  constraint: string | readonly string[]
-}
-
-/** Options of {@link naturalKey} for handlers that write with a client of their own. */
-export interface OwnClientOptions extends NaturalKeyOptions {
-  /**
-   * How to read the duplicate-key errors of the database that the handler writes to: `duplicateKeyOf` of
-   * `@oncemq/postgres`, `mysql`, `sqlite` or `mongodb`. Given, the handler runs outside of any transaction of
-   * the store, `context.tx` is undefined, and the constraint is not looked for at start.
-   */
-  duplicateKeyOf: DuplicateKeyOf
-}
 
 /**
  * For handlers whose own insert is the guard: the business key is unique in the database, so a second insert
@@ -43,6 +23,9 @@ export interface OwnClientOptions extends NaturalKeyOptions {
  * the database itself answered on `tx` counts. With `duplicateKeyOf` it writes with a client of its own
  * instead, and has to make its statements one transaction itself: whatever it wrote before the duplicate
  * stays otherwise.
+ *
+ * Any row that violates it makes the whole event a duplicate: of an event that inserts several, name a key
+ * that is its own. A `PermanentError` of the handler goes before.
  *
  * Starts are counted by the broker, so a message whose handler ends its process is given up as exactly as the
  * broker counts, and two deliveries of one event may run at the same time: the database lets one of them
@@ -59,8 +42,8 @@ export interface OwnClientOptions extends NaturalKeyOptions {
 export function naturalKey(options: OwnClientOptions): Strategy
 export function naturalKey(options: NaturalKeyOptions): TransactionStrategy
 export function naturalKey(options: NaturalKeyOptions | OwnClientOptions): Strategy | TransactionStrategy {
-  const { keys, duplicateKeyOf } = checked(options)
-  return duplicateKeyOf === undefined ? inTheStore(keys) : withOwnClient(keys, duplicateKeyOf)
+  const { names, duplicateKeyOf } = checked(options)
+  return duplicateKeyOf === undefined ? inTheStore(names) : withOwnClient(names, duplicateKeyOf)
 }
 
 const shared = {
@@ -70,7 +53,8 @@ const shared = {
   runsWithoutClaim: true,
 } as const
 
-function inTheStore(keys: ReadonlySet<string>): TransactionStrategy {
+function inTheStore(names: readonly string[]): TransactionStrategy {
+  const keysOf = perStore((store) => names.map((name) => (store as KeyedStore<unknown>).uniqueKey(name)))
   return {
     ...shared,
     givesTx: true,
@@ -78,40 +62,50 @@ function inTheStore(keys: ReadonlySet<string>): TransactionStrategy {
     defaultHandlerTimeoutMs: (leaseMs) => leaseMs,
     check: requireKeyedStore,
     completeOnce: completeInTransaction,
-    prepare: async (store) => {
-      for (const key of keys) await (store as KeyedStore<unknown>).requireUniqueKey(key)
-      return []
-    },
+    prepare: async (store) => (await Promise.all(keysOf(store).map((key) => key.check()))).flat(),
     run: async (start, handler, services) => {
-      const store = services.store as Store as KeyedStore<unknown>
-      const explain: Explain<unknown> = (error, tx) => {
-        const names = tx === undefined ? deferred(error, store) : store.violatedKey(error, tx)
-        return names.some((name) => keys.has(name)) ? duplicate(start, services) : undefined
+      const isGuard: IsGuard = async (error, tx) => {
+        const made = tx === undefined ? ofTheEnd(error) : error
+        const violated = keysOf(services.store).map(async (key) => key.isViolatedBy(made, tx))
+        return (await Promise.all(violated)).includes(true)
       }
-      return told(await inTransaction(start, handler, services, explain), start, services)
+      const outcome = await inTransaction(start, handler, services, guarded(isGuard, start, services))
+      return told(outcome, start, services)
     },
   }
 }
 
-function withOwnClient(keys: ReadonlySet<string>, duplicateKeyOf: DuplicateKeyOf): Strategy {
+function withOwnClient(names: readonly string[], duplicateKeyOf: DuplicateKeyOf): Strategy {
   return {
     ...shared,
     defaultHandlerTimeoutMs: () => 0,
     check: () => undefined,
     run: async (start, handler, services) => {
-      const explain: Explain<undefined> = (error) =>
-        violatedKeyIn(error, duplicateKeyOf).some((name) => keys.has(name))
-          ? duplicate(start, services)
-          : undefined
-      return told(await outsideTransaction(start, handler, services, explain), start, services)
+      const isGuard: IsGuard = (error) =>
+        violatedKeyIn(error, duplicateKeyOf).some((name) => names.includes(name))
+      const outcome = await outsideTransaction(start, handler, services, guarded(isGuard, start, services))
+      return told(outcome, start, services)
     },
   }
 }
 
-/** A deferred constraint is checked by the commit, whose error the store has made its own. */
-function deferred(error: unknown, store: KeyedStore<unknown>): readonly string[] {
-  if (!isOncemqError(error) || error.code !== 'ONCEMQ_STORE_REFUSED') return []
-  return store.violatedKey(error.cause, undefined)
+/** Whether an error says that the guard was there already. */
+type IsGuard = (error: unknown, tx: unknown) => Promise<boolean> | boolean
+
+function guarded(isGuard: IsGuard, start: Start, services: StrategyServices): Explain<unknown> {
+  return async (error, tx) => {
+    // What the handler says by itself goes before what stands behind it.
+    if (isPermanent(error) || !(await isGuard(error, tx))) return undefined
+    return duplicate(start, services)
+  }
+}
+
+/**
+ * What the end of a transaction has refused, whose error the store has made its own: a deferred constraint is
+ * checked by the commit, and a violation that the handler kept to itself leaves nothing to commit.
+ */
+function ofTheEnd(error: unknown): unknown {
+  return isOncemqError(error) && error.code === 'ONCEMQ_STORE_REFUSED' ? error.cause : undefined
 }
 
 function duplicate(start: Start, { events }: StrategyServices): ProcessOutcome {
@@ -126,39 +120,10 @@ function told(outcome: ProcessOutcome, { key }: Start, { events }: StrategyServi
 
 function requireKeyedStore(settings: CheckedSettings): void {
   requireTransactions('naturalKey', settings)
-  const without = missingMethod(settings.store, ['requireUniqueKey', 'violatedKey'])
+  const without = missingMethod(settings.store, ['uniqueKey'])
   if (without === undefined) return
   throw new OptionError(
     `strategy: expected a store that knows its unique keys for 'naturalKey', received ${without}; ` +
       `give naturalKey the duplicateKeyOf of the database that your handler writes to`,
-  )
-}
-
-const known = new Set(['constraint', 'duplicateKeyOf'])
-const CONSTRAINT_MAX = 300
-
-interface Checked {
-  readonly keys: ReadonlySet<string>
-  readonly duplicateKeyOf: DuplicateKeyOf | undefined
-}
-
-function checked(options: NaturalKeyOptions | OwnClientOptions): Checked {
-  const { constraint, duplicateKeyOf } = givenOptions<Partial<OwnClientOptions>>('naturalKey', options, known)
-  const keys: readonly unknown[] = Array.isArray(constraint) ? constraint : [constraint]
-  if (keys.length === 0) throw refusal('an empty array')
-  for (const key of keys) {
-    if (typeof key !== 'string') throw refusal(received(key))
-    if (key === '' || key.length > CONSTRAINT_MAX) throw refusal(`one of ${key.length} characters`)
-  }
-  const given = duplicateKeyOf !== undefined
-  if (given)
-    requireFunction('duplicateKeyOf', duplicateKeyOf, 'the one that the package of your database exports')
-  return { keys: new Set(keys as readonly string[]), duplicateKeyOf }
-}
-
-function refusal(what: string): OptionError {
-  return new OptionError(
-    `constraint: expected a string of 1 to ${CONSTRAINT_MAX} characters, or several, received ${what}; ` +
-      `name the unique key as the database does, such as 'orders_pkey'`,
   )
 }

@@ -20,7 +20,7 @@ export async function outsideTransaction<Tx>(
     const context = contextOf(start, undefined as Tx)
     result = (await bounded(() => handler(context), { clock, handlerTimeoutMs, abort })) ?? undefined
   } catch (error) {
-    return explain?.(error, undefined) ?? failed(start, error, services)
+    return (await explain?.(error, undefined)) ?? failed(start, error, services)
   }
   return completed(await start.complete(result), result)
 }

@@ -34,7 +34,7 @@ export interface StrategyServices {
 export type Explain<Tx> = (
   error: unknown,
   tx: Tx | undefined,
-) => Promise<ProcessOutcome> | ProcessOutcome | undefined
+) => Promise<ProcessOutcome | undefined> | ProcessOutcome | undefined
 
 /** What of the options a strategy looks at when it checks them. */
 export interface CheckedSettings {

@@ -196,3 +196,62 @@ describe("a driver's own errors", () => {
     expect(driverErrorIn(refusal)).toBe(undefined)
   })
 })
+
+describe('what is asked of a connection', () => {
+  class Answering extends EventEmitter {
+    query(_sql: string, callback?: Callback): EventEmitter | undefined {
+      if (callback === undefined) return new EventEmitter()
+      setImmediate(callback, null, ['row'])
+      return undefined
+    }
+
+    async execute(): Promise<readonly string[]> {
+      return ['row']
+    }
+  }
+
+  test('is told before it is asked, and its answer after', async () => {
+    const seen: unknown[] = []
+    const { proxy, answered } = revocable(new Answering(), {
+      store: 'ToyStore',
+      onCall: (method, args) => seen.push([method, ...args]),
+      onAnswer: (answer) => seen.push(answer),
+    })
+    await proxy.execute()
+    const heard = () => undefined
+    proxy.query('a', heard)
+    await answered()
+    expect(seen).toEqual([['execute'], ['row'], ['query', 'a', heard], ['row']])
+  })
+
+  test.each(['end', 'close', 'error'])('and answers by events is answered with its %s', async (event) => {
+    const { proxy, answered } = revocable(new Answering(), { store: 'ToyStore' })
+    const query = proxy.query('a')
+    query?.on('error', () => undefined)
+    expect(answered()).toBeDefined()
+    query?.emit(event)
+    await Promise.resolve()
+    expect(answered()).toBe(undefined)
+  })
+
+  test('and is still unread at its end, may fail without ending the process', () => {
+    const { proxy, revoke } = revocable(new Answering(), { store: 'ToyStore' })
+    const query = proxy.query('a')
+    revoke()
+    expect(() => query?.emit('error', new Error('lost'))).not.toThrow()
+  })
+
+  test('after what has failed all of it, fails by the same error', async () => {
+    const { connection, proxy, fail, driverErrorIn, revoke } = lent()
+    connection.failure = new Error('deadlock')
+    await proxy.query('a').catch(fail)
+    connection.failure = undefined
+    expect(() => proxy.exec('b')).toThrow('deadlock')
+    expect(connection.ran).toEqual(['a'])
+    await expect((async () => proxy.query('c'))().catch(driverErrorIn)).resolves.toMatchObject({
+      message: 'deadlock',
+    })
+    revoke()
+    expect(() => proxy.exec('d')).toThrow(ENDED)
+  })
+})

@@ -19,9 +19,12 @@ interface WrittenReply extends Reply {
 interface Running<Session> {
   /** The session whose transaction the command is part of. */
   readonly session?: Session
-  /** The part of the call's time that the server may take. */
-  readonly timeShare?: number
+  /** For a step that may have to wait: how long it may take. Never more than a quarter of the call's time. */
+  readonly waitMaxMs?: number
 }
+
+/** How many steps that may have to wait the time of one call is for. */
+const STEPS_MAX = 4
 
 /** How records come back, whatever the client is set to. */
 const DECODING = Object.freeze({
@@ -54,8 +57,10 @@ export class Commands<Session extends MongoSession = MongoSession> {
    * A duplicate key is no failure: of two upserts of one id that meet, one finds the other's record.
    * @throws WriteFailure for any other entry that the server did not take.
    */
-  async run(command: object, { session, timeShare = 1 }: Running<Session> = {}): Promise<Reply> {
-    const bounded = { ...command, maxTimeMS: Math.ceil(this.#timeoutMs * timeShare) }
+  async run(command: object, { session, waitMaxMs }: Running<Session> = {}): Promise<Reply> {
+    const timeMs = this.#timeoutMs
+    const maxTimeMS = waitMaxMs === undefined ? timeMs : Math.ceil(Math.min(waitMaxMs, timeMs / STEPS_MAX))
+    const bounded = { ...command, maxTimeMS }
     const options = { ...this.#options(), ...(session === undefined ? {} : { session }) }
     const reply: WrittenReply = await this.collection.db.command(bounded, options)
     const failure = reply.writeErrors?.find(({ code }) => code !== SERVER.DuplicateKey)

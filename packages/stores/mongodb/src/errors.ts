@@ -195,6 +195,23 @@ export function isOutOfTime(error: unknown): boolean {
   return code === SERVER.MaxTimeMsExpired && name !== 'MongoWriteConcernError'
 }
 
+const held = new WeakSet<object>()
+
+/** Records are held by open transactions, perhaps of a process that has ended. */
+export function heldError(cause: unknown, where: string): StoreError {
+  const error = storeError({ store: STORE, expected: `to change records of ${where}`, cause }, [
+    'ONCEMQ_STORE_TIMEOUT',
+    'transactions hold them',
+    'the operation is tried again',
+  ])
+  held.add(error)
+  return error
+}
+
+export function isHeld(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && held.has(error)
+}
+
 /**
  * The driver's error behind `error` by which it or the server ended a transaction, so that the whole is to be
  * run again. A handler may have wrapped it. What a handler makes itself, of a payload perhaps, has labels at
@@ -260,6 +277,12 @@ export function foreignError(where: string): StoreError {
     'received another document',
     'give the store a collection of its own, or use the version of @oncemq/mongodb that wrote it',
   ])
+}
+
+/** Whether there is no collection of the name, as the server said it or the store. */
+export function isNamespaceMissing(error: unknown): boolean {
+  const { code, cause } = error as { readonly code?: unknown; readonly cause?: { readonly code?: unknown } }
+  return [code, cause?.code].includes(SERVER.NamespaceNotFound)
 }
 
 /** Whether a commit may have happened, so that it is to be asked again. */

@@ -11,7 +11,7 @@ import { storeError } from '@oncemq/core/store'
 import { claimAnswer, hexOf, isOwn, ownAnswer, shown, updateAnswer } from './answers.ts'
 import type { MongoSession } from './client.ts'
 import type { Commands } from './commands.ts'
-import { STORE, foreignError, isOutOfTime } from './errors.ts'
+import { STORE, foreignError, heldError, isHeld, isOutOfTime } from './errors.ts'
 import type { RecordDocument, UpdateStatement } from './statements.ts'
 import {
   DONE,
@@ -33,7 +33,8 @@ const ROUNDS_MAX = 6
 const PART_BYTES_MAX = 8_388_608
 
 // To take a record over takes milliseconds, unless a transaction holds it; then it is asked for again.
-const TAKE_TIME_SHARE = 1 / 4
+const TAKE_MAX_MS = 1000
+const TAKE_HELD_MAX_MS = 50
 const HELD_MS = 1000
 
 type ClaimRound = readonly (ClaimAnswer | undefined)[]
@@ -65,6 +66,7 @@ export class Records {
     this.#random = random
   }
 
+  /** @throws StoreError that `isHeld` knows when a transaction holds one of the records to be taken over. */
   async claim(commands: Commands, batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
     // Most keys are new, and to create a record takes half of the server's time.
     const create = (requests: readonly ClaimRequest[]) => this.#create(commands, requests)
@@ -74,6 +76,15 @@ export class Records {
       const step = first[round]
       return step === undefined ? this.#take(commands, requests) : step(requests)
     })
+  }
+
+  /** The same beside such a record: each is taken over by itself, or is busy a moment later. */
+  async claimBesideHeld(commands: Commands, batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
+    const look = (requests: readonly ClaimRequest[]) => this.#look(commands, requests)
+    const create = (requests: readonly ClaimRequest[]) => this.#create(commands, requests)
+    const take = async (requests: readonly ClaimRequest[]) =>
+      (await Promise.all(requests.map((request) => this.#takeOne(commands, request)))).flat()
+    return inRounds(commands, batch, (requests, round) => ([look, create][round] ?? take)(requests))
   }
 
   async update(commands: Commands, batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
@@ -148,37 +159,49 @@ export class Records {
 
   /**
    * Takes records over. One may be held by a transaction whose process has ended, which the server keeps open
-   * for a minute: its claim is busy, and that must not be the neighbours' failure.
+   * for a minute: that must not be the neighbours' failure.
    */
   async #take(commands: Commands, requests: readonly ClaimRequest[]): Promise<ClaimRound> {
-    let created: ReadonlySet<number> = new Set()
-    let isHeld = false
-    try {
-      created = await this.#upsert(commands, requests.map(claimStatement), TAKE_TIME_SHARE)
-    } catch (error) {
-      isHeld = isOutOfTime(error)
-      if (!isHeld) throw error
-    }
+    const created = await this.#upsert(commands, requests.map(claimStatement), {
+      waitMaxMs: TAKE_MAX_MS,
+      writeConcern: this.#writeConcern,
+    })
     const records = await this.#find(commands, idsOf(requests))
     return requests.map((request, at) => {
       if (created.has(at)) return granted(1, 1)
       const record = records.get(request.id)
       if (record === undefined) return undefined
       const { epoch, attempts } = record
-      if (isOwn(request, record)) return granted(epoch, attempts)
-      const held: ClaimAnswer = { status: 'busy', epoch, leaseRemainingMs: HELD_MS }
-      return claimAnswer(request, record) ?? (isHeld ? held : undefined)
+      return isOwn(request, record) ? granted(epoch, attempts) : claimAnswer(request, record)
     })
+  }
+
+  /** Looks first whether it can be, without waiting for a majority: that a claim is repeated does no harm. */
+  async #takeOne(commands: Commands, request: ClaimRequest): Promise<ClaimRound> {
+    try {
+      const briefly = { waitMaxMs: TAKE_HELD_MAX_MS, writeConcern: { w: 1, j: false } }
+      await this.#upsert(commands, [claimStatement(request)], briefly)
+      return await this.#take(commands, [request])
+    } catch (error) {
+      if (!isHeld(error)) throw error
+      const [record] = await commands.find<RecordDocument>(recordsOf([request.id]), recordFields)
+      return [{ status: 'busy', epoch: record?.epoch ?? 0, leaseRemainingMs: HELD_MS }]
+    }
   }
 
   /** Answers which entries created their records. */
   async #upsert(
     commands: Commands,
     updates: readonly UpdateStatement[],
-    timeShare = 1,
+    { waitMaxMs, writeConcern }: { waitMaxMs: number; writeConcern: WriteConcernDocument },
   ): Promise<ReadonlySet<number>> {
-    const { upserted } = await commands.run(this.#updateCommand(commands, updates), { timeShare })
-    return new Set(upserted?.map(({ index }) => index))
+    const command = { ...this.#updateCommand(commands, updates), writeConcern }
+    try {
+      const { upserted } = await commands.run(command, { waitMaxMs })
+      return new Set(upserted?.map(({ index }) => index))
+    } catch (error) {
+      throw isOutOfTime(error) ? heldError(error, commands.where) : error
+    }
   }
 
   #updateCommand({ collection }: Commands, updates: readonly UpdateStatement[]): object {

@@ -2,10 +2,10 @@ import type { Finding, RowId, StateTable, StateTableNames } from '@oncemq/core/s
 import { printable, storeError } from '@oncemq/core/store'
 import type { MongoSession } from './client.ts'
 import type { Commands, Reply } from './commands.ts'
-import { SERVER, STORE } from './errors.ts'
+import { isNamespaceMissing, STORE } from './errors.ts'
 
 /** Runs a command, in a session where it is part of a transaction. */
-type Run<Session> = (command: object, session?: Session) => Promise<Reply>
+export type Run<Session> = (command: object, session?: Session) => Promise<Reply>
 
 interface IndexReply {
   readonly cursor?: { readonly firstBatch: readonly { readonly key?: Readonly<Record<string, unknown>> }[] }
@@ -33,8 +33,7 @@ export class MongoStateTable<Session extends MongoSession> implements StateTable
       const isIndexed = cursor?.firstBatch.some(({ key = {} }) => Object.keys(key)[0] === id)
       return isIndexed === true ? [] : [noIndex(this.#names)]
     } catch (error) {
-      const { code, cause } = error as { code?: unknown; cause?: { code?: unknown } }
-      if (![code, cause?.code].includes(SERVER.NamespaceNotFound)) throw error
+      if (!isNamespaceMissing(error)) throw error
       throw storeError({ store: STORE, expected: `a collection ${printable(table)}`, cause: error }, [
         'ONCEMQ_TABLE_UNFIT',
         'there is none',
@@ -77,7 +76,7 @@ function noIndex({ table, id }: StateTableNames): Finding {
   return {
     severity: 'warning',
     code: 'state-index-missing',
-    found: `no index of ${table} begins with ${id}, so that each message reads the whole collection`,
-    remedy: `createIndex({ ${id}: 1 })`,
+    found: `No index of ${table} begins with ${id}, so that each message reads the whole collection.`,
+    remedy: `Create it: createIndex({ ${id}: 1 }).`,
   }
 }

@@ -9,17 +9,18 @@ import type {
   StateTable,
   StateTableNames,
   StoredRecord,
+  UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { LifeCycle, storeError, violatedKeyIn } from '@oncemq/core/store'
+import { LifeCycle, LockedRecords, storeError } from '@oncemq/core/store'
 import type { StoreError } from '@oncemq/core/store'
 import type { MongoCollection, MongoSession } from './client.ts'
 import type { Commands } from './commands.ts'
 import { nameOf, withCommands } from './commands.ts'
 import { connect } from './connection.ts'
 import type { Connection } from './connection.ts'
-import { duplicateKeyOf, requireUniqueKey } from './duplicate-key.ts'
-import { STORE, asStoreError } from './errors.ts'
+import { MongoUniqueKey } from './duplicate-key.ts'
+import { STORE, asStoreError, isHeld } from './errors.ts'
 import type { MongoStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
 import type { WriteConcernDocument } from './records.ts'
@@ -66,6 +67,11 @@ export class MongoStore<Session extends MongoSession = MongoSession>
   } as const)
   readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
   readonly #settings: Settings<Session>
+  readonly #locked = new LockedRecords({
+    usual: (batch) => this.#call(({ records }, commands) => records.claim(commands, batch)),
+    careful: (batch) => this.#call(({ records }, commands) => records.claimBesideHeld(commands, batch)),
+    isLockTaken: isHeld,
+  })
   readonly #transactions = new Set<Promise<unknown>>()
   readonly #life: LifeCycle<Opened<Session>>
 
@@ -97,7 +103,7 @@ export class MongoStore<Session extends MongoSession = MongoSession>
   }
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    return this.#call(({ records }, commands) => records.claim(commands, batch))
+    return this.#locked.claim(batch)
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
@@ -135,13 +141,12 @@ export class MongoStore<Session extends MongoSession = MongoSession>
     }
   }
 
-  async requireUniqueKey(name: string): Promise<void> {
-    return this.#call((_opened, commands) => requireUniqueKey(commands, name))
-  }
-
-  /** A session sees no errors of its own, so those of the driver count, whichever session they are of. */
-  violatedKey(thrown: unknown): readonly string[] {
-    return violatedKeyIn(thrown, duplicateKeyOf)
+  uniqueKey(name: string): UniqueKey<Session> {
+    return new MongoUniqueKey<Session>(
+      (command) => this.#call((_opened, commands) => commands.run(command)),
+      () => this.#life.opened.collection.db.databaseName,
+      name,
+    )
   }
 
   stateTable(names: StateTableNames): StateTable<Session> {

@@ -5,6 +5,7 @@ import type { Connections } from './connection.ts'
 import { text } from './literals.ts'
 
 const NUMERIC = new Set(['tinyint', 'smallint', 'mediumint', 'int', 'bigint'])
+const TEXTS = /(?:char|text)$/
 const INTEGER = /^-?(?:0|[1-9]\d*)$/
 const ENUM_VALUE = /'((?:[^']|'')*)'/g
 
@@ -23,6 +24,7 @@ export class MysqlStateTable<Connection extends MysqlConnection> implements Stat
   readonly #id: string
   readonly #state: string
   #isNumeric = false
+  #isText = false
 
   constructor(connections: () => Connections, names: StateTableNames) {
     this.#connections = connections
@@ -46,6 +48,7 @@ export class MysqlStateTable<Connection extends MysqlConnection> implements Stat
       if (missing !== undefined) throw this.#unfit(`an enum without '${printable(missing)}'`)
     }
     this.#isNumeric = NUMERIC.has(id.dataType)
+    this.#isText = TEXTS.test(id.dataType)
     return id.isIndexed ? [] : [noIndex(this.#names)]
   }
 
@@ -55,11 +58,11 @@ export class MysqlStateTable<Connection extends MysqlConnection> implements Stat
   ) {
     const literal = this.#literal(id)
     if (literal === undefined) return 'unfit-id'
-    const states = from.map(text).join(', ')
+    const states = from.map((state) => bytesOf(text(state))).join(', ')
     const answer = await query(
       tx,
       `UPDATE ${this.#table} SET ${this.#state} = ${text(to)} ` +
-        `WHERE ${this.#id} = ${literal} AND ${this.#state} IN (${states})`,
+        `WHERE ${this.#is(literal)} AND ${bytesOf(this.#state)} IN (${states})`,
     )
     if (Number((answer as MysqlHeader).affectedRows) > 0) return 'moved'
     // Without the flag for found rows a row that has the state already counts as not affected.
@@ -72,9 +75,18 @@ export class MysqlStateTable<Connection extends MysqlConnection> implements Stat
     if (literal === undefined) return undefined
     // A locking read: a plain one would repeat what the transaction's snapshot holds, which the update
     // looked past.
-    const sql = `SELECT ${this.#state} FROM ${this.#table} WHERE ${this.#id} = ${literal} FOR UPDATE`
+    const sql = `SELECT ${this.#state} FROM ${this.#table} WHERE ${this.#is(literal)} FOR UPDATE`
     const [row] = (await query(tx, sql)) as readonly MysqlRow[]
     return row === undefined ? undefined : (row[0]?.toString('utf8') ?? '')
+  }
+
+  /**
+   * By the index, and then byte by byte: the collations that tables have by default take texts for one that
+   * differ in case, accents or spaces at their end, and the row of another id must not be moved.
+   */
+  #is(literal: string): string {
+    const equal = `${this.#id} = ${literal}`
+    return this.#isText ? `${equal} AND ${bytesOf(this.#id)} = ${bytesOf(literal)}` : equal
   }
 
   /** A text that is compared with a number is cut to what looks like one: '12 apples' would be row 12. */
@@ -119,6 +131,11 @@ async function query(tx: MysqlConnection, sql: string): Promise<unknown> {
   return (await tx.query(asked))[0]
 }
 
+/** Whatever the character set of the column. */
+function bytesOf(operand: string): string {
+  return `CAST(CONVERT(${operand} USING utf8mb4) AS BINARY)`
+}
+
 function quoted(name: string): string {
   return `\`${name}\``
 }
@@ -127,7 +144,7 @@ function noIndex({ table, id }: StateTableNames): Finding {
   return {
     severity: 'warning',
     code: 'state-index-missing',
-    found: `no index of ${table} begins with ${id}, so that each message reads and locks the whole table`,
-    remedy: `CREATE INDEX ${id}_index ON ${table} (${id})`,
+    found: `No index of ${table} begins with ${id}, so that each message reads and locks the whole table.`,
+    remedy: `Create it: CREATE INDEX ${id}_index ON ${table} (${id}).`,
   }
 }

@@ -11,14 +11,15 @@ import type {
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
+  UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { driverErrorOn, LifeCycle, violatedKeyIn } from '@oncemq/core/store'
+import { LifeCycle } from '@oncemq/core/store'
 import type { MysqlConnection } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
 import { dialectOf } from './dialect.ts'
-import { duplicateKeyOf, requireUniqueKey } from './duplicate-key.ts'
+import { MysqlUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { MysqlStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
@@ -28,7 +29,7 @@ import { MysqlStateTable } from './state-table.ts'
 import { statementsOf, tablesOf } from './statements.ts'
 import { Sweep } from './sweep.ts'
 import { Transactions, frameOf } from './transaction.ts'
-import { readVariables, verify } from './verify.ts'
+import { readDatabase, readVariables, verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */
 interface Opened<Connection extends MysqlConnection> {
@@ -126,12 +127,8 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
     return this.#life.opened.transactions.handle(work, signal)
   }
 
-  async requireUniqueKey(name: string): Promise<void> {
-    return this.#with(({ connections }) => requireUniqueKey(connections, name))
-  }
-
-  violatedKey(thrown: unknown, tx: Connection | undefined): readonly string[] {
-    return violatedKeyIn(tx === undefined ? thrown : driverErrorOn(tx, thrown), duplicateKeyOf)
+  uniqueKey(name: string): UniqueKey<Connection> {
+    return new MysqlUniqueKey<Connection>(() => this.#life.opened.connections, name)
   }
 
   stateTable(names: StateTableNames): StateTable<Connection> {
@@ -151,7 +148,8 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
       connections.packetMaxBytes = Number(variables.max_allowed_packet)
       this.#hasSnapshots =
         settings.isolation !== 'read committed' && variables.innodb_snapshot_isolation === 'ON'
-      const statements = statementsOf(tablesOf(settings.table), dialectOf(variables.version ?? ''))
+      const tables = tablesOf(settings.table, await readDatabase(plain))
+      const statements = statementsOf(tables, dialectOf(variables.version ?? ''))
       await connections.learnThreads()
       await ensureSchema(plain, settings)
       await connections.write(statements.probe())

@@ -18,6 +18,7 @@ import {
   isRolledBack,
   storeError,
 } from './errors.ts'
+import { HandlerCalls } from './handler-calls.ts'
 import type { Settings } from './options.ts'
 import { DONE } from './statements.ts'
 import type { Statements } from './statements.ts'
@@ -27,8 +28,6 @@ import type { Variables } from './verify.ts'
 const GUARD = 'oncemq_handler'
 const IDLE_BEFORE = '@oncemq_idle_before'
 const MS_PER_SECOND = 1000
-/** After this time the statement that a handler was left waiting for is stopped on the server. */
-const ABANDONED_WAIT_MS = 50
 
 /** What the handler's code does in its transaction. */
 type Work<Connection> = (tx: Connection) => Promise<CompleteUpdate | undefined>
@@ -138,6 +137,7 @@ class Transaction<Connection extends MysqlConnection> {
   readonly #connections: Connections<Connection>
   readonly #frame: Frame
   readonly #beganAtMs: number
+  readonly #calls = new HandlerCalls()
   #isOpen = false
   #hasFailed = false
   #isAbandoned = false
@@ -167,9 +167,19 @@ class Transaction<Connection extends MysqlConnection> {
   async lend(work: Work<Connection>, signal: AbortSignal | undefined): Promise<CompleteUpdate | undefined> {
     const onError = (error: unknown): void => {
       noteDuplicateKey(error)
-      if (isRolledBack(error)) this.#rolledBackBy ??= withoutStatement(error)
+      if (!isRolledBack(error)) return
+      this.#rolledBackBy ??= withoutStatement(error)
+      // What follows would commit by itself, and again when all is run again.
+      loan.fail(error)
     }
-    const loan = revocable(this.#connection, { store: 'MysqlStore', nested: writes, ends, onError })
+    const loan = revocable(this.#connection, {
+      store: 'MysqlStore',
+      nested: writes,
+      ends,
+      onCall: (method, args) => this.#calls.sent(method, args),
+      onAnswer: (answer) => this.#calls.answered(answer),
+      onError,
+    })
     try {
       const completion = await untilAborted(() => work(loan.proxy), signal)
       loan.revoke()
@@ -179,11 +189,11 @@ class Transaction<Connection extends MysqlConnection> {
       loan.revoke()
       this.#isAbandoned ||= signal?.aborted === true && error === signal.reason
       if (this.#isAbandoned) {
-        await this.#requireSameTransaction(error, ABANDONED_WAIT_MS)
+        await this.#requireSameTransaction(error)
         throw error
       }
       const made = withoutStatement(loan.driverErrorIn(error))
-      if (made !== undefined && isDisconnect(made)) throw this.#lost(made)
+      if (made !== undefined && isDisconnect(made)) throw this.#lost(made, error)
       if (this.#rolledBackBy === undefined) await this.#requireSameTransaction(error)
       throw handlerError(error, made, this.#frame.where)
     } finally {
@@ -209,6 +219,8 @@ class Transaction<Connection extends MysqlConnection> {
     if (this.#rolledBackBy !== undefined) throw conflict(this.#rolledBackBy)
     await this.#requireSameTransaction()
     if (completion === undefined) return { answer: 'ok', commit: true }
+    // A handler's own time would be that of the record, too.
+    if (this.#calls.hasSet) await this.#query('SET timestamp = DEFAULT')
     const { affectedRows } = (await this.#query(
       statements.change([completion], completion.claimId),
     )) as MysqlHeader
@@ -237,8 +249,9 @@ class Transaction<Connection extends MysqlConnection> {
     else if (this.#isOpen && !this.#hasFailed) await this.#send('ROLLBACK').catch(() => undefined)
   }
 
-  /** Gives the connection back as it came. Never rejects. */
+  /** Gives the connection back as it came, or closes it. Never rejects. */
   async giveBack(): Promise<void> {
+    this.#hasFailed ||= this.#calls.hasSet
     if (!this.#hasFailed && !this.#isAbandoned) {
       await this.#send(this.#frame.restore).catch(() => (this.#hasFailed = true))
     }
@@ -254,13 +267,13 @@ class Transaction<Connection extends MysqlConnection> {
   /**
    * The savepoint is gone if the transaction ended: by the handler's COMMIT or ROLLBACK, or by one of the
    * many statements that commit by themselves (CREATE, ALTER, DROP, TRUNCATE, LOCK TABLES, START
-   * TRANSACTION).
+   * TRANSACTION). Without an answer, what the handler has sent tells.
    */
-  async #requireSameTransaction(thrown?: unknown, waitMaxMs?: number): Promise<void> {
+  async #requireSameTransaction(thrown?: unknown): Promise<void> {
     try {
-      await this.#send(`RELEASE SAVEPOINT ${GUARD}`, waitMaxMs)
+      await this.#send(`RELEASE SAVEPOINT ${GUARD}`)
     } catch (error) {
-      if (errorNumber(error) === MYSQL.SAVEPOINT_MISSING) {
+      if (errorNumber(error) === MYSQL.SAVEPOINT_MISSING || this.#calls.mayHaveEnded) {
         // What ended it may have locked tables, which would stay so in the pool: the connection is closed.
         this.#hasFailed = true
         throw endedError(thrown ?? error)
@@ -280,14 +293,17 @@ class Transaction<Connection extends MysqlConnection> {
   }
 
   /** The server does not say why it closed a connection, so that only the time can tell. */
-  #lost(error: unknown): unknown {
+  #lost(error: unknown, thrown = error): unknown {
+    // Whether it was committed is not known any more, so that it must not be run again.
+    if (this.#calls.mayHaveEnded) return endedError(thrown)
     const { clock, transactionIdleMs, where } = this.#frame
     const isIdleTooLong = clock.monotonicMs() - this.#beganAtMs >= transactionIdleMs
     return isIdleTooLong ? idleError(transactionIdleMs, error) : storeError(error, where)
   }
 
-  #send(statement: string, waitMaxMs?: number): Promise<unknown> {
-    return this.#run(() => this.#connections.query(this.#connection, statement, waitMaxMs))
+  #send(statement: string): Promise<unknown> {
+    const ask = this.#isAbandoned ? 'queryAbandoned' : 'query'
+    return this.#run(() => this.#connections[ask](this.#connection, statement))
   }
 
   /** After anything but the server's own refusal the connection is of no more use. */

@@ -4,6 +4,6 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { databaseOf } from './database.ts'
 
 describeService('mariadb-10.11', (server) => {
-  const { pool, effects } = databaseOf(server)
-  testStore('mysql', { open: ({ namespace }) => new MysqlStore({ pool, table: namespace }), effects })
+  const { pool, effects, lock } = databaseOf(server)
+  testStore('mysql', { open: ({ namespace }) => new MysqlStore({ pool, table: namespace }), effects, lock })
 })

@@ -1,8 +1,7 @@
-import type { ClaimRequest } from '@oncemq/core/store'
 import { MysqlStore } from '@oncemq/mysql'
 import { FaultProxy } from '@oncemq/test-services/proxy'
 import { describeService } from '@oncemq/test-services/vitest'
-import { claimOf, claimsOf, completionOf, newHex } from '@oncemq/test-stores'
+import { claimOf, completionOf } from '@oncemq/test-stores'
 import { BOUND } from '@oncemq/test-stores/load'
 import mysql from 'mysql2/promise'
 import type { PoolConnection, RowDataPacket } from 'mysql2/promise'
@@ -10,10 +9,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { poolBefore } from './database.ts'
 
 const TABLE = 'locked_rows'
-const OTHERS = 40
-const ROUNDS = 40
-/** Long before the store would give up. */
-const SOON_MS = 2500
 const LONG_MS = 1500
 
 for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
@@ -41,18 +36,6 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
     }
 
     const change = (id: string): string => `UPDATE ${TABLE} SET result = 'x' WHERE id = X'${id}'`
-    const remove = (id: string): string => `DELETE FROM ${TABLE} WHERE id = X'${id}'`
-    const insert = (id: string): string =>
-      `INSERT INTO ${TABLE} (id, state, claim_id, epoch, attempts, lease_until, expires_at)
-       VALUES (X'${id}', 1, X'${id}', 1, 1, 0, 0)`
-
-    /** A record whose lease is over, so that it could be taken if it were not locked. */
-    async function lapsed(given: Partial<ClaimRequest> = {}) {
-      const claim = claimOf({ leaseMs: 1, ...given })
-      await store.claim([claim])
-      await expect.poll(async () => (await store.inspect([claim.id]))[0]?.leaseRemainingMs).toBeLessThan(0)
-      return claim
-    }
 
     async function waiting(): Promise<number> {
       const [rows] = await pool.query<RowDataPacket[]>(
@@ -66,100 +49,6 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
       const startMs = performance.now()
       return [await call(), performance.now() - startMs]
     }
-
-    describe('a claim of a locked record is busy, and the others of its batch do not wait', () => {
-      test.each<[string, (id: string) => string[]]>([
-        ['that was changed', (id) => [change(id)]],
-        ['that was removed', (id) => [remove(id)]],
-        ['that is being inserted', (id) => [remove(id), insert(id)]],
-      ])('%s', async (_what, statementsOf) => {
-        const victim = await lapsed()
-        const lock = await locking(...statementsOf(victim.id))
-        const rival = claimOf({ id: victim.id })
-        const [[lone], loneMs] = await timed(() => store.claim([rival]))
-        expect(lone?.status).toBe('busy')
-        const others = claimsOf(OTHERS)
-        const batch = [...others.slice(7), rival, ...others.slice(0, 7)]
-        const [answers, batchMs] = await timed(() => store.claim(batch))
-        expect(answers.map(({ status }) => status)).toEqual(
-          batch.map((claim) => (claim === rival ? 'busy' : 'granted')),
-        )
-        expect([loneMs < SOON_MS, batchMs < SOON_MS]).toEqual([true, true])
-        expect(await waiting()).toBe(0)
-        await lock.end()
-        expect(await store.claim([rival])).toEqual([{ status: 'granted', epoch: 2, attempt: 2 }])
-      })
-
-      test('however many are locked', async () => {
-        const victims = await Promise.all(Array.from({ length: OTHERS }, () => lapsed()))
-        const lock = await locking(...victims.map(({ id }) => change(id)))
-        const rivals = victims.flatMap(({ id }) => [claimOf({ id }), claimOf()])
-        const [answers, batchMs] = await timed(() => store.claim(rivals))
-        expect(answers.map(({ status }) => status)).toEqual(victims.flatMap(() => ['busy', 'granted']))
-        expect(batchMs).toBeLessThan(SOON_MS)
-        await lock.end()
-      })
-
-      test('that is known to be locked: the others do not wait at all', async () => {
-        const victim = await lapsed()
-        const lock = await locking(change(victim.id))
-        const rival = claimOf({ id: victim.id })
-        await store.claim([rival])
-        const [, allMs] = await timed(async () => {
-          for (let round = 0; round < ROUNDS; round += 1) {
-            const answers = await store.claim([claimOf(), rival, claimOf()])
-            expect(answers.map(({ status }) => status)).toEqual(['granted', 'busy', 'granted'])
-          }
-        })
-        expect(allMs).toBeLessThan(SOON_MS)
-        await lock.end()
-        expect((await store.claim([claimOf(), rival])).map(({ status }) => status)).toEqual([
-          'granted',
-          'granted',
-        ])
-      })
-
-      test('and of another payload they stay conflicts', async () => {
-        const [victim, other] = [await lapsed(), await lapsed({ fingerprint: newHex() })]
-        const lock = await locking(change(victim.id))
-        const rivals = [claimOf({ id: victim.id }), claimOf({ id: other.id, fingerprint: newHex() })]
-        expect((await store.claim(rivals)).map(({ status }) => status)).toEqual(['busy', 'conflict'])
-        expect((await store.inspect([other.id]))[0]).toMatchObject({
-          epoch: 1,
-          fingerprint: other.fingerprint,
-        })
-        await lock.end()
-      })
-
-      test('whose first insert is not committed', async () => {
-        const rival = claimOf()
-        const lock = await locking(insert(rival.id))
-        const others = claimsOf(OTHERS)
-        const [answers, batchMs] = await timed(() => store.claim([...others, rival]))
-        expect(answers.map(({ status }) => status)).toEqual([...others.map(() => 'granted'), 'busy'])
-        expect(batchMs).toBeLessThan(SOON_MS)
-        await lock.end()
-        expect(await store.claim([rival])).toEqual([{ status: 'granted', epoch: 1, attempt: 1 }])
-      })
-    })
-
-    test('updates with a locked record fail soon, and each half goes by itself', async () => {
-      const claims = claimsOf(3)
-      await store.claim(claims)
-      const [victim, ...others] = claims as [(typeof claims)[0], ...typeof claims]
-      const lock = await locking(change(victim.id))
-      const batch = claims.map(completionOf)
-      const renewals = batch.map((update) => ({ ...update, op: 'renew' as const, leaseMs: 60_000 }))
-      for (const updates of [batch, renewals]) {
-        const [failure, tookMs] = await timed(() => store.update(updates).catch((error: unknown) => error))
-        expect(failure).toMatchObject({ code: 'ONCEMQ_STORE_TIMEOUT', retryable: true })
-        expect(tookMs).toBeLessThan(SOON_MS)
-        expect(await waiting()).toBe(0)
-      }
-      expect(await store.update(others.map(completionOf))).toEqual(['ok', 'ok'])
-      await lock.end()
-      expect(await store.update(batch)).toEqual(['ok', 'ok', 'ok'])
-    })
 
     test('what is given up leaves nobody waiting on the server', async () => {
       const proxy = await FaultProxy.open(server.url)

@@ -81,14 +81,30 @@ export class Connections<Client extends PostgresClient = PostgresClient> {
 
   /** Gives a connection within the time limit. */
   async acquire(): Promise<Client> {
-    const client = await within(() => this.#pool.connect(), {
+    return within(() => this.#connect(), {
       clock: this.#clock,
       timeoutMs: this.#timeoutMs,
       timeoutError: () => noConnection(this.#timeoutMs),
-      late: (late) => late.release(),
+      late: (late) => this.release(late),
     })
-    client.on('error', ignoreError)
-    return client
+  }
+
+  /**
+   * Listens in the moment in which the pool does no more. A promise would answer too late: the server's last
+   * words may have come together with its first ones.
+   */
+  #connect(): Promise<Client> {
+    return new Promise((resolve, reject) => {
+      const given = (client: Client): void => {
+        client.on('error', ignoreError)
+        resolve(client)
+      }
+      const told = (error: unknown, client?: Client): void =>
+        client === undefined ? reject(error as Error) : given(client)
+      const connect = this.#pool.connect as (told: unknown) => Promise<Client> | undefined
+      // A pool that somebody has wrapped may know promises alone.
+      connect.call(this.#pool, told)?.then(given, reject)
+    })
   }
 
   /** Gives it back to the pool, or closes it if it failed. */

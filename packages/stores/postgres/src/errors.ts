@@ -156,7 +156,7 @@ export function storeError(error: unknown, where: string): StoreError {
  * is shutting down, else itself. `made` is the driver's own error behind it, if any: nothing else counts.
  */
 export function handlerError(error: unknown, made: unknown, where: string): unknown {
-  if (isConflict(made)) return conflict(error)
+  if (isConflict(behindAbort(made))) return conflict(error)
   return /^(?:08|57P)/.test(sqlState(made) ?? '') ? storeError(made, where) : error
 }
 
@@ -208,6 +208,19 @@ export function idleError(transactionIdleMs: number, cause: unknown): StoreError
 /** Whether a statement of the transaction had failed before, so that the server takes no more of them. */
 export function isAborted(error: unknown): boolean {
   return sqlState(error) === SQLSTATE.TRANSACTION_ABORTED
+}
+
+/** The error that a refused statement of an aborted transaction comes from. */
+const aborts = new WeakMap<object, unknown>()
+
+/** Notes which error has aborted the transaction whose next statement is refused by `error`. */
+export function noteAbort(error: unknown, abortedBy: unknown): void {
+  if (isAborted(error) && abortedBy !== undefined) aborts.set(error as object, abortedBy)
+}
+
+/** What made an error: that which aborted the transaction before it, or itself. */
+export function behindAbort(error: unknown): unknown {
+  return isAborted(error) ? (aborts.get(error as object) ?? error) : error
 }
 
 /** Whether the server ended a session whose transaction lay idle. */

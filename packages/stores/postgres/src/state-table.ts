@@ -93,7 +93,7 @@ function noIndex({ table, id }: StateTableNames): Finding {
   return {
     severity: 'warning',
     code: 'state-index-missing',
-    found: `no index of ${table} begins with ${id}, so that each message reads the whole table`,
-    remedy: `CREATE INDEX ON ${table} (${id})`,
+    found: `No index of ${table} begins with ${id}, so that each message reads the whole table.`,
+    remedy: `Create it: CREATE INDEX ON ${table} (${id}).`,
   }
 }

@@ -11,13 +11,14 @@ import type {
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
+  UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { driverErrorOn, LifeCycle, violatedKeyIn } from '@oncemq/core/store'
+import { LifeCycle } from '@oncemq/core/store'
 import type { PostgresClient } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
-import { duplicateKeyOf, requireUniqueKey } from './duplicate-key.ts'
+import { PostgresUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { PostgresStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
@@ -27,7 +28,7 @@ import { Transactions } from './transaction.ts'
 import { PostgresStateTable } from './state-table.ts'
 import { lockWaitsOf } from './lock-waits.ts'
 import { statementsOf, tablesOf } from './statements.ts'
-import { verify } from './verify.ts'
+import { readSchema, verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */
 interface Opened<Client extends PostgresClient> {
@@ -119,12 +120,8 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient>
     return this.#life.opened.transactions.handle(work, signal)
   }
 
-  async requireUniqueKey(name: string): Promise<void> {
-    return this.#with(({ connections }) => requireUniqueKey(connections, name))
-  }
-
-  violatedKey(thrown: unknown, tx: Client | undefined): readonly string[] {
-    return violatedKeyIn(tx === undefined ? thrown : driverErrorOn(tx, thrown), duplicateKeyOf)
+  uniqueKey(name: string): UniqueKey<Client> {
+    return new PostgresUniqueKey<Client>(() => this.#life.opened.connections, name)
   }
 
   stateTable(names: StateTableNames): StateTable<Client> {
@@ -143,8 +140,10 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient>
       const findings = await verify(plain, pool, this.#settings)
       await plain.learnProcesses()
       const { table } = this.#settings
-      const records = new Records(plain, statementsOf(tablesOf(table), lockWaitsOf(this.#settings)))
-      const transactions = new Transactions(connections, this.#settings)
+      const tables = tablesOf(table, await readSchema(plain, table))
+      const statements = statementsOf(tables, lockWaitsOf(this.#settings))
+      const records = new Records(plain, statements)
+      const transactions = new Transactions(connections, statements, this.#settings)
       return { connections: plain, records, transactions, findings, end }
     } catch (error) {
       await end()

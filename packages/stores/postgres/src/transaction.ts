@@ -4,6 +4,7 @@ import type { PostgresClient, PostgresResult } from './client.ts'
 import type { Connections } from './connection.ts'
 import { isUnanswered, nameOf } from './connection.ts'
 import {
+  behindAbort,
   commitError,
   conflict,
   endedError,
@@ -12,12 +13,13 @@ import {
   isAborted,
   isConflict,
   isIdleTooLong,
+  noteAbort,
   sqlState,
   storeError,
 } from './errors.ts'
 import type { Settings } from './options.ts'
-import { lockWaitsOf } from './lock-waits.ts'
-import { statementsOf, tablesOf } from './statements.ts'
+import { setsSession } from './session-settings.ts'
+import type { Statements } from './statements.ts'
 
 /** What the handler's code does in its transaction. */
 type Work<Client> = (tx: Client) => Promise<CompleteUpdate | undefined>
@@ -45,8 +47,8 @@ export class Transactions<Client extends PostgresClient> {
   readonly #running = new Set<Promise<unknown>>()
   readonly #turns: Semaphore
 
-  constructor(connections: Connections<Client>, settings: Settings<Client>) {
-    const { table, isolation, transactionIdleMs, transactionsMax } = settings
+  constructor(connections: Connections<Client>, { finish }: Statements, settings: Settings<Client>) {
+    const { isolation, transactionIdleMs, transactionsMax } = settings
     this.#connections = connections
     this.#turns = new Semaphore(transactionsMax)
     this.#frame = {
@@ -57,7 +59,7 @@ export class Transactions<Client extends PostgresClient> {
         `BEGIN ISOLATION LEVEL ${isolation}; ` +
         `SET LOCAL idle_in_transaction_session_timeout = ${transactionIdleMs}; ` +
         'SELECT pg_current_xact_id()::text AS answer',
-      finish: statementsOf(tablesOf(table), lockWaitsOf(settings)).finish,
+      finish,
     }
   }
 
@@ -118,7 +120,10 @@ class Transaction<Client extends PostgresClient> {
   #hasFailed = false
   #isAbandoned = false
   #isCommitting = false
-  #sawConflict = false
+  /** The last error of a statement, which has aborted the transaction unless it went back to a savepoint. */
+  #abortedBy: unknown
+  /** Whether the session has settings of the handler's, which its next user must not have. */
+  #hasSet = false
   #loss: unknown
 
   constructor(client: Client, connections: Connections<Client>, frame: Frame) {
@@ -137,8 +142,10 @@ class Transaction<Client extends PostgresClient> {
 
   /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
   async lend(work: Work<Client>, signal: AbortSignal | undefined): Promise<CompleteUpdate | undefined> {
-    const onError = (error: unknown): void => void (this.#sawConflict ||= isConflict(error))
-    const loan = revocable(this.#client, { store: 'PostgresStore', ends, onError })
+    const onError = (error: unknown): void => this.#noteError(error)
+    const onCall = (_method: unknown, args: readonly unknown[]): void =>
+      void (this.#hasSet ||= setsSession(args))
+    const loan = revocable(this.#client, { store: 'PostgresStore', ends, onCall, onError })
     try {
       const completion = await untilAborted(() => work(loan.proxy), signal)
       loan.revoke()
@@ -208,7 +215,7 @@ class Transaction<Client extends PostgresClient> {
     }
     this.#client.removeListener('error', this.#noteLoss)
     if (this.#isAbandoned) this.#connections.abandon(this.#client)
-    else this.#connections.release(this.#client, this.#hasFailed)
+    else this.#connections.release(this.#client, this.#hasFailed || this.#hasSet)
   }
 
   /**
@@ -237,9 +244,14 @@ class Transaction<Client extends PostgresClient> {
       return await this.#run(text, values)
     } catch (error) {
       if (this.#loss !== undefined) throw this.#lost(error)
-      const isConflicting = isConflict(error) || (isAborted(error) && this.#sawConflict)
-      throw isConflicting ? conflict(error) : storeError(error, this.#frame.where)
+      this.#noteError(error)
+      throw isConflict(behindAbort(error)) ? conflict(error) : storeError(error, this.#frame.where)
     }
+  }
+
+  #noteError(error: unknown): void {
+    if (isAborted(error)) noteAbort(error, this.#abortedBy)
+    else this.#abortedBy = error
   }
 
   #lost(error: unknown): StoreError {

@@ -4,6 +4,10 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { databaseOf } from './database.ts'
 
 describeService('pgbouncer', (server) => {
-  const { pool, effects } = databaseOf(server)
-  testStore('pgbouncer', { open: ({ namespace }) => new PostgresStore({ pool, table: namespace }), effects })
+  const { pool, effects, lock } = databaseOf(server)
+  testStore('pgbouncer', {
+    open: ({ namespace }) => new PostgresStore({ pool, table: namespace }),
+    effects,
+    lock,
+  })
 })

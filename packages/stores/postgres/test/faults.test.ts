@@ -63,6 +63,20 @@ describeService('postgres-18', { own: true }, (server) => {
     await pool.end()
   })
 
+  test('what the server says as soon as a connection is made is listened to', async () => {
+    const pool = new pg.Pool({ connectionString: server.url, max: 4 })
+    const store = new PostgresStore({ pool, table: 'hasty' })
+    const listening: number[] = []
+    // Its next message may stand in the same packet: it is read before any promise goes on.
+    pool.on('acquire', (client) => process.nextTick(() => listening.push(client.listenerCount('error'))))
+    await store.open()
+    await Promise.all([store.claim(claimsOf(2)), store.claim(claimsOf(2)), store.claim(claimsOf(2))])
+    expect(listening.length).toBeGreaterThan(3)
+    expect(Math.min(...listening)).toBe(1)
+    await store.close()
+    await pool.end()
+  })
+
   test('a long lock of somebody else is an error in time, and no hindrance when it is gone', async () => {
     const pool = new pg.Pool({ connectionString: server.url })
     const store = new PostgresStore({ pool, table: 'locked', timeoutMs: 200 })

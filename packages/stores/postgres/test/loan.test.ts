@@ -55,40 +55,6 @@ describeService('postgres-18', (server) => {
     return [(await store.inspect([id]))[0]?.state, await effects.count(NAME, id)]
   }
 
-  describe('what a handler leaves running', () => {
-    test.each(['throws', 'returns'])('writes nothing once it %s', async (how) => {
-      const claim = await granted()
-      const failure = new Error('refused')
-      const late = Promise.withResolvers<unknown>()
-      const answer = await attempt(claim, async (tx) => {
-        setTimeout(() => void write(tx, claim).then(late.resolve, late.resolve), 50)
-        await tx.query('SELECT 1')
-        if (how === 'throws') throw failure
-      })
-      expect(answer).toBe(how === 'throws' ? failure : 'ok')
-      expect(await late.promise).toMatchObject({ code: 'ONCEMQ_TRANSACTION_ENDED' })
-      // The same connection serves the next one, and commits that.
-      expect(await attempt(await granted(), (tx) => tx.query('SELECT 1'))).toBe('ok')
-      expect(await effects.count(NAME, claim.id)).toBe(0)
-    })
-
-    test('and has sent by then is a part of the transaction, committed or rolled back', async () => {
-      for (const [failure, count] of [
-        [undefined, 1],
-        [new Error('refused'), 0],
-      ] as const) {
-        const claim = await granted()
-        const answer = await attempt(claim, async (tx) => {
-          void tx.query('SELECT pg_sleep(0.05)')
-          void write(tx, claim)
-          if (failure !== undefined) throw failure
-        })
-        expect(answer).toBe(failure ?? 'ok')
-        expect(await effects.count(NAME, claim.id)).toBe(count)
-      }
-    })
-  })
-
   test('the connection is still what libraries take it for', async () => {
     const claim = await granted()
     const seen: unknown[] = []
@@ -176,15 +142,8 @@ describeService('postgres-18', (server) => {
 
   describe("an error counts as the database's only if its driver made it here", () => {
     const shape = { code: '40001', severity: 'ERROR' }
-    test.each([
-      ['an object from a payload', { ...shape }],
-      ['an error that looks like one', Object.assign(new Error('conflict'), shape)],
-      ['one that claims such a cause', new Error('conflict', { cause: { ...shape } })],
-    ])('not %s', async (_what, thrown) => {
-      expect(await attempt(await granted(), () => Promise.reject(thrown as Error))).toBe(thrown)
-    })
 
-    test('nor one of another connection', async () => {
+    test('not one of another connection', async () => {
       let failure: unknown
       const answer = await attempt(await granted(), async () => {
         await pool.query(`DO $$ BEGIN RAISE SQLSTATE '40001'; END $$`).catch((error: unknown) => {
@@ -259,25 +218,6 @@ describeService('postgres-18', (server) => {
       await expect.poll(async () => (await pool.query(waiting)).rowCount, BOUND).toBe(0)
       expect(await late.promise).toMatchObject({ code: 'ONCEMQ_TRANSACTION_ENDED' })
       expect(await stateOf(claim)).toEqual(['running', 0])
-    })
-
-    test('ends the wait for a turn, and takes none', async () => {
-      const gate = Promise.withResolvers<void>()
-      const first = attempt(await granted(), () => gate.promise)
-      const stop = new AbortController()
-      const second = attempt(await granted(), async () => undefined, { signal: stop.signal })
-      const reason = new Error('enough')
-      stop.abort(reason)
-      expect(await second).toBe(reason)
-      gate.resolve()
-      expect(await first).toBe('ok')
-      expect(await attempt(await granted(), async () => undefined)).toBe('ok')
-    })
-
-    test('comes too late once the handler has ended', async () => {
-      const stop = new AbortController()
-      const ended = async () => void setImmediate(() => stop.abort(new Error('late')))
-      expect(await attempt(await granted(), ended, { signal: stop.signal })).toBe('ok')
     })
   })
 

@@ -5,7 +5,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { drivers, ioredis6 } from './drivers.ts'
 import { claimOf, claimsOf, newHex } from '@oncemq/test-stores'
-import { testCuts, testKill, testPause, testFullDisk } from '@oncemq/test-stores/faults'
+import { testCuts, testKill, testLostAnswers, testPause, testFullDisk } from '@oncemq/test-stores/faults'
 import { BOUND } from '@oncemq/test-stores/load'
 import { LIFE, lifeOf, statusesOf } from './life.ts'
 
@@ -34,6 +34,7 @@ describeService('redis-8', { own: true }, (server) => {
       })
     testKill(server, open)
     testCuts(server, open)
+    testLostAnswers(server, open)
   })
 
   testPause(server, (url, prefix) => new RedisStore({ url, prefix, callTimeoutMs: 500 }))

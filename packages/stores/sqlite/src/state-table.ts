@@ -51,7 +51,7 @@ export class SqliteStateTable implements StateTable<DatabaseSync> {
     const sql =
       `UPDATE ${this.#table} SET ${this.#state} = ? ` +
       `WHERE ${this.#id} = ? AND ${this.#state} IN (${places})`
-    const { changes } = tx.prepare(sql).run(to, id, ...from)
+    const { changes } = tx.prepare(sql).run(to, bound(id), ...from)
     return Number(changes) > 0 ? 'moved' : 'not-moved'
   }
 
@@ -59,7 +59,7 @@ export class SqliteStateTable implements StateTable<DatabaseSync> {
   async read(tx: DatabaseSync, id: RowId): Promise<string | undefined> {
     if (typeof id === 'object') return undefined
     const sql = `SELECT CAST(${this.#state} AS TEXT) AS state FROM ${this.#table} WHERE ${this.#id} = ?`
-    const row = tx.prepare(sql).get(id) as { readonly state: string | null } | undefined
+    const row = tx.prepare(sql).get(bound(id)) as { readonly state: string | null } | undefined
     return row === undefined ? undefined : (row.state ?? '')
   }
 
@@ -73,6 +73,11 @@ export class SqliteStateTable implements StateTable<DatabaseSync> {
   }
 }
 
+/** The driver binds a number as a real one, which a column of texts compares as '7.0'. */
+function bound(id: string | number | bigint): string | bigint {
+  return typeof id === 'number' ? BigInt(id) : id
+}
+
 function quoted(name: string): string {
   return `"${name}"`
 }
@@ -81,7 +86,7 @@ function noIndex({ table, id }: StateTableNames): Finding {
   return {
     severity: 'warning',
     code: 'state-index-missing',
-    found: `no index of ${table} begins with ${id}, so that each message reads the whole table`,
-    remedy: `CREATE INDEX ${id}_index ON ${table} (${id})`,
+    found: `No index of ${table} begins with ${id}, so that each message reads the whole table.`,
+    remedy: `Create it: CREATE INDEX ${id}_index ON ${table} (${id}).`,
   }
 }

@@ -12,11 +12,12 @@ import type {
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
+  UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { driverErrorOn, LifeCycle, violatedKeyIn } from '@oncemq/core/store'
+import { LifeCycle } from '@oncemq/core/store'
 import { connect, nameOf } from './connection.ts'
-import { duplicateKeyOf, requireUniqueKey } from './duplicate-key.ts'
+import { SqliteUniqueKey } from './duplicate-key.ts'
 import { asStoreError, STORE } from './errors.ts'
 import { whenFree } from './lock.ts'
 import type { Settings, SqliteStoreOptions } from './options.ts'
@@ -145,13 +146,8 @@ export class SqliteStore implements KeyedStore<DatabaseSync>, StateStore<Databas
     })
   }
 
-  async requireUniqueKey(name: string): Promise<void> {
-    const { database } = this.#life.opened
-    await whenFree(() => requireUniqueKey(database, name), this.#settings)
-  }
-
-  violatedKey(thrown: unknown, tx: DatabaseSync | undefined): readonly string[] {
-    return violatedKeyIn(tx === undefined ? thrown : driverErrorOn(tx, thrown), duplicateKeyOf)
+  uniqueKey(name: string): UniqueKey<DatabaseSync> {
+    return new SqliteUniqueKey((ask) => whenFree(() => ask(this.#life.opened.database), this.#settings), name)
   }
 
   stateTable(names: StateTableNames): StateTable<DatabaseSync> {

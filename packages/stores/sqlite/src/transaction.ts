@@ -7,6 +7,7 @@ import type { LockSettings } from './lock.ts'
 
 // A savepoint around the handler's writes, by which its transaction is known again.
 const GUARD = 'oncemq_handler'
+const PRAGMA = /\bpragma\b/i
 const ENDING = new Set<string | symbol>(['close', Symbol.dispose])
 
 /** A short write that waits for its turn. */
@@ -188,14 +189,26 @@ export class Transactions {
 
   /** Lends the connection to the handler, until it ends or its time is over. */
   async #work(work: HandlerTransaction['work'], signal?: AbortSignal): Promise<CompleteUpdate | undefined> {
-    const { proxy, revoke, driverErrorIn } = revocable(this.#database, {
+    let rolledBackBy: unknown
+    let hasPragma = false
+    const { proxy, revoke, fail, driverErrorIn } = revocable(this.#database, {
       store: STORE,
       nested: isUsable,
+      onCall: (_, [text]) => void (hasPragma ||= typeof text === 'string' && PRAGMA.test(text)),
       ends: (value, method) => value === this.#database && ENDING.has(method),
+      onError: (error) => {
+        if (this.#database.isTransaction) return
+        // SQLite rolls all back when the disk is full, and what follows would commit by itself.
+        if (isDatabaseFailure(error)) rolledBackBy ??= error
+        fail(error)
+      },
     })
     try {
-      return await untilAborted(() => work(proxy), signal)
+      const completion = await untilAborted(() => work(proxy), signal)
+      if (rolledBackBy !== undefined) throw asStoreError(rolledBackBy, this.#where)
+      return completion
     } catch (error) {
+      if (rolledBackBy !== undefined) throw asStoreError(rolledBackBy, this.#where)
       const failure = signal?.aborted === true ? undefined : driverErrorIn(error)
       if (isDatabaseFailure(failure)) throw asStoreError(failure, this.#where)
       // What it has committed is there: it must not be run again.
@@ -203,6 +216,8 @@ export class Transactions {
       throw error
     } finally {
       revoke()
+      // The connection is the store's: a handler that has made it read-only would stop all.
+      if (hasPragma) this.#database.exec('PRAGMA query_only = OFF')
     }
   }
 

@@ -213,3 +213,37 @@ test('short writes that wait for a handler are told so, however they came before
   expect(await running).toBe('ok')
   await impatient.close()
 })
+
+test('a full disk that is kept quiet has rolled all back: nothing commits by itself later', async () => {
+  const claim = await granted()
+  let [isOpen, late]: [boolean, unknown] = [true, undefined]
+  const full = store.transaction(async (tx) => {
+    const { page_count: pages } = tx.prepare('PRAGMA page_count').get() as { page_count: number }
+    tx.exec(`PRAGMA max_page_count = ${pages + 2}`)
+    try {
+      for (;;) tx.prepare(INSERT).run('x'.repeat(4000))
+    } catch {
+      isOpen = tx.isTransaction
+    }
+    try {
+      tx.prepare(INSERT).run(claim.id)
+    } catch (error) {
+      late = error
+    }
+    return completionOf(claim)
+  })
+  await expect(full).rejects.toMatchObject({ code: 'ONCEMQ_STORE_FULL', retryable: true })
+  expect([isOpen, late]).toMatchObject([false, { errcode: 13 }])
+  expect(await effects.count(name, claim.id)).toBe(0)
+})
+
+test('a handler that makes the connection read-only does not stop the store', async () => {
+  const claim = await granted()
+  const answer = await store.transaction(async (tx) => {
+    tx.exec('PRAGMA query_only = ON')
+    return completionOf(claim)
+  })
+  expect(answer).toBe('ok')
+  await granted()
+  expect((await store.inspect([claim.id]))[0]?.state).toBe('done')
+})

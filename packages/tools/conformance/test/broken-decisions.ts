@@ -52,6 +52,13 @@ export const brokenDecisions: readonly BrokenAdapter[] = [
     }),
   },
   {
+    fault: 'forgets since when it has held a message',
+    caughtBy: ['starts'],
+    Adapter: processing(
+      (sound) => (delivery, handler) => sound({ ...delivery, heldSinceMs: undefined }, handler),
+    ),
+  },
+  {
     fault: 'does not count starts without a key',
     caughtBy: ['starts'],
     Adapter: processing((sound) => (delivery, handler) => sound({ ...delivery, startsBefore: 0 }, handler)),

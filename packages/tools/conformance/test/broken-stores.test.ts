@@ -4,6 +4,7 @@ import { brokenCalls } from './broken/calls.ts'
 import { brokenClaims } from './broken/claims.ts'
 import { brokenConflicts } from './broken/conflicts.ts'
 import { brokenContents } from './broken/contents.ts'
+import { brokenLocks } from './broken/locks.ts'
 import { brokenNeighbours } from './broken/neighbours.ts'
 import { brokenTransactions } from './broken/transactions.ts'
 import { brokenTimes } from './broken/times.ts'
@@ -17,6 +18,7 @@ const brokenStores = [
   ...brokenCalls,
   ...brokenTransactions,
   ...brokenNeighbours,
+  ...brokenLocks,
 ]
 
 describe('a correct store', () => {
@@ -69,6 +71,11 @@ function suiteOf(Store: typeof MapStore): StoreSuiteOptions<MapTransaction> {
     virtualTime: true,
     open: ({ namespace, clock }) => new Store(databaseOf(namespace), clock),
     spoil: async (namespace, id) => void databaseOf(namespace).foreign.add(id),
+    async lock(namespace, ids) {
+      const { locked } = databaseOf(namespace)
+      for (const id of ids) locked.add(id)
+      return async () => locked.clear()
+    },
     effects: {
       write: (tx, _namespace, name) => tx.write(name),
       commit: async (tx) => tx.commit(),

@@ -31,6 +31,8 @@ export class MapDatabase {
   rows: string[] = []
   /** Ids in whose place something of somebody else stands. */
   readonly foreign = new Set<string>()
+  /** Ids whose records are in an open transaction of somebody else. */
+  readonly locked = new Set<string>()
 }
 
 /** What a handler writes with: rows, which are there once the transaction has committed. */
@@ -44,7 +46,7 @@ export class MapTransaction {
   }
 
   async write(row: string): Promise<void> {
-    await Promise.resolve()
+    await new Promise(setImmediate)
     ;(this.hasEnded ? this.#database.rows : this.rows).push(row)
   }
 
@@ -85,12 +87,23 @@ export class MapStore implements SweepingStore, TransactionalStore<MapTransactio
 
   async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
     await Promise.resolve()
-    return batch.map((request) => this.claimOne(request))
+    return batch.map((request) => this.lockedAnswer(request) ?? this.claimOne(request))
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
     await Promise.resolve()
+    if (batch.some(({ id }) => this.database.locked.has(id))) throw this.lockedError()
     return batch.map((update) => this.updateOne(update))
+  }
+
+  lockedAnswer({ id }: ClaimRequest): ClaimAnswer | undefined {
+    if (!this.database.locked.has(id)) return undefined
+    return { status: 'busy', epoch: 0, leaseRemainingMs: 1 }
+  }
+
+  lockedError(): StoreError {
+    const parts = { store: 'MapStore', expected: 'an answer' }
+    return storeError(parts, ['ONCEMQ_STORE_TIMEOUT', 'a record is locked', 'ask again'])
   }
 
   async inspect(ids: readonly string[]): Promise<readonly (StoredRecord | undefined)[]> {
@@ -117,9 +130,11 @@ export class MapStore implements SweepingStore, TransactionalStore<MapTransactio
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
     const tx = new MapTransaction(this.database)
-    const { proxy, revoke } = this.lend(tx)
+    const { proxy, revoke, answered } = this.lend(tx)
     try {
       const update = await this.run(() => work(proxy), signal)
+      revoke()
+      await answered()
       this.requireOpen(tx)
       return this.finish(tx, update)
     } catch (error) {
@@ -130,7 +145,7 @@ export class MapStore implements SweepingStore, TransactionalStore<MapTransactio
     }
   }
 
-  lend(tx: MapTransaction): Pick<Revocable<MapTransaction>, 'proxy' | 'revoke'> {
+  lend(tx: MapTransaction): Pick<Revocable<MapTransaction>, 'proxy' | 'revoke' | 'answered'> {
     return revocable(tx, { store: 'MapStore' })
   }
 

@@ -28,6 +28,7 @@ const UPDATE_TOPIC = 17
 const UPDATE_GROUP = 200
 const DELETE_GROUP = 207
 const DELETE_TOPIC = 215
+const SEND_MESSAGE = 310
 
 const QUEUES = 4
 const READ_AND_WRITE = 6
@@ -55,6 +56,26 @@ export async function removeRocketmq(
     ...topics.map((topic) => ({ code: DELETE_TOPIC, extFields: { topic } })),
     ...groups.map((groupName) => ({ code: DELETE_GROUP, extFields: { groupName, cleanOffset: 'true' } })),
   ])
+}
+
+/** A message as the broker keeps it. */
+export interface RocketmqRawMessage {
+  readonly topic: string
+  readonly body: Buffer
+  /** Also the broker's own, such as `KEYS` and `TAGS`. */
+  readonly properties?: Readonly<Record<string, string>>
+  /** Whether it says that its body is packed. */
+  readonly packed?: boolean
+}
+
+/** Sends a message as clients of version 4 do: past what the proxy refuses to take. */
+export async function sendRaw(url: string, message: RocketmqRawMessage): Promise<void> {
+  const { topic, body, properties = {}, packed = false } = message
+  const written = Object.entries(properties).map(([name, value]) => `${name}\u0001${value}\u0002`)
+  // Single letters stand for producer group, topic, queue, flags, time, properties and so on.
+  const always = { a: 'test', c: 'TBW102', d: '4', e: '0', h: '0', j: '0', k: 'false', m: 'false' }
+  const extFields = { ...always, b: topic, f: packed ? '1' : '0', g: `${Date.now()}`, i: written.join('') }
+  await order(url, [{ code: SEND_MESSAGE, extFields, body }])
 }
 
 async function order(url: string, commands: readonly Command[]): Promise<void> {

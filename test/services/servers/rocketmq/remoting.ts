@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net'
 export interface Command {
   readonly code: number
   readonly extFields?: Readonly<Record<string, string>>
+  /** Bytes as they are, anything else as JSON. */
   readonly body?: unknown
 }
 
@@ -43,7 +44,7 @@ async function ask(socket: Socket, { code, extFields = {}, body }: Command): Pro
     extFields,
   }
   const header = Buffer.from(JSON.stringify(fields))
-  const content = Buffer.from(body === undefined ? '' : JSON.stringify(body))
+  const content = Buffer.isBuffer(body) ? body : Buffer.from(body === undefined ? '' : JSON.stringify(body))
   const lengths = Buffer.alloc(2 * LENGTH_BYTES)
   lengths.writeUInt32BE(LENGTH_BYTES + header.length + content.length, 0)
   lengths.writeUInt32BE(header.length, LENGTH_BYTES)

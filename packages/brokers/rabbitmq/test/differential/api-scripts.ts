@@ -110,6 +110,18 @@ export const apiScripts: Record<string, Script> = {
     await closed(stage)
   },
 
+  async 'consumes a queue that it has not declared, by no name'(stage) {
+    listen(stage)
+    await attemptAsync(stage, 'consume', () => stage.channel.consume('', () => undefined))
+    await closed(stage)
+  },
+
+  async 'gets from a queue that it has not declared, by no name'(stage) {
+    listen(stage)
+    await attemptAsync(stage, 'get', () => stage.channel.get(''))
+    await closed(stage)
+  },
+
   async 'cancels what is not there, and consumes again'(stage) {
     const { channel, queue, saw } = stage
     saw(await channel.cancel('no such tag'))

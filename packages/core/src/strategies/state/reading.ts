@@ -1,5 +1,7 @@
 import { OncemqError, received } from '../../errors.ts'
 import type { RowId } from '../../store/contract.ts'
+import type { HandlerBound } from '../bounded.ts'
+import { bounded } from '../bounded.ts'
 import type { Machine } from './machine.ts'
 
 /** Reads a message: which row it is about, and which transition it asks for. */
@@ -19,15 +21,29 @@ export interface Reading {
 
 const ID_MAX = 1000
 
-/** Never rejects: what cannot be read is an error to put the message aside with. */
+/** What a message is read by, and for how long that may take. */
+export interface Reader<Message> {
+  readonly read: Read<Message>
+  readonly machine: Machine
+  readonly bound: HandlerBound
+}
+
+/**
+ * Never rejects. What cannot be read is an error to put the message aside with; `ONCEMQ_HANDLER_TIMEOUT` is
+ * one that says nothing about the message.
+ */
 export async function readingOf<Message>(
-  read: Read<Message>,
   message: unknown,
-  machine: Machine,
+  { read, machine, bound }: Reader<Message>,
 ): Promise<Reading | OncemqError> {
+  let isOver = false
+  const abort = (reason: unknown): void => {
+    isOver = true
+    bound.abort(reason)
+  }
   try {
-    // oxlint-disable-next-line typescript/await-thenable -- A function of the user's may answer either.
-    const answer: unknown = await read(message as Message)
+    const asked = async (): Promise<unknown> => read(message as Message)
+    const answer = await bounded(asked, { ...bound, what: 'read', abort })
     const { id, transition } = (answer ?? {}) as { readonly id?: unknown; readonly transition?: unknown }
     if (!isRowId(id)) return unreadable('an id: a string, a number or a bigint', received(id))
     if (typeof transition !== 'string') return unreadable("a transition's name", received(transition))
@@ -35,6 +51,7 @@ export async function readingOf<Message>(
     if (found === undefined) return unreadable('a transition of the machine', 'another name')
     return { id, transition, ...found }
   } catch (cause) {
+    if (isOver) return cause as OncemqError
     return unreadable('an answer', received(cause), cause)
   }
 }
@@ -47,7 +64,8 @@ function isRowId(id: unknown): id is RowId {
   if (typeof id === 'string')
     return id !== '' && id.length <= ID_MAX && id.isWellFormed() && !id.includes('\0')
   if (typeof id === 'number') return Number.isSafeInteger(id)
-  if (typeof id === 'bigint') return true
+  // A driver may keep 64 bits of a larger one, which then is another id.
+  if (typeof id === 'bigint') return BigInt.asIntN(64, id) === id
   if (typeof id !== 'object' || id === null) return false
   // A payload brings plain objects alone, whose prototypes have no such name.
   const prototype = Object.getPrototypeOf(id) as { readonly _bsontype?: unknown } | null

@@ -1,59 +1,19 @@
 import type { Start } from '../../claims/start.ts'
 import type { ProcessOutcome } from '../../delivery/outcome.ts'
 import { OptionError } from '../../errors.ts'
-import type { StateStore, StateTable, Store } from '../../store/contract.ts'
-import { quotedColumn, quotedName } from '../../store/row-write.ts'
-import { givenOptions, missingMethod, requireFunction, requireInteger, requireOneOf } from '../../validate.ts'
+import type { StateStore, StateTable } from '../../store/contract.ts'
+import { missingMethod } from '../../validate.ts'
+import { failed } from '../failure.ts'
 import { completeInTransaction, inTransaction, requireTransactions } from '../in-transaction.ts'
+import { perStore } from '../per-store.ts'
 import type { CheckedSettings, Explain, Handler, StrategyServices, TransactionStrategy } from '../strategy.ts'
 import { Machine } from './machine.ts'
-import type { MachineOptions } from './machine.ts'
-import type { Read, Reading } from './reading.ts'
+import type { StateMachineOptions } from './options.ts'
+import { settingsOf } from './options.ts'
+import type { Reading } from './reading.ts'
 import { readingOf } from './reading.ts'
 import type { Policy } from './verdict.ts'
 import { judged, NotMoved } from './verdict.ts'
-
-/** Options of {@link stateMachine}. All times are milliseconds. */
-export interface StateMachineOptions<Message> extends MachineOptions {
-  /**
-   * The table of the rows, with or without its schema (`orders`, `shop.orders`); on MongoDB the collection.
-   */
-  table: string
-  /** The column that a row is found by. An index on it is looked for at start. */
-  id: string
-  /** The column of the state: text, or an enum. */
-  state: string
-  /**
-   * Answers which row a message is about and which transition it asks for. A message for which it throws, or
-   * answers something else, is dead-lettered as `unreadable`.
-   */
-  read: Read<Message>
-  /**
-   * What becomes of a message whose row does not exist: `wait` for it as for a state that is still behind,
-   * `dead-letter` it, or `ack` it.
-   * @default 'wait'
-   */
-  onMissingRow?: 'wait' | 'dead-letter' | 'ack'
-  /**
-   * For how long after its first delivery a message that comes too early is tried again, before it is
-   * dead-lettered. 1 to 31536000000 (a year).
-   * @default 3600000
-   */
-  earlyForMs?: number
-  /**
-   * Whether each message has a record of ours too, which commits together with the transition. It tells what
-   * a state alone cannot: which of two messages did a transition that may happen more than once.
-   * @default false
-   */
-  record?: boolean
-}
-
-/** The defaults of {@link StateMachineOptions}. */
-export const stateMachineDefaults = Object.freeze({
-  onMissingRow: 'wait' as 'wait' | 'dead-letter' | 'ack',
-  earlyForMs: 3_600_000,
-  record: false,
-})
 
 /**
  * For handlers of rows that go through states: a message asks for a transition, and the row's state tells
@@ -62,8 +22,8 @@ export const stateMachineDefaults = Object.freeze({
  * these states, the handler does not run: past the transition the delivery is a duplicate and acked; before
  * it, it came too early and is tried again, for `earlyForMs`; else it is dead-lettered as `impossible`.
  *
- * Two messages that ask for the same transition of one row are one event to it, whatever their keys are,
- * unless `record` is true.
+ * Two messages that ask for the same transition of one row are one event to it, whatever their keys are: the
+ * second is a duplicate. Where a state can come again, which needs `record`, each of them does its own.
  * @throws OptionError for a machine with states that cannot be reached, dead ends that are not in `final`, or
  *   cycles without `record`; at start for a store without transactions, and `ONCEMQ_TABLE_UNFIT` when the
  *   table lacks a column.
@@ -78,12 +38,7 @@ export const stateMachineDefaults = Object.freeze({
 export function stateMachine<Message = unknown>(options: StateMachineOptions<Message>): TransactionStrategy {
   const settings = settingsOf(options)
   const machine = new Machine(options, settings.record)
-  const tables = new WeakMap<Store, StateTable<unknown>>()
-  const tableOf = (store: Store): StateTable<unknown> => {
-    const table = tables.get(store) ?? (store as StateStore<unknown>).stateTable(settings.names)
-    tables.set(store, table)
-    return table
-  }
+  const tableOf = perStore((store) => (store as StateStore<unknown>).stateTable(settings.names))
   return {
     name: 'stateMachine',
     givesTx: true,
@@ -96,8 +51,11 @@ export function stateMachine<Message = unknown>(options: StateMachineOptions<Mes
     completeOnce: completeInTransaction,
     prepare: (store) => tableOf(store).check(machine.states),
     run: async (start, handler, services, delivery) => {
-      const reading = await readingOf(settings.read, delivery.message, machine)
+      const bound = { ...services, abort: (reason: unknown) => start.abort(reason) }
+      const reading = await readingOf(delivery.message, { read: settings.read, machine, bound })
       const policy: Policy = { ...settings, firstAtMs: delivery.firstAtMs }
+      if (reading instanceof Error && reading.code === 'ONCEMQ_HANDLER_TIMEOUT')
+        return failed(start, reading, services)
       if (reading instanceof Error)
         return judged({ as: 'unreadable', error: reading }, start, services, policy)
       const step = new Step({ machine, reading, table: tableOf(services.store), policy, start, services })
@@ -168,33 +126,6 @@ class Step {
     }
     throw new NotMoved({ as: 'behind', transition })
   }
-}
-
-const known = new Set([
-  ...Object.keys(stateMachineDefaults),
-  'table',
-  'id',
-  'state',
-  'initial',
-  'final',
-  'transitions',
-  'onAmbiguous',
-  'read',
-])
-const YEAR_MS = 31_536_000_000
-
-function settingsOf<Message>(options: StateMachineOptions<Message>) {
-  const given = givenOptions('stateMachine', options, known)
-  const { onMissingRow, earlyForMs, record } = { ...stateMachineDefaults, ...given }
-  const { table, id, state, read, onAmbiguous } = options
-  requireOneOf('onMissingRow', onMissingRow, ['wait', 'dead-letter', 'ack'])
-  requireOneOf('record', record, [true, false])
-  if (onAmbiguous !== undefined) requireOneOf('onAmbiguous', onAmbiguous, ['duplicate', 'dead-letter'])
-  requireInteger('earlyForMs', earlyForMs, 1, YEAR_MS)
-  requireFunction('read', read, '(message) => ({ id, transition })')
-  quotedName('table', table, String)
-  for (const column of [id, state]) quotedColumn(column, String)
-  return { onMissingRow, earlyForMs, record, read, names: Object.freeze({ table, id, state }) }
 }
 
 function requireStateStore(settings: CheckedSettings): void {

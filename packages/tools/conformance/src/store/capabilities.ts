@@ -2,12 +2,13 @@ import type { Store } from '@oncemq/core'
 import type { StoreSuiteOptions } from './options.ts'
 
 /** What a case may need: a guarantee, records that stay until they are swept, or a part of the options. */
-export type StoreNeed = 'durable' | 'sweeping' | 'transactional' | 'committing' | 'spoiling'
+export type StoreNeed = 'durable' | 'sweeping' | 'transactional' | 'committing' | 'locking' | 'spoiling'
 
 type Capable = (store: Store, options: StoreSuiteOptions<never>) => boolean
 
 const CAPABLE: Record<StoreNeed, Capable> = {
   committing: (store, { effects }) => store.guarantees.transactional && effects?.commit !== undefined,
+  locking: (_store, options) => options.lock !== undefined,
   spoiling: (_store, options) => options.spoil !== undefined,
   durable: (store) => store.guarantees.durable,
   sweeping: isSweeping,
@@ -21,6 +22,7 @@ export function skipReason(
   options: StoreSuiteOptions<never>,
 ): string | undefined {
   if (need === undefined || CAPABLE[need](store, options)) return undefined
+  if (need === 'locking') return "the suite's options have no lock()"
   if (need === 'spoiling') return "the suite's options have no spoil()"
   if (need !== 'committing') return `${store.name} is not ${need}`
   return store.guarantees.transactional

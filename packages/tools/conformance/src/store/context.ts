@@ -1,5 +1,5 @@
 import type { StoreGuarantees } from '@oncemq/core/store'
-import type { StoreEffects } from './options.ts'
+import type { EndLock, LockKind, StoreEffects } from './options.ts'
 import type { SuiteTime } from './time.ts'
 import type { StoreWorker } from './worker.ts'
 
@@ -14,6 +14,8 @@ export interface StoreContext {
   readonly another: () => Promise<StoreWorker>
   /** Puts something of somebody else in the place of this id's record. */
   readonly spoil: (id: string) => Promise<void>
+  /** Puts these records into an open transaction of somebody else; answers how it is rolled back. */
+  readonly lock: (ids: readonly string[], kind: LockKind) => Promise<EndLock | undefined>
   /** The user's own table. Fails if the options do not name one. */
   readonly effects: () => StoreEffects<unknown>
 }

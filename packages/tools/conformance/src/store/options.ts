@@ -20,9 +20,18 @@ export interface StoreSuiteOptions<Tx = unknown> {
    * its id. Cases about that are skipped without it.
    */
   spoil?(namespace: string, id: string): Promise<void>
+  /**
+   * Changes, removes or inserts these ids' records in one transaction of somebody else, which stays open
+   * until the answer is called and is rolled back then. Answers nothing for a kind that cannot be met. Cases
+   * about that are skipped without it.
+   */
+  lock?(namespace: string, ids: readonly string[], kind: LockKind): Promise<EndLock | undefined>
   /** The handler's own writes; needed for a store with `guarantees.transactional`. */
   readonly effects?: StoreEffects<Tx>
 }
+
+export type LockKind = 'change' | 'remove' | 'insert'
+export type EndLock = () => Promise<unknown>
 
 export interface StoreOpenContext {
   /** New for each test: letters, digits, `_`; at most 30. For a table, collection, prefix or file. */

@@ -10,6 +10,7 @@ import { handlers } from './properties/handlers.ts'
 import { ids } from './properties/ids.ts'
 import { labels } from './properties/labels.ts'
 import { lease } from './properties/lease.ts'
+import { locks } from './properties/locks.ts'
 import { model } from './properties/model.ts'
 import { neighbours } from './properties/neighbours.ts'
 import { operators } from './properties/operators.ts'
@@ -42,4 +43,5 @@ export const storeProperties: readonly StoreProperty[] = Object.freeze([
   model,
   transactions,
   handlers,
+  locks,
 ])

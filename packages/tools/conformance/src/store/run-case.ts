@@ -4,7 +4,8 @@ import { type Store } from '@oncemq/core'
 import { systemClock } from '@oncemq/core/store'
 import { VirtualClock } from '@oncemq/core/testing'
 import { skipReason } from './capabilities.ts'
-import type { StoreEffects, StoreSuiteOptions } from './options.ts'
+import type { StoreContext } from './context.ts'
+import type { EndLock, StoreEffects, StoreSuiteOptions } from './options.ts'
 import type { StoreCase } from './property.ts'
 import { storeTime, virtualTime } from './time.ts'
 import { StoreWorker } from './worker.ts'
@@ -18,6 +19,7 @@ export async function runStoreCase(
   const virtualClock = options.virtualTime === true ? new VirtualClock() : undefined
   const clock = virtualClock ?? systemClock
   const handles: Store[] = []
+  const locks: EndLock[] = []
   const another = async (): Promise<StoreWorker> => {
     const store = await options.open({ namespace, clock })
     handles.push(store)
@@ -32,9 +34,15 @@ export async function runStoreCase(
     const { guarantees } = worker.store
     const effects = (): StoreEffects<unknown> => effectsOf(options)
     const spoil = async (id: string): Promise<void> => options.spoil?.(namespace, id)
-    await testCase.run({ guarantees, namespace, time, worker, another, effects, spoil })
+    const lock: StoreContext['lock'] = async (ids, kind) => {
+      const end = await options.lock?.(namespace, ids, kind)
+      if (end !== undefined) locks.push(end)
+      return end
+    }
+    await testCase.run({ guarantees, namespace, time, worker, another, effects, spoil, lock })
     return undefined
   } finally {
+    await Promise.allSettled(locks.map((end) => end()))
     await Promise.all(handles.map((store) => store.close()))
   }
 }

@@ -5,7 +5,7 @@ import type { BrokenStore } from './broken-store.ts'
 
 type Work = (tx: MapTransaction) => Promise<CompleteUpdate>
 
-const unlent = (tx: MapTransaction) => ({ proxy: tx, revoke: () => undefined })
+const unlent = (tx: MapTransaction) => ({ proxy: tx, revoke: () => undefined, answered: () => undefined })
 
 /** Transactions that go wrong, and handlers that are let do what they should not. */
 export const brokenTransactions: readonly BrokenStore[] = [
@@ -68,7 +68,7 @@ export const brokenTransactions: readonly BrokenStore[] = [
     caughtBy: ['handlers'],
     Store: class extends MapStore {
       override lend(tx: MapTransaction) {
-        return { proxy: tx, revoke: () => void (tx.hasEnded = true) }
+        return { ...unlent(tx), revoke: () => void (tx.hasEnded = true) }
       }
     },
   },
@@ -91,6 +91,30 @@ export const brokenTransactions: readonly BrokenStore[] = [
         const answer = super.finish(this.#shared, update)
         this.#shared.rows.length = 0
         return answer
+      }
+    },
+  },
+  {
+    fault: 'commits before all is there that the handler has sent',
+    caughtBy: ['handlers'],
+    Store: class extends MapStore {
+      override lend(tx: MapTransaction) {
+        return { ...super.lend(tx), answered: () => undefined }
+      }
+    },
+  },
+  {
+    fault: 'gives up at its commit for a signal that aborts after the handler',
+    caughtBy: ['handlers'],
+    Store: class extends MapStore {
+      override async transaction(work: Work, signal?: AbortSignal): Promise<UpdateAnswer> {
+        const late: Work = async (tx) => {
+          const update = await work(tx)
+          await new Promise(setImmediate)
+          signal?.throwIfAborted()
+          return update
+        }
+        return super.transaction(late, signal)
       }
     },
   },

@@ -55,6 +55,29 @@ export const starts: BrokerProperty = {
       },
     },
     {
+      name: 'messages of one key that are held together have its attempts together, and are dead-lettered',
+      needs: 'dead-lettering',
+      async run({ bench, consume, send, deduplicator, until, quiet }) {
+        const attempts: number[] = []
+        await send('a', 'a', 'a')
+        const consumer = await consume({
+          dedup: deduplicator({ attemptsMax: 2 }),
+          concurrency: 4,
+          async handler({ attempt }) {
+            attempts.push(attempt)
+            // Until the others are held too.
+            await quiet()
+            throw new Error('always')
+          },
+        })
+        await until('they are dead-lettered', async () => (await bench.deadLettered()).length === 3)
+        await quiet()
+        await consumer.close()
+        assert.deepEqual(attempts, [1, 2])
+        assert.equal(await bench.remaining(), 0, 'messages that the broker still has')
+      },
+    },
+    {
       name: 'what a middleware throws counts, and ends as a dead letter',
       needs: 'middlewares',
       async run({ bench, consume, send, seen, deduplicator, until, quiet }) {

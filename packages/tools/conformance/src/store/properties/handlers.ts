@@ -110,6 +110,43 @@ const cases: readonly StoreCase[] = [
     },
   },
   {
+    name: 'what a handler has sent and not awaited is a part of its transaction, or fails',
+    async run(context) {
+      const [{ worker }, effects] = [context, await prepared(context)]
+      for (const thrown of [undefined, new Error('the handler failed')]) {
+        const first = newClaim()
+        await worker.claim(first)
+        let writing: Promise<unknown> = Promise.resolve()
+        const running = transactionOf(worker).transaction(async (tx) => {
+          writing = effects.write(tx, first.id)
+          writing.catch(() => undefined)
+          if (thrown !== undefined) throw thrown
+          return completionOf(first)
+        })
+        if (thrown === undefined) assert.equal(await running, 'ok')
+        else assert.equal(await reasonOf(running), thrown)
+        const [{ status }] = await Promise.allSettled([writing])
+        const isThere = thrown === undefined && status === 'fulfilled'
+        assert.equal(await effects.count(first.id), isThere ? 1 : 0)
+      }
+    },
+  },
+  {
+    name: 'a signal that aborts once the handler has ended comes too late',
+    async run(context) {
+      const [{ worker }, first, effects] = [context, newClaim(), await prepared(context)]
+      const controller = new AbortController()
+      await worker.claim(first)
+      const answer = await transactionOf(worker).transaction(async (tx) => {
+        await effects.write(tx, first.id)
+        setImmediate(() => controller.abort(new Error('late')))
+        return completionOf(first)
+      }, controller.signal)
+      assert.equal(answer, 'ok')
+      assert.equal(await effects.count(first.id), 1)
+    },
+  },
+  {
     name: 'a handler whose signal has aborted already does not begin',
     async run(context) {
       const [{ worker }, first, reason] = [context, newClaim(), new Error('before')]

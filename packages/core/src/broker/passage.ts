@@ -1,0 +1,42 @@
+import type { Delivery } from '../delivery/outcome.ts'
+import type { Clock } from '../time/clock.ts'
+import type { HeldMessage } from './held-message.ts'
+
+/** A message on its way through the delivery loop. */
+export interface Passage<Message = unknown> {
+  readonly held: HeldMessage<Message>
+  readonly key: Delivery['key']
+  readonly sinceMs: number
+  starts: number
+  /** How many of the starts are returns of the broker's. */
+  returns: number
+  /** Holds in a row, which wait ever longer. */
+  holds: number
+}
+
+export function passageOf<Message>(
+  held: HeldMessage<Message>,
+  key: Delivery['key'],
+  clock: Clock,
+): Passage<Message> {
+  const { startsBefore: starts, returnsBefore: returns = 0 } = held
+  return { held, key, sinceMs: clock.monotonicMs(), starts, returns, holds: 0 }
+}
+
+/** Whether its message is to be replaced by a copy: see the held message. */
+export function isWornOut({ held, key }: Passage<unknown>, usesRecords: boolean): boolean {
+  return held.isWornOut?.(usesRecords && key !== undefined) === true
+}
+
+/** Its message as the core sees it; `way` is how it may wait. */
+export function deliveryOf(passage: Passage<unknown>, way: Partial<Delivery>): Delivery {
+  const { held, key, starts: startsBefore, returns: returnsBefore, sinceMs: heldSinceMs } = passage
+  const { source, body, hops, message, firstAtMs } = held
+  return { key, source, hops, body, message, firstAtMs, startsBefore, returnsBefore, heldSinceMs, ...way }
+}
+
+/** For how much longer it may be held. */
+export function leftMs({ held, sinceMs }: Passage<unknown>, holdMs: number, clock: Clock): number {
+  // What has an order holds up its successors anyway, and must not be overtaken by them.
+  return held.order === undefined ? sinceMs + holdMs - clock.monotonicMs() : Number.POSITIVE_INFINITY
+}

@@ -1,0 +1,61 @@
+/** What SQL may begin with and does not mean: blanks, comments, and the mark of a comment that is run. */
+const LEAD = String.raw`(?:\s|--[^\n]*\n|#[^\n]*\n|/\*!\d*|/\*[^!](?:[^*]|\*(?!/))*\*/)*`
+
+const TEMPORARY = String.raw`(?:\s+or\s+replace)?\s+temporary`
+
+/**
+ * Statements that end the transaction, by what they say or because MySQL commits before them. No handler has
+ * a use for one: it is told so, and not run again.
+ */
+const ENDING = new RegExp(
+  String.raw`(?:^|;)${LEAD}(?:commit|begin|start|rename|truncate|alter|lock|grant|revoke|analyze|check|` +
+    String.raw`optimize|repair|cache|flush|reset|install|uninstall|xa|` +
+    String.raw`(?:create|drop)(?!${TEMPORARY})|set\s+password)\b`,
+  'i',
+)
+
+/** Statements, and a function, after which the session is not as it was. What procedures do is not seen. */
+const SETTING = new RegExp(
+  String.raw`(?:^|;)${LEAD}(?:set|use|prepare|handler|(?:create|drop)${TEMPORARY})\b|\bget_lock\s*\(`,
+  'i',
+)
+
+const ENDING_METHODS = new Set<string | symbol>(['commit', 'beginTransaction'])
+const SETTING_METHODS = new Set<string | symbol>(['changeUser', 'reset'])
+
+/** The server's flag for a session with a transaction open. */
+const IN_TRANSACTION = 1
+
+/**
+ * What can be told of a handler's transaction, and of its session, from what the handler sends and is
+ * answered: all that is known of them once the connection is lost.
+ */
+export class HandlerCalls {
+  /** Whether the transaction has ended, or may have: what it wrote may be there for good. */
+  mayHaveEnded = false
+  /** Whether the session has settings of the handler's, which its next user must not have. */
+  hasSet = false
+
+  sent(method: string | symbol, [first]: readonly unknown[]): void {
+    const sql = typeof first === 'string' ? first : (first as { sql?: unknown } | null | undefined)?.sql
+    const text = typeof sql === 'string' ? sql : ''
+    this.mayHaveEnded ||= ENDING_METHODS.has(method) || ENDING.test(text)
+    this.hasSet ||= SETTING_METHODS.has(method) || SETTING.test(text)
+  }
+
+  /** The server says with each answer to a statement that writes whether a transaction is open. */
+  answered(answer: unknown): void {
+    // A promise is answered rows and fields, a callback the rows alone; of several statements a list of them.
+    const rows: unknown = Array.isArray(answer) && isHeaderOrList(answer[0]) ? answer[0] : answer
+    for (const each of Array.isArray(rows) ? rows : [rows]) {
+      if (!isHeaderOrList(each)) return
+      if ('serverStatus' in each) this.mayHaveEnded ||= (Number(each.serverStatus) & IN_TRANSACTION) === 0
+    }
+  }
+}
+
+/** The driver's answer to a statement that writes, or one of several answers. A row is neither. */
+function isHeaderOrList(value: unknown): value is { serverStatus: unknown } | readonly unknown[] {
+  if (Array.isArray(value)) return true
+  return typeof value === 'object' && value !== null && value.constructor.name === 'ResultSetHeader'
+}

@@ -1,0 +1,21 @@
+/** What SQL may begin with and does not mean. Comments within comments are not looked into. */
+const LEAD = String.raw`(?:\s|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*`
+
+/** Statements, and functions, after which the session is not as it was. What procedures do is not seen. */
+const SETTING = new RegExp(
+  String.raw`(?:^|;)${LEAD}(?:set\s+(?!local\b|transaction\b|constraints\b)|reset\b|discard\b|listen\b|` +
+    String.raw`load\b|prepare\s+(?!transaction\b)|declare\b.*\bwith\s+hold\b|` +
+    String.raw`create\s+(?:local\s+|global\s+)?temp(?:orary)?\b(?!.*\bon\s+commit\s+drop\b))|` +
+    String.raw`\bpg_(?:try_)?advisory_lock(?:_shared)?\s*\(|` +
+    String.raw`\bset_config\s*\([^)]*,\s*(?:false|'f(?:alse)?')\s*\)`,
+  'is',
+)
+
+/**
+ * Whether a handler's query sets something for the session, which the connection's next user must not have:
+ * what is set for the transaction alone (SET LOCAL) ends by itself.
+ */
+export function setsSession([first]: readonly unknown[]): boolean {
+  const text = typeof first === 'string' ? first : (first as { text?: unknown } | null | undefined)?.text
+  return typeof text === 'string' && SETTING.test(text)
+}
