@@ -82,8 +82,8 @@ export interface PieceSteps extends Pick<ClaimWays, 'isLockTaken'> {
  * through where they do not.
  * @example
  * const answers = batch.map(() => BUSY)
- * const ask = async (from, to) => { answers.splice(from, to - from, ...(await claim(batch.slice(from, to)))) }
- * await inPieces(batch.length, { ask, isLockTaken, random })
+ * const ask = async (from, to) => { answers.splice(from, to - from, ...(await claim(batch.slice(from, to))))
+ * } await inPieces(batch.length, { ask, isLockTaken, random })
  */
 export async function inPieces(count: number, { ask, isLockTaken, random }: PieceSteps): Promise<void> {
   const open: (readonly [number, number])[] = [[0, count]]

@@ -132,8 +132,8 @@ export class Records {
   }
 
   /**
-   * What is not seen may be locked too: by an insert that is not committed, or with the range that it lies in,
-   * so that the batch is in the order in which it is locked.
+   * What is not seen may be locked too: by an insert that is not committed, or with the range that it lies
+   * in, so that the batch is in the order in which it is locked.
    */
   async #claimPieces(batch: readonly ClaimRequest[]): Promise<ReadonlyMap<ClaimRequest, ClaimAnswer>> {
     const answers = new Map<ClaimRequest, ClaimAnswer>()
