@@ -87,7 +87,7 @@ export interface PieceSteps extends Pick<ClaimWays, 'isLockTaken'> {
  * }
  * await inPieces(batch.length, { ask, isLockTaken, random })
  */
-export async function inPieces(count: number, { ask, isLockTaken, random }: PieceSteps): Promise<void> {
+export async function inPieces(count: number, steps: PieceSteps): Promise<void> {
   const open: (readonly [number, number])[] = [[0, count]]
   let waits = 0
   while (waits < WAITS_MAX) {
@@ -95,11 +95,11 @@ export async function inPieces(count: number, { ask, isLockTaken, random }: Piec
     if (piece === undefined) return
     const [from, to] = piece
     try {
-      await ask(from, to)
+      await steps.ask(from, to)
     } catch (error) {
-      if (!isLockTaken(error)) throw error
+      if (!steps.isLockTaken(error)) throw error
       waits += 1
-      if (to - from > 1) open.push(...halvesOf(from, to, random))
+      if (to - from > 1) open.push(...halvesOf(from, to, steps.random))
     }
   }
 }

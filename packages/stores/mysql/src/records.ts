@@ -133,7 +133,7 @@ export class Records {
   }
 
   /**
-   * What is not seen may be locked too: by an insert that is not committed, or with the range that it lies in,
+   * What is not seen may be locked too: by an insert that is not committed, or with its range,
    * so that the batch is in the order in which it is locked.
    */
   async #claimPieces(batch: readonly ClaimRequest[]): Promise<ReadonlyMap<ClaimRequest, ClaimAnswer>> {
