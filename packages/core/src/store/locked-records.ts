@@ -82,21 +82,24 @@ export interface PieceSteps extends Pick<ClaimWays, 'isLockTaken'> {
  * through where they do not.
  * @example
  * const answers = batch.map(() => BUSY)
- * const ask = async (from, to) => { answers.splice(from, to - from, ...(await claim(batch.slice(from, to))))
- * } await inPieces(batch.length, { ask, isLockTaken, random })
+ * const ask = async (from, to) => {
+ *   answers.splice(from, to - from, ...(await claim(batch.slice(from, to))))
+ * }
+ * await inPieces(batch.length, { ask, isLockTaken, random })
  */
-export async function inPieces(count: number, { ask, isLockTaken, random }: PieceSteps): Promise<void> {
+export async function inPieces(count: number, steps: PieceSteps): Promise<void> {
   const open: (readonly [number, number])[] = [[0, count]]
-  for (let waits = 0; waits < WAITS_MAX;) {
+  let waits = 0
+  while (waits < WAITS_MAX) {
     const piece = waits < WAITS_MAX / 2 ? open.shift() : open.pop()
     if (piece === undefined) return
     const [from, to] = piece
     try {
-      await ask(from, to)
+      await steps.ask(from, to)
     } catch (error) {
-      if (!isLockTaken(error)) throw error
+      if (!steps.isLockTaken(error)) throw error
       waits += 1
-      if (to - from > 1) open.push(...halvesOf(from, to, random))
+      if (to - from > 1) open.push(...halvesOf(from, to, steps.random))
     }
   }
 }

@@ -109,8 +109,9 @@ export class Records {
     let answers = await this.#claim(batch, sqlOf, answerOf, waitMaxMs)
     for (let round = 1; round < ROUNDS_MAX && answers.includes(undefined); round += 1) {
       const open = batch.filter((_, at) => answers[at] === undefined)
-      const again = (await this.#claim(open, this.#statements.claim, claimAnswer, waitMaxMs)).values()
-      answers = answers.map((answer) => answer ?? again.next().value)
+      const again = await this.#claim(open, this.#statements.claim, claimAnswer, waitMaxMs)
+      const next = again.values()
+      answers = answers.map((answer) => answer ?? next.next().value)
     }
     return answers.map((answer) => answer ?? CHANGING)
   }
@@ -132,8 +133,8 @@ export class Records {
   }
 
   /**
-   * What is not seen may be locked too: by an insert that is not committed, or with the range that it lies
-   * in, so that the batch is in the order in which it is locked.
+   * What is not seen may be locked too: by an insert that is not committed, or with its range,
+   * so that the batch is in the order in which it is locked.
    */
   async #claimPieces(batch: readonly ClaimRequest[]): Promise<ReadonlyMap<ClaimRequest, ClaimAnswer>> {
     const answers = new Map<ClaimRequest, ClaimAnswer>()

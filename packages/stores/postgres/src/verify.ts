@@ -26,8 +26,8 @@ interface ServerSettings {
 export async function readSchema(connections: Connections, table: string): Promise<string> {
   const { records } = tablesOf(table)
   const [schema] = await connections.run(
-    'SELECT nspname AS answer FROM pg_class, pg_namespace n ' +
-      `WHERE n.oid = relnamespace AND pg_class.oid = '${records}'::regclass`,
+    `SELECT nspname AS answer FROM pg_class JOIN pg_namespace space ON space.oid = relnamespace ` +
+      `WHERE pg_class.oid = '${records}'::regclass`,
   )
   return schema as string
 }

@@ -66,8 +66,7 @@ const cases: readonly StoreCase[] = [
       )
       if (end === undefined) return
       const batch = victims.flatMap((victim, at) => [rivalOf(victim), others[at] as ClaimRequest])
-      // There may be no time to find out which ones of them are not locked: some of these are granted each
-      // time.
+      // There may be no time to find out which ones are not locked: some of them are granted each time.
       const granted = new Set<ClaimRequest>()
       for (let round = 0; granted.size < 2; round += 1) {
         assert.ok(round < ROUNDS, `expected grants beside what is locked, received ${granted.size}`)
