@@ -1,90 +1,20 @@
 import type { ProcessOutcome } from '@oncemq/core'
 import type { Mutant } from './mutant.ts'
-import type { Mutation } from './run.ts'
-import type { AdapterMutation, SimHeld } from './source.ts'
-import type { KeyKind, Plan } from './plan.ts'
-import type { ProcessCall } from './worker.ts'
+import {
+  acked,
+  answers,
+  crowded,
+  healthy,
+  held,
+  only,
+  quiet,
+  returnAtOnce,
+  sound,
+  swift,
+} from './mutations.ts'
+import type { SimHeld } from './source.ts'
 
 const HOUR_MS = 3_600_000
-
-const acked: ProcessOutcome = { status: 'duplicate', result: undefined }
-
-function sound({ dedup, delivery, handler }: ProcessCall): Promise<ProcessOutcome> {
-  return dedup.process(delivery, handler)
-}
-
-/** Answers one outcome otherwise; what it answers is settled by the engine. */
-function answers(
-  status: ProcessOutcome['status'],
-  other: (outcome: ProcessOutcome, call: ProcessCall) => ProcessOutcome | Promise<ProcessOutcome>,
-): NonNullable<Mutation['process']> {
-  return async (call) => {
-    const outcome = await sound(call)
-    return outcome.status === status ? other(outcome, call) : outcome
-  }
-}
-
-/** Returns the message by itself, and lets the engine think that it is settled. */
-function returnAtOnce({ held, channel }: Pick<ProcessCall, 'held' | 'channel'>): ProcessOutcome {
-  held.ack = () => undefined
-  channel.requeue()
-  return acked
-}
-
-type ChangePlan = NonNullable<Mutation['plan']>
-
-function only(kind: KeyKind, more: Partial<Plan['chances']> = {}, change: Partial<Plan> = {}): ChangePlan {
-  return (plan) => ({
-    isOrdered: false,
-    deliveryLimit: 20,
-    ...change,
-    chances: { ...plan.chances, unsendable: 0, [kind]: 0.5, ...more },
-  })
-}
-
-const quiet = {
-  kill: 0,
-  pause: 0,
-  close: 0,
-  closeDedup: 0,
-  cut: 0,
-  stuck: 0,
-  poison: 0,
-  hung: 0,
-  middleware: 0,
-}
-
-const healthy = {
-  requestLost: 0,
-  replyLost: 0,
-  errorBefore: 0,
-  errorAfter: 0,
-  partly: 0,
-  slow: 0,
-  outage: 0,
-  brownout: 0,
-  refusal: 0,
-}
-
-/** More messages of one key than wait in place, of a handler that ends its process at once. */
-const crowded = {
-  keys: 1,
-  messages: 8,
-  workers: 1,
-  window: 8,
-  concurrency: 8,
-  attemptsMax: 3,
-  handlerMsMax: 0,
-  leaseMs: 500,
-  busyTimeoutMs: 500,
-  storeTimeoutMs: 100,
-  storeMsMax: 1,
-  faultsEndMs: 10_000,
-}
-
-function held(change: NonNullable<AdapterMutation['held']>): Mutation {
-  return { adapter: { held: change } }
-}
 
 const settling: readonly Mutant[] = [
   {
@@ -177,11 +107,7 @@ const returning: readonly Mutant[] = [
       process: answers('failed', (outcome, call) =>
         outcome.status === 'failed' && !outcome.final ? returnAtOnce(call) : outcome,
       ),
-      plan: only(
-        'failing',
-        {},
-        { attemptsMax: 1000, handlerMsMax: 0, leaseMs: 500, storeTimeoutMs: 100, storeMsMax: 1 },
-      ),
+      plan: only('failing', {}, { ...swift, attemptsMax: 1000 }),
     },
   },
   {
@@ -210,7 +136,12 @@ const returning: readonly Mutant[] = [
           deadLetter: (letter) => orReturn(own.deadLetter(letter)),
         } satisfies Partial<SimHeld>
       }),
-      plan: only('failing', { ...quiet, unsendable: 1 }, { attemptsMax: 1000, window: 1, concurrency: 1 }),
+      // Where the broker has no limit: else the message is deleted before that many returns.
+      plan: only(
+        'failing',
+        { ...quiet, unsendable: 1 },
+        { ...swift, attemptsMax: 1000, window: 1, concurrency: 1, deliveryLimit: Number.POSITIVE_INFINITY },
+      ),
     },
   },
   {

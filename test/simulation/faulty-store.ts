@@ -161,7 +161,10 @@ export class FaultyStore implements TransactionalStore<Writes> {
     const chance = (probability: number): boolean => isFaulty() && dice.chance(probability)
     await this.#pass()
     if (isDown()) return dice.chance(0.5) ? never() : Promise.reject(unavailable())
-    if (isRefusing()) throw refused()
+    if (isRefusing()) {
+      for (const entry of batch as readonly Partial<ClaimUpdate>[]) this.#world.oracle.refused(entry)
+      throw refused()
+    }
     if (isBrownedOut() && !isSmall(batch)) return never()
     if (chance(chances.requestLost)) return never()
     if (chance(chances.errorBefore)) throw unavailable()

@@ -45,6 +45,8 @@ interface Life {
   readonly released: Set<string>
   /** Claims that were not granted: likewise. */
   readonly answered: Set<string>
+  /** Claims that the store refused to be asked for again, or to be given back. */
+  readonly refused: Set<string>
 }
 
 /**
@@ -97,6 +99,14 @@ export class Oracle {
     const { epoch } = answer
     const leaseUntilMs = nowMs + request.leaseMs
     Object.assign(life, { epoch, claimId: request.claimId, leaseUntilMs, owner: process, done: false })
+  }
+
+  /**
+   * The store would not be told that a claim is given back, or asked what became of it: what it refuses is not
+   * said for longer than the lease, since the key would be busy here for as long.
+   */
+  refused({ op = 'release', id, claimId }: Partial<ClaimUpdate>): void {
+    if (op === 'release' && id !== undefined && claimId !== undefined) this.#life(id).refused.add(claimId)
   }
 
   updated(update: ClaimUpdate, answer: UpdateAnswer): void {
@@ -260,7 +270,8 @@ export class Oracle {
     if (claimId === undefined || life.hasStarted || life.done || owner === undefined) return
     // Nor is one by which a key was to be forgiven, and that was not answered.
     const isOld = [claimId, next].some((each) => life.answered.has(each))
-    const isStray = isOld || life.released.has(claimId) || life.isParked
+    const isUntold = life.refused.has(claimId)
+    const isStray = isOld || isUntold || life.released.has(claimId) || life.isParked
     if (owner === process && !this.#disturbed.has(owner) && !isStray) return
     life.ghosts += 1
     life.ghostsEver += 1
@@ -300,6 +311,7 @@ export class Oracle {
       epochsStarted: new Set(),
       released: new Set(),
       answered: new Set(),
+      refused: new Set(),
     }
     this.#lives.set(id, life)
     return life

@@ -167,6 +167,23 @@ describe('messages of a key that are held when one of them is dead-lettered', ()
     expect(settled.filter((verb) => verb.startsWith('ack'))).toHaveLength(5)
   })
 
+  test('go the same way also where its attempts were used up by crashes', async () => {
+    const options = { attemptsMax: 1, leaseMs: 1000, keyScope: 'group' } as const
+    const all = await setUp(options)
+    for (let crash = 0; crash < 2; crash += 1) {
+      const crashing = await setUp({ apartFrom: all, ...options })
+      void crashing.dedup.process({ key: 'a' }, never)
+      await settle()
+      crashing.store.hangs()
+      await elapse(all.clock, 1000)
+    }
+    const { clock, send, starts, settled } = await consumer(failing, { apartFrom: all, ...options })
+    send('a1', 'a2', 'a3', 'a4', 'a5')
+    await elapse(clock, 3000)
+    expect(starts).toEqual([])
+    expect(settled.filter((verb) => verb.startsWith('park'))).toHaveLength(5)
+  })
+
   test('what comes afterwards is a replay, and starts afresh', async () => {
     const { clock, send, starts } = await consumer(failing, { attemptsMax: 2 })
     send('a1', 'a2')

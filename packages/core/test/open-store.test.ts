@@ -182,7 +182,7 @@ test('expired records are swept also when the store was down at first', async ()
   expect(sweeping.swept).toBeGreaterThan(3)
 })
 
-test('a claim that comes when the store has just been opened does not overtake one that waited for it', async () => {
+test('a claim does not overtake one that waited for the store to be open', async () => {
   const { dedup } = unopened()
   const granted: string[] = []
   const claim = async (name: string): Promise<void> => {

@@ -38,7 +38,7 @@ export async function cached(
 
 /** Where downloads and unpacked servers stay between runs. */
 export async function cacheFolder(): Promise<string> {
-  const folder = process.env['ONCEMQ_CACHE'] ?? (await usualFolder())
+  const folder = process.env['ONCEMQ_CACHE'] || (await usualFolder())
   await mkdir(folder, { recursive: true })
   const { mode, uid } = await lstat(folder)
   // The common temporary folder is open to all: another user's folder of that name must not feed us programs.

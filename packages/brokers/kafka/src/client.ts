@@ -59,6 +59,7 @@ export interface EachBatch {
   }
   resolveOffset(offset: string): void
   heartbeat(): Promise<void>
+  commitOffsetsIfNecessary(offsets?: never): Promise<void>
   isRunning(): boolean
   isStale(): boolean
 }
@@ -176,8 +177,8 @@ export function copyOf({ key, value, headers, ...rest }: KafkaMessage): KafkaMes
 }
 
 /**
- * The client mistakes a header that is named like a property of all objects for one that is there already,
- * and it cannot send one without a value, which is an empty one here: as it came, it could not be parked.
+ * The client takes a header that is named like a property of all objects for one that is there already, and
+ * it cannot send one without a value, which is an empty one here: as it came, it could not be parked.
  */
 function copyOfHeader(given: unknown): HeaderValue {
   if (Buffer.isBuffer(given)) return Buffer.from(given)

@@ -1,6 +1,4 @@
-/**
- * A record's place in its partition. A topic that is made anew begins again with offset 0, at another time.
- */
+/** A record's place. A topic that is made anew begins again with offset 0, at another time. */
 export interface Place {
   readonly offset: string
   readonly timestamp: string

@@ -64,9 +64,10 @@ export class GroupSource implements MessageSource<KafkaMessage> {
    * partitions that nobody handles. It can be disconnected when it has told so, not before.
    */
   #stayOut(): void {
-    const { consumer } = this.#services
+    const { consumer, dedup } = this.#services
+    const { clock } = dedup.settings
     const leave = (): void => {
-      setImmediate(() => void consumer.disconnect().catch(() => undefined))
+      clock.after(0, () => void consumer.disconnect().catch(() => undefined))
     }
     consumer.on(consumer.events.GROUP_JOIN, leave)
     consumer.on(consumer.events.CRASH, leave)
@@ -169,7 +170,8 @@ class Membership implements Session {
       if (partition.receive(message)) this.#hand(partition, messageOf(topic, number, message))
       fetched.resolveOffset(message.offset)
     }
-    this.#passed(partition, fetched.batch.lastOffset())
+    const lastOffset = fetched.batch.lastOffset()
+    if (lastOffset !== messages.at(-1)?.offset) this.#passed(partition, lastOffset)
     if (this.#isPaused || partition.size >= HELD_MAX) this.#pause(partition)
   }
 

@@ -13,8 +13,8 @@ import type { DeadLetter, HeldMessage } from './held-message.ts'
 import { readKey } from './key.ts'
 import type { Attempt, DeliveryLoopOptions } from './loop-options.ts'
 import { MessageOrder } from './message-order.ts'
-import type { Passage } from './passage.ts'
-import { deliveryOf, isWornOut, leftMs, passageOf } from './passage.ts'
+import { attempted } from './not-started.ts'
+import { deliveryOf, isWornOut, leftMs, type Passage, passageOf } from './passage.ts'
 import { WaitingRoom } from './waiting-room.ts'
 import { Warnings } from './warnings.ts'
 
@@ -180,7 +180,7 @@ export class DeliveryLoop<Message> {
         this.#slots.release()
         return void (await this.#leave(held))
       }
-      const outcome = await attempt(held, this.#deliveryOf(passage))
+      const outcome = await attempted(attempt, held, this.#deliveryOf(passage), this.#options.dedup)
       this.#slots.release()
       if (outcome === undefined || !(await this.#goesOn(passage, outcome))) return
     }

@@ -3,8 +3,8 @@ import type { HandlerContext } from '../delivery/context.ts'
 import type { Middleware } from '../delivery/middleware.ts'
 import { compose } from '../delivery/middleware.ts'
 import type { Delivery, ProcessOutcome } from '../delivery/outcome.ts'
-import { readable } from '../errors.ts'
 import type { HeldMessage } from './held-message.ts'
+import { notStarted } from './not-started.ts'
 
 export interface ProcessingOptions<Tx, Message> {
   readonly dedup: Deduplicator<Tx>
@@ -64,22 +64,9 @@ async function around<Tx, Message>(
     if (typeof outcome?.status === 'string') return outcome
     throw new TypeError('a middleware answered no outcome; return what next() answered')
   } catch (error) {
-    return inner ?? middlewareFailed(readable(error), delivery, dedup)
+    // What `next()` answered stands.
+    return inner ?? notStarted('a middleware', error, delivery, dedup as unknown as Deduplicator<never>)
   }
-}
-
-/** Counted as a failure of the handler, which it kept from running. What `next()` answered stands. */
-function middlewareFailed<Tx>(
-  error: unknown,
-  { key, startsBefore = 0, returnsBefore = 0 }: Delivery,
-  dedup: Deduplicator<Tx>,
-): ProcessOutcome {
-  const hasRecord = key !== undefined && dedup.settings.strategy.usesRecords
-  const attempt = startsBefore - (hasRecord ? returnsBefore : 0) + 1
-  dedup.warn(`a middleware threw ${error instanceof Error ? error.name : typeof error}`)
-  const final = attempt >= dedup.settings.attemptsMax
-  if (final) return { status: 'failed', final, error, attempt, reason: 'attempts' }
-  return { status: 'failed', final, error, attempt }
 }
 
 async function succeeded<Tx, Message>(

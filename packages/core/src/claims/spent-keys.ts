@@ -26,9 +26,7 @@ export class SpentKeys {
     this.#spent.delete(oldest as string)
   }
 
-  /**
-   * What was the last attempt of the event of a message that is held since `heldSinceMs`; else `undefined`.
-   */
+  /** The last attempt of the event of a message that is held since `heldSinceMs`. */
   lastOf({ id, fingerprint }: Identity, heldSinceMs: number | undefined): LastAttempt | undefined {
     const last = heldSinceMs === undefined ? undefined : this.#spent.get(id)
     if (heldSinceMs === undefined || last === undefined || last.endedMs < heldSinceMs) return undefined
