@@ -99,13 +99,33 @@ describe('a busy key of which more is there than waits in place', () => {
     await elapse(clock, 1100)
     expect(copies()).toEqual(['copy a6 busy'])
     ends.shift()?.()
-    await settle()
-    expect(starts).toEqual(['a1 1', 'a2 2'])
+    await elapse(clock, 1500)
+    // It waits for the one that is on its way.
+    expect(starts).toEqual(['a1 1'])
     confirm()
+    await elapse(clock, 10)
+    expect(starts).toEqual(['a1 1', 'a2 2'])
     await elapse(clock, 900)
     expect(copies()).toEqual(['copy a6 busy'])
     await elapse(clock, 200)
     expect(copies()).toEqual(['copy a6 busy', 'copy a7 busy'])
+  })
+
+  test('none is started while another is on its way, of which its end would leave two', async () => {
+    const { clock, store, broker, send, copies, confirm, starts } = await consumer(never)
+    const elsewhere = await setUp({ beside: { clock, store }, keyScope: 'group' })
+    broker.confirmsAtOnce = false
+    const outcome = await elsewhere.dedup.claim({ key: 'a' })
+    if (outcome.status !== 'granted') throw new Error(outcome.status)
+    send('a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'a7')
+    await elapse(clock, 1500)
+    expect(copies()).toHaveLength(1)
+    await outcome.claim.release('failed')
+    await elapse(clock, 3000)
+    expect(starts).toEqual([])
+    confirm()
+    await elapse(clock, 900)
+    expect([starts.length, copies().length]).toEqual([1, 1])
   })
 
   test('one of them is on its way at a time', async () => {

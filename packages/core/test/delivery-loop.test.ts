@@ -74,10 +74,10 @@ describe('a message that no copy gives back as it is', () => {
   })
 
   test('runs when it is not, or when its copy was refused for the moment alone', async () => {
-    const { receive, runs, letters } = await consuming()
+    const { clock, receive, runs, letters } = await consuming()
     receive({ name: 'odd' }, { isWornOut: () => false, isUncopyable: true })
     receive({ name: 'refused' }, { isWornOut })
-    await settle()
+    await elapse(clock, 10)
     expect([runs.toSorted(), letters]).toEqual([['odd', 'refused'], []])
   })
 })

@@ -1,5 +1,8 @@
 import type { Clock } from '../time/clock.ts'
-import { Condition } from '../time/condition.ts'
+import { Condition, pause } from '../time/condition.ts'
+
+/** Clients write an ack in a later turn of the event loop. */
+export const ACK_WRITTEN_MS = 5
 
 /**
  * Copies that are sent while their originals are still to be acked. No handler starts meanwhile: one that
@@ -35,6 +38,7 @@ export class CopiesInFlight {
   async landed(signal: AbortSignal): Promise<void> {
     while (this.isAny && !signal.aborted) {
       await this.#landed.wait(this.#clock, Number.POSITIVE_INFINITY, signal)
+      await pause(this.#clock, ACK_WRITTEN_MS, signal)
     }
   }
 }

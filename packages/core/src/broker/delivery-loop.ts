@@ -189,12 +189,9 @@ export class DeliveryLoop<Message> {
   #deliveryOf(passage: Passage<Message>): Delivery {
     const signal = this.#signals.with(passage.held.signal)
     const { fingerprint } = this.#options
-    return deliveryOf(passage, {
-      fingerprint,
-      signal,
-      holdMs: this.#leftMs(passage),
-      place: this.#room.place,
-    })
+    const [holdMs, { place }] = [this.#leftMs(passage), this.#room]
+    const beforeStart = (): Promise<void> | undefined => this.#busyKeys.granted(passage)
+    return deliveryOf(passage, { fingerprint, signal, holdMs, place, beforeStart })
   }
 
   /** Carries out a settlement. Answers whether the message is to be tried again here. */
@@ -251,19 +248,19 @@ export class DeliveryLoop<Message> {
   ): Promise<boolean> {
     const { held } = passage
     if (this.#isOver(held)) return this.#leave(held)
-    const staysMs = reason === 'busy' ? this.#busyKeys.found(passage) : 0
-    const staysShort = delayMs < this.#leftMs(passage) && this.#room.hasPlace(delayMs, reason === 'busy')
+    const isBusy = reason === 'busy'
+    if (isBusy) this.#busyKeys.found(passage)
+    const staysShort = delayMs < this.#leftMs(passage) && this.#room.hasPlace(delayMs, isBusy)
     if (held.order !== undefined || staysShort) {
-      const waitMs = reason === 'busy' ? Math.min(delayMs, LOOK_AGAIN_MS) : delayMs
+      const waitMs = isBusy ? Math.min(delayMs, LOOK_AGAIN_MS) : delayMs
       const untilMs = this.#clock.monotonicMs() + waitMs - TIMER_EARLY_MS
       const isHeld = await this.#wait(passage, waitMs, 'waited', held.order === undefined)
       if (!isHeld || this.#clock.monotonicMs() >= untilMs) return isHeld
     }
+    const staysMs = isBusy ? this.#busyKeys.found(passage) : 0
     if (staysMs > 0 && staysMs < this.#leftMs(passage)) return this.#wait(passage, staysMs, 'waited')
     const signal = this.#signals.with(held.signal)
-    if (reason === 'busy' && !(await this.#busyKeys.departs(passage, signal))) {
-      return this.#stillHeld(passage, 'waited')
-    }
+    if (isBusy && !(await this.#busyKeys.departs(passage, signal))) return this.#stillHeld(passage, 'waited')
     return this.#sendToWait(passage, delayMs, reason)
   }
 
@@ -305,10 +302,12 @@ export class DeliveryLoop<Message> {
       }
     }
     this.#options.onSentOn?.()
+    this.#busyKeys.putAside(passage)
     if (isDurable && 'forgive' in outcome) await outcome.forgive?.()
     this.#busyKeys.freed(passage)
     dedup.deadLettered({ source: held.source, reason, attempt: letter.attempts })
     await held.ack()
+    this.#busyKeys.landed(passage)
     return true
   }
 
@@ -319,8 +318,8 @@ export class DeliveryLoop<Message> {
     reason: HoldReason | 'unsettled' | 'waited',
     mayLeave = false,
   ): Promise<boolean> {
-    const boundMs = Math.min(delayMs, Math.max(0, this.#leftMs(passage)))
-    await this.#room.wait(boundMs, this.#signals.with(passage.held.signal), { mayLeave })
+    const signal = this.#signals.with(passage.held.signal)
+    await this.#room.wait(Math.min(delayMs, Math.max(0, this.#leftMs(passage))), signal, { mayLeave })
     return this.#stillHeld(passage, reason)
   }
 

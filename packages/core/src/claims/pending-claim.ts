@@ -183,7 +183,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   }
 
   #granted(grant: { epoch: number; attempt: number }): void {
-    const { clock, closing, events, isolation, settings } = this.#services
+    const { clock, isolation, settings } = this.#services
     const isLate = clock.monotonicMs() >= this.#lease.deadlineMs
     // The answer came when its lease was as good as over. Asking again with the same claim id starts it anew.
     if (isLate && ++this.#lateAnswers < LATE_ANSWERS_MAX) {
@@ -200,12 +200,17 @@ export class PendingClaim implements Requester<ClaimAnswer> {
       this.#endTurn,
     )
     if (isLate) return void this.#giveBack(claim, { status: 'store-down', error: lateAnswers() })
-    if (closing.aborted) return void this.#giveBack(claim, closed())
     if (claim.attempt > this.#startsMax) return void this.#exhausted(claim)
     if (this.#endTurn === undefined) {
       if (claim.attempt > settings.attemptsMax) return void this.#askAlone(claim)
       if (isolation.isReserved && !this.#isOverdue) return void this.#giveWay(claim)
     }
+    void (this.#delivery.beforeStart?.()?.then(() => this.#start(claim)) ?? this.#start(claim))
+  }
+
+  #start(claim: HeldClaim): void {
+    const { closing, events } = this.#services
+    if (closing.aborted) return void this.#giveBack(claim, closed())
     events.emit('granted', () => ({ key: claim.key, epoch: claim.epoch, attempt: claim.attempt }))
     this.#end({ status: 'granted', claim })
   }

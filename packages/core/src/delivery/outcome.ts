@@ -43,6 +43,11 @@ export interface Delivery {
   readonly fingerprint?: boolean | undefined
   /** Where it waits for a busy key. */
   readonly place?: WaitingPlace | undefined
+  /**
+   * Called when its key is granted: its handler does not start before what this answers resolves. For what is
+   * on its way to the broker, and would be there twice if the handler ended the process. Never rejects.
+   */
+  readonly beforeStart?: (() => Promise<void> | undefined) | undefined
 }
 
 /** What a delivery is answered that asks for its key. */
