@@ -102,8 +102,8 @@ export class Oracle {
   }
 
   /**
-   * The store would not be told that a claim is given back, or asked what became of it: what it refuses is not
-   * said for longer than the lease, since the key would be busy here for as long.
+   * The store would not be told that a claim is given back, or asked what became of it: what it refuses is
+   * not said for longer than the lease, since the key would be busy here for as long.
    */
   refused({ op = 'release', id, claimId }: Partial<ClaimUpdate>): void {
     if (op === 'release' && id !== undefined && claimId !== undefined) this.#life(id).refused.add(claimId)
