@@ -59,6 +59,7 @@ export interface EachBatch {
   }
   resolveOffset(offset: string): void
   heartbeat(): Promise<void>
+  commitOffsetsIfNecessary(offsets?: never): Promise<void>
   isRunning(): boolean
   isStale(): boolean
 }

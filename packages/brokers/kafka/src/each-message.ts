@@ -1,16 +1,15 @@
 import type { Deduplicator, HandlerContext } from '@oncemq/core'
-import { OncemqError } from '@oncemq/core'
-import { DeliveryLoop, pause, processing, requireDeduplicator } from '@oncemq/core/broker'
+import { DeliveryLoop, processing, requireDeduplicator } from '@oncemq/core/broker'
 import type { EachMessage, KafkaMessage, RawProducer } from './client.ts'
 import { messageOf } from './client.ts'
 import { ConsumedMessage } from './consumed-message.ts'
+import { beating } from './heartbeat.ts'
 import type { DedupEachMessageOptions } from './options.ts'
+import { givenBack } from './given-back.ts'
 import { arrivalOf } from './parked-copy.ts'
 import { Parking } from './parking.ts'
 import { dedupEachMessageSettings } from './settings.ts'
 
-/** The client sends a heartbeat only when one is due. */
-const HEARTBEAT_EVERY_MS = 500
 /** The client hands over one record of a partition at a time. */
 const WINDOW = 65_536
 const NEVER = new AbortController().signal
@@ -61,7 +60,7 @@ export function dedupEachMessage<Payload extends EachMessage, Tx = undefined>(
         signal: NEVER,
         ack: resolve,
         deadLetter: (of, letter) => parking.park(of, letter),
-        giveBack: () => reject(givenBack()),
+        giveBack: () => reject(givenBack('dedupEachMessage')),
       })
       const process = processing<Tx, KafkaMessage>({
         dedup,
@@ -76,23 +75,9 @@ export function dedupEachMessage<Payload extends EachMessage, Tx = undefined>(
   }
 
   return async (payload) => {
-    const ended = new AbortController()
-    const handled = handle(payload).finally(() => ended.abort())
-    const beating = async (): Promise<void> => {
-      while (await pause(clock, HEARTBEAT_EVERY_MS, ended.signal)) await payload.heartbeat()
-    }
-    // A heart that cannot beat says that the group rebalances, or that the broker is gone.
-    await Promise.race([handled, beating().then(() => handled)])
+    const heartbeat = (): Promise<void> => payload.heartbeat()
+    await beating(clock, heartbeat, () => handle(payload))
   }
-}
-
-/** For the client, which fetches the record again, here or at another member of the group. */
-function givenBack(): OncemqError {
-  return new OncemqError(
-    'ONCEMQ_CLOSED',
-    'dedupEachMessage: expected to go on, received the end of its signal or deduplicator; disconnect the ' +
-      'consumer',
-  )
 }
 
 /** What the handler does to its record reaches neither a further attempt nor a dead letter. */

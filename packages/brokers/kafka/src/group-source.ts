@@ -170,7 +170,8 @@ class Membership implements Session {
       if (partition.receive(message)) this.#hand(partition, messageOf(topic, number, message))
       fetched.resolveOffset(message.offset)
     }
-    this.#passed(partition, fetched.batch.lastOffset())
+    const lastOffset = fetched.batch.lastOffset()
+    if (lastOffset !== messages.at(-1)?.offset) this.#passed(partition, lastOffset)
     if (this.#isPaused || partition.size >= HELD_MAX) this.#pause(partition)
   }
 

@@ -7,11 +7,13 @@ export type {
   KafkaProducer,
 } from './client.ts'
 export { consume } from './consumer.ts'
+export { dedupEachBatch } from './each-batch.ts'
 export { dedupEachMessage } from './each-message.ts'
 export type { KeyOf } from './message.ts'
 export { cloudEvents, debeziumOutbox, header, jsonField, messageId, position, recordKey } from './message.ts'
 export type {
   ConsumeOptions,
+  DedupEachBatchOptions,
   DedupEachMessageOptions,
   MessageHandler,
   Ordering,

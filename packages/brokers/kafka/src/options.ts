@@ -36,6 +36,15 @@ export interface DedupEachMessageOptions extends SharedOptions {
   signal?: AbortSignal
 }
 
+/** Options of {@link dedupEachBatch}. */
+export interface DedupEachBatchOptions extends Omit<DedupEachMessageOptions, 'retry'> {
+  /**
+   * What `consumer.run` is given under the same name. With `false` only what the handler resolves is done.
+   * @default true
+   */
+  eachBatchAutoResolve?: boolean
+}
+
 /**
  * Which records are handled one after the other: those of a `partition`, those of a partition that have the
  * same `key`, or `none`.

@@ -14,7 +14,7 @@ import {
 } from '@oncemq/core/broker'
 import type { KeyOf } from './message.ts'
 import { messageId } from './message.ts'
-import type { ConsumeOptions, DedupEachMessageOptions } from './options.ts'
+import type { ConsumeOptions, DedupEachBatchOptions, DedupEachMessageOptions } from './options.ts'
 import { consumeDefaults } from './options.ts'
 
 /** Options of all forms, complete. */
@@ -67,6 +67,24 @@ export function dedupEachMessageSettings(
   const retry = { ...retryDefaults, ...given.retry }
   const settings = { ...sharedDefaults(), ...given, retry }
   requireShared(settings)
+  return Object.freeze(settings)
+}
+
+export type DedupEachBatchSettings = Omit<SharedSettings, 'retry'> &
+  DedupEachBatchOptions & { readonly eachBatchAutoResolve: boolean }
+
+/** @throws OptionError for an option that is wrong. */
+export function dedupEachBatchSettings(
+  handler: unknown,
+  options: DedupEachBatchOptions,
+): DedupEachBatchSettings {
+  requireFunction('dedupEachBatch', handler, 'async ({ batch, resolveOffset }) => { ... }')
+  const names = new Set(['producer', 'signal', 'eachBatchAutoResolve', 'key', 'parkingTopic'])
+  const given = givenOptions('dedupEachBatch', options, names) as DedupEachBatchOptions
+  requireProducer(given.producer)
+  const settings = { ...sharedDefaults(), eachBatchAutoResolve: true, ...given }
+  requireShared({ ...settings, retry: retryDefaults })
+  requireOneOf('eachBatchAutoResolve', settings.eachBatchAutoResolve, [true, false])
   return Object.freeze(settings)
 }
 

@@ -1,25 +1,9 @@
 import { PermanentError } from '@oncemq/core'
 import { describeService } from '@oncemq/test-services/vitest'
-import { expect, onTestFinished, test } from 'vitest'
-import type { ConsumeOptions, KafkaMessage } from '../src/index.ts'
+import { expect, test } from 'vitest'
+import type { KafkaMessage } from '../src/index.ts'
 import { consume, parkedHeaders } from '../src/index.ts'
-import { deduplicator, Topic, until } from './set-up.ts'
-
-const SOON = { firstMs: 20, factor: 1 }
-
-/** Consumes until the test has ended. */
-async function running(topic: Topic, options: Partial<ConsumeOptions> & Pick<ConsumeOptions, 'handler'>) {
-  const dedup = options.dedup ?? deduplicator()
-  const consumer = await consume({
-    client: topic.kafka,
-    topics: [topic.name],
-    retry: SOON,
-    ...options,
-    dedup,
-  })
-  onTestFinished(() => consumer.close({ timeoutMs: 1000 }))
-  return { dedup, consumer, group: dedup.settings.consumerGroup }
-}
+import { deduplicator, running, Topic, until } from './set-up.ts'
 
 const textOf = ({ value }: KafkaMessage): string => String(value)
 

@@ -5,7 +5,10 @@ import { declareKafka } from '@oncemq/test-services/kafka'
 import type { IHeaders } from 'kafkajs'
 import { Kafka, logLevel } from 'kafkajs'
 import { onTestFinished } from 'vitest'
+import type { ConsumeOptions } from '../src/index.ts'
+import { consume } from '../src/index.ts'
 
+const SOON = { firstMs: 20, factor: 1 }
 const WAIT_MS = 30_000
 const LOOK_EVERY_MS = 20
 
@@ -26,6 +29,20 @@ export function deduplicator(
   })
   onTestFinished(() => dedup.close({ timeoutMs: 100 }))
   return dedup
+}
+
+/** Consumes until the test has ended. */
+export async function running(
+  topic: Topic,
+  options: { [Name in keyof ConsumeOptions]?: ConsumeOptions[Name] | undefined },
+) {
+  const dedup = options.dedup ?? deduplicator()
+  const given = { client: topic.kafka, topics: [topic.name], retry: SOON, ...options, dedup }
+  // Where a test gives a consumer of its own, it takes the client away.
+  const entries = Object.entries(given).filter(([, value]) => value !== undefined)
+  const consumer = await consume(Object.fromEntries(entries) as unknown as ConsumeOptions)
+  onTestFinished(() => consumer.close({ timeoutMs: 1000 }))
+  return { dedup, consumer, group: dedup.settings.consumerGroup }
 }
 
 export function nameOf(kind: string): string {
@@ -89,6 +106,14 @@ export class Topic {
     })
     onTestFinished(() => reader.disconnect())
     return letters
+  }
+
+  async deleteParking(): Promise<void> {
+    await this.#admin((admin) => admin.deleteTopics({ topics: [`${this.name}.parked`] }))
+  }
+
+  async makeParking(url: string): Promise<void> {
+    await declareKafka(url, [{ name: `${this.name}.parked` }])
   }
 
   async #admin<Answer>(use: (admin: ReturnType<Kafka['admin']>) => Promise<Answer>): Promise<Answer> {

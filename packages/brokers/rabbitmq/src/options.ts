@@ -68,8 +68,8 @@ export interface DedupChannelOptions extends SharedOptions {
    */
   onNoAck?: 'refuse' | 'pass'
   /**
-   * The connection, for a second channel that sends copies. Needed only for channels that amqplib did not
-   * make.
+   * The connection for a second channel, that sends copies. Needed for channels that amqplib did not make;
+   * one that is for copies alone lets consumption go on while an alarm of the broker blocks it.
    */
   connection?: AmqpConnection
 }

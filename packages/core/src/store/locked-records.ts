@@ -1,7 +1,11 @@
+import type { Random } from '../time/random.ts'
 import type { ClaimAnswer, ClaimRequest } from './contract.ts'
 
 /** More than a worker meets at a time; when there are more, it finds out again which are locked. */
 const REMEMBERED_MAX = 10_000
+
+/** As many as it takes to find one locked entry among four thousand, each of which waits for a lock. */
+const WAITS_MAX = 12
 
 /** The two ways in which a store claims where records can be locked by others. */
 export interface ClaimWays {
@@ -61,4 +65,48 @@ export class LockedRecords {
     }
     return answers
   }
+}
+
+/** How {@link inPieces} asks for entries of a batch. */
+export interface PieceSteps extends Pick<ClaimWays, 'isLockTaken'> {
+  readonly random: Random
+  /** Asks for the entries from one position up to another, which is not among them. */
+  ask(from: number, to: number): Promise<void>
+}
+
+/**
+ * Asks for all entries of a batch, and for halves of what fails because some entry is locked, until a number
+ * of them have failed: whoever locks a whole range must not hold up the rest of the batch for each of its
+ * entries. What was not answered by then is to be taken for locked, and is asked for again. Large pieces go
+ * first, which is quick where the locked entries lie together, then small ones, so that each time some get
+ * through where they do not.
+ * @example
+ * const answers = batch.map(() => BUSY)
+ * const ask = async (from, to) => {
+ *   answers.splice(from, to - from, ...(await claim(batch.slice(from, to))))
+ * }
+ * await inPieces(batch.length, { ask, isLockTaken, random })
+ */
+export async function inPieces(count: number, steps: PieceSteps): Promise<void> {
+  const open: (readonly [number, number])[] = [[0, count]]
+  let waits = 0
+  while (waits < WAITS_MAX) {
+    const piece = waits < WAITS_MAX / 2 ? open.shift() : open.pop()
+    if (piece === undefined) return
+    const [from, to] = piece
+    try {
+      await steps.ask(from, to)
+    } catch (error) {
+      if (!steps.isLockTaken(error)) throw error
+      waits += 1
+      if (to - from > 1) open.push(...halvesOf(from, to, steps.random))
+    }
+  }
+}
+
+/** In any order, so that none of them is the one that there is never time for. */
+function halvesOf(from: number, to: number, random: Random): readonly (readonly [number, number])[] {
+  const middle = Math.ceil((from + to) / 2)
+  const halves = [[from, middle] as const, [middle, to] as const]
+  return random.fraction() < 1 / 2 ? halves : halves.toReversed()
 }

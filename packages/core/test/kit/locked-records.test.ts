@@ -1,6 +1,6 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { ClaimAnswer, ClaimRequest } from '../../src/store/index.ts'
-import { LockedRecords } from '../../src/store/index.ts'
+import { inPieces, LockedRecords } from '../../src/store/index.ts'
 
 const LOCKED = new Error('lock timeout')
 
@@ -70,4 +70,45 @@ test('what is remembered has a bound', async () => {
   await claim(...ids)
   await claim('id 0', 'id 20000')
   expect(calls.slice(2).toSorted()).toEqual(['careful id 20000', 'careful id 0', 'usual id 0'].toSorted())
+})
+
+describe('a batch in pieces', () => {
+  /** Asks for all of a batch, some of which are locked, and answers how often it waited for these. */
+  async function asked(count: number, isLocked: (at: number) => boolean, half = 0) {
+    const free = new Set<number>()
+    let waits = 0
+    const ask = async (from: number, to: number): Promise<void> => {
+      const piece = Array.from({ length: to - from }, (_, at) => from + at)
+      if (piece.some((at) => isLocked(at))) {
+        waits += 1
+        throw LOCKED
+      }
+      for (const at of piece) free.add(at)
+    }
+    const random = { claimId: () => '', fraction: () => half }
+    await inPieces(count, { ask, isLockTaken: (error) => error === LOCKED, random })
+    return { free: free.size, waits }
+  }
+
+  test.each([0, 0.9])('finds the one that is locked, and all the others', async (half) => {
+    for (const at of [0, 500, 999]) {
+      expect((await asked(1000, (each) => each === at, half)).free).toBe(999)
+    }
+  })
+
+  test.each([0, 0.9])('waits a number of times, however many are locked', async (half) => {
+    expect(await asked(80, () => true, half)).toEqual({ free: 0, waits: 12 })
+    const range = await asked(80, (at) => at < 40, half)
+    expect(range).toEqual({ free: 40, waits: 12 })
+    const scattered = await asked(80, (at) => at % 2 === 0, half)
+    expect(scattered.waits).toBe(12)
+    expect(scattered.free).toBeGreaterThan(0)
+  })
+
+  test('fails with what is no lock', async () => {
+    const down = new Error('down')
+    const random = { claimId: () => '', fraction: () => 0 }
+    const ask = () => Promise.reject(down)
+    await expect(inPieces(2, { ask, isLockTaken: () => false, random })).rejects.toBe(down)
+  })
 })

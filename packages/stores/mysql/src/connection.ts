@@ -18,6 +18,11 @@ const READ_COMMITTED = isolationSql('READ COMMITTED')
 /** A statement is stopped a little before nobody waits for it any more. */
 const SERVER_SHARE = 0.8
 
+/** After this time the statement that a handler was left waiting for is stopped on the server. */
+const ABANDONED_WAIT_MS = 50
+/** No word to the server ends what the handler has left unread. Its own time was waited for already. */
+const ABANDONED_MAX_MS = 500
+
 /** Names the table in errors. */
 export function nameOf({ table }: Pick<Settings, 'table'>): string {
   return `the table ${table}`
@@ -155,6 +160,15 @@ export class Connections<Connection extends MysqlConnection = MysqlConnection> {
       // Else it could stop what the connection is used for next.
       await stopping
     }
+  }
+
+  /** Asks what is to be closed for a last word, and has what it still does stopped on the server. */
+  queryAbandoned(connection: Connection, sql: string): Promise<unknown> {
+    return within(() => this.query(connection, sql, ABANDONED_WAIT_MS), {
+      clock: this.#clock,
+      timeoutMs: ABANDONED_MAX_MS,
+      timeoutError: () => noAnswer(ABANDONED_MAX_MS),
+    })
   }
 
   /** COMMIT is not stopped: what became of it could not be told. */

@@ -6,7 +6,7 @@ import type {
   StoredRecord,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { isFreshLease, LockedRecords } from '@oncemq/core/store'
+import { inPieces, isFreshLease, LockedRecords } from '@oncemq/core/store'
 import type { MysqlHeader, MysqlRow } from './client.ts'
 import type { Connections } from './connection.ts'
 import { isLockTaken } from './errors.ts'
@@ -22,6 +22,8 @@ const ROUNDS_MAX = 5
 
 /** How long a claim waits for a locked record, which is busy then: the rest of its batch waits beside it. */
 const CLAIM_WAIT_MAX_MS = 250
+/** How long several claims wait once some record is known to be locked, each of many times. */
+const PIECE_WAIT_MAX_MS = 50
 /** How long updates wait for one, of which the core then sends each half by itself. */
 const MANY_WAIT_MAX_MS = 500
 
@@ -102,12 +104,14 @@ export class Records {
     batch: readonly ClaimRequest[],
     sqlOf: (requests: readonly ClaimRequest[]) => string,
     answerOf: typeof claimAnswer,
+    waitMaxMs = CLAIM_WAIT_MAX_MS,
   ): Promise<readonly ClaimAnswer[]> {
-    let answers = await this.#claim(batch, sqlOf, answerOf)
+    let answers = await this.#claim(batch, sqlOf, answerOf, waitMaxMs)
     for (let round = 1; round < ROUNDS_MAX && answers.includes(undefined); round += 1) {
       const open = batch.filter((_, at) => answers[at] === undefined)
-      const again = (await this.#claim(open, this.#statements.claim, claimAnswer)).values()
-      answers = answers.map((answer) => answer ?? again.next().value)
+      const again = await this.#claim(open, this.#statements.claim, claimAnswer, waitMaxMs)
+      const next = again.values()
+      answers = answers.map((answer) => answer ?? next.next().value)
     }
     return answers.map((answer) => answer ?? CHANGING)
   }
@@ -124,24 +128,24 @@ export class Records {
         .map((request) => [request, lockedAnswer(request, found.get(request.id))]),
     )
     const open = batch.filter((request) => !locked.has(request))
-    const answers = (open.length === 0 ? [] : await this.#claimHalves(open)).values()
-    return batch.map((request) => locked.get(request) ?? answers.next().value ?? CHANGING)
+    const answers = await this.#claimPieces(open.toSorted(byId))
+    return batch.map((request) => locked.get(request) ?? answers.get(request) ?? CHANGING)
   }
 
   /**
-   * What is not seen may be locked too: by an insert that is not committed. Where that holds up the claims,
-   * each half of them goes by itself, down to the one that is held up.
+   * What is not seen may be locked too: by an insert that is not committed, or with its range,
+   * so that the batch is in the order in which it is locked.
    */
-  async #claimHalves(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    try {
-      return await this.#rounds(batch, this.#statements.claim, claimAnswer)
-    } catch (error) {
-      if (!isLockTaken(error)) throw error
-      if (batch.length === 1) return [CHANGING]
-      const middle = Math.ceil(batch.length / 2)
-      const first = await this.#claimHalves(batch.slice(0, middle))
-      return [...first, ...(await this.#claimHalves(batch.slice(middle)))]
+  async #claimPieces(batch: readonly ClaimRequest[]): Promise<ReadonlyMap<ClaimRequest, ClaimAnswer>> {
+    const answers = new Map<ClaimRequest, ClaimAnswer>()
+    const ask = async (from: number, to: number): Promise<void> => {
+      const piece = batch.slice(from, to)
+      const waitMaxMs = piece.length === 1 ? CLAIM_WAIT_MAX_MS : PIECE_WAIT_MAX_MS
+      const found = await this.#rounds(piece, this.#statements.claim, claimAnswer, waitMaxMs)
+      for (const [at, request] of piece.entries()) answers.set(request, found[at] ?? CHANGING)
     }
+    if (batch.length > 0) await inPieces(batch.length, { ask, isLockTaken, random: this.#random })
+    return answers
   }
 
   /** Answers undefined for a record that is to be claimed once more. */
@@ -149,11 +153,12 @@ export class Records {
     batch: readonly ClaimRequest[],
     sqlOf: (requests: readonly ClaimRequest[]) => string,
     answerOf: typeof claimAnswer,
+    waitMaxMs: number,
   ): Promise<readonly (ClaimAnswer | undefined)[]> {
     return inParts(batch, claimBytes, async (part) => {
       const { header, rows } = await this.#connections.writeAndRead(sqlOf(part.toSorted(byId)), {
         ofManyRows: part.length > 1,
-        waitMaxMs: CLAIM_WAIT_MAX_MS,
+        waitMaxMs,
         next: (answer) => (isNew(answer) ? undefined : this.#findSql(part)),
       })
       if (isNew(header)) return part.map(() => NEW)

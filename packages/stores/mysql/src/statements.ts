@@ -22,9 +22,14 @@ export interface Tables {
   readonly meta: string
 }
 
-/** Quotes the names of a table that was validated. */
-export function tablesOf(table: string): Tables {
-  const quoted = (name: string): string => `\`${name.replace('.', '`.`')}\``
+/**
+ * Quotes the names of a table that was validated, in the given database where its own name has none: what
+ * `USE` a handler says must not lead to another table.
+ */
+export function tablesOf(table: string, database?: string): Tables {
+  const isPlain = database === undefined || table.includes('.')
+  const place = isPlain ? '' : `\`${database.replaceAll('`', '``')}\`.`
+  const quoted = (name: string): string => `${place}\`${name.replace('.', '`.`')}\``
   return { records: quoted(table), meta: quoted(`${table}_meta`) }
 }
 

@@ -29,7 +29,7 @@ import { MysqlStateTable } from './state-table.ts'
 import { statementsOf, tablesOf } from './statements.ts'
 import { Sweep } from './sweep.ts'
 import { Transactions, frameOf } from './transaction.ts'
-import { readVariables, verify } from './verify.ts'
+import { readDatabase, readVariables, verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */
 interface Opened<Connection extends MysqlConnection> {
@@ -148,7 +148,8 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
       connections.packetMaxBytes = Number(variables.max_allowed_packet)
       this.#hasSnapshots =
         settings.isolation !== 'read committed' && variables.innodb_snapshot_isolation === 'ON'
-      const statements = statementsOf(tablesOf(settings.table), dialectOf(variables.version ?? ''))
+      const tables = tablesOf(settings.table, await readDatabase(plain))
+      const statements = statementsOf(tables, dialectOf(variables.version ?? ''))
       await connections.learnThreads()
       await ensureSchema(plain, settings)
       await connections.write(statements.probe())

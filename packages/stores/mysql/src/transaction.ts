@@ -28,8 +28,6 @@ import type { Variables } from './verify.ts'
 const GUARD = 'oncemq_handler'
 const IDLE_BEFORE = '@oncemq_idle_before'
 const MS_PER_SECOND = 1000
-/** After this time the statement that a handler was left waiting for is stopped on the server. */
-const ABANDONED_WAIT_MS = 50
 
 /** What the handler's code does in its transaction. */
 type Work<Connection> = (tx: Connection) => Promise<CompleteUpdate | undefined>
@@ -191,7 +189,7 @@ class Transaction<Connection extends MysqlConnection> {
       loan.revoke()
       this.#isAbandoned ||= signal?.aborted === true && error === signal.reason
       if (this.#isAbandoned) {
-        await this.#requireSameTransaction(error, ABANDONED_WAIT_MS)
+        await this.#requireSameTransaction(error)
         throw error
       }
       const made = withoutStatement(loan.driverErrorIn(error))
@@ -271,9 +269,9 @@ class Transaction<Connection extends MysqlConnection> {
    * many statements that commit by themselves (CREATE, ALTER, DROP, TRUNCATE, LOCK TABLES, START
    * TRANSACTION). Without an answer, what the handler has sent tells.
    */
-  async #requireSameTransaction(thrown?: unknown, waitMaxMs?: number): Promise<void> {
+  async #requireSameTransaction(thrown?: unknown): Promise<void> {
     try {
-      await this.#send(`RELEASE SAVEPOINT ${GUARD}`, waitMaxMs)
+      await this.#send(`RELEASE SAVEPOINT ${GUARD}`)
     } catch (error) {
       if (errorNumber(error) === MYSQL.SAVEPOINT_MISSING || this.#calls.mayHaveEnded) {
         // What ended it may have locked tables, which would stay so in the pool: the connection is closed.
@@ -303,8 +301,9 @@ class Transaction<Connection extends MysqlConnection> {
     return isIdleTooLong ? idleError(transactionIdleMs, error) : storeError(error, where)
   }
 
-  #send(statement: string, waitMaxMs?: number): Promise<unknown> {
-    return this.#run(() => this.#connections.query(this.#connection, statement, waitMaxMs))
+  #send(statement: string): Promise<unknown> {
+    const ask = this.#isAbandoned ? 'queryAbandoned' : 'query'
+    return this.#run(() => this.#connections[ask](this.#connection, statement))
   }
 
   /** After anything but the server's own refusal the connection is of no more use. */

@@ -32,6 +32,12 @@ export async function readVariables(connections: Connections): Promise<Variables
   return Object.fromEntries(rows.map(([name, value]) => [String(name), String(value ?? '')]))
 }
 
+/** The database that the pool's sessions are in, if any. */
+export async function readDatabase(connections: Connections): Promise<string | undefined> {
+  const [row] = await connections.read('SELECT CAST(DATABASE() AS BINARY)')
+  return row?.[0]?.toString()
+}
+
 /**
  * What the user of this server should know about its settings. Reads them and changes nothing.
  * @throws StoreError when the table is missing.

@@ -174,16 +174,33 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
       })
     })
 
+    test('a handler that goes to another database has its record completed in that of the pool', async () => {
+      await pool.query('CREATE DATABASE IF NOT EXISTS `el``se.where`')
+      for (const target of ['`el``se.where`', 'information_schema']) {
+        const claim = claimOf()
+        const answer = await attempt(store, claim, (tx) => tx.query(`USE ${target}`))
+        expect(answer).toBe('ok')
+        expect(await store.inspect([claim.id])).toMatchObject([{ state: 'done' }])
+        expect(await effects.count(NAME, claim.id)).toBe(1)
+      }
+    })
+
     test('a query that is left unread is the failure of its handler, and no outage', async () => {
-      const impatient = new MysqlStore<Tx>({ url: server.url, table: NAME, timeoutMs: 500 })
+      // Longer than the connection is asked for a last word: that must not take as long again, after which
+      // the core would take it for an outage.
+      const timeoutMs = 2500
+      const impatient = new MysqlStore<Tx>({ url: server.url, table: NAME, timeoutMs })
       await impatient.open()
       const claim = claimOf()
+      let endedMs = 0
       const answer = await attempt(impatient, claim, async (tx) => {
+        endedMs = performance.now()
         const inner = tx.connection as unknown as CallbackConnection
         const rows = 'SELECT REPEAT("x", 1000) FROM information_schema.columns a, information_schema.tables b'
         inner.query(`${rows} LIMIT 100000`).stream({ highWaterMark: 1 }).pause()
       })
       expect(answer).toMatchObject({ code: 'ONCEMQ_HANDLER_TIMEOUT', retryable: false })
+      expect(performance.now() - endedMs).toBeLessThan(1.75 * timeoutMs)
       expect(await effects.count(NAME, claim.id)).toBe(0)
       await impatient.close()
     })

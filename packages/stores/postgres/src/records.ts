@@ -6,7 +6,7 @@ import type {
   StoredRecord,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { LockedRecords } from '@oncemq/core/store'
+import { inPieces, LockedRecords, systemRandom } from '@oncemq/core/store'
 import type { Connections } from './connection.ts'
 import { isLockTaken } from './errors.ts'
 import { DONE, FREE, RUNNING, SWEEP_BLOCKS } from './statements.ts'
@@ -57,6 +57,7 @@ export class Records {
   readonly #connections: Connections
   readonly #statements: Statements
   readonly #locked: LockedRecords
+  readonly #random = systemRandom()
 
   constructor(connections: Connections, statements: Statements) {
     this.#connections = connections
@@ -134,22 +135,21 @@ export class Records {
 
   /**
    * Claims what nobody has locked. That waits for an insert of the same id alone: where one does not end,
-   * each half of the batch goes by itself, so that the entry that is held up does not hold up the others.
+   * pieces of the batch go by themselves, so that the entry that is held up does not hold up the others.
    */
   async #claimUnlocked(
     statement: string,
     batch: readonly ClaimRequest[],
   ): Promise<readonly Exception<ClaimAnswer>[]> {
-    try {
-      return await this.#claim(statement, batch)
-    } catch (error) {
-      if (!isLockTaken(error)) throw error
-      if (batch.length === 1) return [{ at: 1, isFinal: true, answer: LOCKED }]
-      const middle = Math.ceil(batch.length / 2)
-      const first = await this.#claimUnlocked(statement, batch.slice(0, middle))
-      const second = await this.#claimUnlocked(statement, batch.slice(middle))
-      return [...first, ...second.map((exception) => ({ ...exception, at: exception.at + middle }))]
+    const found = new Map<number, Exception<ClaimAnswer>>()
+    for (const from of batch.keys()) found.set(from + 1, { at: from + 1, isFinal: true, answer: LOCKED })
+    const ask = async (from: number, to: number): Promise<void> => {
+      const exceptions = await this.#claim(statement, batch.slice(from, to))
+      for (let at = from + 1; at <= to; at += 1) found.delete(at)
+      for (const each of exceptions) found.set(from + each.at, { ...each, at: from + each.at })
     }
+    await inPieces(batch.length, { ask, isLockTaken, random: this.#random })
+    return [...found.values()]
   }
 
   /** Completes a batch of nothing else. Answers the positions of all entries unless each was completed. */

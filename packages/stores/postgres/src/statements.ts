@@ -38,9 +38,14 @@ export interface Statements {
   readonly finish: string
 }
 
-/** Quotes the names of a table that was validated. */
-export function tablesOf(table: string): Tables {
-  const quoted = (name: string): string => `"${name.replace('.', '"."')}"`
+/**
+ * Quotes the names of a table that was validated, in the given schema where its own name has none: the
+ * `search_path` that a handler sets must not lead to another table.
+ */
+export function tablesOf(table: string, schema?: string): Tables {
+  const isPlain = schema === undefined || table.includes('.')
+  const place = isPlain ? '' : `"${schema.replaceAll('"', '""')}".`
+  const quoted = (name: string): string => `${place}"${name.replace('.', '"."')}"`
   return { records: quoted(table), meta: quoted(`${table}_meta`) }
 }
 

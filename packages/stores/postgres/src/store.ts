@@ -28,7 +28,7 @@ import { Transactions } from './transaction.ts'
 import { PostgresStateTable } from './state-table.ts'
 import { lockWaitsOf } from './lock-waits.ts'
 import { statementsOf, tablesOf } from './statements.ts'
-import { verify } from './verify.ts'
+import { readSchema, verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */
 interface Opened<Client extends PostgresClient> {
@@ -140,8 +140,10 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient>
       const findings = await verify(plain, pool, this.#settings)
       await plain.learnProcesses()
       const { table } = this.#settings
-      const records = new Records(plain, statementsOf(tablesOf(table), lockWaitsOf(this.#settings)))
-      const transactions = new Transactions(connections, this.#settings)
+      const tables = tablesOf(table, await readSchema(plain, table))
+      const statements = statementsOf(tables, lockWaitsOf(this.#settings))
+      const records = new Records(plain, statements)
+      const transactions = new Transactions(connections, statements, this.#settings)
       return { connections: plain, records, transactions, findings, end }
     } catch (error) {
       await end()

@@ -18,9 +18,8 @@ import {
   storeError,
 } from './errors.ts'
 import type { Settings } from './options.ts'
-import { lockWaitsOf } from './lock-waits.ts'
 import { setsSession } from './session-settings.ts'
-import { statementsOf, tablesOf } from './statements.ts'
+import type { Statements } from './statements.ts'
 
 /** What the handler's code does in its transaction. */
 type Work<Client> = (tx: Client) => Promise<CompleteUpdate | undefined>
@@ -48,8 +47,8 @@ export class Transactions<Client extends PostgresClient> {
   readonly #running = new Set<Promise<unknown>>()
   readonly #turns: Semaphore
 
-  constructor(connections: Connections<Client>, settings: Settings<Client>) {
-    const { table, isolation, transactionIdleMs, transactionsMax } = settings
+  constructor(connections: Connections<Client>, { finish }: Statements, settings: Settings<Client>) {
+    const { isolation, transactionIdleMs, transactionsMax } = settings
     this.#connections = connections
     this.#turns = new Semaphore(transactionsMax)
     this.#frame = {
@@ -60,7 +59,7 @@ export class Transactions<Client extends PostgresClient> {
         `BEGIN ISOLATION LEVEL ${isolation}; ` +
         `SET LOCAL idle_in_transaction_session_timeout = ${transactionIdleMs}; ` +
         'SELECT pg_current_xact_id()::text AS answer',
-      finish: statementsOf(tablesOf(table), lockWaitsOf(settings)).finish,
+      finish,
     }
   }
 

@@ -22,6 +22,16 @@ interface ServerSettings {
   readonly encoding: string
 }
 
+/** The schema in which the pool's sessions find the table. */
+export async function readSchema(connections: Connections, table: string): Promise<string> {
+  const { records } = tablesOf(table)
+  const [schema] = await connections.run(
+    `SELECT nspname AS answer FROM pg_class JOIN pg_namespace space ON space.oid = relnamespace ` +
+      `WHERE pg_class.oid = '${records}'::regclass`,
+  )
+  return schema as string
+}
+
 /**
  * What the user of this server should know about its settings. Reads them and changes nothing.
  * @throws StoreError `ONCEMQ_STORE_UNAVAILABLE` while the server is read-only: it may become a primary.

@@ -69,6 +69,14 @@ describeService('postgres-18', (server) => {
     }
   })
 
+  test('a handler that goes to another schema has its record completed in that of the pool', async () => {
+    await single.query('CREATE SCHEMA IF NOT EXISTS tenant')
+    await single.query('CREATE TABLE IF NOT EXISTS tenant.setting (LIKE public.setting)')
+    for (const path of ['tenant', 'nowhere']) await handle(`SET LOCAL search_path = ${path}`)
+    const { rows } = await single.query('SELECT count(*)::int AS count FROM tenant.setting')
+    expect(rows).toEqual([{ count: 0 }])
+  })
+
   test('as a rule it sets nothing, and the connection is kept', async () => {
     const pid = await handle('SET LOCAL lock_timeout = 7')
     expect(await handle('SELECT 1')).toBe(pid)

@@ -7,6 +7,7 @@ import type { LockSettings } from './lock.ts'
 
 // A savepoint around the handler's writes, by which its transaction is known again.
 const GUARD = 'oncemq_handler'
+const PRAGMA = /\bpragma\b/i
 const ENDING = new Set<string | symbol>(['close', Symbol.dispose])
 
 /** A short write that waits for its turn. */
@@ -189,9 +190,11 @@ export class Transactions {
   /** Lends the connection to the handler, until it ends or its time is over. */
   async #work(work: HandlerTransaction['work'], signal?: AbortSignal): Promise<CompleteUpdate | undefined> {
     let rolledBackBy: unknown
+    let hasPragma = false
     const { proxy, revoke, fail, driverErrorIn } = revocable(this.#database, {
       store: STORE,
       nested: isUsable,
+      onCall: (_, [text]) => void (hasPragma ||= typeof text === 'string' && PRAGMA.test(text)),
       ends: (value, method) => value === this.#database && ENDING.has(method),
       onError: (error) => {
         if (this.#database.isTransaction) return
@@ -214,7 +217,7 @@ export class Transactions {
     } finally {
       revoke()
       // The connection is the store's: a handler that has made it read-only would stop all.
-      this.#database.exec('PRAGMA query_only = OFF')
+      if (hasPragma) this.#database.exec('PRAGMA query_only = OFF')
     }
   }
 

@@ -56,6 +56,32 @@ const cases: readonly StoreCase[] = [
     },
   },
   {
+    name: 'however many are being inserted',
+    async run(context) {
+      const { worker, lock } = context
+      const [victims, others] = [newClaims(OTHERS), newClaims(OTHERS)]
+      const end = await lock(
+        victims.map(({ id }) => id),
+        'insert',
+      )
+      if (end === undefined) return
+      const batch = victims.flatMap((victim, at) => [rivalOf(victim), others[at] as ClaimRequest])
+      // There may be no time to find out which ones are not locked: some of them are granted each time.
+      const granted = new Set<ClaimRequest>()
+      for (let round = 0; granted.size < 2; round += 1) {
+        assert.ok(round < ROUNDS, `expected grants beside what is locked, received ${granted.size}`)
+        const answers = await soon(() => worker.store.claim(batch))
+        for (const [at, { status }] of answers.entries()) {
+          const request = batch[at] as ClaimRequest
+          if (status === 'granted') granted.add(request)
+          else assert.equal(status, 'busy')
+        }
+      }
+      for (const request of granted) assert.ok(others.includes(request), 'what is locked is not granted')
+      await end()
+    },
+  },
+  {
     name: 'beside a record that is known to be locked the others do not wait',
     async run(context) {
       const { worker, lock } = context
