@@ -95,8 +95,8 @@ export class HeldClaim implements RunningClaim {
   #takenOver = false
   /** When the completion was told for the first time: its retention starts no earlier. */
   #doneSinceMs: number | undefined
-  /** The last attempt of its key, when there was none after it. */
-  #last: LastAttempt | undefined
+  /** Which was the last attempt of its key, when there is none after it. */
+  #lastAttempt: number | undefined
 
   constructor(
     services: ClaimServices,
@@ -142,12 +142,15 @@ export class HeldClaim implements RunningClaim {
   }
 
   forgive(): Promise<boolean> {
-    return this.#services.forgive(this.#identity, this.#last)
+    const attempt = this.#lastAttempt
+    // From now on a delivery may be a replay.
+    const last = attempt === undefined ? undefined : { attempt, endedMs: this.#services.clock.monotonicMs() }
+    return this.#services.forgive(this.#identity, last)
   }
 
   /** Gives it back since no start was left. What was spent stays so, with its count. */
   exhausted(): Promise<void> {
-    this.#wasLast(startsOf(this.attempt - 1))
+    this.#lastAttempt = startsOf(this.attempt - 1)
     return this.release('unstarted')
   }
 
@@ -245,13 +248,9 @@ export class HeldClaim implements RunningClaim {
     return done ? this.#over('completed', { fingerprint, result }) : this.#over('lost')
   }
 
-  #wasLast(attempt: number): void {
-    this.#last = { attempt, endedMs: this.#services.clock.monotonicMs() }
-  }
-
   async #release(reason: ReleaseReason): Promise<Completion> {
     this.#handlerEnded()
-    if (reason === 'spent') this.#wasLast(this.attempt)
+    if (reason === 'spent') this.#lastAttempt = this.attempt
     const { startsBefore = 0 } = this.#identity
     const attempt = this.attempt - startsBefore
     const spent = spentAfter(attempt)

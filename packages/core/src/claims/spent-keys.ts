@@ -6,7 +6,7 @@ const KEYS_MAX = 10_000
 /** The attempt after which a message was dead-lettered. */
 export interface LastAttempt {
   readonly attempt: number
-  /** Of the monotonic clock. */
+  /** When its dead letter was durable, of the monotonic clock. */
   readonly endedMs: number
 }
 

@@ -24,7 +24,8 @@ async function proxyOf(url: string): Promise<FaultProxy> {
   return proxy
 }
 
-describeService('redis-8', { own: true }, (server) => {
+// With less, Redis may forget at a kill what it has answered.
+describeService('redis-8', { own: true, args: ['--appendfsync', 'always'] }, (server) => {
   describe.each(sources)('%s', (name, source) => {
     const open = async (url: string, namespace: string): Promise<RedisStore> =>
       new RedisStore({

@@ -1,16 +1,14 @@
 import { describe, test } from 'vitest'
-import type { Property, PropertyCase } from './property.ts'
-
 const CASE_TIMEOUT_MS = 60_000
 
 /**
  * Makes one vitest test of each case. `runCase` answers why the case was skipped, or undefined. Cases
  * that are `concurrent` run side by side, as many as vitest's `maxConcurrency` says.
  */
-export function registerProperties<Context, Need extends string>(
+export function registerProperties<Case extends { readonly name: string }>(
   title: string,
-  properties: readonly Property<Context, Need>[],
-  runCase: (testCase: PropertyCase<Context, Need>) => Promise<string | undefined>,
+  properties: readonly { readonly name: string; readonly cases: readonly Case[] }[],
+  runCase: (testCase: Case) => Promise<string | undefined>,
   { concurrent = false }: { readonly concurrent?: boolean | undefined } = {},
 ): void {
   describe(title, { concurrent }, () => {

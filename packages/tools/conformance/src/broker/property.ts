@@ -1,6 +1,13 @@
-import type { Property, PropertyCase } from '../property.ts'
+import type { PropertyCase } from '../property.ts'
 import type { BrokerContext } from './context.ts'
 import type { BrokerNeed } from './options.ts'
 
-export type BrokerProperty = Property<BrokerContext, BrokerNeed>
-export type BrokerCase = PropertyCase<BrokerContext, BrokerNeed>
+export interface BrokerCase extends Omit<PropertyCase<BrokerContext, BrokerNeed>, 'needs'> {
+  /** The case is skipped, with the reason, where one of these is lacking. */
+  readonly needs?: BrokerNeed | readonly BrokerNeed[]
+}
+
+export interface BrokerProperty {
+  readonly name: string
+  readonly cases: readonly BrokerCase[]
+}

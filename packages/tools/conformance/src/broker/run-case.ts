@@ -27,8 +27,8 @@ export async function runBrokerCase(
   options: BrokerSuiteOptions,
   testCase: BrokerCase,
 ): Promise<string | undefined> {
-  const missing = testCase.needs && options.lacks?.[testCase.needs]
-  if (missing !== undefined) return missing
+  const missing = [testCase.needs ?? []].flat().find((need) => options.lacks?.[need] !== undefined)
+  if (missing !== undefined) return options.lacks?.[missing]
   const { waitMs = WAIT_MS, quietMs = QUIET_MS } = options
   const bench = await options.open({ namespace: newNamespace(testCase.name) })
   const [dedups, consumers, seen]: [Deduplicator[], SuiteConsumer[], SuiteDelivery[]] = [[], [], []]

@@ -56,7 +56,7 @@ export const starts: BrokerProperty = {
     },
     {
       name: 'messages of one key that are held together have its attempts together, and are dead-lettered',
-      needs: 'dead-lettering',
+      needs: ['several at once', 'dead-lettering'],
       async run({ bench, consume, send, deduplicator, until, quiet }) {
         const attempts: number[] = []
         await send('a', 'a', 'a')
