@@ -19,6 +19,8 @@ class BusyKey {
   /** How many are to start when these have landed. */
   starting = 0
   readonly landed = new Condition()
+  /** Aborts when the last attempt has ended. */
+  ending = new AbortController()
 }
 
 /**
@@ -40,12 +42,15 @@ export class BusyKeys {
     this.#clock = clock
   }
 
-  /** A message finds its key busy. Answers for how long it is to stay before it may leave. */
-  found(message: Passage): number {
+  /**
+   * A message finds its key busy. Answers for how long it is to stay before it may leave, and what aborts when
+   * the key's last attempt has ended: it ends with it, before what is received then is started.
+   */
+  found(message: Passage): { readonly staysMs: number; readonly ending: AbortSignal } {
     const key = this.#keyOf(message)
     const nowMs = this.#clock.monotonicMs()
     key.sinceMs ??= nowMs
-    return this.#stayMs(key)
+    return { staysMs: this.#stayMs(key), ending: key.ending.signal }
   }
 
   /** Waits for a message's turn to leave. Answers whether it has come: then it leaves, until it `landed`. */
@@ -91,6 +96,15 @@ export class BusyKeys {
   freed(message: Passage): void {
     const key = this.#held(message)
     if (key !== undefined) key.sinceMs = undefined
+  }
+
+  /** A message was put aside after the last attempt of its key. */
+  ended(message: Passage): void {
+    const key = this.#held(message)
+    if (key === undefined) return
+    key.sinceMs = undefined
+    key.ending.abort()
+    key.ending = new AbortController()
   }
 
   /** A message is held no more. */

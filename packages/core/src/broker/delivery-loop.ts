@@ -15,7 +15,7 @@ import type { Attempt, DeliveryLoopOptions } from './loop-options.ts'
 import { MessageOrder } from './message-order.ts'
 import { attempted } from './not-started.ts'
 import { deliveryOf, isWornOut, leftMs, type Passage, passageOf } from './passage.ts'
-import { WaitingRoom } from './waiting-room.ts'
+import { WaitingRoom, type WaitWays } from './waiting-room.ts'
 import { Warnings } from './warnings.ts'
 
 /** Timers may end a little before their time. */
@@ -206,7 +206,10 @@ export class DeliveryLoop<Message> {
         await held.ack()
         return false
       case 'dead-letter':
-        return !(await this.#deadLetter(passage, settlement.reason, outcome))
+        this.#busyKeys.putAside(passage)
+        await this.#deadLetter(passage, settlement.reason, outcome)
+        this.#busyKeys.landed(passage)
+        return false
       case 'give-back':
         await held.giveBack()
         this.#options.onClosed?.()
@@ -249,15 +252,18 @@ export class DeliveryLoop<Message> {
     const { held } = passage
     if (this.#isOver(held)) return this.#leave(held)
     const isBusy = reason === 'busy'
-    if (isBusy) this.#busyKeys.found(passage)
+    const ending = isBusy ? this.#busyKeys.found(passage).ending : undefined
     const staysShort = delayMs < this.#leftMs(passage) && this.#room.hasPlace(delayMs, isBusy)
     if (held.order !== undefined || staysShort) {
       const waitMs = isBusy ? Math.min(delayMs, LOOK_AGAIN_MS) : delayMs
       const untilMs = this.#clock.monotonicMs() + waitMs - TIMER_EARLY_MS
-      const isHeld = await this.#wait(passage, waitMs, 'waited', held.order === undefined)
-      if (!isHeld || this.#clock.monotonicMs() >= untilMs) return isHeld
+      const isHeld = await this.#wait(passage, waitMs, 'waited', {
+        mayLeave: held.order === undefined,
+        ending,
+      })
+      if (!isHeld || ending?.aborted === true || this.#clock.monotonicMs() >= untilMs) return isHeld
     }
-    const staysMs = isBusy ? this.#busyKeys.found(passage) : 0
+    const { staysMs } = isBusy ? this.#busyKeys.found(passage) : { staysMs: 0 }
     if (staysMs > 0 && staysMs < this.#leftMs(passage)) return this.#wait(passage, staysMs, 'waited')
     const signal = this.#signals.with(held.signal)
     if (isBusy && !(await this.#busyKeys.departs(passage, signal))) return this.#stillHeld(passage, 'waited')
@@ -302,12 +308,10 @@ export class DeliveryLoop<Message> {
       }
     }
     this.#options.onSentOn?.()
-    this.#busyKeys.putAside(passage)
     if (isDurable && 'forgive' in outcome) await outcome.forgive?.()
-    this.#busyKeys.freed(passage)
+    this.#busyKeys.ended(passage)
     dedup.deadLettered({ source: held.source, reason, attempt: letter.attempts })
     await held.ack()
-    this.#busyKeys.landed(passage)
     return true
   }
 
@@ -316,10 +320,10 @@ export class DeliveryLoop<Message> {
     passage: Passage<Message>,
     delayMs: number,
     reason: HoldReason | 'unsettled' | 'waited',
-    mayLeave = false,
+    ways: WaitWays = {},
   ): Promise<boolean> {
     const signal = this.#signals.with(passage.held.signal)
-    await this.#room.wait(Math.min(delayMs, Math.max(0, this.#leftMs(passage))), signal, { mayLeave })
+    await this.#room.wait(Math.min(delayMs, Math.max(0, this.#leftMs(passage))), signal, ways)
     return this.#stillHeld(passage, reason)
   }
 

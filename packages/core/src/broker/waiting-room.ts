@@ -6,6 +6,13 @@ import type { Semaphore } from '../time/semaphore.ts'
 /** A message that waits for longer than this leaves half of the window to others. */
 const LONG_WAIT_MS = 5000
 
+/** What else ends a wait. */
+export interface WaitWays {
+  /** It can wait elsewhere, and leaves when its place is needed. */
+  readonly mayLeave?: boolean
+  readonly ending?: AbortSignal | undefined
+}
+
 /**
  * Where held messages wait, unsettled: for a busy key, for a retry, for the store. A bounded part of the
  * window waits, so that others go on; what waits has no slot.
@@ -82,12 +89,13 @@ export class WaitingRoom {
   }
 
   /**
-   * Waits until the time is over, `signal` aborts, the room closes, or, for those who can wait elsewhere, the
-   * place is needed.
+   * Waits until the time is over, `signal` aborts, the room closes, or one of the `ways` to end says so.
    */
-  async wait(delayMs: number, signal: AbortSignal, { mayLeave = false } = {}): Promise<void> {
+  async wait(delayMs: number, signal: AbortSignal, { mayLeave, ending }: WaitWays): Promise<void> {
     const ends = [signal, this.#closing.signal]
-    const all = AbortSignal.any(mayLeave ? [...ends, this.#crowding.signal] : ends)
+    if (mayLeave === true) ends.push(this.#crowding.signal)
+    if (ending !== undefined) ends.push(ending)
+    const all = AbortSignal.any(ends)
     this.#waiting += 1
     this.#onChange()
     await pause(this.#clock, delayMs, all)
