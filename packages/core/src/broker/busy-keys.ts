@@ -4,6 +4,8 @@ import { Condition, pause } from '../time/condition.ts'
 import { ACK_WRITTEN_MS } from './copies-in-flight.ts'
 import type { Passage } from './passage.ts'
 
+/** Whoever holds the claim of a busy key may be done before its lease ends. */
+export const LOOK_AGAIN_MS = 1000
 /** For so long a message stays here whose key is busy, and for so long it waits for its turn to leave. */
 const STAY_MS = 1000
 /** For so long a start waits for what is on its way: a broker in an alarm confirms nothing. */

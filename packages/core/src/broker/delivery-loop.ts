@@ -6,7 +6,7 @@ import type { Clock } from '../time/clock.ts'
 import { Condition } from '../time/condition.ts'
 import { JoinedSignals } from '../time/joined-signals.ts'
 import { Semaphore } from '../time/semaphore.ts'
-import { BusyKeys } from './busy-keys.ts'
+import { BusyKeys, LOOK_AGAIN_MS } from './busy-keys.ts'
 import { CopiesInFlight } from './copies-in-flight.ts'
 import { deadLetterOf } from './dead-letter.ts'
 import type { DeadLetter, HeldMessage } from './held-message.ts'
@@ -23,9 +23,6 @@ const TIMER_EARLY_MS = 5
 
 /** Between two tries of what a store or broker refuses: from a second to a minute. */
 const REFUSED_BACKOFF = { firstMs: 1000, factor: 2, maxMs: 60_000 }
-
-/** Whoever holds the claim of a busy key may be done before its lease ends. */
-const LOOK_AGAIN_MS = 1000
 
 /**
  * The way of a held message to its settlement, the same for every broker and for both forms:
