@@ -204,6 +204,22 @@ describe('messages of a key that are held when one of them is dead-lettered', ()
     expect(settled.filter((verb) => verb.startsWith('park'))).toHaveLength(5)
   })
 
+  test('at once, also those that wait to look again, and before what comes then is started', async () => {
+    let end = (): void => undefined
+    const failing = (): Promise<never> =>
+      new Promise((_, reject) => (end = () => reject(new Error('failed'))))
+    const { clock, send, starts, settled } = await consumer(failing, { attemptsMax: 1, waitersMax: 0 })
+    send('a1', 'a2', 'a3')
+    await elapse(clock, 100)
+    end()
+    await settle()
+    expect(settled.filter((verb) => verb.startsWith('park'))).toHaveLength(3)
+    await elapse(clock, 1)
+    send('a4')
+    await elapse(clock, 10)
+    expect(starts).toEqual(['a1 1', 'a4 1'])
+  })
+
   test('what comes afterwards is a replay, and starts afresh', async () => {
     const { clock, send, starts } = await consumer(failing, { attemptsMax: 2 })
     send('a1', 'a2')

@@ -45,8 +45,8 @@ export class BusyKeys {
   }
 
   /**
-   * A message finds its key busy. Answers for how long it is to stay before it may leave, and what aborts when
-   * the key's last attempt has ended: it ends with it, before what is received then is started.
+   * A message finds its key busy. Answers for how long it is to stay before it may leave, and what aborts
+   * when the key's last attempt has ended: it ends with it, before what is received then is started.
    */
   found(message: Passage): { readonly staysMs: number; readonly ending: AbortSignal } {
     const key = this.#keyOf(message)
