@@ -1,6 +1,6 @@
 import { ClaimManager } from './claims/claim-manager.ts'
 import type { RunningClaim } from './claims/claim.ts'
-import { startsOf } from './claims/spent.ts'
+import { startsOf } from './claims/spent-attempts.ts'
 import type { Deduplicator, RecordScope } from './deduplicator.ts'
 import type { Admission, HandleServices } from './delivery/handle.ts'
 import { handle } from './delivery/handle.ts'

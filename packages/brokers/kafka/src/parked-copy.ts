@@ -1,7 +1,6 @@
 import type { Deduplicator } from '@oncemq/core'
-import { isOncemqError } from '@oncemq/core'
 import type { DeadLetter, Provenance } from '@oncemq/core/broker'
-import { pause, seal, unseal } from '@oncemq/core/broker'
+import { copySecret, letterTexts, seal, unseal } from '@oncemq/core/broker'
 import type { HeaderValue, KafkaMessage, OutgoingMessage } from './client.ts'
 
 /** The headers that stand on a dead letter beside those of its sender. */
@@ -48,11 +47,7 @@ export function parkedCopy({ message, firstAtMs }: Arrival, letter: DeadLetter, 
 }
 
 function describe({ topic, partition, offset }: KafkaMessage, letter: DeadLetter) {
-  const { reason, errorName = '', errorMessage = '', attempts, firstAtMs, lastAtMs } = letter
-  const [firstAt, lastAt] = [firstAtMs, lastAtMs].map((atMs) => new Date(atMs).toISOString())
-  const times = { firstAt: firstAt ?? '', lastAt: lastAt ?? '' }
-  const place = { topic, partition: `${partition}`, offset }
-  return { reason, errorName, errorMessage, attempts: `${attempts}`, ...times, ...place }
+  return { ...letterTexts(letter), topic, partition: `${partition}`, offset }
 }
 
 /** Whether something of ours stands on a record, which has to be read before the record is handled. */
@@ -90,25 +85,9 @@ async function provenanceOf(
   const provenance = textOf(headers[parkedHeaders.provenance])
   const signature = textOf(headers[parkedHeaders.signature])
   if (provenance === undefined || signature === undefined) return undefined
-  const secret = await secretOf(dedup, signal)
+  const secret = await copySecret(dedup, signal)
   const sealed = { body: value ?? Buffer.alloc(0), id: idOf(message) }
   return secret && unseal(secret, { provenance, signature }, sealed)
-}
-
-const ASK_AGAIN_MS = 1000
-
-/** Waits for the store: nothing could be handled without it. None when there will be no answer here. */
-async function secretOf(dedup: Deduplicator<never>, signal: AbortSignal): Promise<Uint8Array | undefined> {
-  while (!signal.aborted) {
-    try {
-      return await dedup.secret()
-    } catch (error) {
-      if (isOncemqError(error) && error.code === 'ONCEMQ_CLOSED') return undefined
-      await pause(dedup.settings.clock, ASK_AGAIN_MS, signal)
-      await dedup.available(signal)
-    }
-  }
-  return undefined
 }
 
 function textOf(value: HeaderValue): string | undefined {

@@ -1,5 +1,4 @@
-import { OptionError } from '@oncemq/core'
-import { received } from '@oncemq/core/broker'
+import { stampedId } from '@oncemq/core/broker'
 
 /** The header in which `stampId` puts the id, and where `messageId()` looks for it. */
 export const ID_HEADER = 'message-id'
@@ -20,19 +19,7 @@ export function stampId<Message extends object>(
   message: Message,
   id: string,
 ): Message & { headers: Record<typeof ID_HEADER, string> } {
-  const given: unknown = id
-  if (typeof given !== 'string') throw refusal('a string', received(given))
-  if (given === '') throw refusal('a string that is not empty', 'an empty one')
-  // What cannot be sent in UTF-8 arrives as another id.
-  if (!given.isWellFormed() || given.includes('\uFFFD')) throw refusal('well-formed text', 'another string')
   const { headers = {} } = message as { readonly headers?: Readonly<Record<string, unknown>> }
-  const before = headers[ID_HEADER]
-  if (before !== undefined && before !== given) throw refusal('a record without an id', 'one with another')
-  return { ...message, headers: { ...headers, [ID_HEADER]: given } }
-}
-
-function refusal(expected: string, what: string): OptionError {
-  return new OptionError(
-    `stampId: expected ${expected}, received ${what}; give the business event's id, made by eventId(...)`,
-  )
+  const stamped = stampedId('stampId', id, headers[ID_HEADER])
+  return { ...message, headers: { ...headers, [ID_HEADER]: stamped } }
 }

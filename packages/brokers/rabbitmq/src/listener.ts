@@ -1,13 +1,12 @@
 import type { Deduplicator, ProcessOutcome } from '@oncemq/core'
 import { isOncemqError, OncemqError } from '@oncemq/core'
 import type { Attempt, Claim } from '@oncemq/core/broker'
-import { backoffMs, DeliveryLoop, requireDeduplicator, retryDefaults } from '@oncemq/core/broker'
+import { backoffMs, copySecret, DeliveryLoop, requireDeduplicator, retryDefaults } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
 import { claimsProvenance } from './arrival.ts'
 import type { DedupListenerOptions } from './options.ts'
 import { RascalMessage } from './rascal-message.ts'
 import type { AckOrNack, Next, Recovery } from './rascal.ts'
-import { secretOf } from './reception.ts'
 import { dedupListenerSettings } from './settings.ts'
 
 export type Listener<Content> = (message: AmqpMessage, content: Content, ackOrNack: AckOrNack) => unknown
@@ -65,7 +64,7 @@ export function dedupListener<Content = unknown>(
   return function deduplicated(message, content, ackOrNack) {
     const deliver = (secret: Uint8Array | undefined): void =>
       receive(new RascalMessage(message, { ackOrNack, onDeadLetter, dedup, secret }), content, ackOrNack)
-    if (claimsProvenance(message)) void secretOf(dedup as unknown as Deduplicator<never>).then(deliver)
+    if (claimsProvenance(message)) void copySecret(dedup as unknown as Deduplicator<never>).then(deliver)
     else deliver(undefined)
   }
 }

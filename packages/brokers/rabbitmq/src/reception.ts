@@ -1,14 +1,11 @@
 import type { Deduplicator } from '@oncemq/core'
-import { isOncemqError } from '@oncemq/core'
-import { pause } from '@oncemq/core/broker'
+import { copySecret } from '@oncemq/core/broker'
 import type { ChannelAcks } from './acks.ts'
 import type { AmqpMessage, RawChannel } from './amqp.ts'
 import { claimsProvenance, readArrival } from './arrival.ts'
 import type { CopySender } from './delivery.ts'
 import { Delivery } from './delivery.ts'
 import { isStream, looksLikeStream } from './queue-kind.ts'
-
-const ASK_AGAIN_MS = 1000
 
 export interface ReceptionSettings {
   readonly queue: string
@@ -43,7 +40,7 @@ export class Reception {
     const { acks, dedup, onStream } = this.#settings
     acks.expect(message.fields.deliveryTag)
     if (looksLikeStream(message) && (await this.#isStream())) return onStream()
-    const secret = claimsProvenance(message) ? await secretOf(dedup, acks.gone) : undefined
+    const secret = claimsProvenance(message) ? await copySecret(dedup, acks.gone) : undefined
     if (acks.open) this.#deliver(message, secret)
   }
 
@@ -64,25 +61,4 @@ export class Reception {
     })
     return this.#kind
   }
-}
-
-/**
- * What copies are signed with. Waits for a store that is down, as the message would have to anyway;
- * `undefined` when `gone` aborts, or when it can never be had.
- */
-export async function secretOf(
-  dedup: ReceptionSettings['dedup'],
-  gone?: AbortSignal,
-): Promise<Uint8Array | undefined> {
-  while (gone?.aborted !== true) {
-    try {
-      return await dedup.secret()
-    } catch (error) {
-      if (isOncemqError(error) && error.code === 'ONCEMQ_CLOSED') return undefined
-      // Any other failure is an event of the store.
-    }
-    await dedup.available(gone)
-    if (!(await pause(dedup.settings.clock, ASK_AGAIN_MS, gone))) return undefined
-  }
-  return undefined
 }

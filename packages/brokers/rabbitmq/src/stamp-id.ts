@@ -1,5 +1,4 @@
-import { OptionError } from '@oncemq/core'
-import { received } from '@oncemq/core/broker'
+import { stampedId, unfitId } from '@oncemq/core/broker'
 
 /** What AMQP takes for a message id. */
 const BYTES_MAX = 255
@@ -19,21 +18,9 @@ export function stampId<Options extends object>(
   options: Options,
   id: string,
 ): Options & { messageId: string } {
-  const given: unknown = id
-  if (typeof given !== 'string') throw refusal('a string', received(given))
-  if (given === '') throw refusal('a string that is not empty', 'an empty one')
-  // What cannot be sent in UTF-8 arrives as another id.
-  if (!given.isWellFormed() || given.includes('\uFFFD')) throw refusal('well-formed text', 'another string')
-  const bytes = Buffer.byteLength(given)
-  if (bytes > BYTES_MAX) throw refusal(`at most ${BYTES_MAX} bytes`, `${bytes}`)
-  const { messageId } = options as { readonly messageId?: unknown }
-  if (messageId !== undefined && messageId !== given)
-    throw refusal('options without an id', 'some with another')
-  return { ...options, messageId: given }
-}
-
-function refusal(expected: string, what: string): OptionError {
-  return new OptionError(
-    `stampId: expected ${expected}, received ${what}; give the business event's id, made by eventId(...)`,
-  )
+  const { messageId: before } = options as { readonly messageId?: unknown }
+  const messageId = stampedId('stampId', id, before)
+  const bytes = Buffer.byteLength(messageId)
+  if (bytes > BYTES_MAX) throw unfitId('stampId', `at most ${BYTES_MAX} bytes`, `${bytes}`)
+  return { ...options, messageId }
 }

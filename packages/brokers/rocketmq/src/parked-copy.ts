@@ -1,7 +1,6 @@
 import type { Deduplicator } from '@oncemq/core'
-import { isOncemqError } from '@oncemq/core'
 import type { DeadLetter, Provenance } from '@oncemq/core/broker'
-import { pause, seal, unseal } from '@oncemq/core/broker'
+import { copySecret, letterTexts, seal, unseal } from '@oncemq/core/broker'
 import type { RocketmqMessage } from './client.ts'
 
 /** What stands on a parked message beside the properties of its sender. */
@@ -55,19 +54,7 @@ export function parkedCopy(
 }
 
 function describe({ topic, messageId, messageGroup = '' }: RocketmqMessage, letter: DeadLetter) {
-  const { reason, errorName = '', errorMessage = '', attempts, firstAtMs, lastAtMs } = letter
-  const [firstAt, lastAt] = [firstAtMs, lastAtMs].map((atMs) => new Date(atMs).toISOString())
-  const times = { firstAt: firstAt ?? '', lastAt: lastAt ?? '' }
-  return {
-    reason,
-    errorName,
-    errorMessage,
-    attempts: `${attempts}`,
-    ...times,
-    topic,
-    messageId,
-    messageGroup,
-  }
+  return { ...letterTexts(letter), topic, messageId, messageGroup }
 }
 
 /**
@@ -112,27 +99,8 @@ async function provenanceOf(
   const provenance = properties.get(parkedProperties.provenance)
   const signature = properties.get(parkedProperties.signature)
   if (provenance === undefined || signature === undefined) return undefined
-  const secret = await secretOf(dedup, signal)
+  const secret = await copySecret(dedup, signal)
   return secret && unseal(secret, { provenance, signature }, { body, id: idOf(message) })
-}
-
-const ASK_AGAIN_MS = 1000
-
-/** Waits for the store: nothing could be handled without it. None when there will be no answer here. */
-async function secretOf(
-  dedup: Deduplicator<never>,
-  signal: AbortSignal | undefined,
-): Promise<Uint8Array | undefined> {
-  while (signal?.aborted !== true) {
-    try {
-      return await dedup.secret()
-    } catch (error) {
-      if (isOncemqError(error) && error.code === 'ONCEMQ_CLOSED') return undefined
-      await pause(dedup.settings.clock, ASK_AGAIN_MS, signal)
-      await dedup.available(signal)
-    }
-  }
-  return undefined
 }
 
 /**

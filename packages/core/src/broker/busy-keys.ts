@@ -12,6 +12,7 @@ const STAY_MS = 1000
 const LANDING_MAX_MS = 5000
 
 class BusyKey {
+  readonly name: string
   /** Since when one message after the other found it busy; `undefined` when its claim has ended since. */
   sinceMs: number | undefined
   /** How many messages that are held found it so. */
@@ -23,6 +24,10 @@ class BusyKey {
   readonly landed = new Condition()
   /** Aborts when the last attempt has ended. */
   ending = new AbortController()
+
+  constructor(name: string) {
+    this.name = name
+  }
 }
 
 /**
@@ -37,7 +42,8 @@ class BusyKey {
 export class BusyKeys {
   readonly #clock: Clock
   readonly #keys = new Map<string, BusyKey>()
-  readonly #names = new Map<Passage, string>()
+  /** Of each message that has found its key busy. */
+  readonly #found = new Map<Passage, BusyKey>()
   readonly #leaving = new Map<Passage, BusyKey>()
 
   constructor(clock: Clock) {
@@ -50,8 +56,7 @@ export class BusyKeys {
    */
   found(message: Passage): { readonly staysMs: number; readonly ending: AbortSignal } {
     const key = this.#keyOf(message)
-    const nowMs = this.#clock.monotonicMs()
-    key.sinceMs ??= nowMs
+    key.sinceMs ??= this.#clock.monotonicMs()
     return { staysMs: this.#stayMs(key), ending: key.ending.signal }
   }
 
@@ -102,21 +107,20 @@ export class BusyKeys {
 
   /** A message was put aside after the last attempt of its key. */
   ended(message: Passage): void {
+    this.freed(message)
     const key = this.#held(message)
     if (key === undefined) return
-    key.sinceMs = undefined
     key.ending.abort()
     key.ending = new AbortController()
   }
 
   /** A message is held no more. */
   gone(message: Passage): void {
-    const name = this.#names.get(message)
-    const key = this.#known(message)
-    if (name === undefined || key === undefined) return
-    this.#names.delete(message)
+    const key = this.#found.get(message)
+    if (key === undefined) return
+    this.#found.delete(message)
     key.messages -= 1
-    if (key.messages === 0) this.#keys.delete(name)
+    if (key.messages === 0) this.#keys.delete(key.name)
   }
 
   async #landing(key: BusyKey): Promise<void> {
@@ -147,18 +151,13 @@ export class BusyKeys {
     return this.#keys.size === 0 ? undefined : this.#keys.get(nameOf(message))
   }
 
-  #known(message: Passage): BusyKey | undefined {
-    const name = this.#names.get(message)
-    return name === undefined ? undefined : this.#keys.get(name)
-  }
-
   #keyOf(message: Passage): BusyKey {
-    const known = this.#known(message)
-    if (known !== undefined) return known
+    const found = this.#found.get(message)
+    if (found !== undefined) return found
     const name = nameOf(message)
-    const key = this.#keys.get(name) ?? new BusyKey()
+    const key = this.#keys.get(name) ?? new BusyKey(name)
     this.#keys.set(name, key)
-    this.#names.set(message, name)
+    this.#found.set(message, key)
     key.messages += 1
     return key
   }

@@ -22,3 +22,10 @@ function described(error: unknown): Pick<DeadLetter, 'errorName' | 'errorMessage
   const errorName = printable(String(error.name).slice(0, NAME_MAX))
   return { errorName, errorMessage: printable(String(error.message).slice(0, MESSAGE_MAX)) }
 }
+
+/** A dead letter for brokers whose headers are texts; an empty one where there is nothing to tell. */
+export function letterTexts(letter: DeadLetter) {
+  const { reason, errorName = '', errorMessage = '', attempts, firstAtMs, lastAtMs } = letter
+  const [firstAt, lastAt] = [new Date(firstAtMs).toISOString(), new Date(lastAtMs).toISOString()]
+  return { reason, errorName, errorMessage, attempts: `${attempts}`, firstAt, lastAt }
+}

@@ -10,9 +10,9 @@ import { requireInteger } from '../validate.ts'
 import { DeliveryLoop } from './delivery-loop.ts'
 import type { HeldMessage, MessageSource, Receiver, Session } from './held-message.ts'
 import type { KeyOf } from './key.ts'
-import { described } from './warnings.ts'
 import type { ProcessingOptions } from './processing.ts'
 import { processing } from './processing.ts'
+import { described } from './warnings.ts'
 
 const REOPEN_BACKOFF = { firstMs: 100, factor: 2, maxMs: 5000 }
 /** To open, to pause, to close: what has not ended by then never may. */

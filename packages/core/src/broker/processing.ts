@@ -25,7 +25,7 @@ const successes: ReadonlySet<string> = new Set<ProcessOutcome['status']>([
 ])
 
 /**
- * How a managed consumer's messages are processed: by the middlewares around the deduplicator around the
+ * How messages are processed whose handler returns: by the middlewares around the deduplicator around the
  * handler. Whatever these did to a message, each further attempt begins with the message as it first came.
  */
 export function processing<Tx, Message>(

@@ -10,7 +10,7 @@ import type { Batcher } from './batcher.ts'
 import type { Isolation } from './isolation.ts'
 import type { Lease, LeaseKeeper } from './lease-keeper.ts'
 import type { DoneKey, LocalKey, LocalKeys } from './local-keys.ts'
-import { spentAfter, startsOf } from './spent.ts'
+import { spentAfter, startsOf } from './spent-attempts.ts'
 import type { LastAttempt } from './spent-keys.ts'
 import type { Commit, Completion, ReleaseReason, Start } from './start.ts'
 
@@ -65,8 +65,8 @@ export interface ClaimServices {
   /** Deliveries that wait for a key go on when its claim is over. */
   readonly keys: LocalKeys
   /**
-   * Lets the attempts of a key start afresh, the last of which has ended so. Never rejects; answers whether
-   * it could.
+   * Lets the attempts of a key start afresh, of which `last` was the last. Never rejects; answers whether it
+   * could.
    */
   forgive(identity: Identity, last: LastAttempt | undefined): Promise<boolean>
 }

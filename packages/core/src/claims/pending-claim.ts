@@ -11,7 +11,7 @@ import type { ClaimServices, RunningClaim } from './claim.ts'
 import { HeldClaim } from './claim.ts'
 import { Lease } from './lease-keeper.ts'
 import type { DoneKey, LocalKey } from './local-keys.ts'
-import { startsOf } from './spent.ts'
+import { startsOf } from './spent-attempts.ts'
 import type { SpentKeys } from './spent-keys.ts'
 import type { DeliveryWait, Waiters } from './waiters.ts'
 
