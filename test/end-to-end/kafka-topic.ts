@@ -2,17 +2,8 @@ import { stampId } from '@oncemq/kafka'
 import { declareKafka } from '@oncemq/test-services/kafka'
 import type { Admin, Producer } from 'kafkajs'
 import { Kafka, logLevel } from 'kafkajs'
+import { groupOf } from './grouped-keys.ts'
 
-export interface KafkaAssignment {
-  readonly mode: 'lease' | 'transactional'
-  readonly storeUrl: string
-  readonly url: string
-  readonly topic: string
-  readonly historyFile: string
-}
-
-/** The collection that handlers write to, one document a run, beside the records. */
-export const EFFECTS = 'effects'
 const PARTITIONS = 6
 
 export function clientOf(url: string): Kafka {
@@ -64,8 +55,4 @@ export class KafkaTopic {
   async close(): Promise<void> {
     await Promise.all([this.#producer.disconnect(), this.#admin.disconnect()])
   }
-}
-
-export function groupOf(key: string): string {
-  return key.split('-')[0] ?? ''
 }

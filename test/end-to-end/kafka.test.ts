@@ -2,21 +2,18 @@
 // with -9 again and again, or leave and join the group every two seconds. A history outside is judged.
 // ONCEMQ_SOAK=1: 1000 records, more kills, a minute of rebalances.
 import { randomInt } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { describeService } from '@oncemq/test-services/vitest'
-import { MongoClient } from 'mongodb'
-import type { TestContext } from 'vitest'
 import { test } from 'vitest'
 import { Crew } from './crew.ts'
 import type { Event } from './history.ts'
+import { groupedKeys } from './grouped-keys.ts'
 import { History } from './history.ts'
 import { wrongsIn } from './judge.ts'
-import type { KafkaAssignment } from './kafka-topic.ts'
-import { EFFECTS, groupOf, KafkaTopic } from './kafka-topic.ts'
+import { KafkaTopic } from './kafka-topic.ts'
+import type { MongodbAssignment } from './mongodb-worker.ts'
+import { effectsIn, historyFileOf, MONGODB_ARGS, openDatabase } from './mongodb-scene.ts'
 import { disorderIn } from './order.ts'
 import { randomOf, seedOf } from './random.ts'
 import { until } from './until.ts'
@@ -26,7 +23,6 @@ const CONSUMER = fileURLToPath(new URL('kafka-consumer.ts', import.meta.url))
 const CONSUMERS = 3
 const MESSAGES = IS_SOAK ? 1000 : 300
 const PARTS = IS_SOAK ? 20 : 5
-const GROUPS = 10
 const KILL_WITHIN_MS = 1000
 const CHURN_EVERY_MS = 2000
 const CHURNS = IS_SOAK ? 30 : 4
@@ -37,16 +33,9 @@ const CASES = (['lease', 'transactional'] as const).flatMap((mode) =>
   (['kills', 'rebalances'] as const).map((fault) => ({ mode, fault })),
 )
 
-/** Keys are numbered through within their group. */
-const keys = Array.from({ length: MESSAGES }, (_, index) => `g${index % GROUPS}-${index}`)
-const groups = Array.from({ length: GROUPS }, (_, group) =>
-  keys.filter((key) => groupOf(key) === `g${group}`),
-)
+const { keys, groups } = groupedKeys(MESSAGES)
 
-// A process that was killed leaves its transaction open on the server, and its key busy, until this ends it.
-const args = ['--setParameter', 'transactionLifetimeLimitSeconds=5']
-
-describeService('mongodb-6', { args }, (mongodb) => {
+describeService('mongodb-6', { args: MONGODB_ARGS }, (mongodb) => {
   describeService('kafka-4.4', ({ url }) => {
     test.concurrent.for(CASES)('$mode, $fault', { timeout: TEST_MS }, async ({ mode, fault }, context) => {
       const { expect } = context
@@ -54,11 +43,11 @@ describeService('mongodb-6', { args }, (mongodb) => {
       const hint = `ONCEMQ_SEED=${seed}`
       const topic = await KafkaTopic.open(url, `${fault}${randomInt(2 ** 31)}`)
       context.onTestFinished(() => topic.close())
-      const database = await open(mongodb.url, topic.name, context)
-      const historyFile = fileOf(context)
+      const database = await openDatabase(mongodb.url, topic.name, context)
+      const historyFile = historyFileOf(context)
       const history = new History(historyFile)
       const assignment = { mode, storeUrl: mongodb.url, url, topic: topic.name, historyFile }
-      const crew = new Crew<KafkaAssignment>(assignment, CONSUMER)
+      const crew = new Crew<MongodbAssignment>(assignment, CONSUMER)
       context.onTestFinished(() => crew.end())
 
       await crew.start(CONSUMERS)
@@ -67,19 +56,18 @@ describeService('mongodb-6', { args }, (mongodb) => {
       await crew.stop()
 
       const events = history.events()
-      const effects = await database.collection<{ key: string }>(EFFECTS).find().toArray()
+      const effects = await effectsIn(database)
       console.log(`${mode}, ${fault}: ${JSON.stringify(figures(events, effects.length))} ${hint}`)
       expect(wrongsIn(events, keys), hint).toEqual([])
       expect(disorderIn(events, groups), hint).toEqual([])
-      const done = effects.map(({ key }) => key)
       // Outside of a transaction a run that was killed may have left its effect: the judge has explained it.
       const isExact = mode === 'transactional' || fault === 'rebalances'
-      expect((isExact ? done : [...new Set(done)]).toSorted(), hint).toEqual(keys.toSorted())
+      expect((isExact ? effects : [...new Set(effects)]).toSorted(), hint).toEqual(keys.toSorted())
     })
   })
 })
 
-type Crowd = Crew<KafkaAssignment>
+type Crowd = Crew<MongodbAssignment>
 
 /** One part of the records for each kill, which comes while they are handled. */
 async function sendAmongKills(
@@ -114,22 +102,4 @@ function figures(events: readonly Event[], effects: number): Record<string, numb
   const count = (type: Event['type']): number => events.filter((event) => event.type === type).length
   const runs = count('run')
   return { runs, extraRuns: runs - MESSAGES, kills: count('kill'), known: count('known'), effects }
-}
-
-async function open(url: string, name: string, { onTestFinished }: TestContext) {
-  const client = await MongoClient.connect(url)
-  onTestFinished(async () => {
-    await client.db(name).dropDatabase()
-    await client.close()
-  })
-  const database = client.db(name)
-  // Made here, so that no two transactions make it.
-  await database.createCollection(EFFECTS)
-  return database
-}
-
-function fileOf({ onTestFinished }: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'oncemq-kafka-'))
-  onTestFinished(() => rmSync(folder, { recursive: true }))
-  return join(folder, 'history')
 }

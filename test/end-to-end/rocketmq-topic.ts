@@ -1,17 +1,7 @@
 import { stopClient, startClient, stampKeys } from '@oncemq/rocketmq'
 import { declareRocketmq } from '@oncemq/test-services/rocketmq'
 import { Producer } from 'rocketmq-client-nodejs'
-
-export interface RocketmqAssignment {
-  readonly mode: 'lease' | 'transactional'
-  readonly storeUrl: string
-  readonly url: string
-  readonly topic: string
-  readonly historyFile: string
-}
-
-/** The collection that handlers write to, one document a run, beside the records. */
-export const EFFECTS = 'effects'
+import { groupOf } from './grouped-keys.ts'
 
 export const silent = { info() {}, warn() {}, error() {}, debug() {}, close() {} }
 
@@ -53,8 +43,4 @@ export class Topic {
     const group = this.type === 'FIFO' ? { messageGroup: groupOf(key) } : {}
     await this.#producer.send(stampKeys({ topic: this.name, body: Buffer.from(key), ...group }, key))
   }
-}
-
-export function groupOf(key: string): string {
-  return key.split('-')[0] ?? ''
 }
