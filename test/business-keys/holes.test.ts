@@ -5,7 +5,7 @@ import { createDeduplicator, eventId, MemoryStore, naturalKey, stateMachine } fr
 import { duplicateKeyOf as ofSqlite, SqliteStore } from '@oncemq/sqlite'
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { sqliteShop } from './shop.ts'
-import { sqliteStates } from './states-shop.ts'
+import { PARCELS, sqliteStates } from './states-shop.ts'
 
 const LEASE_MS = 300
 
@@ -57,16 +57,7 @@ describe('lease', () => {
 })
 
 const machine = {
-  table: 'parcels',
-  id: 'id',
-  state: 'state',
-  initial: 'pending',
-  final: ['done', 'cancelled'],
-  transitions: {
-    pay: { from: 'pending', to: 'paid' },
-    ship: { from: 'paid', to: 'done' },
-    cancel: { from: ['pending', 'paid'], to: 'cancelled' },
-  },
+  ...PARCELS,
   onAmbiguous: 'duplicate',
   read: (message: { id: string; transition: string }) => message,
 } as const satisfies StateMachineOptions<{ id: string; transition: string }>

@@ -3,7 +3,7 @@ import { createDeduplicator, stateMachine } from '@oncemq/core'
 import { describeService } from '@oncemq/test-services/vitest'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { StatesShop } from './states-shop.ts'
-import { mongoStates, mysqlStates, postgresStates, sqliteStates } from './states-shop.ts'
+import { mongoStates, mysqlStates, PARCELS, postgresStates, sqliteStates } from './states-shop.ts'
 
 interface Asked {
   readonly id: unknown
@@ -11,16 +11,7 @@ interface Asked {
 }
 
 const base = {
-  table: 'parcels',
-  id: 'id',
-  state: 'state',
-  initial: 'pending',
-  final: ['done', 'cancelled'],
-  transitions: {
-    pay: { from: 'pending', to: 'paid' },
-    ship: { from: 'paid', to: 'done' },
-    cancel: { from: ['pending', 'paid'], to: 'cancelled' },
-  },
+  ...PARCELS,
   onAmbiguous: 'dead-letter',
   read: (message: Asked) => message,
 } as const satisfies StateMachineOptions<Asked>

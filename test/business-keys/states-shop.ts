@@ -22,6 +22,20 @@ export interface StatesShop<Tx> {
   close(): Promise<void>
 }
 
+/** The machine of most tests, on the table of parcels. */
+export const PARCELS = {
+  table: 'parcels',
+  id: 'id',
+  state: 'state',
+  initial: 'pending',
+  final: ['done', 'cancelled'],
+  transitions: {
+    pay: { from: 'pending', to: 'paid' },
+    ship: { from: 'paid', to: 'done' },
+    cancel: { from: ['pending', 'paid'], to: 'cancelled' },
+  },
+} as const
+
 const TABLES = [
   'CREATE TABLE parcels (id VARCHAR(60) PRIMARY KEY, state VARCHAR(20) NOT NULL)',
   'CREATE TABLE numbered (id BIGINT PRIMARY KEY, state VARCHAR(20) NOT NULL)',
