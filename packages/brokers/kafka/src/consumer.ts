@@ -41,7 +41,16 @@ export async function consume<Tx = undefined>(options: ConsumeOptions<Tx>): Prom
     // The client stays in its group for as long as a record is held.
     holdMs: Number.POSITIVE_INFINITY,
     async handler(held, context) {
-      await handler(held.message, context)
+      const lost = new AbortController()
+      const lose = (): void => lost.abort()
+      // Not joined with that of the partition: a signal remembers each that was ever made of it.
+      held.signal.addEventListener('abort', lose, { once: true })
+      const signal = AbortSignal.any([context.signal, lost.signal])
+      try {
+        await handler(held.message, { ...context, signal })
+      } finally {
+        held.signal.removeEventListener('abort', lose)
+      }
       return undefined
     },
   })

@@ -109,6 +109,34 @@ describeService('kafka-4.4', ({ url }) => {
     expect(committed.reduce((sum, offset) => sum + offset, 0)).toBe(values.length)
   })
 
+  test('a handler whose partition goes to another member is told, and the other ones are not', async () => {
+    const topic = await Topic.open(url, 2)
+    const dedup = deduplicator()
+    const signals = new Map<number, AbortSignal>()
+    const ended = new AbortController()
+    const first = await running(topic, {
+      dedup,
+      async handler({ partition }, { signal }) {
+        signals.set(partition, signal)
+        await new Promise((resolve) => ended.signal.addEventListener('abort', resolve))
+      },
+    })
+    await topic.send({ value: 'a', partition: 0 }, { value: 'b', partition: 1 })
+    await until('both handlers', () => signals.size === 2)
+    const seen: string[] = []
+    const beside = deduplicator({ store: dedup.settings.store, consumerGroup: first.group })
+    await running(topic, { dedup: beside, handler: (message) => void seen.push(textOf(message)) })
+    const aborted = (): number => [...signals.values()].filter((signal) => signal.aborted).length
+    await until('one to be told', () => aborted() > 0)
+    expect(aborted()).toBe(1)
+    ended.abort()
+    // It is finished under its claim all the same, and the other member knows it.
+    await until('both offsets', async () =>
+      [await topic.committed(first.group, 0), await topic.committed(first.group, 1)].every((at) => at === 1),
+    )
+    expect(seen).toEqual([])
+  })
+
   test('a topic that is missing is told at start', async () => {
     const topic = await Topic.open(url)
     const options = {
