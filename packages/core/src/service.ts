@@ -8,7 +8,7 @@ import { identify, unkeyed } from './delivery/identify.ts'
 import type { Identity } from './delivery/identity.ts'
 import { recordId, requireKey } from './delivery/identity.ts'
 import type { ClaimOutcome, Delivery, NotGranted, ProcessOutcome, Unprotected } from './delivery/outcome.ts'
-import { closed } from './delivery/refusals.ts'
+import { closed, rejectedForAttempts, startsMax } from './delivery/refusals.ts'
 import { OncemqError, received } from './errors.ts'
 import { EventHub } from './observe/event-hub.ts'
 import type { EventName, Events } from './observe/events.ts'
@@ -215,11 +215,9 @@ export class Service<Tx> implements Deduplicator<Tx> {
     const { error } = this.#outage
     const mayStart = this.#outage.mayAsk() || (await this.#outage.recovery(holdMs, signal))
     if (!mayStart && error !== undefined) return { status: 'store-down', error }
-    return {
-      status: 'recordless',
-      identity: 'status' in identity ? undefined : identity,
-      attempt: startsBefore + 1,
-    }
+    const known = 'status' in identity ? undefined : identity
+    const attempt = startsBefore + 1
+    return this.#exhausted(attempt, known?.key) ?? { status: 'recordless', identity: known, attempt }
   }
 
   /** Lets a delivery that has no claim run all the same, where the options say so. */
@@ -227,9 +225,19 @@ export class Service<Tx> implements Deduplicator<Tx> {
     const outcome = this.#passes(answer) ? storeDown(delivery) : answer
     if (outcome.status !== 'unprotected') return outcome
     const key = typeof delivery.key === 'string' ? delivery.key : undefined
+    const exhausted = this.#exhausted(outcome.attempt, key)
+    if (exhausted !== undefined) return exhausted
     this.#events.emit('unprotected', () => ({ key, reason: outcome.reason }))
     if (this.settings.strategy.runsWithoutClaim) return outcome
     return this.#ask(unkeyed(this.settings, outcome.attempt - 1), delivery)
+  }
+
+  /** What no record counts is given up here, whoever runs its handler: nothing else may end its loop. */
+  #exhausted(attempt: number, key: string | undefined): NotGranted | undefined {
+    const { attemptsMax } = this.settings
+    if (attempt <= startsMax(attemptsMax, false)) return undefined
+    this.#events.emit('rejected', () => ({ key, reason: 'attempts' }))
+    return rejectedForAttempts(attempt - 1, attemptsMax)
   }
 
   /** Whether a delivery runs although the store is down. */

@@ -3,7 +3,7 @@ import { MemoryStore, naturalKey } from '@oncemq/core'
 import { describeService } from '@oncemq/test-services/vitest'
 import type { ChannelModel } from 'amqplib'
 import { expect, test } from 'vitest'
-import { consume } from '../src/index.ts'
+import { consume, dedupChannel } from '../src/index.ts'
 import { connected, consuming, deduplicator, newQueue, readyIn, taken, until } from './set-up.ts'
 
 const ATTEMPTS_MAX = 2
@@ -43,6 +43,32 @@ describeService('rabbitmq-4.0', ({ url }) => {
       expect(starts).toBeLessThanOrEqual(STARTS_MAX)
     })
   }
+
+  test.each(['classic', 'quorum'] as const)(
+    'a message without a key is parked by a wrapped channel too, %s queue',
+    { timeout: 60_000 },
+    async (type) => {
+      const connection = await connected(url)
+      const { queue, send } = await newQueue(connection, type)
+      await send(undefined, 'poison')
+      const store = new MemoryStore()
+      let starts = 0
+      const isParked = async (): Promise<boolean> => (await readyIn(connection, `${queue}.parked`)) === 1
+      for (let deaths = 0; deaths < DEATHS_MAX && !(await isParked()); deaths += 1) {
+        const bare = await connection.createChannel()
+        let isDead = false
+        const channel = dedupChannel(bare, deduplicator({ store, attemptsMax: ATTEMPTS_MAX }))
+        await channel.consume(queue, () => {
+          starts += 1
+          void bare.close().then(() => (isDead = true))
+        })
+        await until('the end of this life', async () => isDead || (await isParked()))
+      }
+      expect(await isParked()).toBe(true)
+      expect(starts).toBeGreaterThanOrEqual(ATTEMPTS_MAX)
+      expect(starts).toBeLessThanOrEqual(STARTS_MAX)
+    },
+  )
 
   // With nothing to count its starts and no copy to carry the count, it could go on for ever.
   test.each(['classic', 'quorum'] as const)(

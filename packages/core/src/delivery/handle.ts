@@ -5,7 +5,7 @@ import { Unclaimed } from '../claims/unclaimed.ts'
 import type { Handler, Strategy, StrategyServices } from '../strategies/strategy.ts'
 import type { Identity } from './identity.ts'
 import type { ClaimOutcome, Delivery, ProcessOutcome } from './outcome.ts'
-import { closed, rejectedForAttempts, startsMax } from './refusals.ts'
+import { closed } from './refusals.ts'
 
 export interface HandleServices<Tx> extends StrategyServices {
   readonly strategy: Strategy<Tx>
@@ -49,15 +49,10 @@ export function handle<Tx>(
 /** A start without a claim, which the broker counts. As with a claim, its last ones are alone. */
 async function inTurn<Tx>(
   start: Start,
-  { attemptsMax, closing, events, isolation }: HandleServices<Tx>,
+  { attemptsMax, closing, isolation }: HandleServices<Tx>,
   run: (start: Start) => Promise<ProcessOutcome>,
 ): Promise<ProcessOutcome> {
-  const { attempt } = start
-  if (attempt > startsMax(attemptsMax, false)) {
-    events.emit('rejected', () => ({ key: start.key, reason: 'attempts' }))
-    return rejectedForAttempts(attempt - 1, attemptsMax)
-  }
-  const isSuspect = attempt > attemptsMax
+  const isSuspect = start.attempt > attemptsMax
   const endTurn = isSuspect ? await isolation.alone(closing) : undefined
   while (!isSuspect && isolation.isReserved) if (!(await isolation.shared(closing))) break
   try {
