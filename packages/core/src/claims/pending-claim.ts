@@ -211,6 +211,8 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   #start(claim: HeldClaim): void {
     const { closing, events } = this.#services
     if (closing.aborted) return void this.#giveBack(claim, closed())
+    // Another worker may have the key by now.
+    if (claim.isLost) return void this.#giveBack(claim, this.#stillBusy(RETRY_AFTER_MS))
     events.emit('granted', () => ({ key: claim.key, epoch: claim.epoch, attempt: claim.attempt }))
     this.#end({ status: 'granted', claim })
   }
