@@ -20,8 +20,9 @@ export interface Envelope {
   readonly sequence: number
   /** How often it was returned, as the broker counts. */
   returns: number
-  /** How many starts its copies tell of. */
+  /** How many starts its copies tell of, and how many of them were returns. */
   readonly starts: number
+  readonly returnsTold: number
   readonly firstAtMs: number
   /** Whether it has been in a wait queue, which stands in its headers. */
   hasDeath: boolean
@@ -30,6 +31,7 @@ export interface Envelope {
 /** What a copy takes along. */
 export interface Copy {
   readonly starts: number
+  readonly returnsTold: number
   readonly firstAtMs: number
   readonly hasDeath: boolean
   readonly delayMs: number

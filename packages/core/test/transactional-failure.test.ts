@@ -143,8 +143,7 @@ test('a transaction that begins after the lease was lost runs no handler, and co
   const { clock, store, dedup } = await setUp()
   const { promise, resolve } = Promise.withResolvers<void>()
   store.begin = () => promise
-  store.around = (call, apply) =>
-    call.operation === 'update' ? Promise.resolve(['lost']) : apply()
+  store.around = (call, apply) => (call.operation === 'update' ? Promise.resolve(['lost']) : apply())
   const outcome = dedup.process({ key: 'a' }, () => expect.unreachable())
   await elapse(clock, LEASE_MS / 2)
   store.works()

@@ -1,7 +1,7 @@
-import { closed, conflicted, rejectedForAttempts, startsMax } from '../delivery/refusals.ts'
+import { closed, conflicted, lateAnswers, rejectedForAttempts, startsMax } from '../delivery/refusals.ts'
 import type { Identity } from '../delivery/identity.ts'
 import type { ClaimOutcome, Delivery, Forgive, NotGranted, Unprotected } from '../delivery/outcome.ts'
-import { OncemqError } from '../errors.ts'
+import type { OncemqError } from '../errors.ts'
 import type { Settings } from '../options.ts'
 import type { ClaimAnswer } from '../store/contract.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
@@ -11,7 +11,7 @@ import type { ClaimServices, RunningClaim } from './claim.ts'
 import { HeldClaim } from './claim.ts'
 import { Lease } from './lease-keeper.ts'
 import type { DoneKey, LocalKey } from './local-keys.ts'
-import { startsOf } from './spent-attempts.ts'
+import { startsOf, startsTold } from './spent-attempts.ts'
 import type { SpentKeys } from './spent-keys.ts'
 import type { DeliveryWait, Waiters } from './waiters.ts'
 
@@ -182,7 +182,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     else this.#enter()
   }
 
-  #granted(grant: { epoch: number; attempt: number }): void {
+  #granted({ epoch, attempt }: { epoch: number; attempt: number }): void {
     const { clock, isolation, settings } = this.#services
     const isLate = clock.monotonicMs() >= this.#lease.deadlineMs
     // The answer came when its lease was as good as over. Asking again with the same claim id starts it anew.
@@ -191,6 +191,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
       this.#isInDoubt = true
       return this.#ask()
     }
+    const grant = { epoch, attempt: this.#attemptOf(attempt) }
     const claim = new HeldClaim(
       this.#services,
       this.#identity,
@@ -199,7 +200,8 @@ export class PendingClaim implements Requester<ClaimAnswer> {
       grant,
       this.#endTurn,
     )
-    if (isLate) return void this.#giveBack(claim, { status: 'store-down', error: lateAnswers() })
+    if (isLate)
+      return void this.#giveBack(claim, { status: 'store-down', error: lateAnswers(LATE_ANSWERS_MAX) })
     if (claim.attempt > this.#startsMax) return void this.#exhausted(claim)
     if (this.#endTurn === undefined) {
       if (claim.attempt > settings.attemptsMax) return void this.#askAlone(claim)
@@ -318,6 +320,11 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     return { status: 'busy', retryAfterMs }
   }
 
+  #attemptOf(granted: number): number {
+    const isOwn = this.#identity.startsBefore !== undefined
+    return isOwn ? granted : Math.max(granted, startsTold(this.#delivery) + 1)
+  }
+
   get #startsMax(): number {
     return startsMax(this.#services.settings.attemptsMax, this.#identity.startsBefore === undefined)
   }
@@ -340,12 +347,4 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   get #stopSignal(): AbortSignal {
     return this.#services.stopSignal(this.#delivery)
   }
-}
-
-function lateAnswers(): OncemqError {
-  return new OncemqError(
-    'ONCEMQ_LEASE_LOST',
-    `expected the store's answer within the lease, received it later ${LATE_ANSWERS_MAX} times; ` +
-      `raise leaseMs, or look at what blocks the event loop or the store`,
-  )
 }

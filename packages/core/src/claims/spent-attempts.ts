@@ -1,3 +1,5 @@
+import type { Delivery } from '../delivery/outcome.ts'
+
 /** Above every `attemptsMax`. */
 const SPENT = 1_000_000
 
@@ -12,4 +14,12 @@ export function spentAfter(starts: number): number {
 /** How many starts there were, of attempts that may be spent. */
 export function startsOf(attempts: number): number {
   return attempts > SPENT ? attempts - SPENT : attempts
+}
+
+/**
+ * How many starts a copy tells, for certain. One that was sent before its key was forgiven goes on from them:
+ * did each copy begin anew and leave another one behind now and then, there would be no end of them.
+ */
+export function startsTold({ startsBefore = 0, returnsBefore = startsBefore }: Delivery): number {
+  return startsBefore - returnsBefore
 }

@@ -37,7 +37,10 @@ export interface Delivery {
   readonly heldSinceMs?: number | undefined
   /** How many starts of its handler the broker knows of. Counts for a message that no record is kept of. */
   readonly startsBefore?: number | undefined
-  /** How many of them are returns of the broker's: where a record counts the starts, these are none. */
+  /**
+   * How many of them are returns of the broker's: where a record counts the starts, these are none. The others
+   * were starts for certain, whatever the record says. `undefined` where the two cannot be told apart.
+   */
   readonly returnsBefore?: number | undefined
   /** Whether its payload is hashed whatever the option `fingerprint` says, since its result is replayed. */
   readonly fingerprint?: boolean | undefined
