@@ -1,8 +1,8 @@
 import type { DeadLetter } from '@oncemq/core/broker'
 import type { SimMessage } from './message.ts'
+import { RETURNS_MANY } from './message.ts'
 import type { Oracle } from './oracle.ts'
 import type { Plan } from './plan.ts'
-import { RETURNS_MANY } from './source.ts'
 
 /** What became of one message, its copies included. */
 interface Fate {

@@ -1,5 +1,8 @@
 import type { KeyKind } from './plan.ts'
 
+/** So many returns are near the broker's limit: what cannot be copied then is put aside. */
+export const RETURNS_MANY = 15
+
 /** A message as its user sees it. */
 export interface SimMessage {
   /** Distinct for each that is published, and the same in each copy of it. */

@@ -2,13 +2,13 @@ import type { DeadLetter, HeldMessage, MessageSource, Receiver, Retry, Session }
 import type { Broker, BrokerWorld } from './broker.ts'
 import type { Channel } from './channel.ts'
 import type { Envelope, SimMessage } from './message.ts'
+import { RETURNS_MANY } from './message.ts'
 import type { ProcessClock } from './process-clock.ts'
 
 const COPY_TIMEOUT_MS = 10_000
 const DESTROY_MS = 5000
-/** Each third return makes a copy; near the broker's limit each does, also of what cannot be copied. */
+/** Each third return makes a copy; near the broker's limit each does. */
 const RETURNS_STEP = 3
-export const RETURNS_MANY = 15
 export const SOURCE = 'queue'
 
 /** What a broken adapter does otherwise. */

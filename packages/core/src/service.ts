@@ -7,7 +7,14 @@ import { handle } from './delivery/handle.ts'
 import { identify, unkeyed } from './delivery/identify.ts'
 import type { Identity } from './delivery/identity.ts'
 import { recordId, requireKey } from './delivery/identity.ts'
-import type { ClaimOutcome, Delivery, NotGranted, ProcessOutcome, Unprotected } from './delivery/outcome.ts'
+import type {
+  Asked,
+  ClaimOutcome,
+  Delivery,
+  NotGranted,
+  ProcessOutcome,
+  Unprotected,
+} from './delivery/outcome.ts'
 import { closed, rejectedForAttempts, startsMax } from './delivery/refusals.ts'
 import { OncemqError, received } from './errors.ts'
 import { EventHub } from './observe/event-hub.ts'
@@ -60,8 +67,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
     this.#claims = new ClaimManager(settings, this.#store, this.#outage, this.#events)
     this.#sweeper = new Sweeper(this.#sweepStep(), sweepEveryMs, clock, random)
     this.#mayPass = settings.onStoreDown === 'process' || settings.onConflict === 'process'
-    const { isolation, closing } = this.#claims
-    this.#handling = { ...settings, events: this.#events, isolation, closing }
+    this.#handling = { ...settings, events: this.#events }
   }
 
   open(): Promise<void> {
@@ -79,7 +85,9 @@ export class Service<Tx> implements Deduplicator<Tx> {
     const identity = identify(delivery, this.settings, this.#events)
     if ('status' in identity) return this.#admit(delivery, identity)
     const asked = this.#ask(identity, delivery)
-    return this.#mayPass ? asked.then((outcome) => this.#admit(delivery, outcome)) : asked
+    if (this.#mayPass) return asked.then((outcome) => this.#admit(delivery, outcome))
+    // Nothing is let pass.
+    return asked as Promise<ClaimOutcome<RunningClaim>>
   }
 
   process(delivery: Delivery, handler: Handler<Tx>): Promise<ProcessOutcome> {
@@ -163,12 +171,12 @@ export class Service<Tx> implements Deduplicator<Tx> {
   }
 
   /** A store that is down when the first message is delivered is an outage like any other. */
-  #ask(identity: Identity, delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
+  #ask(identity: Identity, delivery: Delivery): Promise<Asked> {
     const mayAsk = (this.#isOpen && this.#waitToAsk === 0) || this.#outage.error !== undefined
     return mayAsk ? this.#claims.claim(identity, delivery) : this.#openThenAsk(identity, delivery)
   }
 
-  async #openThenAsk(identity: Identity, delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
+  async #openThenAsk(identity: Identity, delivery: Delivery): Promise<Asked> {
     this.#waitToAsk += 1
     const refused = await this.#openForDelivery()
     this.#waitToAsk -= 1
@@ -217,19 +225,29 @@ export class Service<Tx> implements Deduplicator<Tx> {
     if (!mayStart && error !== undefined) return { status: 'store-down', error }
     const known = 'status' in identity ? undefined : identity
     const attempt = startsBefore + 1
-    return this.#exhausted(attempt, known?.key) ?? { status: 'recordless', identity: known, attempt }
+    const exhausted = this.#exhausted(attempt, known?.key)
+    if (exhausted !== undefined) return exhausted
+    const claim = await this.#claims.unclaimed(attempt, known, delivery)
+    return 'status' in claim ? claim : { status: 'recordless', claim }
   }
 
   /** Lets a delivery that has no claim run all the same, where the options say so. */
-  async #admit(delivery: Delivery, answer: ClaimOutcome<RunningClaim>): Promise<ClaimOutcome<RunningClaim>> {
+  async #admit(delivery: Delivery, answer: Asked): Promise<ClaimOutcome<RunningClaim>> {
     const outcome = this.#passes(answer) ? storeDown(delivery) : answer
     if (outcome.status !== 'unprotected') return outcome
     const key = typeof delivery.key === 'string' ? delivery.key : undefined
     const exhausted = this.#exhausted(outcome.attempt, key)
     if (exhausted !== undefined) return exhausted
+    if (!this.settings.strategy.runsWithoutClaim) {
+      this.#events.emit('unprotected', () => ({ key, reason: outcome.reason }))
+      const asked = await this.#ask(unkeyed(this.settings, outcome.attempt - 1), delivery)
+      // A key that nobody else has is in no conflict.
+      return asked as ClaimOutcome<RunningClaim>
+    }
+    const claim = await this.#claims.unclaimed(outcome.attempt, undefined, delivery)
+    if ('status' in claim) return claim
     this.#events.emit('unprotected', () => ({ key, reason: outcome.reason }))
-    if (this.settings.strategy.runsWithoutClaim) return outcome
-    return this.#ask(unkeyed(this.settings, outcome.attempt - 1), delivery)
+    return { ...outcome, claim }
   }
 
   /** What no record counts is given up here, whoever runs its handler: nothing else may end its loop. */
@@ -241,7 +259,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
   }
 
   /** Whether a delivery runs although the store is down. */
-  #passes({ status }: ClaimOutcome): boolean {
+  #passes({ status }: Asked): boolean {
     return status === 'store-down' && this.settings.onStoreDown === 'process' && this.#closing === undefined
   }
 

@@ -82,7 +82,7 @@ describe('a conflict that never ends', () => {
     expect([runs, store.transactions]).toEqual([16, 16])
   })
 
-  test('whose next transaction the store refuses is no attempt: its handler has not run in that one', async () => {
+  test('whose next transaction the store refuses is no attempt: its handler did not run', async () => {
     const { clock, store, dedup } = await setUp({ attemptsMax: 1 })
     const refused = new StoreError('ONCEMQ_STORE_REFUSED', 'no right to write')
     store.commit = () => Promise.reject(conflict)

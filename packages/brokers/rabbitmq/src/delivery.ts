@@ -58,10 +58,8 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
   readonly acks: Acks
   readonly #copies: CopySender
   state: DeliveryState = 'held'
-  /** None for a message that runs without protection. */
+  /** There while the user has the message; without a key for one that runs without protection. */
   claim: Claim | undefined
-  /** Which start this is, where there is no claim to say it. */
-  attempt = 1
   /** Whether the user's callback has not returned, or the promise that it returned is not settled. */
   running = false
   /** Whether the callback has thrown, or its promise has rejected. */
@@ -196,6 +194,6 @@ export function deliveryOf(message: unknown): Delivery | undefined {
  * const { key, signal } = contextOf(message)
  */
 export function contextOf(message: object): MessageContext | undefined {
-  const delivery = Mark.get(message)
-  return delivery && claimContext(delivery.claim, undefined, { attempt: delivery.attempt })
+  const claim = Mark.get(message)?.claim
+  return claim && claimContext(claim, undefined)
 }

@@ -95,9 +95,8 @@ export class Getter implements DeliveryOwner {
   /** Asks without waiting for a busy key. `undefined` when the message is given. */
   async #claim(delivery: Delivery, asked: Asked): Promise<ProcessOutcome | undefined> {
     const outcome = await this.#services.dedup.claim({ ...asked, signal: NOT_WAITING })
-    if (outcome.status !== 'granted' && outcome.status !== 'unprotected') return outcome
-    delivery.claim = outcome.status === 'granted' ? outcome.claim : undefined
-    delivery.attempt = outcome.status === 'granted' ? outcome.claim.attempt : outcome.attempt
+    if (!('claim' in outcome)) return outcome
+    delivery.claim = outcome.claim
     delivery.state = 'given'
     remember(delivery)
     return undefined
@@ -106,8 +105,9 @@ export class Getter implements DeliveryOwner {
   /** Nobody waits for it any more: it is only given back, to be fetched again, when it may be given. */
   async #lookAgain(delivery: Delivery, asked: Asked): Promise<ProcessOutcome | undefined> {
     const outcome = await this.#services.dedup.claim({ ...asked, signal: NOT_WAITING })
-    if (outcome.status !== 'granted' && outcome.status !== 'unprotected') return soon(outcome)
-    if (outcome.status === 'granted') await outcome.claim.release('unstarted')
+    if (!('claim' in outcome)) return soon(outcome)
+    await outcome.claim.release('unstarted')
+    if (outcome.status === 'unprotected' && (await isReplaced(delivery, asked))) return undefined
     return this.#giveBack(delivery)
   }
 
@@ -115,6 +115,18 @@ export class Getter implements DeliveryOwner {
   readonly #giveBack = async (held: { giveBack(): Promise<void> | void }): Promise<undefined> => {
     await held.giveBack()
   }
+}
+
+/** Its return would count as a start, where no record counts: a copy does not. */
+async function isReplaced(delivery: Delivery, { startsBefore, returnsBefore }: Asked): Promise<boolean> {
+  const told = { starts: startsBefore ?? 0, returns: returnsBefore ?? 0 }
+  try {
+    await delivery.retryLater({ delayMs: 0, reason: 'worn-out', ...told })
+  } catch {
+    return false
+  }
+  delivery.ack()
+  return true
 }
 
 /** Another worker may be done with the key long before its lease ends. */

@@ -18,8 +18,8 @@ export interface HeldMessage<Message = unknown> {
   /** How many starts of its handler the broker, or our copies, know of. */
   readonly startsBefore: number
   /**
-   * How many of them are returns of the broker's, which may have been none. The others are starts for certain,
-   * which count also when the record of the key was forgiven since. Left out where the two cannot be told apart.
+   * How many of them are returns of the broker's, which may have been none. The others are starts for
+   * certain, which count also when the key was forgiven since. Left out where they cannot be told apart.
    */
   readonly returnsBefore?: number
   /** When it was received for the first time, as far as is known, in milliseconds since 1970. */

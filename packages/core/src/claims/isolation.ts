@@ -100,9 +100,10 @@ export class Isolation {
 
   async #until(isSo: (isOverdue: boolean) => boolean, signal: AbortSignal | undefined): Promise<void> {
     const sinceMs = this.#clock.monotonicMs()
-    while (signal?.aborted !== true) {
+    for (;;) {
       const leftMs = Math.max(sinceMs, this.#turnedMs) + this.#turnMs - this.#clock.monotonicMs()
-      if (isSo(leftMs <= 0)) return
+      // Whoever does not wait may have what is free.
+      if (isSo(leftMs <= 0) || signal?.aborted === true) return
       await this.#changed.wait(this.#clock, leftMs, signal)
     }
   }

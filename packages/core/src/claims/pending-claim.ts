@@ -1,13 +1,13 @@
 import { closed, conflicted, lateAnswers, rejectedForAttempts, startsMax } from '../delivery/refusals.ts'
 import type { Identity } from '../delivery/identity.ts'
-import type { ClaimOutcome, Delivery, Forgive, NotGranted, Unprotected } from '../delivery/outcome.ts'
+import type { Asked, Delivery, Forgive, NotGranted, Unprotected } from '../delivery/outcome.ts'
 import type { OncemqError } from '../errors.ts'
 import type { Settings } from '../options.ts'
 import type { ClaimAnswer } from '../store/contract.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
 import { pause } from '../time/condition.ts'
 import type { Batcher, Requester } from './batcher.ts'
-import type { ClaimServices, RunningClaim } from './claim.ts'
+import type { ClaimServices } from './claim.ts'
 import { HeldClaim } from './claim.ts'
 import { Lease } from './lease-keeper.ts'
 import type { DoneKey, LocalKey } from './local-keys.ts'
@@ -49,7 +49,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   readonly #services: PendingClaimServices
   readonly #identity: Identity
   readonly #delivery: Delivery
-  readonly #end: (outcome: ClaimOutcome<RunningClaim>) => void
+  readonly #end: (outcome: Asked) => void
   #lease: Lease
   #localKey: LocalKey | undefined
   #wait: DeliveryWait | undefined
@@ -68,7 +68,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     services: PendingClaimServices,
     identity: Identity,
     delivery: Delivery,
-    end: (outcome: ClaimOutcome<RunningClaim>) => void,
+    end: (outcome: Asked) => void,
   ) {
     this.#services = services
     this.#identity = identity
