@@ -4,7 +4,7 @@ import { startsOf } from './claims/spent-attempts.ts'
 import type { Deduplicator, RecordScope } from './deduplicator.ts'
 import type { Admission, HandleServices } from './delivery/handle.ts'
 import { handle } from './delivery/handle.ts'
-import { identify, unkeyed } from './delivery/identify.ts'
+import { identify } from './delivery/identify.ts'
 import type { Identity } from './delivery/identity.ts'
 import { recordId, requireKey } from './delivery/identity.ts'
 import type {
@@ -15,7 +15,8 @@ import type {
   ProcessOutcome,
   Unprotected,
 } from './delivery/outcome.ts'
-import { closed, rejectedForAttempts, startsMax } from './delivery/refusals.ts'
+import { closed } from './delivery/refusals.ts'
+import { Unrecorded } from './delivery/unrecorded.ts'
 import { OncemqError, received } from './errors.ts'
 import { EventHub } from './observe/event-hub.ts'
 import type { EventName, Events } from './observe/events.ts'
@@ -47,6 +48,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
   readonly #claims: ClaimManager<Tx>
   readonly #sweeper: Sweeper
   readonly #handling: HandleServices<Tx>
+  readonly #unrecorded: Unrecorded
   /** Whether a delivery whose key was asked for may run without a claim. */
   readonly #mayPass: boolean
   #opening: Promise<void> | undefined
@@ -68,6 +70,12 @@ export class Service<Tx> implements Deduplicator<Tx> {
     this.#sweeper = new Sweeper(this.#sweepStep(), sweepEveryMs, clock, random)
     this.#mayPass = settings.onStoreDown === 'process' || settings.onConflict === 'process'
     this.#handling = { ...settings, events: this.#events }
+    this.#unrecorded = new Unrecorded({
+      settings: settings as unknown as Settings<unknown>,
+      events: this.#events,
+      claims: this.#claims,
+      ask: (identity, delivery) => this.#ask(identity, delivery),
+    })
   }
 
   open(): Promise<void> {
@@ -224,38 +232,15 @@ export class Service<Tx> implements Deduplicator<Tx> {
     const mayStart = this.#outage.mayAsk() || (await this.#outage.recovery(holdMs, signal))
     if (!mayStart && error !== undefined) return { status: 'store-down', error }
     const known = 'status' in identity ? undefined : identity
-    const attempt = startsBefore + 1
-    const exhausted = this.#exhausted(attempt, known?.key)
-    if (exhausted !== undefined) return exhausted
-    const claim = await this.#claims.unclaimed(attempt, known, delivery)
+    const claim = await this.#unrecorded.start(startsBefore + 1, delivery, known)
     return 'status' in claim ? claim : { status: 'recordless', claim }
   }
 
   /** Lets a delivery that has no claim run all the same, where the options say so. */
-  async #admit(delivery: Delivery, answer: Asked): Promise<ClaimOutcome<RunningClaim>> {
+  #admit(delivery: Delivery, answer: Asked): Promise<ClaimOutcome<RunningClaim>> {
     const outcome = this.#passes(answer) ? storeDown(delivery) : answer
-    if (outcome.status !== 'unprotected') return outcome
-    const key = typeof delivery.key === 'string' ? delivery.key : undefined
-    const exhausted = this.#exhausted(outcome.attempt, key)
-    if (exhausted !== undefined) return exhausted
-    if (!this.settings.strategy.runsWithoutClaim) {
-      this.#events.emit('unprotected', () => ({ key, reason: outcome.reason }))
-      const asked = await this.#ask(unkeyed(this.settings, outcome.attempt - 1), delivery)
-      // A key that nobody else has is in no conflict.
-      return asked as ClaimOutcome<RunningClaim>
-    }
-    const claim = await this.#claims.unclaimed(outcome.attempt, undefined, delivery)
-    if ('status' in claim) return claim
-    this.#events.emit('unprotected', () => ({ key, reason: outcome.reason }))
-    return { ...outcome, claim }
-  }
-
-  /** What no record counts is given up here, whoever runs its handler: nothing else may end its loop. */
-  #exhausted(attempt: number, key: string | undefined): NotGranted | undefined {
-    const { attemptsMax } = this.settings
-    if (attempt <= startsMax(attemptsMax, false)) return undefined
-    this.#events.emit('rejected', () => ({ key, reason: 'attempts' }))
-    return rejectedForAttempts(attempt - 1, attemptsMax)
+    if (outcome.status !== 'unprotected') return Promise.resolve(outcome)
+    return this.#unrecorded.admit(outcome, delivery)
   }
 
   /** Whether a delivery runs although the store is down. */

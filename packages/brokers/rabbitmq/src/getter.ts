@@ -107,7 +107,6 @@ export class Getter implements DeliveryOwner {
     const outcome = await this.#services.dedup.claim({ ...asked, signal: NOT_WAITING })
     if (!('claim' in outcome)) return soon(outcome)
     await outcome.claim.release('unstarted')
-    if (outcome.status === 'unprotected' && (await isReplaced(delivery, asked))) return undefined
     return this.#giveBack(delivery)
   }
 
@@ -115,18 +114,6 @@ export class Getter implements DeliveryOwner {
   readonly #giveBack = async (held: { giveBack(): Promise<void> | void }): Promise<undefined> => {
     await held.giveBack()
   }
-}
-
-/** Its return would count as a start, where no record counts: a copy does not. */
-async function isReplaced(delivery: Delivery, { startsBefore, returnsBefore }: Asked): Promise<boolean> {
-  const told = { starts: startsBefore ?? 0, returns: returnsBefore ?? 0 }
-  try {
-    await delivery.retryLater({ delayMs: 0, reason: 'worn-out', ...told })
-  } catch {
-    return false
-  }
-  delivery.ack()
-  return true
 }
 
 /** Another worker may be done with the key long before its lease ends. */

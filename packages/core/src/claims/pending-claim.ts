@@ -230,9 +230,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
    */
   async #askAlone(claim: HeldClaim): Promise<void> {
     const { isolation, keys } = this.#services
-    const turn = isolation.alone(this.#stopSignal)
-    await claim.release('unstarted')
-    this.#endTurn = await turn
+    this.#endTurn = await isolation.alone(this.#stopSignal, claim.release('unstarted'))
     if (this.#endTurn === undefined) return this.#end(this.#stillBusy(RETRY_AFTER_MS))
     this.#lease = this.#newLease()
     const known = keys.get(this.#identity.id)
