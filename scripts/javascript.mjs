@@ -77,5 +77,17 @@ async function makeCommonJs(dist, name) {
   const file = `${lastOf(name)}.js`
   const linked = code.replace(/require\("(\.{1,2}\/[^"]+)\.mjs"\)/g, 'require("$1.js")')
   writeFileSync(join(dist, `${name}.js`), `${linked}//# sourceMappingURL=${file}.map\n`)
-  writeFileSync(join(dist, `${name}.js.map`), made)
+  writeFileSync(join(dist, `${name}.js.map`), withinPackage(made))
+}
+
+/**
+ * `dist` is the package's own root where it is installed, so that its sources seem to stand beside the package.
+ * They are in the map itself, and are named as if they were inside.
+ */
+function withinPackage(map) {
+  const content = JSON.parse(map)
+  return JSON.stringify({
+    ...content,
+    sources: content.sources.map((source) => source.replace('../src/', 'src/')),
+  })
 }
