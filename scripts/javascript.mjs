@@ -23,7 +23,7 @@ export async function buildJavaScript(root, { folder, entries }) {
     platform: 'node',
     format: 'esm',
     bundle: true,
-    // Entries share chunks, and with them their state. esbuild splits modules alone, which then become CommonJS.
+    // Entries share chunks, and with them their state. esbuild splits modules alone: they are changed below.
     splitting: true,
     packages: 'external',
     sourcemap: true,
@@ -81,8 +81,8 @@ async function makeCommonJs(dist, name) {
 }
 
 /**
- * `dist` is the package's own root where it is installed, so that its sources seem to stand beside the package.
- * They are in the map itself, and are named as if they were inside.
+ * `dist` is the package's own root where it is installed, so that its sources seem to stand beside the
+ * package. They are in the map itself, and are named as if they were inside.
  */
 function withinPackage(map) {
   const content = JSON.parse(map)

@@ -7,7 +7,7 @@ export interface Finished {
 
 /** Runs a program to its end and gathers both of its outputs, in the order in which they came. */
 export function runProgram(command: string, args: readonly string[], cwd: string): Promise<Finished> {
-  // Without what this process was started with: what is checked must see neither the sources nor their drivers.
+  // What is checked must see neither the sources nor the drivers of this process.
   const { NODE_OPTIONS: _options, NODE_PATH: _path, ...env } = process.env
   const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
   return new Promise((resolve, reject) => {

@@ -1,5 +1,5 @@
 // The packages in the projects that people have, with the tools that these have.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -104,9 +104,9 @@ describe('TypeScript 5', { timeout: INSTALL_TIMEOUT_MS }, () => {
     project.write('package.json', { type })
     linkDrivers(project)
     await addCopiesOfCore(project)
-    await output(project.node('check.cjs', type, 'with-drivers.ts', 'copies.ts'))
+    expect(await output(project.node('check.cjs', type, 'with-drivers.ts', 'copies.ts'))).toBe('')
     project.unlink('pg', '@types/pg', 'mysql2', 'mongodb')
-    await output(project.node('check.cjs', type, 'without-drivers.ts'))
+    expect(await output(project.node('check.cjs', type, 'without-drivers.ts'))).toBe('')
   })
 })
 
@@ -116,8 +116,9 @@ describe('plain JavaScript', { timeout: INSTALL_TIMEOUT_MS }, () => {
   test.for(['required.cjs', 'imported.mjs'])('%s runs on Node.js 20.12', async (file, context) => {
     const project = await projectOf(node20, 'plain', context)
     const text = await output(project.run(node20.file('node/bin/node'), file))
-    const sqlite = expect.stringContaining('Node.js 22.16 or newer for its node:sqlite, received v20.12.2')
-    expect(JSON.parse(text)).toEqual({ ...works, sqlite })
+    const { sqlite, ...seen } = JSON.parse(text) as { sqlite: string }
+    expect(seen).toEqual(works)
+    expect(sqlite).toContain('Node.js 22.16 or newer for its node:sqlite, received v20.12.2')
   })
 
   test('a process that loads both forms has one state', async (context) => {
@@ -135,8 +136,9 @@ describe('plain JavaScript', { timeout: INSTALL_TIMEOUT_MS }, () => {
   test('two versions of core work together', async (context) => {
     const project = await projectOf(node20, 'plain', context)
     await addCopiesOfCore(project)
+    const version = tarballs.find(({ manifest }) => manifest.name === '@oncemq/core')?.manifest.version
     expect(JSON.parse(await output(project.node('--no-warnings', 'copies.mjs')))).toEqual({
-      versions: [JSON.parse(readFileSync('packages/core/package.json', 'utf8')).version, '9.0.0'],
+      versions: [version, '9.0.0'],
       statuses: ['completed', 'duplicate', 'duplicate', 'duplicate'],
       errors: [true, 'ONCEMQ_PERMANENT', false],
       closed: 'ONCEMQ_CLOSED',

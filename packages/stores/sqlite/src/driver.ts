@@ -1,6 +1,7 @@
+import type * as sqlite from 'node:sqlite'
 import { StoreError } from '@oncemq/core/store'
 
-type Driver = typeof import('node:sqlite')
+type Driver = typeof sqlite
 
 const NODE_MIN = '22.16'
 

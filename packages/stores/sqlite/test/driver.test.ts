@@ -1,13 +1,14 @@
 import { expect, test } from 'vitest'
 import { nodeSqlite } from '../src/driver.ts'
 
-const refusal = (version: string) =>
-  expect.objectContaining({
+function refusal(version: string): Error {
+  return expect.objectContaining({
     code: 'ONCEMQ_STORE_REFUSED',
-    message: expect.stringMatching(
-      `expected Node.js 22.16 or newer for its node:sqlite, received ${version}; update Node.js`,
-    ),
-  })
+    message:
+      `SqliteStore: expected Node.js 22.16 or newer for its node:sqlite, received ${version}; ` +
+      'update Node.js, or take a store that needs none, such as @oncemq/postgres or @oncemq/redis',
+  }) as Error
+}
 
 test("it is the process's own", () => {
   expect(nodeSqlite()).toBe(process.getBuiltinModule('node:sqlite'))
