@@ -1,14 +1,14 @@
 import { describeService } from '@oncemq/test-services/vitest'
-import type { ChannelModel } from 'amqplib'
+import type * as amqplib from 'amqplib'
 // @ts-expect-error a package without types
 import * as untyped from 'amqplib-0-10-0'
 import { expect, onTestFinished, test } from 'vitest'
 import { dedupChannel } from '../src/index.ts'
 import { consuming, deduplicator, newQueue, quiet, readyIn, until } from './set-up.ts'
 
-const oldest = untyped as unknown as typeof import('amqplib')
+const oldest = untyped as unknown as typeof amqplib
 
-async function connected(url: string): Promise<ChannelModel> {
+async function connected(url: string): Promise<amqplib.ChannelModel> {
   const connection = await oldest.connect(url)
   connection.on('error', () => undefined)
   onTestFinished(() => connection.close().catch(() => undefined))

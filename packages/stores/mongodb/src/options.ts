@@ -150,7 +150,7 @@ function requireCollection<Session extends MongoSession>(collection: unknown): M
     typeof given.db.client?.startSession === 'function'
   if (fits) return given as MongoCollection<Session>
   throw new OptionError(
-    `collection: expected a Collection of the package mongodb 6.20 or later, received ${received(collection)}; ` +
+    `collection: expected a Collection of mongodb 6.20 or later, received ${received(collection)}; ` +
       `give client.db().collection('oncemq'), or { url } and the store connects itself`,
   )
 }

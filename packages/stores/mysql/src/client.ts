@@ -20,7 +20,7 @@ export interface MysqlConnection {
 }
 
 /** @ts-ignore where mysql2 is not installed, this is any type at all, as which it is told below. */
-type Installed = import('mysql2/promise').PoolConnection // oxlint-disable-line typescript/consistent-type-imports
+type Installed = import('mysql2/promise').PoolConnection // oxlint-disable-line consistent-type-imports
 
 /** The connection of the package `mysql2` where it is installed, else what the store needs of one. */
 export type Mysql2Connection = 0 extends 1 & Installed ? MysqlConnection : Installed

@@ -23,7 +23,7 @@ export interface PostgresClient {
 }
 
 /** @ts-ignore where pg or its types are not installed, this is any type at all, as which it is told below. */
-type Installed = import('pg').PoolClient // oxlint-disable-line typescript/consistent-type-imports
+type Installed = import('pg').PoolClient // oxlint-disable-line consistent-type-imports
 
 /** The client of the package `pg` where its types are installed, else what the store needs of one. */
 export type PgClient = 0 extends 1 & Installed ? PostgresClient : Installed
