@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { format } from '../tidy/files.ts'
 import type { Rule } from '../tidy/files.ts'
 import { dependencies, imports } from './arrows.ts'
+import { brands } from './brands.ts'
 import { cycles } from './cycles.ts'
 import { findPackages } from './packages.ts'
 import { siblings } from './siblings.ts'
@@ -49,12 +50,21 @@ function judge(rule: Rule, changes: House = {}, without: readonly string[] = [])
   return rule(files.filter(({ path }) => !without.includes(path))).map(format)
 }
 
-test.each(Object.entries({ dependencies, imports, cycles, siblings }))(
+test.each(Object.entries({ dependencies, imports, brands, cycles, siblings }))(
   '%s finds no fault where there is none',
   (_, rule) => {
     expect(judge(rule)).toEqual([])
   },
 )
+
+test('brands finds instanceof of what core makes', () => {
+  const text =
+    "import { E } from '@oncemq/core'\nclass Own {}\nexport const is = (e) => e instanceof Own || e instanceof E\n"
+  expect(judge(brands, { [`${STORE}/src/store.ts`]: text })).toEqual([
+    `${STORE}/src/store.ts:3: "instanceof E" knows one copy alone: ask isOncemqError() and the code`,
+  ])
+  expect(judge(brands, { [`${STORE}/test/store.test.ts`]: text })).toEqual([])
+})
 
 describe('dependencies', () => {
   const faults: Record<string, [string, object]> = {
