@@ -1,7 +1,8 @@
-import { OncemqError } from './errors.ts'
+import { OncemqError, OptionError, received } from './errors.ts'
 import type { HandlerContext } from './delivery/context.ts'
 import type { Handler } from './strategies/strategy.ts'
 import type { ProcessOutcome } from './delivery/outcome.ts'
+import { givenOptions, requireFunction, requireMethods } from './validate.ts'
 
 /** How a value is kept with its key, so that a duplicate gets it too. */
 export interface ResultCodec<Value> {
@@ -47,6 +48,20 @@ export type RunOutcome<Value> =
   | { readonly status: 'unconfirmed'; readonly value: Value }
 
 export type Work<Value, Tx> = (context: HandlerContext<Tx>) => Promise<Value> | Value
+
+const known = new Set(['result', 'body', 'message', 'signal'])
+
+/** @throws OptionError for a call without work, before its key counts a start. */
+export function requireRun<Value>(work: unknown, options: RunOptions<Value>): RunOptions<Value> {
+  requireFunction('run', work, 'the work: run(key, async ({ signal }) => { ... })')
+  const given = givenOptions('run', options, known)
+  const { result, signal } = given as { readonly result?: unknown; readonly signal?: unknown }
+  if (result !== undefined) requireMethods('result', result, ['encode', 'decode'], 'give jsonResult()')
+  if (signal === undefined || signal instanceof AbortSignal) return given
+  throw new OptionError(
+    `signal: expected an AbortSignal, received ${received(signal)}; give AbortSignal.timeout(ms) or leave it out`,
+  )
+}
 
 /**
  * Turns the outcome of a processing into that of a call.

@@ -12,10 +12,11 @@ import { closed, rejectedForAttempts, startsMax } from './delivery/refusals.ts'
 import { OncemqError, received } from './errors.ts'
 import { EventHub } from './observe/event-hub.ts'
 import type { EventName, Events } from './observe/events.ts'
+import { eventNames } from './observe/events.ts'
 import type { DeduplicatorOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
 import type { RunOptions, RunOutcome, Work } from './run.ts'
-import { runWork } from './run.ts'
+import { requireRun, runWork } from './run.ts'
 import type { Store, StoredRecord, SweepingStore } from './store/contract.ts'
 import { GuardedStore } from './store/guarded-store.ts'
 import { closeStore, openStore } from './store/open-store.ts'
@@ -25,11 +26,10 @@ import { selfTest } from './store/self-test.ts'
 import { sharedSecret } from './store/shared-secret.ts'
 import { Sweeper } from './store/sweeper.ts'
 import type { Handler } from './strategies/strategy.ts'
-import { requireInteger } from './validate.ts'
+import { closeTimeoutMs, givenOptions, requireFunction, requireOneOf } from './validate.ts'
 
 const OPEN_TIMEOUT_MS = 30_000
 const SWEEP_TIMEOUT_MS = 30_000
-const DAY_MS = 86_400_000
 
 /** The deduplicator: puts the parts together, and knows whether it is open. */
 export class Service<Tx> implements Deduplicator<Tx> {
@@ -93,7 +93,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
     options: RunOptions<Value> = {},
   ): Promise<RunOutcome<Value>> {
     requireKey(key, this.settings.onPlaceholderKey)
-    const { body, message, signal } = options
+    const { body, message, signal } = requireRun(work, options)
     // A kept result goes only to those who sent the same payload.
     const fingerprint = options.result !== undefined || this.settings.fingerprint
     const onNotKept = (error: unknown): void =>
@@ -127,6 +127,8 @@ export class Service<Tx> implements Deduplicator<Tx> {
   }
 
   on<Name extends EventName>(name: Name, listener: (event: Events[Name]) => void): () => void {
+    requireOneOf('on', name, eventNames, 'correct the name')
+    requireFunction('on', listener, 'a listener: (event) => { ... }')
     return this.#events.on(name, listener)
   }
 
@@ -152,9 +154,8 @@ export class Service<Tx> implements Deduplicator<Tx> {
     return this.#secret
   }
 
-  close({ timeoutMs = 30_000 }: { timeoutMs?: number } = {}): Promise<void> {
-    requireInteger('timeoutMs', timeoutMs, 0, DAY_MS)
-    this.#closing ??= this.#close(timeoutMs)
+  close(options: { timeoutMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(closeTimeoutMs(options))
     return this.#closing
   }
 
@@ -296,8 +297,9 @@ export class Service<Tx> implements Deduplicator<Tx> {
     await this.#store.within('close', OPEN_TIMEOUT_MS, () => closeStore(this.settings.store, this))
   }
 
-  #idOf(key: string, { source }: RecordScope): string {
+  #idOf(key: string, scope: RecordScope): string {
     const { consumerGroup, keyScope } = this.settings
+    const { source } = givenOptions('scope', scope, new Set(['source']))
     requireKey(key, 'accept')
     return recordId(consumerGroup, key, { source: keyScope === 'source' ? source : undefined })
   }

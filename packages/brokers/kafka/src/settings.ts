@@ -11,6 +11,7 @@ import {
   requireOneOf,
   requireRetry,
   retryDefaults,
+  retryOf,
 } from '@oncemq/core/broker'
 import type { KeyOf } from './message.ts'
 import { messageId } from './message.ts'
@@ -43,7 +44,7 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   requireDeduplicator('consume', given.dedup)
   requireFunction('handler', given.handler, 'async (message, context) => { ... }')
   requireSource(given)
-  const retry = { ...retryDefaults, ...given.retry }
+  const retry = retryOf(given.retry)
   const settings = { ...sharedDefaults(), ...consumeDefaults, ...given, retry }
   requireShared(settings)
   requireTopics(settings.topics)
@@ -64,7 +65,7 @@ export function dedupEachMessageSettings(
   const names = new Set(['producer', 'signal', ...sharedNames])
   const given = givenOptions('dedupEachMessage', options, names) as DedupEachMessageOptions
   requireProducer(given.producer)
-  const retry = { ...retryDefaults, ...given.retry }
+  const retry = retryOf(given.retry)
   const settings = { ...sharedDefaults(), ...given, retry }
   requireShared(settings)
   return Object.freeze(settings)

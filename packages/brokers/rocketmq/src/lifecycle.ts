@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 
 import type { Clock, Timer } from '@oncemq/core/broker'
-import { givenOptions, requireInteger, systemClock } from '@oncemq/core/broker'
+import { givenOptions, requireInteger, requireMethods, systemClock } from '@oncemq/core/broker'
 import { OncemqError } from '@oncemq/core'
 import type { RocketmqClient } from './client.ts'
 import { unpackBodies } from './packed-bodies.ts'
@@ -57,6 +57,7 @@ interface ClientParts {
  */
 export async function startClient(client: RocketmqClient, options: ClientTimeOptions = {}): Promise<void> {
   const { timeoutMs, clock } = settingsOf('startClient', options)
+  requireClient('startClient', client)
   const parts = client as unknown as ClientParts
   refuseOwnDeadLetters('startClient', client)
   healSettings(client)
@@ -87,6 +88,7 @@ export async function startClient(client: RocketmqClient, options: ClientTimeOpt
  */
 export async function stopClient(client: RocketmqClient, options: ClientTimeOptions = {}): Promise<void> {
   const { timeoutMs, clock } = settingsOf('stopClient', options)
+  requireClient('stopClient', client)
   try {
     await Promise.race([
       client.shutdown(),
@@ -296,6 +298,15 @@ function deepest(error: unknown): string {
   while (each instanceof Error && each.cause instanceof Error) each = each.cause
   const text = each instanceof Error ? each.message : String(each)
   return text.split('\n', 1)[0]?.slice(0, TEXT_MAX) ?? ''
+}
+
+function requireClient(form: string, client: unknown): void {
+  requireMethods(
+    form,
+    client,
+    ['startup', 'shutdown'],
+    'pass a consumer or producer of rocketmq-client-nodejs',
+  )
 }
 
 function settingsOf(form: string, options: ClientTimeOptions): { timeoutMs: number; clock: Clock } {

@@ -29,7 +29,14 @@ export { Condition, pause } from '../time/condition.ts'
 export { Semaphore } from '../time/semaphore.ts'
 export type { Bound } from '../time/within.ts'
 export { within } from '../time/within.ts'
-export { givenOptions, requireFunction, requireInteger, requireMethods, requireOneOf } from '../validate.ts'
+export {
+  givenOptions,
+  requireFunction,
+  requireInteger,
+  requireMethods,
+  requireOneOf,
+  requireText,
+} from '../validate.ts'
 export type { Attempt, DeliveryLoopOptions } from './loop-options.ts'
 export { copySecret } from './copy-secret.ts'
 export { letterTexts } from './dead-letter.ts'
@@ -47,6 +54,7 @@ export {
   requireDeduplicator,
   requireMiddlewares,
   requireRetry,
+  retryOf,
 } from './option-checks.ts'
 export type { Provenance, Seal, Sealed } from './provenance.ts'
 export { seal, unseal } from './provenance.ts'

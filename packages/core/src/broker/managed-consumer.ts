@@ -6,7 +6,7 @@ import { backoffMs } from '../time/backoff.ts'
 import type { Timer } from '../time/clock.ts'
 import { Condition, pause } from '../time/condition.ts'
 import { within } from '../time/within.ts'
-import { requireInteger } from '../validate.ts'
+import { closeTimeoutMs } from '../validate.ts'
 import { DeliveryLoop } from './delivery-loop.ts'
 import type { HeldMessage, MessageSource, Receiver, Session } from './held-message.ts'
 import type { KeyOf } from './key.ts'
@@ -20,7 +20,6 @@ const SESSION_TIMEOUT_MS = 30_000
 const SESSION_STABLE_MS = 10_000
 /** Between two looks whether what could not be settled can be now. */
 const UNSETTLED_BACKOFF = { firstMs: 60_000, factor: 4, maxMs: 86_400_000 }
-const CLOSE_TIMEOUT_MS = 30_000
 const CLOSE_STEP_MS = 1000
 const DAY_MS = 86_400_000
 
@@ -96,9 +95,8 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     return consumer
   }
 
-  close({ timeoutMs = CLOSE_TIMEOUT_MS }: { timeoutMs?: number } = {}): Promise<void> {
-    requireInteger('timeoutMs', timeoutMs, 0, DAY_MS)
-    this.#closing ??= this.#close(timeoutMs)
+  close(options: { timeoutMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(closeTimeoutMs(options))
     return this.#closing
   }
 
