@@ -13,6 +13,8 @@ import { OncemqError, received } from './errors.ts'
 import { EventHub } from './observe/event-hub.ts'
 import type { EventName, Events } from './observe/events.ts'
 import { eventNames } from './observe/events.ts'
+import type { Health } from './observe/health.ts'
+import { healthOf } from './observe/health.ts'
 import type { DeduplicatorOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
 import type { RunOptions, RunOutcome, Work } from './run.ts'
@@ -44,6 +46,8 @@ export class Service<Tx> implements Deduplicator<Tx> {
   readonly #mayPass: boolean
   #opening: Promise<void> | undefined
   #isOpen = false
+  /** When it was made, opened or closed, in milliseconds since 1970. */
+  #changedAtMs: number
   /** How many deliveries wait for it to be open. They go on a moment after it is, and before any other. */
   #waitToAsk = 0
   #closing: Promise<void> | undefined
@@ -54,7 +58,8 @@ export class Service<Tx> implements Deduplicator<Tx> {
     const settings = settingsOf(options)
     const { store, clock, random, storeTimeoutMs, sweepEveryMs } = settings
     this.settings = settings
-    this.#events = new EventHub(settings.consumerGroup, settings.logger)
+    this.#changedAtMs = clock.nowMs()
+    this.#events = new EventHub(settings.consumerGroup, settings.logger, clock)
     this.#store = new GuardedStore(store, storeTimeoutMs, clock, this.#events, () => this.#outage.succeeded())
     this.#outage = new Outage(() => this.#probe(), settings, this.#events)
     this.#claims = new ClaimManager(settings, this.#store, this.#outage, this.#events)
@@ -120,6 +125,13 @@ export class Service<Tx> implements Deduplicator<Tx> {
 
   get outage(): OncemqError | undefined {
     return this.#outage.error
+  }
+
+  health(): Health {
+    const { lastError } = this.#events
+    const [isOpen, isClosed] = [this.#isOpen, this.#closing !== undefined]
+    const parts = { isOpen, isClosed, changedAtMs: this.#changedAtMs, lastError, opening: this.#waitToAsk }
+    return healthOf({ ...parts, outage: this.#outage, load: this.#claims.load })
   }
 
   available(signal?: AbortSignal): Promise<boolean> {
@@ -255,6 +267,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
     await this.#prepare()
     // Not before: a delivery that comes now must not overtake those that wait for this.
     this.#isOpen = true
+    this.#changedAtMs = this.settings.clock.nowMs()
     this.#sweeper.start()
   }
 
@@ -289,12 +302,15 @@ export class Service<Tx> implements Deduplicator<Tx> {
 
   async #close(timeoutMs: number): Promise<void> {
     this.#sweeper.close()
+    this.#changedAtMs = this.settings.clock.nowMs()
     if (!(await this.#claims.drain(timeoutMs))) {
       this.warn(`close: some handlers still run after ${timeoutMs} ms; their messages are delivered again`)
     }
     this.#outage.close()
     await this.#opening?.catch(() => undefined)
-    await this.#store.within('close', OPEN_TIMEOUT_MS, () => closeStore(this.settings.store, this))
+    await this.#store
+      .within('close', OPEN_TIMEOUT_MS, () => closeStore(this.settings.store, this))
+      .finally(() => this.#events.close())
   }
 
   #idOf(key: string, scope: RecordScope): string {

@@ -32,7 +32,11 @@ describe('consume refuses, and says what was expected, what it received and the 
     ['another dead letter', { onDeadLetter: 'drop' }, /onDeadLetter: expected one of 'park', 'broker'/],
     ['middlewares that are none', { middlewares: [1] }, /middlewares\[0\]: expected a function/],
     ['a misspelt option', { prefech: 1 }, /expected only the options .*, received 'prefech'/],
-    ['a key that is no function', { key: 'messageId' }, /key: expected a function, received 'messageId'; pass/],
+    [
+      'a key that is no function',
+      { key: 'messageId' },
+      /key: expected a function, received 'messageId'; pass/,
+    ],
     ['another type of queue', { waitQueueType: 'stream' }, /waitQueueType: expected one of/],
     ['a consumer without acks', { consume: { noAck: true } }, /expected a consumer that acks/],
     ['a stream', { consume: { arguments: { 'x-stream-offset': 1 } } }, /received a stream/],
