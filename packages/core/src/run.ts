@@ -59,7 +59,7 @@ export function requireRun<Value>(work: unknown, options: RunOptions<Value>): Ru
   if (result !== undefined) requireMethods('result', result, ['encode', 'decode'], 'give jsonResult()')
   if (signal === undefined || signal instanceof AbortSignal) return given
   throw new OptionError(
-    `signal: expected an AbortSignal, received ${received(signal)}; give AbortSignal.timeout(ms) or leave it out`,
+    `signal: expected an AbortSignal, received ${received(signal)}; give AbortSignal.timeout(ms)`,
   )
 }
 

@@ -16,18 +16,18 @@ const others: readonly (readonly [what: string, methods: readonly string[], reme
   [
     'a connection of amqp-connection-manager, which opens channels of its own kind',
     ['createChannel', 'isConnected', 'reconnect'],
-    'wrap the channel that its setup function is given, or give consume({ connect }) a function that connects',
+    'wrap the channel that its setup function is given, or use consume({ connect })',
   ],
   ['a connection of rabbitmq-client, which is not supported', ['acquire', 'createConsumer'], OTHERWISE],
   ['a channel of another client, which is not supported', ['basicConsume', 'basicAck'], OTHERWISE],
   [
     'a broker of Rascal',
-    ['subscribe', 'getConnections'],
+    ['subscribe', 'subscribeAll', 'forward'],
     'wrap the listener of its subscription by dedupListener',
   ],
 ]
 
-/** @throws OptionError, or OncemqError for a client that is not supported, unless it is a channel of amqplib. */
+/** @throws OptionError unless it is a channel of amqplib, OncemqError for one of a client like it. */
 export function requireChannel(form: string, channel: unknown): void {
   refuseOthers(form, 'a channel of amqplib', channel)
   if (has(channel, CHANNEL_METHODS)) return

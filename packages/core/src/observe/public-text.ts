@@ -15,7 +15,7 @@ export function publicText(thrown: unknown): string {
   return text === '' ? kindOf(error) : `${kindOf(error)}: ${text}`
 }
 
-/** An error of a handler for a log: its name, its code and where it was made. Its message may be a payload. */
+/** An error of a handler for a log: its name, code and place. Its message may quote a payload. */
 export function placeOf(thrown: unknown): string {
   const error = readable(thrown)
   if (!(error instanceof Error)) return typeof error
