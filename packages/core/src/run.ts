@@ -1,8 +1,8 @@
-import { OncemqError, OptionError, received } from './errors.ts'
+import { OncemqError } from './errors.ts'
 import type { HandlerContext } from './delivery/context.ts'
 import type { Handler } from './strategies/strategy.ts'
 import type { ProcessOutcome } from './delivery/outcome.ts'
-import { givenOptions, requireFunction, requireMethods } from './validate.ts'
+import { givenOptions, requireFunction, requireMethods, requireSignal } from './validate.ts'
 
 /** How a value is kept with its key, so that a duplicate gets it too. */
 export interface ResultCodec<Value> {
@@ -57,10 +57,8 @@ export function requireRun<Value>(work: unknown, options: RunOptions<Value>): Ru
   const given = givenOptions('run', options, known)
   const { result, signal } = given as { readonly result?: unknown; readonly signal?: unknown }
   if (result !== undefined) requireMethods('result', result, ['encode', 'decode'], 'give jsonResult()')
-  if (signal === undefined || signal instanceof AbortSignal) return given
-  throw new OptionError(
-    `signal: expected an AbortSignal, received ${received(signal)}; give AbortSignal.timeout(ms)`,
-  )
+  requireSignal(signal)
+  return given
 }
 
 /**

@@ -96,6 +96,14 @@ export function requireMethods(
   throw new OptionError(`${name}: expected an object${having}, received ${without}; ${remedy}`)
 }
 
+/** @throws OptionError for a `signal` that is none. */
+export function requireSignal(signal: unknown): void {
+  if (signal === undefined || signal instanceof AbortSignal) return
+  throw new OptionError(
+    `signal: expected an AbortSignal, received ${received(signal)}; give that of an AbortController`,
+  )
+}
+
 /** @throws OptionError unless `clock` is one. */
 export function requireClock(clock: unknown): void {
   requireMethods('clock', clock, ['nowMs', 'monotonicMs', 'after'])

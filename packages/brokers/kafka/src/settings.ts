@@ -10,6 +10,7 @@ import {
   requireMiddlewares,
   requireOneOf,
   requireRetry,
+  requireSignal,
   retryDefaults,
   retryOf,
 } from '@oncemq/core/broker'
@@ -65,6 +66,7 @@ export function dedupEachMessageSettings(
   const names = new Set(['producer', 'signal', ...sharedNames])
   const given = givenOptions('dedupEachMessage', options, names) as DedupEachMessageOptions
   requireProducer(given.producer)
+  requireSignal(given.signal)
   const retry = retryOf(given.retry)
   const settings = { ...sharedDefaults(), ...given, retry }
   requireShared(settings)
@@ -83,6 +85,7 @@ export function dedupEachBatchSettings(
   const names = new Set(['producer', 'signal', 'eachBatchAutoResolve', 'key', 'parkingTopic'])
   const given = givenOptions('dedupEachBatch', options, names) as DedupEachBatchOptions
   requireProducer(given.producer)
+  requireSignal(given.signal)
   const settings = { ...sharedDefaults(), eachBatchAutoResolve: true, ...given }
   requireShared({ ...settings, retry: retryDefaults })
   requireOneOf('eachBatchAutoResolve', settings.eachBatchAutoResolve, [true, false])

@@ -35,6 +35,7 @@ export {
   requireInteger,
   requireMethods,
   requireOneOf,
+  requireSignal,
   requireText,
 } from '../validate.ts'
 export type { Attempt, DeliveryLoopOptions } from './loop-options.ts'

@@ -137,7 +137,8 @@ export class LeaseKeeper {
 
   /** For how long the one has been held that is held longest; 0 for none. */
   get longestMs(): number {
-    return this.#clock.monotonicMs() - (this.#leases.first?.sinceMs ?? this.#clock.monotonicMs())
+    const nowMs = this.#clock.monotonicMs()
+    return Math.floor(nowMs - (this.#leases.first?.sinceMs ?? nowMs))
   }
 
   drop(lease: Lease): void {
