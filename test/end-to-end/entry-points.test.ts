@@ -19,24 +19,31 @@ const dedup = core.createDeduplicator({ store: new core.MemoryStore(), consumerG
 dedup.on('warning', none)
 
 const CHANNEL_METHODS =
-  'consume cancel get ack ackAll nack nackAll reject recover prefetch assertQueue publish sendToQueue close on'
+  'consume cancel get ack ackAll nack nackAll reject recover prefetch publish sendToQueue close on'
 const amqpChannel = Object.fromEntries(CHANNEL_METHODS.split(' ').map((name) => [name, none]))
 const amqpConnection = { createChannel: refusing, createConfirmChannel: refusing }
+const ended = async (): Promise<void> => undefined
 const simpleConsumer = {
-  ...{
-    receive: refusing,
-    ack: none,
-    changeInvisibleDuration: none,
-    startup: none,
-    shutdown: async () => none(),
-  },
+  receive: refusing,
+  ack: none,
+  changeInvisibleDuration: none,
+  startup: ended,
+  shutdown: ended,
   isRunning: () => true,
 }
-const rocketmqClient = { startup: async () => none(), shutdown: async () => none() }
-const kafkaProducer = { connect: refusing, disconnect: async () => none(), send: refusing }
+const rocketmqClient = { startup: ended, shutdown: ended }
+const kafkaProducer = { connect: refusing, disconnect: ended, send: refusing }
 const kafkaConsumer = {
-  ...{ connect: refusing, disconnect: async () => none(), subscribe: refusing, run: refusing },
-  ...{ stop: async () => none(), commitOffsets: refusing, pause: none, resume: none, on: none, events: {} },
+  connect: refusing,
+  disconnect: ended,
+  subscribe: refusing,
+  run: refusing,
+  stop: ended,
+  commitOffsets: refusing,
+  pause: none,
+  resume: none,
+  on: none,
+  events: {},
 }
 const kafkaSource = { consumer: kafkaConsumer, producer: kafkaProducer }
 

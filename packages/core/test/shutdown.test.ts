@@ -49,11 +49,8 @@ test('what throws, rejects or hangs keeps nobody from being closed, and is answe
     clients: [closable('connection')],
     timeoutMs: 100,
   })
-  expect(failures).toEqual([
-    new Error('shutdown: expected one of consumers to close within 70 ms, and it did not'),
-    gone,
-    gone,
-  ])
+  expect(String(failures[0])).toMatch(/expected one of consumers to close within \d+ ms, and it did not$/)
+  expect(failures.slice(1)).toEqual([gone, gone])
   expect(told).toEqual(['a begins', 'dedup begins', 'dedup ends', 'connection begins', 'connection ends'])
 })
 
