@@ -161,12 +161,39 @@ export function readable(thrown: unknown): unknown {
   return new Error('what was thrown cannot be read')
 }
 
-/** The received value for a message: its type and, for short plain values, the value; never a payload. */
+/**
+ * The received value for a message: its type and, for numbers and the like, the value; never a text, which
+ * may be a payload or have a password in it.
+ */
 export function received(value: unknown): string {
   if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') {
     return String(value)
   }
-  return typeof value === 'object' ? `an object (${className(value)})` : `a ${typeof value}`
+  if (typeof value !== 'object') return `a ${typeof value}`
+  return isPromise(value) ? 'a promise (await it first)' : `an object (${className(value)})`
+}
+
+const PLAIN_MAX = 40
+
+/**
+ * The same for an option that is no text of the user's, such as a number or one of several words: there a
+ * short text is a typing mistake, and is shown.
+ */
+export function receivedPlain(value: unknown): string {
+  const isShown = typeof value === 'string' && value.length <= PLAIN_MAX && PLAIN.test(value)
+  return isShown ? `'${value}'` : received(value)
+}
+
+/** Neither a quote nor what drives a terminal, and nothing of an address with a password. */
+const PLAIN = /^[\w .,+-]*$/
+
+/** A `then` that cannot be read is none. */
+function isPromise(value: object): boolean {
+  try {
+    return typeof (value as { readonly then?: unknown }).then === 'function'
+  } catch {
+    return false
+  }
 }
 
 /** Read from the prototype: a payload may have a `constructor` of its own. */

@@ -3,8 +3,10 @@ import { OptionError } from '@oncemq/core'
 import {
   givenOptions,
   received,
+  requireClock,
   requireInteger,
   requireOneOf,
+  requireRandom,
   systemClock,
   systemRandom,
 } from '@oncemq/core/store'
@@ -89,6 +91,8 @@ export function settingsOf<Session extends MongoSession>(
   requireOneOf('createSchema', createSchema, [true, false])
   requireInteger('timeoutMs', timeoutMs, 1, TIMEOUT_MAX_MS)
   const { clock = systemClock, random = systemRandom() } = given
+  requireClock(clock)
+  requireRandom(random)
   return Object.freeze({ source, createSchema, timeoutMs, clock, random })
 }
 

@@ -3,8 +3,10 @@ import { OptionError } from '@oncemq/core'
 import {
   givenOptions,
   received,
+  requireClock,
   requireInteger,
   requireOneOf,
+  requireRandom,
   systemClock,
   systemRandom,
 } from '@oncemq/core/store'
@@ -123,6 +125,8 @@ export function settingsOf<Connection extends MysqlConnection>(
   requireOneOf('isolation', chosen.isolation, ISOLATIONS)
   const { transactionIdleMs, clock = systemClock, random = systemRandom() } = chosen
   requireInteger('transactionIdleMs', transactionIdleMs, TRANSACTION_IDLE_MIN_MS, TRANSACTION_IDLE_MAX_MS)
+  requireClock(clock)
+  requireRandom(random)
   return Object.freeze({ ...chosen, source, clock, random })
 }
 

@@ -1,6 +1,13 @@
 import type { Clock } from '@oncemq/core/store'
 import { OptionError } from '@oncemq/core'
-import { givenOptions, received, requireInteger, requireOneOf, systemClock } from '@oncemq/core/store'
+import {
+  givenOptions,
+  received,
+  requireClock,
+  requireInteger,
+  requireOneOf,
+  systemClock,
+} from '@oncemq/core/store'
 import type { PgClient, PostgresClient, PostgresPool } from './client.ts'
 
 /** PostgreSQL's own names for how far transactions are kept apart. */
@@ -112,6 +119,7 @@ export function settingsOf<Client extends PostgresClient>(
   requireOneOf('isolation', chosen.isolation, ISOLATIONS)
   const { transactionIdleMs } = chosen
   requireInteger('transactionIdleMs', transactionIdleMs, TRANSACTION_IDLE_MIN_MS, TRANSACTION_IDLE_MAX_MS)
+  requireClock(clock)
   return Object.freeze({ ...chosen, source, clock })
 }
 

@@ -4,8 +4,10 @@ import { OptionError } from '@oncemq/core'
 import {
   givenOptions,
   received,
+  requireClock,
   requireInteger,
   requireOneOf,
+  requireRandom,
   systemClock,
   systemRandom,
 } from '@oncemq/core/store'
@@ -87,6 +89,8 @@ export function settingsOf(options: SqliteStoreOptions): Settings {
   requireOneOf('synchronous', synchronous, SYNCHRONOUS)
   requireInteger('busyTimeoutMs', busyTimeoutMs, 0, BUSY_TIMEOUT_MAX_MS)
   const { clock = systemClock, random = systemRandom() } = given
+  requireClock(clock)
+  requireRandom(random)
   return Object.freeze({ source, table, synchronous, busyTimeoutMs, clock, random })
 }
 
