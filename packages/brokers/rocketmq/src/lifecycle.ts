@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 
 import type { Clock, Timer } from '@oncemq/core/broker'
 import { givenOptions, requireInteger, systemClock } from '@oncemq/core/broker'
-import { OncemqError } from '@oncemq/core'
+import { isOncemqError, OncemqError } from '@oncemq/core'
 import type { RocketmqClient } from './client.ts'
 import { unpackBodies } from './packed-bodies.ts'
 
@@ -71,7 +71,7 @@ export async function startClient(client: RocketmqClient, options: ClientTimeOpt
   } catch (error) {
     retire(parts)
     void client.shutdown().catch(() => undefined)
-    throw error instanceof OncemqError ? error : translated(error)
+    throw isOncemqError(error) ? error : translated(error)
   } finally {
     repeating.stop()
   }
@@ -94,7 +94,7 @@ export async function stopClient(client: RocketmqClient, options: ClientTimeOpti
     ])
   } catch (error) {
     await shutdownAnyway(client, clock)
-    throw error instanceof OncemqError ? error : translated(error)
+    throw isOncemqError(error) ? error : translated(error)
   } finally {
     retire(client as unknown as ClientParts)
   }
