@@ -60,6 +60,8 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
   state: DeliveryState = 'held'
   /** None for a message that runs without protection. */
   claim: Claim | undefined
+  /** What fingerprints are made of. */
+  body: Uint8Array
   /** Which start this is, where there is no claim to say it. */
   attempt = 1
   /** Whether the user's callback has not returned, or the promise that it returned is not settled. */
@@ -76,14 +78,11 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
   constructor(arrival: Arrival, queue: string, acks: Acks, copies: CopySender) {
     this.arrival = arrival
     this.message = arrival.given
+    this.body = arrival.content
     this.tag = arrival.given.fields.deliveryTag
     this.source = queue
     this.acks = acks
     this.#copies = copies
-  }
-
-  get body(): Uint8Array {
-    return this.arrival.content
   }
 
   get hops(): number {

@@ -29,7 +29,7 @@ export interface DedupChannelSettings extends SharedSettings {
   readonly connection: AmqpConnection | undefined
 }
 
-type Given = 'connection' | 'connect' | 'channel' | 'onEnd'
+type Given = 'connection' | 'connect' | 'channel' | 'onEnd' | 'payload'
 
 export type ConsumeSettings<Tx> = SharedSettings &
   Readonly<Required<Omit<ConsumeOptions<Tx>, Given | 'retry' | keyof SharedSettings>>> &
@@ -42,7 +42,7 @@ const ACK_TIMEOUT_MIN_MS = 1000
 const sharedNames =
   'key parkingQueue parkingArguments parkedMax waitQueueType onDeadLetter retry ackTimeoutMs'.split(' ')
 const consumeNames = 'queue dedup handler connection connect channel prefetch middlewares replayResult'
-  .concat(' consume onEnd')
+  .concat(' consume onEnd payload')
   .split(' ')
   .concat(sharedNames)
 /** Where the handler returns instead of acking. */
@@ -76,6 +76,8 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   requireInteger('prefetch', settings.prefetch, 1, PREFETCH_MAX)
   requireOneOf('replayResult', settings.replayResult, [true, false])
   requireMiddlewares(settings.middlewares)
+  if (settings.payload !== undefined)
+    requireFunction('payload', settings.payload, 'a function of the message')
   if (settings.onEnd !== undefined) requireFunction('onEnd', settings.onEnd, 'a function of the error')
   refuseNoAck('consume', settings.consume)
   refuseStreamArguments(settings.consume)
