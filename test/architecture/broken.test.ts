@@ -72,11 +72,22 @@ describe('dependencies', () => {
     'core on a peer': ['packages/core', { peerDependencies: { pino: '9' } }],
     'a store on a broker': [STORE, { dependencies: { '@oncemq/rabbitmq': 'workspace:*' } }],
     'a broker on a store': [BROKER, { peerDependencies: { '@oncemq/redis': 'workspace:*' } }],
+    'a framework on a broker that is no peer': [
+      'packages/frameworks/web',
+      { dependencies: { '@oncemq/rabbitmq': 'workspace:*' } },
+    ],
+    'a tool on another tool': ['packages/tools/cli', { peerDependencies: { '@oncemq/otel': 'workspace:*' } }],
     'a tool on a store': ['packages/tools/cli', { dependencies: { '@oncemq/redis': 'workspace:*' } }],
   }
   test.each(Object.entries(faults))('%s', (_, [folder, more]) => {
     const path = `${folder}/package.json`
     expect(judge(dependencies, { [path]: manifest('x', more) })).toEqual([expect.stringContaining(path)])
+  })
+
+  test('a framework may have a broker as a peer', () => {
+    const path = 'packages/frameworks/web/package.json'
+    const peers = { peerDependencies: { '@oncemq/rabbitmq': 'workspace:^' } }
+    expect(judge(dependencies, { [path]: manifest('@oncemq/web', peers) })).toEqual([])
   })
 
   test('a package outside of the role folders', () => {

@@ -216,8 +216,9 @@ class Loan {
 
   /** The call is under way until `done` is called. */
   #heardBack(args: unknown[]): { readonly given: unknown[]; readonly done: () => void } {
-    const { promise, resolve } = Promise.withResolvers<void>()
     const callback = args.at(-1)
+    let resolve: () => void
+    const promise = new Promise<void>((answered) => (resolve = answered))
     this.#asked.add(promise)
     const done = (): void => {
       this.#asked.delete(promise)
