@@ -20,10 +20,13 @@ import { Unrecorded } from './delivery/unrecorded.ts'
 import { OncemqError, received } from './errors.ts'
 import { EventHub } from './observe/event-hub.ts'
 import type { EventName, Events } from './observe/events.ts'
+import { eventNames } from './observe/events.ts'
+import type { Health } from './observe/health.ts'
+import { healthOf } from './observe/health.ts'
 import type { DeduplicatorOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
 import type { RunOptions, RunOutcome, Work } from './run.ts'
-import { runWork } from './run.ts'
+import { requireRun, runWork } from './run.ts'
 import type { Store, StoredRecord, SweepingStore } from './store/contract.ts'
 import { GuardedStore } from './store/guarded-store.ts'
 import { closeStore, openStore } from './store/open-store.ts'
@@ -33,11 +36,10 @@ import { selfTest } from './store/self-test.ts'
 import { sharedSecret } from './store/shared-secret.ts'
 import { Sweeper } from './store/sweeper.ts'
 import type { Handler } from './strategies/strategy.ts'
-import { requireInteger } from './validate.ts'
+import { closeTimeoutMs, givenOptions, requireFunction, requireOneOf } from './validate.ts'
 
 const OPEN_TIMEOUT_MS = 30_000
 const SWEEP_TIMEOUT_MS = 30_000
-const DAY_MS = 86_400_000
 
 /** The deduplicator: puts the parts together, and knows whether it is open. */
 export class Service<Tx> implements Deduplicator<Tx> {
@@ -53,6 +55,8 @@ export class Service<Tx> implements Deduplicator<Tx> {
   readonly #mayPass: boolean
   #opening: Promise<void> | undefined
   #isOpen = false
+  /** When it was made, opened or closed, in milliseconds since 1970. */
+  #changedAtMs: number
   /** How many deliveries wait for it to be open. They go on a moment after it is, and before any other. */
   #waitToAsk = 0
   #closing: Promise<void> | undefined
@@ -63,7 +67,8 @@ export class Service<Tx> implements Deduplicator<Tx> {
     const settings = settingsOf(options)
     const { store, clock, random, storeTimeoutMs, sweepEveryMs } = settings
     this.settings = settings
-    this.#events = new EventHub(settings.consumerGroup, settings.logger)
+    this.#changedAtMs = clock.nowMs()
+    this.#events = new EventHub(settings.consumerGroup, settings.logger, clock)
     this.#store = new GuardedStore(store, storeTimeoutMs, clock, this.#events, () => this.#outage.succeeded())
     this.#outage = new Outage(() => this.#probe(), settings, this.#events)
     this.#claims = new ClaimManager(settings, this.#store, this.#outage, this.#events)
@@ -109,7 +114,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
     options: RunOptions<Value> = {},
   ): Promise<RunOutcome<Value>> {
     requireKey(key, this.settings.onPlaceholderKey)
-    const { body, message, signal } = options
+    const { body, message, signal } = requireRun(work, options)
     // A kept result goes only to those who sent the same payload.
     const fingerprint = options.result !== undefined || this.settings.fingerprint
     const onNotKept = (error: unknown): void =>
@@ -138,11 +143,20 @@ export class Service<Tx> implements Deduplicator<Tx> {
     return this.#outage.error
   }
 
+  health(): Health {
+    const { lastError } = this.#events
+    const [isOpen, isClosed] = [this.#isOpen, this.#closing !== undefined]
+    const parts = { isOpen, isClosed, changedAtMs: this.#changedAtMs, lastError, opening: this.#waitToAsk }
+    return healthOf({ ...parts, outage: this.#outage, load: this.#claims.load })
+  }
+
   available(signal?: AbortSignal): Promise<boolean> {
     return this.#outage.available(signal)
   }
 
   on<Name extends EventName>(name: Name, listener: (event: Events[Name]) => void): () => void {
+    requireOneOf('on', name, eventNames, 'correct the name')
+    requireFunction('on', listener, 'a listener: (event) => { ... }')
     return this.#events.on(name, listener)
   }
 
@@ -168,9 +182,8 @@ export class Service<Tx> implements Deduplicator<Tx> {
     return this.#secret
   }
 
-  close({ timeoutMs = 30_000 }: { timeoutMs?: number } = {}): Promise<void> {
-    requireInteger('timeoutMs', timeoutMs, 0, DAY_MS)
-    this.#closing ??= this.#close(timeoutMs)
+  close(options: { timeoutMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(closeTimeoutMs(options))
     return this.#closing
   }
 
@@ -257,6 +270,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
     await this.#prepare()
     // Not before: a delivery that comes now must not overtake those that wait for this.
     this.#isOpen = true
+    this.#changedAtMs = this.settings.clock.nowMs()
     this.#sweeper.start()
   }
 
@@ -291,16 +305,20 @@ export class Service<Tx> implements Deduplicator<Tx> {
 
   async #close(timeoutMs: number): Promise<void> {
     this.#sweeper.close()
+    this.#changedAtMs = this.settings.clock.nowMs()
     if (!(await this.#claims.drain(timeoutMs))) {
       this.warn(`close: some handlers still run after ${timeoutMs} ms; their messages are delivered again`)
     }
     this.#outage.close()
     await this.#opening?.catch(() => undefined)
-    await this.#store.within('close', OPEN_TIMEOUT_MS, () => closeStore(this.settings.store, this))
+    await this.#store
+      .within('close', OPEN_TIMEOUT_MS, () => closeStore(this.settings.store, this))
+      .finally(() => this.#events.close())
   }
 
-  #idOf(key: string, { source }: RecordScope): string {
+  #idOf(key: string, scope: RecordScope): string {
     const { consumerGroup, keyScope } = this.settings
+    const { source } = givenOptions('scope', scope, new Set(['source']))
     requireKey(key, 'accept')
     return recordId(consumerGroup, key, { source: keyScope === 'source' ? source : undefined })
   }

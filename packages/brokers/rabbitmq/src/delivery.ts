@@ -60,6 +60,8 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
   state: DeliveryState = 'held'
   /** There while the user has the message; without a key for one that runs without protection. */
   claim: Claim | undefined
+  /** What fingerprints are made of. */
+  body: Uint8Array
   /** Whether the user's callback has not returned, or the promise that it returned is not settled. */
   running = false
   /** Whether the callback has thrown, or its promise has rejected. */
@@ -74,14 +76,11 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
   constructor(arrival: Arrival, queue: string, acks: Acks, copies: CopySender) {
     this.arrival = arrival
     this.message = arrival.given
+    this.body = arrival.content
     this.tag = arrival.given.fields.deliveryTag
     this.source = queue
     this.acks = acks
     this.#copies = copies
-  }
-
-  get body(): Uint8Array {
-    return this.arrival.content
   }
 
   get hops(): number {

@@ -307,7 +307,7 @@ export class DeliveryLoop<Message> {
     this.#options.onSentOn?.()
     if (isDurable && 'forgive' in outcome) await outcome.forgive?.()
     this.#busyKeys.ended(passage)
-    dedup.deadLettered({ source: held.source, reason, attempt: letter.attempts })
+    dedup.deadLettered({ source: held.source, reason, attempt: letter.attempts, errorName: letter.errorName })
     await held.ack()
     return true
   }

@@ -105,6 +105,12 @@ export class ClaimManager<Tx> {
     return true
   }
 
+  /** What is under way, for a look at its health. */
+  get load(): { inFlight: number; longestMs: number; waiting: number } {
+    const { keeper, waiters } = this.#services
+    return { inFlight: this.#isolation.running, longestMs: keeper.longestMs, waiting: waiters.count }
+  }
+
   /** Aborts at close. */
   get closing(): AbortSignal {
     return this.#closing.signal
@@ -236,11 +242,20 @@ function keeperOf(
   load: StoreLoad,
 ): LeaseKeeper {
   const renewals = batcherOf<RenewUpdate, UpdateAnswer>(settings, (batch) => store.update(batch), load)
-  const tellLost = ({ leaseMs, label }: Lease): void =>
+  // Of which key says the event `lost`: a key is data, and has no place in a log.
+  const tellLost = ({ leaseMs }: Lease): void =>
     events.emit('warning', () => ({
-      message: `a lease of ${leaseMs} ms was lost${label === undefined ? '' : ` by '${label}'`}`,
+      message:
+        `a lease of ${leaseMs} ms was lost while its handler ran, and another worker may have begun; ` +
+        `look for what blocks the event loop or the store, or raise leaseMs`,
     }))
-  return new LeaseKeeper(settings, settings.clock, (update) => renewals.ask(update), tellLost)
+  const tellSlow = (afterMs: number): void =>
+    events.emit('warning', () => ({
+      message:
+        `a message has been worked on for more than ${afterMs / 1000} s, and its key is kept from others; ` +
+        `look for what its handler waits for, or for a missing ack, or set handlerTimeoutMs`,
+    }))
+  return new LeaseKeeper(settings, settings.clock, (update) => renewals.ask(update), tellLost, tellSlow)
 }
 
 const faults: BatchFaults = Object.freeze({
