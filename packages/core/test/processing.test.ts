@@ -59,7 +59,7 @@ test('a handler that fails a third time is told by its kind and place, and not b
   const { warnings } = await attempts([...[1, 2, 3, 4].map(thrown), undefined])
   expect(warnings).toEqual([
     expect.stringMatching(
-      /^a handler keeps failing; its message is tried again until .*: RangeError 23505 at .*\.test\.ts:\d+:\d+$/,
+      /^a handler keeps failing; .* until attemptsMax: RangeError 23505 at .*\.test\.ts:\d+:\d+$/,
     ),
   ])
 })

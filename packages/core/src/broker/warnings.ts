@@ -23,7 +23,7 @@ export class Warnings {
     this.#once(`${purpose}: a message could not be sent on; it is held, and tried again: ${described(error)}`)
   }
 
-  /** By its kind and place: a handler's message may quote what it worked on. What passes by itself is none. */
+  /** By its kind and place: the message may quote what it worked on. What passes by itself is not told. */
   handlerFailed(error: unknown, attempt: number): void {
     if (attempt < FAILURES_TOLD) return
     const what =
