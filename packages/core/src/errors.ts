@@ -1,3 +1,5 @@
+import { types } from 'node:util'
+
 /**
  * Every error that oncemq throws, by its stable code. `docs/errors.md` explains each for people; a test holds
  * the two together. Branch on `code`, never on a message.
@@ -139,6 +141,11 @@ export function isOncemqError(error: unknown): error is OncemqError {
   return typeof error === 'object' && error !== null && brand in error
 }
 
+/** Whether it is an error, also one of another realm: under jest, that is what Node's own errors are. */
+export function isError(value: unknown): value is Error {
+  return types.isNativeError(value) || value instanceof Error
+}
+
 /**
  * What a user's code has thrown, which may be anything, to be looked at: where that would throw again, as
  * with a revoked proxy or an error whose message is none, another error in its place.
@@ -146,7 +153,7 @@ export function isOncemqError(error: unknown): error is OncemqError {
 export function readable(thrown: unknown): unknown {
   try {
     isOncemqError(thrown)
-    if (!(thrown instanceof Error)) return thrown
+    if (!isError(thrown)) return thrown
     if (typeof thrown.name === 'string' && typeof thrown.message === 'string') return thrown
   } catch {
     // As below.

@@ -4,11 +4,19 @@ import { startsOf } from './claims/spent-attempts.ts'
 import type { Deduplicator, RecordScope } from './deduplicator.ts'
 import type { Admission, HandleServices } from './delivery/handle.ts'
 import { handle } from './delivery/handle.ts'
-import { identify, unkeyed } from './delivery/identify.ts'
+import { identify } from './delivery/identify.ts'
 import type { Identity } from './delivery/identity.ts'
 import { recordId, requireKey } from './delivery/identity.ts'
-import type { ClaimOutcome, Delivery, NotGranted, ProcessOutcome, Unprotected } from './delivery/outcome.ts'
-import { closed, rejectedForAttempts, startsMax } from './delivery/refusals.ts'
+import type {
+  Asked,
+  ClaimOutcome,
+  Delivery,
+  NotGranted,
+  ProcessOutcome,
+  Unprotected,
+} from './delivery/outcome.ts'
+import { closed } from './delivery/refusals.ts'
+import { Unrecorded } from './delivery/unrecorded.ts'
 import { OncemqError, received } from './errors.ts'
 import { EventHub } from './observe/event-hub.ts'
 import type { EventName, Events } from './observe/events.ts'
@@ -42,6 +50,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
   readonly #claims: ClaimManager<Tx>
   readonly #sweeper: Sweeper
   readonly #handling: HandleServices<Tx>
+  readonly #unrecorded: Unrecorded
   /** Whether a delivery whose key was asked for may run without a claim. */
   readonly #mayPass: boolean
   #opening: Promise<void> | undefined
@@ -65,8 +74,13 @@ export class Service<Tx> implements Deduplicator<Tx> {
     this.#claims = new ClaimManager(settings, this.#store, this.#outage, this.#events)
     this.#sweeper = new Sweeper(this.#sweepStep(), sweepEveryMs, clock, random)
     this.#mayPass = settings.onStoreDown === 'process' || settings.onConflict === 'process'
-    const { isolation, closing } = this.#claims
-    this.#handling = { ...settings, events: this.#events, isolation, closing }
+    this.#handling = { ...settings, events: this.#events }
+    this.#unrecorded = new Unrecorded({
+      settings: settings as unknown as Settings<unknown>,
+      events: this.#events,
+      claims: this.#claims,
+      ask: (identity, delivery) => this.#ask(identity, delivery),
+    })
   }
 
   open(): Promise<void> {
@@ -84,7 +98,9 @@ export class Service<Tx> implements Deduplicator<Tx> {
     const identity = identify(delivery, this.settings, this.#events)
     if ('status' in identity) return this.#admit(delivery, identity)
     const asked = this.#ask(identity, delivery)
-    return this.#mayPass ? asked.then((outcome) => this.#admit(delivery, outcome)) : asked
+    if (this.#mayPass) return asked.then((outcome) => this.#admit(delivery, outcome))
+    // Nothing is let pass.
+    return asked as Promise<ClaimOutcome<RunningClaim>>
   }
 
   process(delivery: Delivery, handler: Handler<Tx>): Promise<ProcessOutcome> {
@@ -176,12 +192,12 @@ export class Service<Tx> implements Deduplicator<Tx> {
   }
 
   /** A store that is down when the first message is delivered is an outage like any other. */
-  #ask(identity: Identity, delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
+  #ask(identity: Identity, delivery: Delivery): Promise<Asked> {
     const mayAsk = (this.#isOpen && this.#waitToAsk === 0) || this.#outage.error !== undefined
     return mayAsk ? this.#claims.claim(identity, delivery) : this.#openThenAsk(identity, delivery)
   }
 
-  async #openThenAsk(identity: Identity, delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
+  async #openThenAsk(identity: Identity, delivery: Delivery): Promise<Asked> {
     this.#waitToAsk += 1
     const refused = await this.#openForDelivery()
     this.#waitToAsk -= 1
@@ -229,32 +245,19 @@ export class Service<Tx> implements Deduplicator<Tx> {
     const mayStart = this.#outage.mayAsk() || (await this.#outage.recovery(holdMs, signal))
     if (!mayStart && error !== undefined) return { status: 'store-down', error }
     const known = 'status' in identity ? undefined : identity
-    const attempt = startsBefore + 1
-    return this.#exhausted(attempt, known?.key) ?? { status: 'recordless', identity: known, attempt }
+    const claim = await this.#unrecorded.start(startsBefore + 1, delivery, known)
+    return 'status' in claim ? claim : { status: 'recordless', claim }
   }
 
   /** Lets a delivery that has no claim run all the same, where the options say so. */
-  async #admit(delivery: Delivery, answer: ClaimOutcome<RunningClaim>): Promise<ClaimOutcome<RunningClaim>> {
+  #admit(delivery: Delivery, answer: Asked): Promise<ClaimOutcome<RunningClaim>> {
     const outcome = this.#passes(answer) ? storeDown(delivery) : answer
-    if (outcome.status !== 'unprotected') return outcome
-    const key = typeof delivery.key === 'string' ? delivery.key : undefined
-    const exhausted = this.#exhausted(outcome.attempt, key)
-    if (exhausted !== undefined) return exhausted
-    this.#events.emit('unprotected', () => ({ key, reason: outcome.reason }))
-    if (this.settings.strategy.runsWithoutClaim) return outcome
-    return this.#ask(unkeyed(this.settings, outcome.attempt - 1), delivery)
-  }
-
-  /** What no record counts is given up here, whoever runs its handler: nothing else may end its loop. */
-  #exhausted(attempt: number, key: string | undefined): NotGranted | undefined {
-    const { attemptsMax } = this.settings
-    if (attempt <= startsMax(attemptsMax, false)) return undefined
-    this.#events.emit('rejected', () => ({ key, reason: 'attempts' }))
-    return rejectedForAttempts(attempt - 1, attemptsMax)
+    if (outcome.status !== 'unprotected') return Promise.resolve(outcome)
+    return this.#unrecorded.admit(outcome, delivery)
   }
 
   /** Whether a delivery runs although the store is down. */
-  #passes({ status }: ClaimOutcome): boolean {
+  #passes({ status }: Asked): boolean {
     return status === 'store-down' && this.settings.onStoreDown === 'process' && this.#closing === undefined
   }
 

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 
 import type { Clock, Timer } from '@oncemq/core/broker'
 import { givenOptions, requireInteger, requireMethods, systemClock } from '@oncemq/core/broker'
-import { OncemqError } from '@oncemq/core'
+import { isOncemqError, OncemqError } from '@oncemq/core'
 import type { RocketmqClient } from './client.ts'
 import { unpackBodies } from './packed-bodies.ts'
 
@@ -96,7 +96,7 @@ export class ClientStart {
     try {
       await Promise.race([this.#starting, this.#refusal, rejectAfter(this.#clock, timeoutMs, silence)])
     } catch (error) {
-      throw error instanceof OncemqError ? error : translated(error)
+      throw isOncemqError(error) ? error : translated(error)
     }
     this.#repeating.stop()
   }
@@ -127,7 +127,7 @@ export async function stopClient(client: RocketmqClient, options: ClientTimeOpti
     ])
   } catch (error) {
     await shutdownAnyway(client, clock)
-    throw error instanceof OncemqError ? error : translated(error)
+    throw isOncemqError(error) ? error : translated(error)
   } finally {
     retire(client as unknown as ClientParts)
   }

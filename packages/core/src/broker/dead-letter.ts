@@ -1,5 +1,6 @@
 import { printable } from '../delivery/identity.ts'
 import type { DeadLetterReason, ProcessOutcome } from '../delivery/outcome.ts'
+import { isError } from '../errors.ts'
 import { withoutSecrets } from '../observe/public-text.ts'
 import type { DeadLetter } from './held-message.ts'
 
@@ -19,7 +20,7 @@ export function deadLetterOf(
 
 function described(error: unknown): Pick<DeadLetter, 'errorName' | 'errorMessage'> {
   if (error === undefined) return { errorName: undefined, errorMessage: undefined }
-  if (!(error instanceof Error)) return { errorName: typeof error, errorMessage: undefined }
+  if (!isError(error)) return { errorName: typeof error, errorMessage: undefined }
   const errorName = printable(String(error.name).slice(0, NAME_MAX))
   return { errorName, errorMessage: printable(withoutSecrets(String(error.message)).slice(0, MESSAGE_MAX)) }
 }

@@ -8,13 +8,13 @@ import {
   requireOneOf,
   systemClock,
 } from '@oncemq/core/store'
-import type { PostgresClient, PostgresPool } from './client.ts'
+import type { PgClient, PostgresClient, PostgresPool } from './client.ts'
 
 /** PostgreSQL's own names for how far transactions are kept apart. */
 export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
 
 /** Options of {@link PostgresStore}: either `pool` or `url`, and what has a default. */
-export interface PostgresStoreOptions<Client extends PostgresClient = PostgresClient> {
+export interface PostgresStoreOptions<Client extends PostgresClient = PgClient> {
   /**
    * A `pg.Pool` of yours, which the store does not close. It needs `transactionsMax` + 2 connections, so that
    * leases are renewed while handlers hold theirs.

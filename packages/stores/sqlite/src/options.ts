@@ -11,6 +11,7 @@ import {
   systemClock,
   systemRandom,
 } from '@oncemq/core/store'
+import { nodeSqlite } from './driver.ts'
 
 /** SQLite's own names for when it waits for the disk. */
 export type Synchronous = 'OFF' | 'NORMAL' | 'FULL' | 'EXTRA'
@@ -100,7 +101,10 @@ function sourceOf({ path, database, synchronous }: SqliteStoreOptions): Settings
         `give { path: 'oncemq.db' }, or { database } for a connection that you opened`,
     )
   }
-  if (path !== undefined) return { path: requirePath(path) }
+  if (path !== undefined) {
+    nodeSqlite()
+    return { path: requirePath(path) }
+  }
   if (synchronous !== undefined) {
     throw new OptionError(
       `synchronous: expected none together with database, received one; ` +
