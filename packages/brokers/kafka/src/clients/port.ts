@@ -14,7 +14,7 @@ export interface TopicPartition {
   readonly partition: number
 }
 
-/** By which a group tells its members of now from those of before. `undefined` where a client does not say. */
+/** By which a group knows its members of now. `undefined` where a client does not say. */
 export interface Generation {
   readonly id: number | undefined
   readonly memberId: string | undefined
@@ -40,13 +40,13 @@ export interface MemberEvents {
   crashed(error: Error, ended: boolean): void
 }
 
-/** A member of a consumer group that commits nothing by itself. Its heart beats whatever its records wait for. */
+/** A member of a consumer group, which commits nothing by itself, and whose heart beats all the time. */
 export interface GroupMember {
   /** Connects and joins. @throws what the client throws. */
   join(topics: readonly string[], fromBeginning: boolean, events: MemberEvents): Promise<void>
   /** That of the last `assigned`, as far as the client has told it by now. */
   readonly generation: Generation
-  /** @throws what the client throws while the group rebalances, or when the member has lost its place in it. */
+  /** @throws what the client throws, as while the group rebalances, or when it is no member any more. */
   commit(offsets: readonly CommittedOffset[]): Promise<void>
   /** Of a partition that is assigned. Forgotten when the partition is lost. */
   pause(place: TopicPartition): void
@@ -76,7 +76,7 @@ export interface TransactionalProducer {
 
 export interface ProducerTransaction {
   send(topic: string, messages: readonly OutgoingMessage[]): Promise<void>
-  /** The group gets these offsets when the transaction commits. Fenced by the generation where a client can. */
+  /** The group gets them when the transaction commits. Fenced by the generation where a client can. */
   sendOffsets(groupId: string, generation: Generation, offsets: readonly CommittedOffset[]): Promise<void>
   commit(): Promise<void>
   abort(): Promise<void>
