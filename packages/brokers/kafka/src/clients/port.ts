@@ -18,6 +18,8 @@ export interface TopicPartition {
 export interface Generation {
   readonly id: number | undefined
   readonly memberId: string | undefined
+  /** The broker that coordinates the group, for a client that does not look for it by itself. */
+  readonly coordinatorId?: number | undefined
 }
 
 /** What was fetched of a partition, in its order. */
