@@ -1,7 +1,10 @@
 import type { Deduplicator } from '../deduplicator.ts'
+import { isOncemqError } from '../errors.ts'
+import { placeOf, publicText } from '../observe/public-text.ts'
 
 const TOLD_MAX = 200
-const DETAIL_MAX = 300
+/** From which failed attempt of a message on it is told. */
+const FAILURES_TOLD = 3
 
 /** What the engine tells its user: each thing once, however often it happens. */
 export class Warnings {
@@ -20,6 +23,14 @@ export class Warnings {
     this.#once(`${purpose}: a message could not be sent on; it is held, and tried again: ${described(error)}`)
   }
 
+  /** By its kind and place: the message may quote what it worked on. What passes by itself is not told. */
+  handlerFailed(error: unknown, attempt: number): void {
+    if (attempt < FAILURES_TOLD) return
+    const what =
+      isOncemqError(error) && error.code === 'ONCEMQ_HANDLER_TIMEOUT' ? error.message : placeOf(error)
+    this.#once(`a handler keeps failing; its message is tried again until attemptsMax: ${what}`)
+  }
+
   #once(message: string): void {
     if (this.#told.has(message) || this.#told.size >= TOLD_MAX) return
     this.#told.add(message)
@@ -27,7 +38,7 @@ export class Warnings {
   }
 }
 
-/** An error's name and the beginning of its message. */
+/** An error of a client or of ours: its name and the beginning of its message, without credentials. */
 export function described(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message.slice(0, DETAIL_MAX)}` : typeof error
+  return publicText(error)
 }
