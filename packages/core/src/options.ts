@@ -4,6 +4,7 @@ import { OptionError, received } from './errors.ts'
 import type { Random } from './time/random.ts'
 import { systemRandom } from './time/random.ts'
 import type { Store, TransactionalStore } from './store/contract.ts'
+import { noStore } from './store/no-store.ts'
 import type { Logger } from './observe/logger.ts'
 import { lease } from './strategies/lease.ts'
 import type { Strategy } from './strategies/strategy.ts'
@@ -12,7 +13,10 @@ import { givenOptions, missingMethod, requireInteger, requireMethods, requireOne
 
 /** Options of `createDeduplicator`. All times are milliseconds. */
 export interface DeduplicatorOptions<Tx = undefined> {
-  /** Where the records are. The deduplicator opens it; the last one to close closes it. */
+  /**
+   * Where the records are. The deduplicator opens it; the last one to close closes it. It may be left out
+   * with a strategy that needs none.
+   */
   store: Store | TransactionalStore<Tx>
   /**
    * Who consumes: the same key is processed once per group. Name the purpose (`billing`), not the process. 1
@@ -154,6 +158,10 @@ export interface DeduplicatorOptions<Tx = undefined> {
   random?: Random
 }
 
+/** Options as they come: a strategy may need no store. */
+export type GivenOptions<Tx> = Omit<DeduplicatorOptions<Tx>, 'store'> &
+  Partial<Pick<DeduplicatorOptions<Tx>, 'store'>>
+
 /** The defaults of {@link DeduplicatorOptions}, the one place that has them. */
 export const deduplicatorDefaults = Object.freeze({
   strategy: 'lease' as 'lease' | 'transactional',
@@ -228,7 +236,7 @@ const known = new Set([
  * Checks the options once. @throws OptionError that says what was expected, what was received, and the
  * remedy.
  */
-export function settingsOf<Tx>(options: DeduplicatorOptions<Tx>): Settings<Tx> {
+export function settingsOf<Tx>(options: GivenOptions<Tx>): Settings<Tx> {
   const given = givenOptions('createDeduplicator', options, known)
   const strategy = strategyOf<Tx>(given.strategy ?? deduplicatorDefaults.strategy)
   const leaseMs = given.leaseMs ?? deduplicatorDefaults.leaseMs
@@ -238,6 +246,7 @@ export function settingsOf<Tx>(options: DeduplicatorOptions<Tx>): Settings<Tx> {
     logger: undefined,
     random: given.random ?? systemRandom(),
     handlerTimeoutMs: strategy.defaultHandlerTimeoutMs(leaseMs),
+    ...(strategy.needsStore === false && { store: noStore() }),
     ...given,
     strategy,
   } as Mutable<Settings<Tx>>

@@ -12,7 +12,7 @@ import { closed, rejectedForAttempts, startsMax } from './delivery/refusals.ts'
 import { OncemqError, received } from './errors.ts'
 import { EventHub } from './observe/event-hub.ts'
 import type { EventName, Events } from './observe/events.ts'
-import type { DeduplicatorOptions, Settings } from './options.ts'
+import type { GivenOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
 import type { RunOptions, RunOutcome, Work } from './run.ts'
 import { runWork } from './run.ts'
@@ -50,7 +50,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
   #secret: Promise<Uint8Array> | undefined
 
   /** @throws OptionError for an option that is wrong. */
-  constructor(options: DeduplicatorOptions<Tx>) {
+  constructor(options: GivenOptions<Tx>) {
     const settings = settingsOf(options)
     const { store, clock, random, storeTimeoutMs, sweepEveryMs } = settings
     this.settings = settings

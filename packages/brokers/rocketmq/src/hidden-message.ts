@@ -38,7 +38,7 @@ export class HiddenMessage extends ArrivedMessage {
   static #received = 0
   readonly hold: Hold
   /** Rises with each message that was received here. */
-  readonly position = ++HiddenMessage.#received
+  readonly arrived = ++HiddenMessage.#received
   readonly #services: HiddenServices
   #isSettled = false
 

@@ -132,12 +132,16 @@ export class DeliveryLoop<Message> {
     const passage = passageOf(held, readKey(this.#options.key, held.message), this.#clock)
     if (outcome !== undefined || !(await this.#isReplaced(passage))) {
       this.#queued += 1
-      const outOfTheQueue = (next: () => Promise<unknown>) => (): Promise<unknown> => {
+      const leave = (): Promise<unknown> => {
         this.#queued -= 1
-        return next()
+        return this.#leave(held)
       }
-      const leaving = { signal: this.#room.closing, leave: outOfTheQueue(() => this.#leave(held)) }
-      const passing = outOfTheQueue(() => this.#pass(passage, attempt, outcome))
+      const leaving = { signal: this.#room.closing, leave }
+      const passing = (passOn: () => void): Promise<unknown> => {
+        this.#queued -= 1
+        passage.passOn = passOn
+        return this.#pass(passage, attempt, outcome)
+      }
       await this.#order.run(held.order, passing, leaving)
     }
     this.#busyKeys.gone(passage)

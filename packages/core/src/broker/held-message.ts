@@ -1,4 +1,5 @@
 import type { DeadLetterReason, RetryReason } from '../delivery/outcome.ts'
+import type { Position } from '../delivery/position.ts'
 
 /**
  * A message that an adapter has received and not settled. It is settled once, by one of the four verbs; each
@@ -15,6 +16,8 @@ export interface HeldMessage<Message = unknown> {
   readonly body: Uint8Array
   /** What it must be in order with: messages of one order are worked on one after the other. */
   readonly order?: string | undefined
+  /** Where it stands in a log that a strategy goes by: where it was fetched, whatever it is a copy of. */
+  readonly position?: Position | undefined
   /** How many starts of its handler the broker, or our copies, know of. */
   readonly startsBefore: number
   /** How many of them are returns of the broker's, which may have been none. 0 by default. */

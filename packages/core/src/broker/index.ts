@@ -3,7 +3,7 @@
 export type { Claim } from '../claims/claim.ts'
 export type { Linked } from '../claims/linked-list.ts'
 export { LinkedList } from '../claims/linked-list.ts'
-export type { Completion, ReleaseReason } from '../claims/start.ts'
+export type { Completion, ReleaseReason, Start } from '../claims/start.ts'
 export { contextOf } from '../delivery/context.ts'
 export { keyText } from '../delivery/identity.ts'
 export { compose } from '../delivery/middleware.ts'
@@ -16,6 +16,7 @@ export type {
   Settlement,
   Unprotected,
 } from '../delivery/outcome.ts'
+export type { LogRequest, Position, TakenLog } from '../delivery/position.ts'
 export { rejectedForAttempts } from '../delivery/refusals.ts'
 export type { RejectReason, UnprotectedReason } from '../delivery/reasons.ts'
 export type { SettlementPolicy } from '../delivery/settlement.ts'
@@ -23,6 +24,9 @@ export { retryDefaults, settlementOf } from '../delivery/settlement.ts'
 export { received } from '../errors.ts'
 export type { Settings } from '../options.ts'
 export { backoffMs, jittered } from '../time/backoff.ts'
+export { bounded } from '../strategies/bounded.ts'
+export { failed } from '../strategies/failure.ts'
+export type { CheckedSettings, StrategyServices } from '../strategies/strategy.ts'
 export type { Clock, Timer } from '../time/clock.ts'
 export { systemClock } from '../time/clock.ts'
 export { Condition, pause } from '../time/condition.ts'
@@ -44,6 +48,7 @@ export type { ProcessingOptions } from './processing.ts'
 export { processing } from './processing.ts'
 export {
   refuseTransactional,
+  refuseWithoutPosition,
   requireDeduplicator,
   requireMiddlewares,
   requireRetry,

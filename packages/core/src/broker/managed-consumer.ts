@@ -10,6 +10,7 @@ import { requireInteger } from '../validate.ts'
 import { DeliveryLoop } from './delivery-loop.ts'
 import type { HeldMessage, MessageSource, Receiver, Session } from './held-message.ts'
 import type { KeyOf } from './key.ts'
+import { refuseWithoutPosition } from './option-checks.ts'
 import type { ProcessingOptions } from './processing.ts'
 import { processing } from './processing.ts'
 import { described } from './warnings.ts'
@@ -41,6 +42,8 @@ export interface ManagedConsumerOptions<Tx, Message> extends ProcessingOptions<T
   readonly window: number
   readonly concurrency: number
   readonly holdMs: number
+  /** Whether its messages have positions in a log. */
+  readonly hasPositions?: boolean
   /** Whether results are replayed to duplicates, and so only to those with the same payload. */
   readonly replaysResults?: boolean
   /** Called once if the consumer ends without `close()`. */
@@ -86,6 +89,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
    * @throws OncemqError for what is set up wrongly.
    */
   static async start<Tx, Message>(options: ManagedConsumerOptions<Tx, Message>): Promise<Consumer> {
+    if (options.hasPositions !== true) refuseWithoutPosition('consume', options.dedup)
     const consumer = new ManagedConsumer(options)
     try {
       await consumer.#start()

@@ -2,6 +2,7 @@ import type { Claim } from '../claims/claim.ts'
 import type { WaitingPlace } from '../claims/waiters.ts'
 import type { OncemqError } from '../errors.ts'
 import type { Key } from './identity.ts'
+import type { Position } from './position.ts'
 import type { RejectReason, UnprotectedReason } from './reasons.ts'
 
 export type { Key } from './identity.ts'
@@ -28,6 +29,13 @@ export interface Delivery {
   readonly holdMs?: number | undefined
   /** The broker's own message, for strategies that read it. */
   readonly message?: unknown
+  /** Where it stands in a log, for strategies that go by it. `undefined` for messages of queues. */
+  readonly position?: Position | undefined
+  /**
+   * For strategies that end several messages of an order together: lets the next one of its order start,
+   * although this one has not ended. May be called once its handler has.
+   */
+  readonly passOn?: (() => void) | undefined
   /** When it was received for the first time, as far as is known, in milliseconds since 1970. */
   readonly firstAtMs?: number | undefined
   /**
