@@ -29,11 +29,6 @@ export interface ClientMessage {
   readonly timestamp: string
 }
 
-export interface TopicPartitions {
-  readonly topic: string
-  readonly partitions: number[]
-}
-
 export interface CommittedOffset {
   readonly topic: string
   readonly partition: number
@@ -98,65 +93,11 @@ export interface KafkaAdmin {
   describeConfigs(options: never): Promise<unknown>
 }
 
-/** Tells which partitions a consumer has got. */
-export interface GroupJoined {
-  readonly payload: { readonly memberAssignment: Readonly<Record<string, readonly number[]>> }
-}
-
-export interface Crashed {
-  readonly payload: { readonly error: Error; readonly restart: boolean }
-}
-
-/** Tells of records that a client has fetched, and has handed over by then. */
-export interface BatchProcessed {
-  readonly payload: {
-    readonly topic: string
-    readonly partition: number
-    /** How many were handed over. */
-    readonly batchSize: number
-    readonly lastOffset: string
-  }
-}
-
-/** A consumer as it is called here. */
-export interface RawConsumer {
-  readonly events: {
-    readonly GROUP_JOIN: string
-    readonly CRASH: string
-    readonly END_BATCH_PROCESS: string
-  }
-  on(event: string, listener: (event: never) => void): () => void
-  connect(): Promise<void>
-  disconnect(): Promise<void>
-  subscribe(subscription: { topics: readonly string[]; fromBeginning: boolean }): Promise<void>
-  run(config: {
-    autoCommit: boolean
-    eachBatchAutoResolve: boolean
-    eachBatch: (payload: EachBatch) => Promise<void>
-  }): Promise<void>
-  stop(): Promise<void>
-  commitOffsets(offsets: readonly CommittedOffset[]): Promise<unknown>
-  pause(partitions: readonly TopicPartitions[]): void
-  resume(partitions: readonly TopicPartitions[]): void
-}
-
 /** A record as it is sent. */
 export interface OutgoingMessage {
   readonly key: Buffer | null
   readonly value: Buffer | null
   readonly headers: Readonly<Record<string, HeaderValue>>
-}
-
-/** A producer as it is called here. */
-export interface RawProducer {
-  connect(): Promise<void>
-  disconnect(): Promise<void>
-  send(record: {
-    topic: string
-    acks: number
-    compression: number
-    messages: readonly OutgoingMessage[]
-  }): Promise<unknown>
 }
 
 /** A record with its place, which shares nothing with the client's own. */
