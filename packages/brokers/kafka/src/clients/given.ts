@@ -1,10 +1,12 @@
 import type { Clock } from '@oncemq/core/broker'
 import type { KafkaClient, KafkaConsumer, KafkaProducer } from '../client.ts'
-import type { RawKafka, RawProducer } from './kafkajs.ts'
-import { kafkajs, kafkajsProducer, kafkajsTransactional } from './kafkajs.ts'
+import type { RawKafka } from './kafkajs.ts'
+import { kafkajs } from './kafkajs.ts'
 import type { RawConsumer } from './kafkajs-member.ts'
 import { kafkajsMember } from './kafkajs-member.ts'
-import type { ClientPort, GroupMember, RecordProducer, TransactionalProducer } from './port.ts'
+import type { RawProducer } from './kafkajs-producer.ts'
+import { kafkajsProducer } from './kafkajs-producer.ts'
+import type { ClientPort, GroupMember, RecordProducer } from './port.ts'
 
 /** What a user has given, as this package calls it. Its structure was checked before. */
 export function clientOf(client: KafkaClient, clock: Clock): ClientPort {
@@ -17,9 +19,4 @@ export function memberOf(consumer: KafkaConsumer, clock: Clock): GroupMember {
 
 export function producerOf(producer: KafkaProducer): RecordProducer {
   return kafkajsProducer(producer as unknown as RawProducer)
-}
-
-/** Of a producer that has a transactional id. */
-export function transactionalOf(producer: KafkaProducer): TransactionalProducer {
-  return kafkajsTransactional(producer as unknown as RawProducer)
 }

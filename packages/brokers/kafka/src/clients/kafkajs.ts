@@ -1,23 +1,22 @@
 import type { Clock } from '@oncemq/core/broker'
-import type { OutgoingMessage } from '../client.ts'
 import type { RawConsumer } from './kafkajs-member.ts'
 import { kafkajsMember } from './kafkajs-member.ts'
+import type { RawProducer } from './kafkajs-producer.ts'
+import { kafkajsProducer } from './kafkajs-producer.ts'
+import { kafkajsTransactional } from './kafkajs-transactional.ts'
 import type {
   ClientPort,
   NewTopic,
-  ProducerTransaction,
-  RecordProducer,
+  PartitionOffsets,
   TopicAdmin,
-  TransactionalProducer,
+  TopicPartition,
 } from './port.ts'
 
 /** How soon a partition that was full is fetched again. */
 const FETCH_WAIT_MS = 500
-/** All replicas that are in step have it. */
-const ALL = -1
-const GZIP = 1
-const NONE = 0
 const TOPIC = 2
+/** A transaction waits for the one before it to be written down, which takes milliseconds. */
+const TRANSACTION_RETRY = { initialRetryTime: 10, maxRetryTime: 1000, retries: 10 }
 
 /** The `Kafka` object, as it is called here. */
 export interface RawKafka {
@@ -25,33 +24,11 @@ export interface RawKafka {
   producer(config: {
     allowAutoTopicCreation: boolean
     transactionalId?: string
-    idempotent?: boolean
+    transactionTimeout?: number
     maxInFlightRequests?: number
+    retry?: { initialRetryTime: number; maxRetryTime: number; retries: number }
   }): RawProducer
   admin(): RawAdmin
-}
-
-/** A producer as it is called here. */
-export interface RawProducer {
-  connect(): Promise<void>
-  disconnect(): Promise<void>
-  send(record: {
-    topic: string
-    acks: number
-    compression: number
-    messages: readonly OutgoingMessage[]
-  }): Promise<unknown>
-  transaction(): Promise<RawTransaction>
-}
-
-interface RawTransaction {
-  send(record: { topic: string; acks: number; messages: readonly OutgoingMessage[] }): Promise<unknown>
-  sendOffsets(offsets: {
-    consumerGroupId: string
-    topics: readonly { topic: string; partitions: readonly { partition: number; offset: string }[] }[]
-  }): Promise<void>
-  commit(): Promise<void>
-  abort(): Promise<void>
 }
 
 interface RawAdmin {
@@ -62,10 +39,23 @@ interface RawAdmin {
     topics: readonly { topic: string; configEntries: readonly { name: string; value: string }[] }[]
     waitForLeaders: boolean
   }): Promise<unknown>
+  fetchOffsets(options: {
+    groupId: string
+    topics: readonly string[]
+  }): Promise<readonly { readonly partitions: readonly GroupOffset[] }[]>
+  fetchTopicOffsets(
+    topic: string,
+  ): Promise<readonly { readonly partition: number; readonly low: string; readonly high: string }[]>
   describeConfigs(options: {
     includeSynonyms: boolean
     resources: readonly { type: number; name: string; configNames: readonly string[] }[]
   }): Promise<{ readonly resources: readonly { readonly configEntries: readonly ConfigEntry[] }[] }>
+}
+
+interface GroupOffset {
+  readonly partition: number
+  readonly offset: string
+  readonly metadata: string | null
 }
 
 interface ConfigEntry {
@@ -78,66 +68,13 @@ export function kafkajs(client: RawKafka, clock: Clock): ClientPort {
   return {
     member: (groupId) => kafkajsMember(client.consumer({ groupId, maxWaitTimeInMs: FETCH_WAIT_MS }), clock),
     producer: () => kafkajsProducer(client.producer({ allowAutoTopicCreation: false })),
-    transactional(transactionalId) {
-      const only = { idempotent: true, maxInFlightRequests: 1 }
-      return kafkajsTransactional(
-        client.producer({ allowAutoTopicCreation: false, transactionalId, ...only }),
-      )
+    transactional(transactionalId, timeoutMs) {
+      // What a transaction sends is idempotent by itself; the client's option of that name is for the rest.
+      const only = { maxInFlightRequests: 1, transactionTimeout: timeoutMs, retry: TRANSACTION_RETRY }
+      const producer = client.producer({ allowAutoTopicCreation: false, transactionalId, ...only })
+      return kafkajsTransactional(producer, clock)
     },
     admin: () => kafkajsAdmin(client.admin()),
-  }
-}
-
-export function kafkajsProducer(producer: RawProducer): RecordProducer {
-  const connected = connecting(producer)
-  return {
-    async send(topic, message, { compressed }) {
-      await connected()
-      await producer.send({
-        topic,
-        acks: ALL,
-        compression: compressed ? GZIP : NONE,
-        messages: [message],
-      })
-    },
-    close: () => producer.disconnect().catch(() => undefined),
-  }
-}
-
-/** Connecting twice is nothing to a client, so a producer of the user's may be connected already. */
-function connecting(producer: Pick<RawProducer, 'connect'>): () => Promise<void> {
-  let connected: Promise<void> | undefined
-  return () => {
-    connected ??= producer.connect().catch((error: unknown) => {
-      connected = undefined
-      throw error
-    })
-    return connected
-  }
-}
-
-/** Offsets go by the group alone: the client tells neither generation nor member id with them. */
-export function kafkajsTransactional(producer: RawProducer): TransactionalProducer {
-  const connected = connecting(producer)
-  return {
-    async begin(): Promise<ProducerTransaction> {
-      await connected()
-      const transaction = await producer.transaction()
-      return {
-        send: async (topic, messages) => void (await transaction.send({ topic, acks: ALL, messages })),
-        sendOffsets: (consumerGroupId, _, offsets) =>
-          transaction.sendOffsets({
-            consumerGroupId,
-            topics: offsets.map(({ topic, partition, offset }) => ({
-              topic,
-              partitions: [{ partition, offset }],
-            })),
-          }),
-        commit: () => transaction.commit(),
-        abort: () => transaction.abort(),
-      }
-    },
-    close: () => producer.disconnect().catch(() => undefined),
   }
 }
 
@@ -158,10 +95,26 @@ export function kafkajsAdmin(admin: RawAdmin): TopicAdmin {
       // The client's own wait for their leaders fails on a broker that makes topics in the background.
       await admin.createTopics({ topics: raw, waitForLeaders: false })
     },
+    offsets: (groupId, place) => offsetsOf(admin, groupId, place),
     isAnswer(error) {
       const { name, errors } = error as { name?: unknown; errors?: unknown }
       return name === 'KafkaJSProtocolError' || Array.isArray(errors)
     },
     close: () => admin.disconnect().catch(() => undefined),
   }
+}
+
+async function offsetsOf(
+  admin: RawAdmin,
+  groupId: string,
+  { topic, partition }: TopicPartition,
+): Promise<PartitionOffsets> {
+  const isIt = (each: { readonly partition: number }): boolean => each.partition === partition
+  const [group] = await admin.fetchOffsets({ groupId, topics: [topic] })
+  const { offset = '-1', metadata = null } = group?.partitions.find(isIt) ?? {}
+  const { low = '0', high = '0' } = (await admin.fetchTopicOffsets(topic)).find(isIt) ?? {}
+  // The client itself commits what is no offset, where it begins anew.
+  const isOne = !offset.startsWith('-')
+  const committed = isOne ? { offset: BigInt(offset), metadata: metadata ?? '' } : undefined
+  return { committed, low: BigInt(low), high: BigInt(high) }
 }
