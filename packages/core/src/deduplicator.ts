@@ -5,6 +5,7 @@ import type { Settings } from './options.ts'
 import type { RunOptions, RunOutcome, Work } from './run.ts'
 import type { StoredRecord } from './store/contract.ts'
 import type { Handler } from './strategies/strategy.ts'
+import type { TakenLog } from './strategies/watermark/taken-log.ts'
 
 /** Which record is meant, where the key alone does not say it. */
 export interface RecordScope {
@@ -73,6 +74,12 @@ export interface Deduplicator<Tx = undefined> extends AsyncDisposable {
    * or at close.
    */
   available(signal?: AbortSignal): Promise<boolean>
+  /**
+   * For adapters of logs, where the strategy follows them: takes a partition or stream that the broker has
+   * given to this consumer, named by the parts that make it unique in its group.
+   * @throws OncemqError while the store does not answer, or refuses.
+   */
+  takeLog(name: readonly string[]): Promise<TakenLog>
   /** For adapters: emits, as event `warning`, what users should know and what is no outcome. */
   warn(message: string): void
   /** For adapters: emits, as event of that name, that a message was durably dead-lettered. */

@@ -31,8 +31,9 @@ export function isWornOut({ held, key }: Passage<unknown>, usesRecords: boolean)
 /** Its message as the core sees it; `way` is how it may wait. */
 export function deliveryOf(passage: Passage<unknown>, way: Partial<Delivery>): Delivery {
   const { held, key, starts: startsBefore, returns: returnsBefore, sinceMs: heldSinceMs } = passage
-  const { source, body, hops, message, firstAtMs } = held
-  return { key, source, hops, body, message, firstAtMs, startsBefore, returnsBefore, heldSinceMs, ...way }
+  const { source, body, hops, message, firstAtMs, position } = held
+  const told = { source, hops, body, message, firstAtMs, position }
+  return { key, ...told, startsBefore, returnsBefore, heldSinceMs, ...way }
 }
 
 /** For how much longer it may be held. */

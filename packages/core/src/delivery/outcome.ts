@@ -2,6 +2,7 @@ import type { Claim } from '../claims/claim.ts'
 import type { WaitingPlace } from '../claims/waiters.ts'
 import type { OncemqError } from '../errors.ts'
 import type { Key } from './identity.ts'
+import type { Position } from './position.ts'
 import type { RejectReason, UnprotectedReason } from './reasons.ts'
 
 export type { Key } from './identity.ts'
@@ -41,6 +42,8 @@ export interface Delivery {
   readonly returnsBefore?: number | undefined
   /** Whether its payload is hashed whatever the option `fingerprint` says, since its result is replayed. */
   readonly fingerprint?: boolean | undefined
+  /** Where it stands in its log, from adapters of logs. */
+  readonly position?: Position | undefined
   /** Where it waits for a busy key. */
   readonly place?: WaitingPlace | undefined
   /**

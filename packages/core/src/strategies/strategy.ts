@@ -70,6 +70,11 @@ export interface Strategy<Tx = undefined> {
    * without a key gets a claim that nobody else has.
    */
   readonly runsWithoutClaim: boolean
+  /**
+   * Whether a message's position in its log says whether it is done, so that each must have one, and those of
+   * a log must come in its order. False by default.
+   */
+  readonly followsLog?: boolean
   /** `handlerTimeoutMs` where the user gives none, in milliseconds; 0 for no bound. */
   defaultHandlerTimeoutMs(leaseMs: number): number
   /** @throws OptionError for options that do not go with this strategy. */
