@@ -1,11 +1,11 @@
 import type { ClaimOutcome, Delivery, ProcessOutcome } from './delivery/outcome.ts'
+import type { TakenLog } from './delivery/position.ts'
 import type { OncemqError } from './errors.ts'
 import type { EventName, Events } from './observe/events.ts'
 import type { Settings } from './options.ts'
 import type { RunOptions, RunOutcome, Work } from './run.ts'
 import type { StoredRecord } from './store/contract.ts'
 import type { Handler } from './strategies/strategy.ts'
-import type { TakenLog } from './strategies/watermark/taken-log.ts'
 
 /** Which record is meant, where the key alone does not say it. */
 export interface RecordScope {

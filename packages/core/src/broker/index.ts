@@ -16,8 +16,7 @@ export type {
   Settlement,
   Unprotected,
 } from '../delivery/outcome.ts'
-export type { Position } from '../delivery/position.ts'
-export type { TakenLog } from '../strategies/watermark/taken-log.ts'
+export type { Position, TakenLog } from '../delivery/position.ts'
 export { rejectedForAttempts } from '../delivery/refusals.ts'
 export type { RejectReason, UnprotectedReason } from '../delivery/reasons.ts'
 export type { SettlementPolicy } from '../delivery/settlement.ts'

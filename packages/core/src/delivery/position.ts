@@ -1,8 +1,45 @@
-import type { TakenLog } from '../strategies/watermark/taken-log.ts'
+import type { AdvanceUpdate } from '../store/contract.ts'
 
 /** Where a message stands in a log: for strategies to which the log's order says what is done. */
 export interface Position {
   /** The partition or stream as this consumer has taken it. */
   readonly log: TakenLog
   readonly offset: bigint
+}
+
+/**
+ * A log that the broker has given to this consumer, as it was taken. Its records are handled one after the
+ * other, so that one number says which of them are done.
+ */
+export interface TakenLog {
+  /** The offset after the last record that took effect, where to go on; `undefined` while there is none. */
+  readonly next: bigint | undefined
+  /**
+   * Aborts when what was taken turns out to be another worker's, or not to be as it was left here. Whoever
+   * still has the log of the broker takes it anew then, and goes on where it says.
+   */
+  readonly signal: AbortSignal
+  /** Whether the record took effect already. */
+  isPast(offset: bigint): boolean
+  /** For adapters, when a record is handed over: how many starts it had that nobody here knows of. */
+  startsBefore(offset: bigint): number
+  /**
+   * For strategies, before a start of the record. `attempt` is which start it is, where that is to be
+   * counted. Its end is to be told by {@link ended}.
+   * @throws OncemqError while the store does not answer.
+   */
+  begin(offset: bigint, attempt: number | undefined): Promise<'begun' | 'past' | 'lost'>
+  /** For strategies: what moves the log past the record, in the transaction of its handler. */
+  advance(offset: bigint): AdvanceUpdate
+  /** For strategies: a start of the record has ended. `spared`: it was not the handler that ended it. */
+  ended(offset: bigint, how: 'committed' | 'failed' | 'spared' | 'lost'): void
+  /**
+   * Moves the log over what is settled without a transaction of its own: put aside, or nothing for a
+   * consumer. While a record runs there is nothing to be done, since its own transaction moves the log
+   * further. Answers whether the log is still this consumer's. @throws OncemqError while the store does not
+   * answer.
+   */
+  pass(next: bigint): Promise<boolean>
+  /** Nothing of it is started here any more. Never rejects: then the next one takes it for held. */
+  release(): Promise<void>
 }

@@ -1,8 +1,9 @@
+import type { TakenLog } from '../../delivery/position.ts'
 import { readableLabel, recordId } from '../../delivery/identity.ts'
 import type { Settings } from '../../options.ts'
 import type { GuardedStore } from '../../store/guarded-store.ts'
 import type { LogStore } from '../../store/log-contract.ts'
-import { TakenLog } from './taken-log.ts'
+import { LogWatermark } from './log-watermark.ts'
 
 type LogSettings = Pick<Settings<unknown>, 'consumerGroup' | 'store' | 'storeReadableKey' | 'storeTimeoutMs'>
 
@@ -19,7 +20,7 @@ export function takeLog(
   const id = recordId(consumerGroup, name, { kind: 'log' })
   const label = storeReadableKey ? readableLabel(consumerGroup, undefined, name.join('/')) : undefined
   const logs = store as LogStore<unknown>
-  return TakenLog.take(id, {
+  return LogWatermark.take(id, {
     take: () => guarded.within('takeLog', storeTimeoutMs, () => logs.takeLog({ id, label })),
     update: (update) => guarded.within('updateLog', storeTimeoutMs, () => logs.updateLog(update)),
   })

@@ -1,5 +1,5 @@
 import type { Start } from '../../claims/start.ts'
-import type { Position } from '../../delivery/position.ts'
+import type { Position, TakenLog } from '../../delivery/position.ts'
 import type { ProcessOutcome } from '../../delivery/outcome.ts'
 import { OncemqError, OptionError } from '../../errors.ts'
 import { recordId } from '../../delivery/identity.ts'
@@ -8,7 +8,6 @@ import type { LogStore } from '../../store/log-contract.ts'
 import { givenOptions, missingMethod, requireOneOf } from '../../validate.ts'
 import { completeInTransaction, inTransaction, requireTransactions } from '../in-transaction.ts'
 import type { CheckedSettings, StrategyServices, TransactionStrategy } from '../strategy.ts'
-import type { TakenLog } from './taken-log.ts'
 
 /** Options of `watermark`. */
 export interface WatermarkOptions {
@@ -65,8 +64,7 @@ export function watermark(options: WatermarkOptions = {}): TransactionStrategy {
       if (refused !== undefined) return refused
       const { log, offset } = position
       const outcome = await inTransaction(start, handler, services, { position })
-      log.ended(offset, endOf(outcome))
-      if (isNoStart(outcome) || signal?.aborted === true) void log.unstart(offset)
+      log.ended(offset, endOf(outcome, signal?.aborted === true))
       if (outcome.status === 'completed' && start.epoch === 0)
         services.events.emit('completed', () => ({ key: start.key, epoch: 0 }))
       return passing(outcome, position)
@@ -100,14 +98,12 @@ function unanswered(error: OncemqError): ProcessOutcome {
   return { status: error.retryable ? 'store-down' : 'store-refused', error }
 }
 
-function endOf({ status }: ProcessOutcome): 'committed' | 'rolled-back' | 'lost' {
+/** A handler that was told to stop, since the broker gives its log to another consumer, has not failed. */
+function endOf({ status }: ProcessOutcome, isStopped: boolean): Parameters<TakenLog['ended']>[1] {
   if (status === 'completed') return 'committed'
-  return status === 'lost' ? 'lost' : 'rolled-back'
-}
-
-/** Whether nothing of the handler's own has ended the start. */
-function isNoStart({ status }: ProcessOutcome): boolean {
-  return status !== 'completed' && status !== 'failed' && status !== 'transaction-conflict'
+  if (status === 'lost') return 'lost'
+  const hasFailed = status === 'failed' || status === 'transaction-conflict'
+  return hasFailed && !isStopped ? 'failed' : 'spared'
 }
 
 /** Once the message is put aside, whoever takes the log next is not to find it again. */

@@ -1,3 +1,4 @@
+import type { TakenLog } from '../../delivery/position.ts'
 import type { AdvanceUpdate, UpdateAnswer } from '../../store/contract.ts'
 import type { LogTaken, LogUpdate } from '../../store/log-contract.ts'
 
@@ -8,17 +9,16 @@ export interface LogSteps {
 }
 
 /**
- * A log that the broker has given to this consumer, as its row in the store stood when it was taken, and as
- * it was moved since. Its records are handled one after the other, so that one number says which of them are
- * done.
+ * A log whose row in the store says how far it is done: as it stood when it was taken, and as it was moved
+ * since.
  *
  * Who runs a record that ends its process leaves the log held. Whoever takes it counts the starts of the
  * record that it finds first, before each of them, until one record is done: so that message is given up in
  * the end, and no other one costs a write. What may have been started and not counted, once, counts as a
  * start.
  */
-export class TakenLog {
-  readonly id: string
+export class LogWatermark implements TakenLog {
+  readonly #id: string
   readonly #steps: LogSteps
   readonly #row: LogTaken
   readonly #lost = new AbortController()
@@ -27,14 +27,13 @@ export class TakenLog {
   #isSuspect: boolean
   /** Whether no record was handed over since the log was taken. */
   #isFresh = true
-  #isLost = false
   #isRunning = false
   /** The record of which a start was counted, that may be taken back. */
   #counted: bigint | undefined
   #passing: Promise<boolean> | undefined
 
   private constructor(id: string, steps: LogSteps, row: LogTaken) {
-    this.id = id
+    this.#id = id
     this.#steps = steps
     this.#row = row
     this.#next = row.next
@@ -42,33 +41,22 @@ export class TakenLog {
   }
 
   /** @throws OncemqError while the store does not answer. */
-  static async take(id: string, steps: LogSteps): Promise<TakenLog> {
-    return new TakenLog(id, steps, await steps.take())
+  static async take(id: string, steps: LogSteps): Promise<LogWatermark> {
+    return new LogWatermark(id, steps, await steps.take())
   }
 
-  /** The offset after the last record that took effect, where to go on; `undefined` while there is none. */
   get next(): bigint | undefined {
     return this.#next
   }
 
-  get epoch(): number {
-    return this.#row.epoch
-  }
-
-  /**
-   * Aborts when the row turns out to be another worker's, or not to be as it was left here. Whoever still has
-   * the log of the broker takes it anew then, and goes on where the row says.
-   */
   get signal(): AbortSignal {
     return this.#lost.signal
   }
 
-  /** Whether the record took effect already. */
   isPast(offset: bigint): boolean {
     return this.#next !== undefined && offset < this.#next
   }
 
-  /** For adapters, when a record is handed over: how many starts it had that nobody here knows of. */
   startsBefore(offset: bigint): number {
     if (this.isPast(offset)) return 0
     const isFirst = this.#isFresh
@@ -78,14 +66,9 @@ export class TakenLog {
     return isFirst && this.#row.wasHeld ? 1 : 0
   }
 
-  /**
-   * Before a start of the record. `attempt` is which start it is, where that is to be counted. Its end is to
-   * be told by {@link ended}.
-   * @throws OncemqError while the store does not answer.
-   */
   async begin(offset: bigint, attempt: number | undefined): Promise<'begun' | 'past' | 'lost'> {
     await this.#passing?.catch(() => undefined)
-    if (this.#isLost) return 'lost'
+    if (this.signal.aborted) return 'lost'
     if (this.isPast(offset)) return 'past'
     if (attempt !== undefined && this.#isSuspect) {
       if ((await this.#update({ op: 'start', ...this.#guard, offset, attempt })) === 'lost') return 'lost'
@@ -95,45 +78,31 @@ export class TakenLog {
     return 'begun'
   }
 
-  /** What moves the row past the record, in the transaction of its handler. */
   advance(offset: bigint): AdvanceUpdate {
     return { op: 'advance', ...this.#guard, from: this.#next, next: offset + 1n }
   }
 
-  /** A start of the record has ended: its transaction is committed, or was rolled back. */
-  ended(offset: bigint, how: 'committed' | 'rolled-back' | 'lost'): void {
+  ended(offset: bigint, how: 'committed' | 'failed' | 'spared' | 'lost'): void {
     this.#isRunning = false
     if (how === 'committed') this.#moved(offset + 1n)
-    if (how === 'lost') this.#lose()
+    if (how === 'lost') this.#lost.abort()
+    if (how === 'spared' || how === 'lost') this.#takeBack(offset)
   }
 
-  /**
-   * Moves the row over what is settled without a transaction of its own: put aside, or nothing for a
-   * consumer. While a record runs there is nothing to be done, since its own transaction moves the row
-   * further. Answers whether the log is still this consumer's. @throws OncemqError while the store does not
-   * answer.
-   */
   async pass(next: bigint): Promise<boolean> {
     await this.#passing?.catch(() => undefined)
-    if (this.#isRunning || (this.#next !== undefined && next <= this.#next)) return !this.#isLost
+    if (this.#isRunning || (this.#next !== undefined && next <= this.#next)) return !this.signal.aborted
     this.#passing = this.#pass(next).finally(() => (this.#passing = undefined))
     return this.#passing
   }
 
-  /** A start that was counted has ended without its process. Never rejects: it counts then. */
-  async unstart(offset: bigint): Promise<void> {
-    if (this.#counted !== offset) return
-    this.#counted = undefined
-    await this.#steps.update({ op: 'unstart', id: this.id, offset }).catch(() => undefined)
-  }
-
-  /** Nothing of it runs here any more. Never rejects: then the next one takes it for held. */
   async release(): Promise<void> {
-    if (!this.#isLost) await this.#steps.update({ op: 'release', ...this.#guard }).catch(() => undefined)
+    if (this.signal.aborted) return
+    await this.#steps.update({ op: 'release', ...this.#guard }).catch(() => undefined)
   }
 
   get #guard(): { readonly id: string; readonly epoch: number } {
-    return { id: this.id, epoch: this.epoch }
+    return { id: this.#id, epoch: this.#row.epoch }
   }
 
   async #pass(next: bigint): Promise<boolean> {
@@ -148,15 +117,16 @@ export class TakenLog {
     this.#counted = undefined
   }
 
-  #lose(): void {
-    if (this.#isLost) return
-    this.#isLost = true
-    this.#lost.abort()
+  /** What cannot be taken back counts. */
+  #takeBack(offset: bigint): void {
+    if (this.#counted !== offset) return
+    this.#counted = undefined
+    void this.#steps.update({ op: 'unstart', id: this.#id, offset }).catch(() => undefined)
   }
 
   async #update(update: LogUpdate): Promise<UpdateAnswer> {
     const answer = await this.#steps.update(update)
-    if (answer === 'lost') this.#lose()
+    if (answer === 'lost') this.#lost.abort()
     return answer
   }
 }
