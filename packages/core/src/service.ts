@@ -8,8 +8,10 @@ import { identify, unkeyed } from './delivery/identify.ts'
 import type { Identity } from './delivery/identity.ts'
 import { recordId, requireKey } from './delivery/identity.ts'
 import type { ClaimOutcome, Delivery, NotGranted, ProcessOutcome, Unprotected } from './delivery/outcome.ts'
-import { closed, rejectedForAttempts, startsMax } from './delivery/refusals.ts'
-import { OncemqError, received } from './errors.ts'
+import type { TakenLog } from './delivery/position.ts'
+import { closed, rejectedForAttempts, startsMax, usedAfterClose, withoutClaims, withoutLogs } from './delivery/refusals.ts'
+import type { OncemqError } from './errors.ts'
+import { received } from './errors.ts'
 import { EventHub } from './observe/event-hub.ts'
 import type { EventName, Events } from './observe/events.ts'
 import type { GivenOptions, Settings } from './options.ts'
@@ -25,6 +27,7 @@ import { selfTest } from './store/self-test.ts'
 import { sharedSecret } from './store/shared-secret.ts'
 import { Sweeper } from './store/sweeper.ts'
 import type { Handler } from './strategies/strategy.ts'
+import { passedOver, requirePositions } from './strategies/watermark/watermark.ts'
 import { requireInteger } from './validate.ts'
 
 const OPEN_TIMEOUT_MS = 30_000
@@ -83,6 +86,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
   }
 
   process(delivery: Delivery, handler: Handler<Tx>): Promise<ProcessOutcome> {
+    if (isPast(delivery)) return Promise.resolve(this.#past(delivery))
     if (!this.settings.strategy.usesRecords) return this.#processRecordless(delivery, handler)
     return this.claim(delivery).then((outcome) => handle(outcome, handler, this.#handling, delivery))
   }
@@ -93,6 +97,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
     options: RunOptions<Value> = {},
   ): Promise<RunOutcome<Value>> {
     requireKey(key, this.settings.onPlaceholderKey)
+    requirePositions(this.settings.strategy, false)
     const { body, message, signal } = options
     // A kept result goes only to those who sent the same payload.
     const fingerprint = options.result !== undefined || this.settings.fingerprint
@@ -132,6 +137,18 @@ export class Service<Tx> implements Deduplicator<Tx> {
 
   counts(): Readonly<Record<EventName, number>> {
     return this.#events.counts()
+  }
+
+  async takeLog(name: readonly string[], options: { fromBeginning: boolean }): Promise<TakenLog> {
+    const { strategy } = this.settings
+    const request = { settings: this.settings as Settings<unknown>, store: this.#store, ...options }
+    try {
+      await this.open()
+      if (strategy.takeLog === undefined) throw withoutLogs(strategy.name)
+      return await strategy.takeLog(name, request)
+    } catch (error) {
+      throw this.#failedBefore(error)
+    }
   }
 
   warn(message: string): void {
@@ -193,6 +210,12 @@ export class Service<Tx> implements Deduplicator<Tx> {
     return error
   }
 
+  #past({ key }: Delivery): ProcessOutcome {
+    const known = typeof key === 'string' ? key : undefined
+    this.#events.emit('duplicate', () => ({ key: known, source: 'position' }))
+    return { status: 'duplicate', result: undefined }
+  }
+
   /** No claim tells whether the store is up: the transactions of the handlers do. */
   async #processRecordless(delivery: Delivery, handler: Handler<Tx>): Promise<ProcessOutcome> {
     const admission = await this.#admitRecordless(delivery)
@@ -217,7 +240,9 @@ export class Service<Tx> implements Deduplicator<Tx> {
     if (!mayStart && error !== undefined) return { status: 'store-down', error }
     const known = 'status' in identity ? undefined : identity
     const attempt = startsBefore + 1
-    return this.#exhausted(attempt, known?.key) ?? { status: 'recordless', identity: known, attempt }
+    return (
+      this.#exhausted(attempt, known?.key, delivery) ?? { status: 'recordless', identity: known, attempt }
+    )
   }
 
   /** Lets a delivery that has no claim run all the same, where the options say so. */
@@ -225,7 +250,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
     const outcome = this.#passes(answer) ? storeDown(delivery) : answer
     if (outcome.status !== 'unprotected') return outcome
     const key = typeof delivery.key === 'string' ? delivery.key : undefined
-    const exhausted = this.#exhausted(outcome.attempt, key)
+    const exhausted = this.#exhausted(outcome.attempt, key, delivery)
     if (exhausted !== undefined) return exhausted
     this.#events.emit('unprotected', () => ({ key, reason: outcome.reason }))
     if (this.settings.strategy.runsWithoutClaim) return outcome
@@ -233,11 +258,13 @@ export class Service<Tx> implements Deduplicator<Tx> {
   }
 
   /** What no record counts is given up here, whoever runs its handler: nothing else may end its loop. */
-  #exhausted(attempt: number, key: string | undefined): NotGranted | undefined {
+  #exhausted(attempt: number, key: string | undefined, { position }: Delivery): NotGranted | undefined {
     const { attemptsMax } = this.settings
-    if (attempt <= startsMax(attemptsMax, false)) return undefined
+    // The row of a log counts starts alone, and no returns.
+    if (attempt <= startsMax(attemptsMax, position !== undefined)) return undefined
     this.#events.emit('rejected', () => ({ key, reason: 'attempts' }))
-    return rejectedForAttempts(attempt - 1, attemptsMax)
+    const forgive = position && (() => passedOver(position.log, position.offset))
+    return rejectedForAttempts(attempt - 1, attemptsMax, forgive)
   }
 
   /** Whether a delivery runs although the store is down. */
@@ -303,25 +330,15 @@ export class Service<Tx> implements Deduplicator<Tx> {
   }
 }
 
+/** Whether its log says that it is done: known without asking the store. */
+function isPast({ position }: Delivery): boolean {
+  return position?.log.isPast(position.offset) === true
+}
+
 function storeDown({ startsBefore = 0 }: Delivery): Unprotected {
   return { status: 'unprotected', reason: 'store-down', attempt: startsBefore + 1 }
 }
 
-function withoutClaims(strategy: string): OncemqError {
-  return new OncemqError(
-    'ONCEMQ_CONSUMER_UNSAFE',
-    `claim: expected a strategy with claims, received '${strategy}', whose handler does not ack; ` +
-      `use consume, or strategy 'lease'`,
-  )
-}
-
 function isSweeping(store: Store): store is SweepingStore {
   return 'sweep' in store && typeof store.sweep === 'function'
-}
-
-function usedAfterClose(): OncemqError {
-  return new OncemqError(
-    'ONCEMQ_CLOSED',
-    'expected an open deduplicator, received a closed one; make a new one',
-  )
 }

@@ -11,7 +11,7 @@ import { CopiesInFlight } from './copies-in-flight.ts'
 import { deadLetterOf } from './dead-letter.ts'
 import type { DeadLetter, HeldMessage } from './held-message.ts'
 import { readKey } from './key.ts'
-import type { Attempt, DeliveryLoopOptions } from './loop-options.ts'
+import { type Attempt, checked, type DeliveryLoopOptions } from './loop-options.ts'
 import { MessageOrder } from './message-order.ts'
 import { attempted } from './not-started.ts'
 import { deliveryOf, isWornOut, leftMs, type Passage, passageOf } from './passage.ts'
@@ -55,7 +55,7 @@ export class DeliveryLoop<Message> {
   #queued = 0
 
   constructor(options: DeliveryLoopOptions<Message>) {
-    this.#options = options
+    this.#options = checked(options)
     this.#warnings = new Warnings(options.dedup)
     this.#usesRecords = options.dedup.settings.strategy.usesRecords
     this.#clock = options.dedup.settings.clock

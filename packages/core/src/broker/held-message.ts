@@ -14,10 +14,10 @@ export interface HeldMessage<Message = unknown> {
   readonly hops?: number
   /** Its payload, as it arrived: what a handler does to the message does not reach it. */
   readonly body: Uint8Array
+  /** Where it stands in its log, from adapters of logs: where it was fetched, whatever it is a copy of. */
+  readonly position?: Position | undefined
   /** What it must be in order with: messages of one order are worked on one after the other. */
   readonly order?: string | undefined
-  /** Where it stands in a log that a strategy goes by: where it was fetched, whatever it is a copy of. */
-  readonly position?: Position | undefined
   /** How many starts of its handler the broker, or our copies, know of. */
   readonly startsBefore: number
   /** How many of them are returns of the broker's, which may have been none. 0 by default. */

@@ -26,7 +26,7 @@ export type { Settings } from '../options.ts'
 export { backoffMs, jittered } from '../time/backoff.ts'
 export { bounded } from '../strategies/bounded.ts'
 export { failed } from '../strategies/failure.ts'
-export type { CheckedSettings, StrategyServices } from '../strategies/strategy.ts'
+export type { StrategyServices } from '../strategies/strategy.ts'
 export type { Clock, Timer } from '../time/clock.ts'
 export { systemClock } from '../time/clock.ts'
 export { Condition, pause } from '../time/condition.ts'
@@ -48,7 +48,6 @@ export type { ProcessingOptions } from './processing.ts'
 export { processing } from './processing.ts'
 export {
   refuseTransactional,
-  refuseWithoutPosition,
   requireDeduplicator,
   requireMiddlewares,
   requireRetry,

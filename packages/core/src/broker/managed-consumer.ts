@@ -10,7 +10,6 @@ import { requireInteger } from '../validate.ts'
 import { DeliveryLoop } from './delivery-loop.ts'
 import type { HeldMessage, MessageSource, Receiver, Session } from './held-message.ts'
 import type { KeyOf } from './key.ts'
-import { refuseWithoutPosition } from './option-checks.ts'
 import type { ProcessingOptions } from './processing.ts'
 import { processing } from './processing.ts'
 import { described } from './warnings.ts'
@@ -42,10 +41,10 @@ export interface ManagedConsumerOptions<Tx, Message> extends ProcessingOptions<T
   readonly window: number
   readonly concurrency: number
   readonly holdMs: number
-  /** Whether its messages have positions in a log. */
-  readonly hasPositions?: boolean
   /** Whether results are replayed to duplicates, and so only to those with the same payload. */
   readonly replaysResults?: boolean
+  /** Whether each message has a position in a log, and those of a log come in its order. */
+  readonly givesPositions?: boolean
   /** Called once if the consumer ends without `close()`. */
   readonly onEnd?: ((error: OncemqError) => void) | undefined
 }
@@ -75,6 +74,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
       window,
       concurrency,
       holdMs,
+      givesPositions: options.givesPositions,
       fingerprint: replaysResults || dedup.settings.fingerprint,
       onHoldOver: (reason) => this.#holdOver(reason),
       onSentOn: () => (this.#unsettled = 0),
@@ -89,7 +89,6 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
    * @throws OncemqError for what is set up wrongly.
    */
   static async start<Tx, Message>(options: ManagedConsumerOptions<Tx, Message>): Promise<Consumer> {
-    if (options.hasPositions !== true) refuseWithoutPosition('consume', options.dedup)
     const consumer = new ManagedConsumer(options)
     try {
       await consumer.#start()

@@ -44,14 +44,3 @@ export function refuseTransactional(form: string, dedup: Deduplicator, remedy: s
     `${form}: expected strategy 'lease', received '${name}'; ${remedy}`,
   )
 }
-
-/** @throws OncemqError: a strategy that goes by positions has none to go by. */
-export function refuseWithoutPosition<Tx>(form: string, dedup: Deduplicator<Tx>): void {
-  const { takeLog, name } = dedup.settings.strategy
-  if (takeLog === undefined) return
-  throw new OncemqError(
-    'ONCEMQ_CONSUMER_UNSAFE',
-    `${form}: expected a strategy that needs no positions in a log, received '${name}'; ` +
-      `use it with consume({ ... }) on a log, such as that of @oncemq/kafka`,
-  )
-}

@@ -34,8 +34,8 @@ export function isWornOut({ held, key }: Passage<unknown>, usesRecords: boolean)
 export function deliveryOf(passage: Passage<unknown>, way: Partial<Delivery>): Delivery {
   const { held, key, passOn, starts: startsBefore, returns: returnsBefore, sinceMs: heldSinceMs } = passage
   const { source, body, hops, message, firstAtMs, position } = held
-  const counted = { startsBefore, returnsBefore, heldSinceMs }
-  return { key, source, hops, body, message, firstAtMs, position, passOn, ...counted, ...way }
+  const told = { source, hops, body, message, firstAtMs, position, passOn }
+  return { key, ...told, startsBefore, returnsBefore, heldSinceMs, ...way }
 }
 
 /** For how much longer it may be held. */

@@ -29,8 +29,6 @@ export interface Delivery {
   readonly holdMs?: number | undefined
   /** The broker's own message, for strategies that read it. */
   readonly message?: unknown
-  /** Where it stands in a log, for strategies that go by it. `undefined` for messages of queues. */
-  readonly position?: Position | undefined
   /**
    * For strategies that end several messages of an order together: lets the next one of its order start,
    * although this one has not ended. May be called once its handler has.
@@ -49,6 +47,8 @@ export interface Delivery {
   readonly returnsBefore?: number | undefined
   /** Whether its payload is hashed whatever the option `fingerprint` says, since its result is replayed. */
   readonly fingerprint?: boolean | undefined
+  /** Where it stands in its log, from adapters of logs. */
+  readonly position?: Position | undefined
   /** Where it waits for a busy key. */
   readonly place?: WaitingPlace | undefined
   /**

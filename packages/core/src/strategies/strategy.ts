@@ -77,11 +77,15 @@ export interface Strategy<Tx = undefined> {
    */
   readonly runsWithoutClaim: boolean
   /**
-   * For strategies that go by positions in a log; a consumer whose messages have none is refused. Takes a log
-   * that the broker has given to this consumer, from whoever had it before.
-   * @throws OncemqError while it cannot be taken.
+   * Whether a message's position in its log says whether it is done, so that each must have one, and those of
+   * a log must come in its order. False by default.
    */
-  readonly takeLog?: (log: LogRequest, clock: Clock) => Promise<TakenLog>
+  readonly followsLog?: boolean
+  /**
+   * For those: takes a log that the broker has given to this consumer, named by the parts that make it unique in
+   * its group. @throws OncemqError while it cannot be taken.
+   */
+  takeLog?(name: readonly string[], request: LogRequest): Promise<TakenLog>
   /**
    * Whether there must be a store.
    * @default true

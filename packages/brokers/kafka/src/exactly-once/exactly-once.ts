@@ -46,7 +46,8 @@ export function exactlyOnce(options: ExactlyOnceOptions): StorelessStrategy<Kafk
       await requireTransactions(settings)
       return []
     },
-    async takeLog([topic = '', partition = ''], { fromBeginning, clock, consumerGroup: groupId }) {
+    followsLog: true,
+    async takeLog([topic = '', partition = ''], { fromBeginning, settings: { clock, consumerGroup: groupId } }) {
       const client = clientOf(settings.client, clock)
       const place = { groupId, topic, partition: Number(partition) }
       const log = await PartitionLog.take(place, { ...settings, client, clock, fromBeginning })

@@ -33,6 +33,8 @@ const OFFSETS_SETTLE_MS = 50
 const OFFSETS_READ_MAX = 20
 /** How long what runs may keep a log that is lost, before its producer is closed under it. */
 const RELEASE_MS = 10_000
+const TAKE_TRIES = 5
+const TAKE_AGAIN_MS = 200
 const UNKNOWN: Generation = { id: undefined, memberId: undefined }
 const STARTS = /^oncemq starts=(\d{1,6})$/
 
@@ -77,6 +79,20 @@ export class PartitionLog implements TakenLog {
 
   /** @throws OncemqError while it cannot be had. */
   static async take(place: GroupPartition, services: LogServices): Promise<PartitionLog> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await PartitionLog.#take(place, services)
+      } catch (error) {
+        const { fault, cause } = error as NotTaken
+        // Somebody else who took it at the same moment has won, and is fenced now.
+        if (fault.kind !== 'fenced' || tries === TAKE_TRIES) throw errorOf(fault, cause)
+        await pause(services.clock, TAKE_AGAIN_MS)
+      }
+    }
+  }
+
+  /** @throws NotTaken */
+  static async #take(place: GroupPartition, services: LogServices): Promise<PartitionLog> {
     const { client, clock, transactionalId, transactionTimeoutMs } = services
     const { groupId, topic, partition } = place
     // The group's name may have the separator in it, which would make two partitions one.
@@ -88,7 +104,7 @@ export class PartitionLog implements TakenLog {
       return new PartitionLog(place, { producer, begun, clock }, position)
     } catch (error) {
       await producer.close()
-      throw errorOf(producer.faultOf(error), error)
+      throw new NotTaken(producer.faultOf(error), error)
     }
   }
 
@@ -224,6 +240,15 @@ export class PartitionLog implements TakenLog {
       pause(this.#clock, RELEASE_MS, given.signal),
     ])
     await this.#producer.close()
+  }
+}
+
+class NotTaken extends Error {
+  readonly fault: TransactionFault
+
+  constructor(fault: TransactionFault, cause: unknown) {
+    super('not taken', { cause })
+    this.fault = fault
   }
 }
 
