@@ -1,4 +1,4 @@
-import type { DeadLetter, HeldMessage } from '@oncemq/core/broker'
+import type { DeadLetter, HeldMessage, Position, TakenLog } from '@oncemq/core/broker'
 import type { KafkaMessage } from './client.ts'
 import { copyOf } from './client.ts'
 import type { Ordering } from './options.ts'
@@ -19,13 +19,16 @@ export class ConsumedMessage implements HeldMessage<KafkaMessage> {
   readonly arrival: Arrival
   /** Kafka has no place but the partition where a record could wait: it waits here, whatever it waits for. */
   readonly order: string
-  /** Kafka counts no deliveries. */
-  readonly startsBefore = 0
+  readonly position: Position | undefined
+  /** Kafka counts no deliveries; who has taken the log may know. */
+  readonly startsBefore: number
   readonly fate: Fate
   #message: KafkaMessage | undefined
 
   /** `place` is where it was fetched, which is another than its own when it was a dead letter before. */
-  constructor(arrival: Arrival, place: KafkaMessage, ordering: Ordering, fate: Fate) {
+  constructor(arrival: Arrival, place: KafkaMessage, ordering: Ordering, fate: Fate, log?: TakenLog) {
+    this.position = log && { log, offset: BigInt(place.offset) }
+    this.startsBefore = (this.position && log?.startsBefore(this.position.offset)) ?? 0
     this.arrival = arrival
     this.order = orderOf(place, ordering)
     this.fate = fate

@@ -1,3 +1,5 @@
+import type { TakenLog } from '@oncemq/core/broker'
+
 /**
  * A record's place in its partition. A topic that is made anew begins again with offset 0, at another time.
  */
@@ -12,6 +14,12 @@ export class ConsumedPartition {
   readonly partition: number
   /** Whether the client was told to fetch no more of it. */
   isPaused = false
+  /** Where the strategy follows logs: the log, once it is taken. */
+  log: TakenLog | undefined
+  /** Where the client may have gone on when it joined: what comes from before that is of another log. */
+  floor: bigint | undefined
+  /** How often it was taken in vain. */
+  readonly failures: number
   /** Records that are here and not handed over yet: one waits for the store. */
   arriving: Promise<void> | undefined
   readonly #lost = new AbortController()
@@ -21,9 +29,10 @@ export class ConsumedPartition {
   readonly #uncommitted = new Map<string, string>()
   #next: string | undefined
 
-  constructor(topic: string, partition: number) {
+  constructor(topic: string, partition: number, failures = 0) {
     this.topic = topic
     this.partition = partition
+    this.failures = failures
   }
 
   /** Aborts when the partition is another consumer's. */
@@ -90,6 +99,7 @@ export class ConsumedPartition {
 
   lose(): void {
     this.#lost.abort()
+    void this.log?.release()
     this.#records.clear()
     this.#uncommitted.clear()
   }

@@ -49,6 +49,7 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   requireTopics(settings.topics)
   requireOneOf('ordering', settings.ordering, ['partition', 'key', 'none'])
   requireInteger('concurrency', settings.concurrency, 1, CONCURRENCY_MAX)
+  requireOrder(settings)
   requireOneOf('fromBeginning', settings.fromBeginning, [true, false])
   requireMiddlewares(settings.middlewares)
   if (settings.onEnd !== undefined) requireFunction('onEnd', settings.onEnd, '(error) => { ... }')
@@ -123,4 +124,14 @@ function requireTopics(topics: unknown): void {
   const isRight = Array.isArray(topics) && topics.length > 0
   if (isRight && topics.every((topic) => typeof topic === 'string' && topic !== '')) return
   throw new OptionError(`topics: expected an array of names, received ${received(topics)}; name at least one`)
+}
+
+/** One number says how far a partition is done. */
+function requireOrder<Tx>({ ordering, dedup }: Pick<ConsumeOptions<Tx>, 'dedup'> & { ordering: string }): void {
+  const { followsLog = false, name } = dedup.settings.strategy
+  if (!followsLog || ordering === 'partition') return
+  throw new OptionError(
+    `ordering: expected 'partition' with strategy '${name}', received '${ordering}'; leave it out, and have ` +
+      `more partitions for more at a time`,
+  )
 }

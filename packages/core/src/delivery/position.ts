@@ -21,6 +21,8 @@ export interface TakenLog {
    * still has the log of the broker takes it anew then, and goes on where it says.
    */
   readonly signal: AbortSignal
+  /** Whether what moves it moves the broker's own offset too, which is not to be committed besides. */
+  readonly movesOffset?: boolean
   /** Whether the record took effect already. */
   isPast(offset: bigint): boolean
   /** For adapters, when a record is handed over: how many starts it had that nobody here knows of. */

@@ -6,6 +6,7 @@ import type {
   Generation,
   PartitionOffsets,
   ProducerTransaction,
+  RecordProducer,
   SendOptions,
   TopicPartition,
   TransactionalProducer,
@@ -50,6 +51,7 @@ const STARTS = /^oncemq starts=(\d{1,6})$/
  * The group keeps with its offset how often the record there was started, for what ends its process.
  */
 export class PartitionLog implements TakenLog {
+  readonly movesOffset = true
   readonly #place: GroupPartition
   readonly #producer: TransactionalProducer
   readonly #clock: Clock
@@ -241,6 +243,12 @@ export class PartitionLog implements TakenLog {
     ])
     await this.#producer.close()
   }
+}
+
+/** What a record of the log is put aside with, where it is to pass the record at the same time. */
+export function senderInto(log: TakenLog | undefined, offset: bigint): Pick<RecordProducer, 'send'> | undefined {
+  if (!(log instanceof PartitionLog)) return undefined
+  return { send: (topic, message, options) => log.park(offset, topic, message, options) }
 }
 
 class NotTaken extends Error {

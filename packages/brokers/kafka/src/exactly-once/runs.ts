@@ -44,7 +44,7 @@ export class Runs {
   readonly #settings: RunsSettings
   readonly #waiting: WaitingRun[] = []
   readonly #arrived = new Condition()
-  /** Offsets of records that ran, or were to, and are not done. */
+  /** Offsets of records that ran, or were to, are not done, and are to come again. */
   readonly #open = new Set<bigint>()
   /** How many of the next records run alone. */
   #alone: number
@@ -115,7 +115,10 @@ export class Runs {
       if (this.#log.isPast(run.offset)) duplicate(run)
       // Its turn comes after those that it was passed on from, which are tried again before it.
       else if (this.#log.signal.aborted || this.#isBehind(run)) run.end({ status: 'lost' })
-      else return run
+      else {
+        this.#open.delete(run.offset)
+        return run
+      }
     }
   }
 
