@@ -5,9 +5,6 @@ import type { Connections } from './connection.ts'
 import { hex, integer, text } from './literals.ts'
 import type { Tables } from './statements.ts'
 
-/** How often a log is taken that others take at the same moment. */
-const TAKES_MAX = 5
-
 export type LogStatements = ReturnType<typeof logStatementsOf>
 
 /** Every statement on the table of the logs. Each is one step on one row. */
@@ -22,10 +19,10 @@ export function logStatementsOf({ logs }: Pick<Tables, 'logs'>) {
       `${logs}.epoch = LAST_INSERT_ID(${logs}.epoch + 1), ${logs}.was_held = ${logs}.is_held, ` +
       `${logs}.is_held = 1, ${logs}.label = ${text(label)}`,
 
-    // -> the row, if it is of this epoch still. Offsets as text: they may be greater than a number can be.
-    taken: (taken: Row) =>
+    // -> the row. Offsets as text: they may be greater than a number can be.
+    taken: ({ id }: LogRequest) =>
       `SELECT CAST(next_offset AS CHAR), was_held, CAST(started_offset AS CHAR), starts ` +
-      `FROM ${logs} WHERE ${row(taken)}`,
+      `FROM ${logs} WHERE id = ${hex(id)}`,
 
     // -> 1 affected row if the log was moved, else 0; also in the handler's transaction.
     advance: (update: AdvanceUpdate) =>
@@ -64,24 +61,18 @@ export class Logs {
     this.#statements = statements
   }
 
-  /** MySQL answers a statement that writes by numbers alone: the row is read by the epoch that it has got. */
+  /**
+   * MySQL answers a statement that writes by numbers alone, so that the row is read afterwards. If another
+   * worker has taken it by then, it is read as that has it: nothing can be done by this epoch any more.
+   */
   async take(log: LogRequest): Promise<LogTaken> {
     const { take, taken } = this.#statements
-    for (let count = 0; count < TAKES_MAX; count += 1) {
-      let epoch = 1
-      const { rows } = await this.#connections.writeAndRead(take(log), {
-        next: ({ insertId }) => {
-          epoch = Number(insertId) || 1
-          return taken({ id: log.id, epoch })
-        },
-      })
-      const [row] = rows
-      if (row !== undefined) return takenOf(row, epoch)
-    }
+    const { header, rows } = await this.#connections.writeAndRead(take(log), { next: () => taken(log) })
+    const [row] = rows
+    if (row !== undefined) return takenOf(row, Number(header.insertId) || 1)
     throw new StoreError(
       'ONCEMQ_STORE_BUSY',
-      `MysqlStore: expected to take a log, received that another worker has taken it, ${TAKES_MAX} times; ` +
-        `see whether several consumers have the same partition`,
+      'MysqlStore: expected the row of a log that was taken, received none; leave the table to the store',
     )
   }
 
