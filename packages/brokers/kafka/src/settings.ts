@@ -48,6 +48,7 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   requireShared(settings)
   requireTopics(settings.topics)
   requireOneOf('ordering', settings.ordering, ['partition', 'key', 'none'])
+  requireOrder(settings)
   requireInteger('concurrency', settings.concurrency, 1, CONCURRENCY_MAX)
   requireOneOf('fromBeginning', settings.fromBeginning, [true, false])
   requireMiddlewares(settings.middlewares)
@@ -112,6 +113,16 @@ function requireSource({ client, consumer, producer }: Pick<ConsumeOptions, Give
   }
   requirePart('consumer', consumer)
   requirePart('producer', producer)
+}
+
+/** One number says which records are done only where they are done one after the other. */
+function requireOrder({ ordering, dedup }: Pick<ConsumeSettings<unknown>, 'ordering' | 'dedup'>): void {
+  const { followsLog = false, name } = dedup.settings.strategy
+  if (!followsLog || ordering === 'partition') return
+  throw new OptionError(
+    `ordering: expected 'partition' with strategy '${name}', received '${ordering}'; ` +
+      `leave it out, and have more partitions for more records at a time`,
+  )
 }
 
 function requireTopics(topics: unknown): void {
