@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { History } from './history.ts'
 import type { StoreName } from './stores.ts'
@@ -60,6 +61,23 @@ export class Crew<Given extends AnyAssignment = Assignment> {
     this.#history.append({ type: 'kill', pid: process.pid ?? 0 })
     process.kill('SIGKILL')
     await once(process, 'exit')
+    const next = this.#hire()
+    this.#places[place] = next
+    await next.ready
+  }
+
+  /** Stops the consumer in a place for a while, as a machine does that is cut off, and lets it go on. */
+  async freeze(place: number, forMs: number): Promise<void> {
+    const { process } = this.#at(place)
+    process.kill('SIGSTOP')
+    await delay(forMs)
+    process.kill('SIGCONT')
+  }
+
+  /** Resolves when the consumer in a place has ended by itself, and another is there. */
+  async succeed(place: number): Promise<void> {
+    const { process } = this.#at(place)
+    if (process.exitCode === null && process.signalCode === null) await once(process, 'exit')
     const next = this.#hire()
     this.#places[place] = next
     await next.ready
