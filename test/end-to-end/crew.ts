@@ -66,12 +66,21 @@ export class Crew<Given extends AnyAssignment = Assignment> {
     await next.ready
   }
 
-  /** Stops the consumer in a place, whatever it is at, for a time, as a machine that sleeps does. */
-  async pause(place: number, pauseMs: number): Promise<void> {
+  /** Stops the consumer in a place for a while, as a machine does that is cut off, and lets it go on. */
+  async freeze(place: number, forMs: number): Promise<void> {
     const { process } = this.#at(place)
     process.kill('SIGSTOP')
-    await delay(pauseMs)
+    await delay(forMs)
     process.kill('SIGCONT')
+  }
+
+  /** Resolves when the consumer in a place has ended by itself, and another is there. */
+  async succeed(place: number): Promise<void> {
+    const { process } = this.#at(place)
+    if (process.exitCode === null && process.signalCode === null) await once(process, 'exit')
+    const next = this.#hire()
+    this.#places[place] = next
+    await next.ready
   }
 
   /** Lets the consumer in a place end what it is at, and puts another there. */

@@ -60,11 +60,11 @@ async function play(url: string, { batchMax, isApart }: Case, context: TestConte
   const crew: Crowd = new Crew<PipelineAssignment>(assignment, CONSUMER)
   context.onTestFinished(() => crew.end())
   await crew.start(CONSUMERS)
-  const sent = topic.sendOnce(keys)
+  const sent = topic.send(keys)
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const fault of [
       (place: number) => crew.kill(place),
-      (place: number) => crew.pause(place, SLEEP_MS),
+      (place: number) => crew.freeze(place, SLEEP_MS),
       (place: number) => crew.replace(place),
     ]) {
       await delay(random(FAULT_WITHIN_MS))

@@ -32,11 +32,11 @@ export class KafkaTopic {
   }
 
   /** Sends all once, and then all again, as a producer does that heard nothing. */
-  sendTwice(keys: readonly string[]): Promise<void> {
-    return this.sendOnce([...keys, ...keys])
+  async sendTwice(keys: readonly string[]): Promise<void> {
+    await this.send([...keys, ...keys])
   }
 
-  async sendOnce(keys: readonly string[]): Promise<void> {
+  async send(keys: readonly string[]): Promise<void> {
     for (const key of keys) {
       const messages = [stampId({ key: groupOf(key), value: key }, key)]
       await this.#producer.send({ topic: this.name, messages })

@@ -1,6 +1,6 @@
 /**
- * kafkajs, and clients with its API, as this package sees them: the parts that it uses, by structure. No type
- * of a client stands in a public signature, so that its declarations are not needed to read ours.
+ * What a user passes of a client, by structure, and records as all clients have them. No type of a client
+ * stands in a public signature, so that its declarations are not needed to read ours.
  */
 
 /** A header's value as a client delivers it. */
@@ -61,8 +61,8 @@ export interface EachBatch {
   isStale(): boolean
 }
 
-/** What a consumer must have: loose on purpose, since clients differ in what else they take and answer. */
-export interface KafkaConsumer {
+/** A consumer of kafkajs: loose on purpose, since clients differ in what else they take and answer. */
+export interface KafkajsConsumer {
   connect(): Promise<void>
   disconnect(): Promise<void>
   subscribe(subscription: never): Promise<void>
@@ -71,21 +71,57 @@ export interface KafkaConsumer {
   commitOffsets(offsets: never): Promise<unknown>
   pause(partitions: never): void
   resume(partitions: never): void
+  seek(place: never): void
 }
 
-/** What a producer must have, to send dead letters. */
-export interface KafkaProducer {
+/** A consumer of `@platformatic/kafka`. */
+export interface PlatformaticConsumer {
+  readonly groupId: string
+  joinGroup(options: never): Promise<unknown>
+  leaveGroup(force?: boolean): Promise<unknown>
+  fetch(options: never): Promise<unknown>
+  commit(options: never): Promise<void>
+  close(force?: boolean): Promise<void>
+}
+
+/** What a consumer must have. */
+export type KafkaConsumer = KafkajsConsumer | PlatformaticConsumer
+
+/** A producer of kafkajs. */
+export interface KafkajsProducer {
   connect(): Promise<void>
   disconnect(): Promise<void>
   send(record: never): Promise<unknown>
 }
 
-/** What a client must have: the `Kafka` object. */
-export interface KafkaClient {
-  consumer(config: never): KafkaConsumer
-  producer(config?: never): KafkaProducer
+/** A producer of `@platformatic/kafka` without serializers. */
+export interface PlatformaticProducer {
+  send(options: never): Promise<unknown>
+  beginTransaction(options: never): Promise<unknown>
+  close(force?: boolean): Promise<void>
+}
+
+/** What a producer must have, to send dead letters. */
+export type KafkaProducer = KafkajsProducer | PlatformaticProducer
+
+/** The `Kafka` object of kafkajs. */
+export interface KafkajsClient {
+  consumer(config: never): KafkajsConsumer
+  producer(config?: never): KafkajsProducer
   admin(): KafkaAdmin
 }
+
+/** The classes of `@platformatic/kafka`, and what all of them are made with. */
+export interface PlatformaticClient {
+  readonly Consumer: new (options: never) => PlatformaticConsumer
+  readonly Producer: new (options: never) => PlatformaticProducer
+  readonly Admin: new (options: never) => { close(): Promise<void> }
+  /** `clientId`, `bootstrapBrokers`, and further options of the client. */
+  readonly options: { readonly clientId: string; readonly bootstrapBrokers: readonly unknown[] }
+}
+
+/** What a client must have. */
+export type KafkaClient = KafkajsClient | PlatformaticClient
 
 export interface KafkaAdmin {
   connect(): Promise<void>

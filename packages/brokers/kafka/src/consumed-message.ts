@@ -7,6 +7,8 @@ import type { Arrival } from './parked-copy.ts'
 /** Where a record was fetched, and what becomes of it: one for each form. */
 export interface Fate {
   readonly signal: AbortSignal
+  /** How far its partition is done, where that says what becomes of it. */
+  readonly log?: TakenLog | undefined
   ack(): void
   deadLetter(arrival: Arrival, letter: DeadLetter): Promise<void>
   giveBack(): void
@@ -19,19 +21,20 @@ export class ConsumedMessage implements HeldMessage<KafkaMessage> {
   readonly arrival: Arrival
   /** Kafka has no place but the partition where a record could wait: it waits here, whatever it waits for. */
   readonly order: string
-  readonly position: Position | undefined
-  /** Kafka counts no deliveries; who has taken the log may know. */
+  /** Kafka counts no deliveries. */
   readonly startsBefore: number
+  readonly position: Position | undefined
   readonly fate: Fate
   #message: KafkaMessage | undefined
 
   /** `place` is where it was fetched, which is another than its own when it was a dead letter before. */
-  constructor(arrival: Arrival, place: KafkaMessage, ordering: Ordering, fate: Fate, log?: TakenLog) {
-    this.position = log && { log, offset: BigInt(place.offset) }
-    this.startsBefore = (this.position && log?.startsBefore(this.position.offset)) ?? 0
+  constructor(arrival: Arrival, place: KafkaMessage, ordering: Ordering, fate: Fate) {
     this.arrival = arrival
     this.order = orderOf(place, ordering)
     this.fate = fate
+    const offset = BigInt(place.offset)
+    this.position = fate.log && { log: fate.log, offset }
+    this.startsBefore = fate.log?.startsBefore(offset) ?? 0
   }
 
   /** A copy: what is done to it reaches neither its key, nor a further attempt, nor what is parked. */

@@ -14,12 +14,11 @@ export class ConsumedPartition {
   readonly partition: number
   /** Whether the client was told to fetch no more of it. */
   isPaused = false
-  /** Where the strategy follows logs: the log, once it is taken. */
+  /** How far it is done, where the strategy follows that; nothing is received before it is taken. */
   log: TakenLog | undefined
-  /** Where the client may have gone on when it joined: what comes from before that is of another log. */
-  floor: bigint | undefined
-  /** How often it was taken in vain. */
-  readonly failures: number
+  isTaking = false
+  /** The first record that was received: where to go on while no log says more. */
+  from: bigint | undefined
   /** Records that are here and not handed over yet: one waits for the store. */
   arriving: Promise<void> | undefined
   readonly #lost = new AbortController()
@@ -28,11 +27,12 @@ export class ConsumedPartition {
   /** Settled without a gap, and not known to be committed: a client that joins again fetches them again. */
   readonly #uncommitted = new Map<string, string>()
   #next: string | undefined
+  /** The one after the last record that was received. */
+  #unread: bigint | undefined
 
-  constructor(topic: string, partition: number, failures = 0) {
+  constructor(topic: string, partition: number) {
     this.topic = topic
     this.partition = partition
-    this.failures = failures
   }
 
   /** Aborts when the partition is another consumer's. */
@@ -53,6 +53,11 @@ export class ConsumedPartition {
     return this.#next
   }
 
+  /** Where to go on, of one whose log is taken; `undefined` where only the group's offset says. */
+  get unread(): bigint | undefined {
+    return this.#unread ?? this.log?.next
+  }
+
   /**
    * Answers whether the record is new here: a client that joins its group again fetches once more what is not
    * committed.
@@ -61,6 +66,8 @@ export class ConsumedPartition {
     const name = nameOf(place)
     if (this.#records.has(name) || this.#uncommitted.has(name)) return false
     this.#records.set(name, { offset: place.offset, isSettled: false })
+    this.from ??= BigInt(place.offset)
+    this.#unread = BigInt(place.offset) + 1n
     return true
   }
 

@@ -1,8 +1,9 @@
 import type { Deduplicator } from '@oncemq/core'
-import type { MessageSource, Receiver, Session, TakenLog } from '@oncemq/core/broker'
-import { backoffMs, Condition, pause } from '@oncemq/core/broker'
+import type { MessageSource, Receiver, Session } from '@oncemq/core/broker'
+import { Condition } from '@oncemq/core/broker'
 import type { CommittedOffset, KafkaMessage } from './client.ts'
 import { messageOf } from './client.ts'
+
 import type { FetchedRecords, GroupMember, RecordProducer, TopicPartition } from './clients/port.ts'
 import { ConsumedMessage } from './consumed-message.ts'
 import { ConsumedPartition } from './consumed-partition.ts'
@@ -11,14 +12,16 @@ import { OffsetCommits } from './offset-commits.ts'
 import type { Ordering } from './options.ts'
 import { arrivalOf, isCopy } from './parked-copy.ts'
 import type { Parking } from './parking.ts'
+import { logGone, takenLog } from './taken-logs.ts'
 
 /** How many records of a partition are held before no more are fetched; fetched are whole batches. */
 const HELD_MAX = 1000
 /** How many are left when more are fetched. */
 const HELD_LOW = 500
-/** Between two tries to take a log. */
-const TAKE_BACKOFF = { firstMs: 100, factor: 2, maxMs: 10_000 }
-/** How long a log that was lost waits for the group to say that its partition is still ours. */
+/**
+ * How long a log that another member has taken waits for the group to say that the partition is ours: one that
+ * slept, or was cut off for a while, is told by then that it is not.
+ */
 const CONFIRM_MS = 10_000
 
 export interface GroupServices {
@@ -60,6 +63,8 @@ export class GroupSource implements MessageSource<KafkaMessage> {
  *
  *   fetched ──▶ held ──▶ settled ──▶ all before it settled, too ──▶ committed
  *                └── its partition is another's: signal aborts, nothing is committed any more
+ *
+ * Where the strategy follows logs, a partition is paused until its log is taken, and read from where that is.
  */
 class Membership implements Session {
   readonly #services: GroupServices
@@ -69,13 +74,11 @@ class Membership implements Session {
   readonly #ending = new AbortController()
   /** The group has said that this is its member. */
   readonly #confirmed = new Condition()
-  readonly #followsLog: boolean
   #isPaused = false
 
   constructor(services: GroupServices, receiver: Receiver<KafkaMessage>) {
     this.#services = services
     this.#receiver = receiver
-    this.#followsLog = services.dedup.settings.strategy.followsLog === true
     this.#commits = new OffsetCommits((offsets) => this.#commit(offsets), services.dedup)
   }
 
@@ -108,11 +111,10 @@ class Membership implements Session {
   async close(): Promise<void> {
     this.#ending.abort()
     await this.#commits.flush()
-    // What was given back of a log is aborted before another member waits for it.
-    const logs = [...this.#partitions.values()].map(({ log }) => log)
-    this.#loseAll()
-    await Promise.all(logs.map((log) => log?.release()))
+    // A transaction that is under way is aborted before another member waits for it.
+    await Promise.all([...this.#partitions.values()].map(({ log }) => log?.release()))
     await this.#services.member.leave()
+    this.#loseAll()
   }
 
   #assigned(partitions: readonly TopicPartition[]): void {
@@ -123,70 +125,69 @@ class Membership implements Session {
       this.#partitions.delete(name)
     }
     for (const partition of this.#partitions.values()) {
+      const { unread } = partition
+      if (partition.log !== undefined && unread !== undefined) this.#seek(partition, unread)
       if (!partition.isPaused) continue
       partition.isPaused = false
       this.#pause(partition)
     }
-    if (this.#followsLog) this.#takeAll(partitions)
     this.#confirmed.notifyAll()
+    if (!this.#followsLog) return
+    for (const place of partitions) if (!this.#partitions.has(nameOf(place))) void this.#take(place)
   }
 
-  #takeAll(partitions: readonly TopicPartition[]): void {
-    for (const place of partitions) {
-      const known = this.#partitions.get(nameOf(place))
-      // The client goes on where the group's offset is by now.
-      if (known?.log !== undefined) known.floor = known.log.next
-      if (known === undefined) void this.#take(this.#partition(place.topic, place.partition))
-    }
-  }
-
-  /** Nothing of a partition is received before its log is taken, and then from where that says. */
-  async #take(partition: ConsumedPartition): Promise<void> {
-    this.#pause(partition)
-    const log = await this.#taken(partition)
-    if (log === undefined) return
-    partition.log = log
-    partition.floor = log.next
-    log.signal.addEventListener('abort', () => void this.#takeAnew(partition, log), { once: true })
-    if (log.next !== undefined) this.#services.member.seek(partition, `${log.next}`)
-    this.#resumeIfLow(partition)
-  }
-
-  /** Answers nothing when the partition is lost meanwhile. */
-  async #taken({ topic, partition, signal }: ConsumedPartition): Promise<TakenLog | undefined> {
+  /** Whoever has the partition of the group has its log, whatever others think. */
+  async #take({ topic, partition: number }: TopicPartition, from?: bigint, isAnew = false): Promise<void> {
     const { dedup, fromBeginning } = this.#services
-    for (let failures = 0; !signal.aborted; failures += 1) {
-      try {
-        const log = await dedup.takeLog([topic, `${partition}`], { fromBeginning })
-        if (!signal.aborted) return log
-        await log.release()
-      } catch (error) {
-        if (failures === 1) {
-          dedup.warn(`consume: a partition cannot be taken (${described(error)}); trying again until it can`)
-        }
-        await pause(dedup.settings.clock, backoffMs(TAKE_BACKOFF, failures), signal)
-      }
+    const partition = this.#partition(topic, number)
+    partition.from = from
+    partition.isTaking = true
+    this.#pause(partition)
+    try {
+      if (isAnew) await this.#confirmed.wait(dedup.settings.clock, CONFIRM_MS, partition.signal)
+      const log = await takenLog(partition, { dedup, fromBeginning }, partition.signal)
+      if (log === undefined) return
+      partition.log = log
+      if (partition.signal.aborted) return void log.release()
+      log.signal.addEventListener('abort', () => this.#takenAway(partition), { once: true })
+      const next = log.next ?? from
+      if (next !== undefined) this.#seek(partition, next)
+      partition.isTaking = false
+      this.#resumeIfLow(partition)
+    } catch (error) {
+      if (!partition.signal.aborted) this.#receiver.ended(error)
     }
-    return undefined
+  }
+
+  /** What is held of it is of no use: the log goes on from where its row says. */
+  #takenAway(partition: ConsumedPartition): void {
+    if (partition.signal.aborted) return
+    partition.lose()
+    this.#partitions.delete(nameOf(partition))
+    if (!this.#ending.signal.aborted) void this.#take(partition, partition.from, true)
+  }
+
+  get #followsLog(): boolean {
+    return this.#services.dedup.settings.strategy.followsLog === true
+  }
+
+  #seek(partition: ConsumedPartition, next: bigint): void {
+    this.#services.member.seek(partition, `${next}`)
   }
 
   /**
-   * Another one has taken the log, or nobody knows what became of it. It is taken again when the group has said
-   * that the partition is still ours: who slept through a rebalance is told otherwise first.
+   * The row is never behind the group's offset, or whoever takes the log next would find once more what was
+   * put aside.
    */
-  async #takeAnew(partition: ConsumedPartition, log: TakenLog): Promise<void> {
-    const name = nameOf(partition)
-    if (partition.signal.aborted || this.#partitions.get(name) !== partition) return
-    const hasMoved = log.next !== undefined && log.next !== partition.floor
-    const failures = hasMoved ? 0 : partition.failures + 1
-    const anew = new ConsumedPartition(partition.topic, partition.partition, failures)
-    partition.lose()
-    this.#partitions.set(name, anew)
-    this.#pause(anew)
-    const { clock } = this.#services.dedup.settings
-    await this.#confirmed.wait(clock, CONFIRM_MS, anew.signal)
-    await pause(clock, backoffMs(TAKE_BACKOFF, failures), anew.signal)
-    await this.#take(anew)
+  async #commit(offsets: readonly CommittedOffset[]): Promise<void> {
+    const passed = offsets.map(async (place) => {
+      const log = this.#partitions.get(nameOf(place))?.log
+      const isOurs = (await log?.pass(BigInt(place.offset))) ?? true
+      return isOurs && log?.movesOffset !== true
+    })
+    const isLeft = await Promise.all(passed)
+    const left = offsets.filter((_, at) => isLeft[at] === true)
+    if (left.length > 0) await this.#services.member.commit(left)
   }
 
   #crashed(error: Error, ended: boolean): void {
@@ -201,34 +202,22 @@ class Membership implements Session {
 
   #receive({ topic, partition: number, messages, lastOffset }: FetchedRecords): void {
     if (this.#ending.signal.aborted) return
+    const isTaken = this.#partitions.get(nameOf({ topic, partition: number }))?.log !== undefined
+    // Of a partition that is not ours any more; once it is again, it is read from where its log is.
+    if (this.#followsLog && !isTaken) return
     const partition = this.#partition(topic, number)
-    // It was fetched before the partition was paused: it comes again.
-    if (this.#followsLog && partition.log === undefined) return
+    const [first] = messages
+    const next = partition.log?.next
+    if (first !== undefined && next !== undefined && BigInt(first.offset) < next) {
+      // The group's own offset goes with its topic; a row stays.
+      if (partition.log?.movesOffset === true) return this.#takenAway(partition)
+      return this.#receiver.ended(logGone(partition, next, first.offset))
+    }
     for (const message of messages) {
-      if (this.#isPast(partition, message.offset)) continue
       if (partition.receive(message)) this.#hand(partition, messageOf(topic, number, message))
     }
     if (lastOffset !== messages.at(-1)?.offset) this.#passed(partition, lastOffset)
     if (this.#isPaused || partition.size >= HELD_MAX) this.#pause(partition)
-  }
-
-  /** A log that begins anew, as that of a topic that was made anew, is taken anew. */
-  #isPast(partition: ConsumedPartition, offset: string): boolean {
-    const { log, floor } = partition
-    if (log === undefined || !log.isPast(BigInt(offset))) return false
-    if (floor !== undefined && BigInt(offset) < floor) void this.#takeAnew(partition, log)
-    return true
-  }
-
-  async #commit(offsets: readonly CommittedOffset[]): Promise<void> {
-    const rest: CommittedOffset[] = []
-    const passed = offsets.map(async (each) => {
-      const log = this.#partitions.get(nameOf(each))?.log
-      await log?.pass(BigInt(each.offset))
-      if (log?.movesOffset !== true) rest.push(each)
-    })
-    await Promise.all(passed)
-    if (rest.length > 0) await this.#services.member.commit(rest)
   }
 
   #passed(partition: ConsumedPartition, lastOffset: string): void {
@@ -237,10 +226,9 @@ class Membership implements Session {
 
   /** In the order in which they came, also when one of them waits for the store to know what it is. */
   #hand(partition: ConsumedPartition, message: KafkaMessage): void {
-    const { log } = partition
     const hand = (arrival: ConsumedMessage['arrival']): void =>
       this.#receiver.received(
-        new ConsumedMessage(arrival, message, this.#services.ordering, this.#fate(partition, message), log),
+        new ConsumedMessage(arrival, message, this.#services.ordering, this.#fate(partition, message)),
       )
     const { dedup } = this.#services
     const { signal } = partition
@@ -260,6 +248,7 @@ class Membership implements Session {
     const { parking } = this.#services
     return {
       signal: partition.signal,
+      log: partition.log,
       ack: () => {
         if (partition.settle(place)) this.#commits.changed(partition)
         this.#resumeIfLow(partition)
@@ -287,7 +276,8 @@ class Membership implements Session {
   }
 
   #resumeIfLow(partition: ConsumedPartition): void {
-    if (!partition.isPaused || this.#isPaused || partition.signal.aborted || partition.size > HELD_LOW) return
+    if (!partition.isPaused || this.#isPaused || partition.isTaking || partition.signal.aborted) return
+    if (partition.size > HELD_LOW) return
     partition.isPaused = false
     this.#services.member.resume(partition)
   }
@@ -295,8 +285,4 @@ class Membership implements Session {
 
 function nameOf({ topic, partition }: TopicPartition): string {
   return `${topic}/${partition}`
-}
-
-function described(error: unknown): string {
-  return error instanceof Error ? error.message : typeof error
 }

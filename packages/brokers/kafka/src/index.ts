@@ -5,6 +5,12 @@ export type {
   KafkaConsumer,
   KafkaMessage,
   KafkaProducer,
+  KafkajsClient,
+  KafkajsConsumer,
+  KafkajsProducer,
+  PlatformaticClient,
+  PlatformaticConsumer,
+  PlatformaticProducer,
 } from './client.ts'
 export type { BatchOptions, ExactlyOnceOptions } from './exactly-once/options.ts'
 export { exactlyOnceDefaults } from './exactly-once/options.ts'

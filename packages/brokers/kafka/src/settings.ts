@@ -6,12 +6,12 @@ import {
   requireDeduplicator,
   requireFunction,
   requireInteger,
-  requireMethods,
   requireMiddlewares,
   requireOneOf,
   requireRetry,
   retryDefaults,
 } from '@oncemq/core/broker'
+import { requirePart } from './clients/given.ts'
 import type { KeyOf } from './message.ts'
 import { messageId } from './message.ts'
 import type { ConsumeOptions, DedupEachBatchOptions, DedupEachMessageOptions } from './options.ts'
@@ -64,7 +64,7 @@ export function dedupEachMessageSettings(
   requireFunction('dedupEachMessage', handler, 'async ({ message }, context) => { ... }')
   const names = new Set(['producer', 'signal', ...sharedNames])
   const given = givenOptions('dedupEachMessage', options, names) as DedupEachMessageOptions
-  requireProducer(given.producer)
+  requirePart('producer', given.producer)
   const retry = { ...retryDefaults, ...given.retry }
   const settings = { ...sharedDefaults(), ...given, retry }
   requireShared(settings)
@@ -82,7 +82,7 @@ export function dedupEachBatchSettings(
   requireFunction('dedupEachBatch', handler, 'async ({ batch, resolveOffset }) => { ... }')
   const names = new Set(['producer', 'signal', 'eachBatchAutoResolve', 'key', 'parkingTopic'])
   const given = givenOptions('dedupEachBatch', options, names) as DedupEachBatchOptions
-  requireProducer(given.producer)
+  requirePart('producer', given.producer)
   const settings = { ...sharedDefaults(), eachBatchAutoResolve: true, ...given }
   requireShared({ ...settings, retry: retryDefaults })
   requireOneOf('eachBatchAutoResolve', settings.eachBatchAutoResolve, [true, false])
@@ -102,7 +102,7 @@ function requireShared({ key, parkingTopic, retry }: SharedSettings): void {
 
 function requireSource({ client, consumer, producer }: Pick<ConsumeOptions, Given>): void {
   if (client !== undefined && consumer === undefined && producer === undefined) {
-    return requireMethods('client', client, ['consumer', 'producer', 'admin'], 'pass new Kafka({ ... })')
+    return requirePart('client', client)
   }
   if (client !== undefined || consumer === undefined || producer === undefined) {
     const names = Object.entries({ client, consumer, producer }).filter(([, value]) => value !== undefined)
@@ -111,27 +111,22 @@ function requireSource({ client, consumer, producer }: Pick<ConsumeOptions, Give
         `received ${names.map(([name]) => name).join(', ') || 'none'}; pass client: new Kafka({ ... })`,
     )
   }
-  const methods = ['connect', 'disconnect', 'subscribe', 'run', 'stop', 'commitOffsets', 'pause', 'resume']
-  requireMethods('consumer', consumer, [...methods, 'on'], 'pass kafka.consumer({ groupId })')
-  requireProducer(producer)
+  requirePart('consumer', consumer)
+  requirePart('producer', producer)
 }
 
-function requireProducer(producer: unknown): void {
-  requireMethods('producer', producer, ['connect', 'disconnect', 'send'], 'pass kafka.producer()')
+/** One number says which records are done only where they are done one after the other. */
+function requireOrder({ ordering, dedup }: Pick<ConsumeSettings<unknown>, 'ordering' | 'dedup'>): void {
+  const { followsLog = false, name } = dedup.settings.strategy
+  if (!followsLog || ordering === 'partition') return
+  throw new OptionError(
+    `ordering: expected 'partition' with strategy '${name}', received '${ordering}'; ` +
+      `leave it out, and have more partitions for more records at a time`,
+  )
 }
 
 function requireTopics(topics: unknown): void {
   const isRight = Array.isArray(topics) && topics.length > 0
   if (isRight && topics.every((topic) => typeof topic === 'string' && topic !== '')) return
   throw new OptionError(`topics: expected an array of names, received ${received(topics)}; name at least one`)
-}
-
-/** One number says how far a partition is done. */
-function requireOrder<Tx>({ ordering, dedup }: Pick<ConsumeOptions<Tx>, 'dedup'> & { ordering: string }): void {
-  const { followsLog = false, name } = dedup.settings.strategy
-  if (!followsLog || ordering === 'partition') return
-  throw new OptionError(
-    `ordering: expected 'partition' with strategy '${name}', received '${ordering}'; leave it out, and have ` +
-      `more partitions for more at a time`,
-  )
 }

@@ -69,8 +69,8 @@ export class Topic {
     this.kafka = kafka
   }
 
-  static async open(url: string, partitions = 1): Promise<Topic> {
-    const name = nameOf('t')
+  static async open(url: string, partitions = 1, end = ''): Promise<Topic> {
+    const name = `${nameOf('t')}${end}`
     await declareKafka(url, [{ name, partitions }, { name: `${name}.parked` }])
     return new Topic(name, clientOf(url))
   }
@@ -91,6 +91,12 @@ export class Topic {
       const [topic] = await admin.fetchOffsets({ groupId, topics: [this.name] })
       return Number(topic?.partitions.find((each) => each.partition === partition)?.offset ?? -1)
     })
+  }
+
+  /** Says in place of a group that has no members how far it is. */
+  async commit(groupId: string, offset: string, partition = 0): Promise<void> {
+    const partitions = [{ partition, offset }]
+    await this.#admin((admin) => admin.setOffsets({ groupId, topic: this.name, partitions }))
   }
 
   /** Collects what comes to the topic of dead letters. */

@@ -2,14 +2,53 @@ import type { Clock } from '@oncemq/core/broker'
 import { backoffMs, pause } from '@oncemq/core/broker'
 import type { RawProducer, RawTransaction } from './kafkajs-producer.ts'
 import { ALL, connecting, GZIP, NONE } from './kafkajs-producer.ts'
-import type { ProducerTransaction, TransactionalProducer, TransactionFault } from './port.ts'
+import type { RawAdmin, RawKafka } from './kafkajs-raw.ts'
+import type {
+  FencedProducer,
+  PartitionOffsets,
+  ProducerTransaction,
+  TopicPartition,
+  TransactionClient,
+  TransactionFault,
+} from './port.ts'
+
+/** That of the client, and no shorter than most brokers take. */
+const TIMEOUT_MS = 60_000
+/** A transaction waits for the one before it to be written down, which takes milliseconds. */
+const RETRY = { initialRetryTime: 10, maxRetryTime: 1000, retries: 10 }
 
 /** Until what ended the transaction before is written down everywhere. */
 const CONCURRENT_BACKOFF = { firstMs: 5, factor: 2, maxMs: 200 }
 const CONCURRENT_TRIES = 50
 
 /** Offsets go by the group alone: the client tells neither generation nor member id with them. */
-export function kafkajsTransactional(producer: RawProducer, clock: Clock): TransactionalProducer {
+export function kafkajsTransactions(
+  client: RawKafka,
+  clock: Clock,
+): TransactionClient & { producer(transactionalId: string, timeoutMs?: number): FencedProducer } {
+  return {
+    producer(transactionalId, transactionTimeout = TIMEOUT_MS) {
+      // What a transaction sends is idempotent by itself; the client's option of that name is for the rest.
+      const only = { maxInFlightRequests: 1, transactionTimeout, retry: RETRY }
+      return kafkajsTransactional(
+        client.producer({ allowAutoTopicCreation: false, transactionalId, ...only }),
+        clock,
+      )
+    },
+    async offsets(groupId, place) {
+      const admin = client.admin()
+      try {
+        await admin.connect()
+        return await offsetsOf(admin, groupId, place)
+      } finally {
+        await admin.disconnect().catch(() => undefined)
+      }
+    },
+  }
+}
+
+/** Of a producer that has a transactional id. */
+export function kafkajsTransactional(producer: RawProducer, clock: Clock): FencedProducer {
   const connected = connecting(producer)
   return {
     async begin(): Promise<ProducerTransaction> {
@@ -114,4 +153,19 @@ function typeOf(error: Error): string | undefined {
 function kindOf(type: string): TransactionFault['kind'] {
   if (FENCED.has(type)) return 'fenced'
   return PASSING.has(type) ? 'unavailable' : 'refused'
+}
+
+async function offsetsOf(
+  admin: RawAdmin,
+  groupId: string,
+  { topic, partition }: TopicPartition,
+): Promise<PartitionOffsets> {
+  const isIt = (each: { readonly partition: number }): boolean => each.partition === partition
+  const [group] = await admin.fetchOffsets({ groupId, topics: [topic] })
+  const { offset = '-1', metadata = null } = group?.partitions.find(isIt) ?? {}
+  const { low = '0', high = '0' } = (await admin.fetchTopicOffsets(topic)).find(isIt) ?? {}
+  // The client itself commits what is no offset, where it begins anew.
+  const isOne = !offset.startsWith('-')
+  const committed = isOne ? { offset: BigInt(offset), metadata: metadata ?? '' } : undefined
+  return { committed, low: BigInt(low), high: BigInt(high) }
 }

@@ -5,7 +5,7 @@ export interface ClientPort {
   /** A member of the group that this package makes by itself. It has not joined yet. */
   member(groupId: string): GroupMember
   producer(): RecordProducer
-  transactional(transactionalId: string, timeoutMs: number): TransactionalProducer
+  transactional(transactionalId: string): TransactionalProducer
   admin(): TopicAdmin
 }
 
@@ -18,6 +18,8 @@ export interface TopicPartition {
 export interface Generation {
   readonly id: number | undefined
   readonly memberId: string | undefined
+  /** The broker that coordinates the group, for a client that does not look for it by itself. */
+  readonly coordinatorId?: number | undefined
 }
 
 /** What was fetched of a partition, in its order. */
@@ -76,9 +78,18 @@ export interface RecordProducer {
 export interface TransactionalProducer {
   /** Connects when needed, which fences whoever had the transactional id before. */
   begin(): Promise<ProducerTransaction>
-  faultOf(error: unknown): TransactionFault
   /** Never throws. */
   close(): Promise<void>
+}
+
+/** What a client must do for outputs and offsets that commit together, whoever is cut off or sleeps. */
+export interface TransactionClient {
+  producer(transactionalId: string, timeoutMs: number): FencedProducer
+  offsets(groupId: string, place: TopicPartition): Promise<PartitionOffsets>
+}
+
+export interface FencedProducer extends TransactionalProducer {
+  faultOf(error: unknown): TransactionFault
 }
 
 /**
@@ -110,6 +121,7 @@ export interface ProducerTransaction {
   abort(): Promise<void>
 }
 
+/** What a group has committed of a partition, and what there is of it. */
 export interface PartitionOffsets {
   /** `undefined` for a group that has committed none. */
   readonly committed: { readonly offset: bigint; readonly metadata: string } | undefined
@@ -128,8 +140,6 @@ export interface TopicAdmin {
   topics(): Promise<ReadonlySet<string>>
   config(topic: string, name: string): Promise<string | undefined>
   create(topics: readonly NewTopic[]): Promise<void>
-  /** What a group has committed of a partition, and what there is of it. */
-  offsets(groupId: string, place: TopicPartition): Promise<PartitionOffsets>
   /** Whether it is an answer of the broker, who will answer the same again. */
   isAnswer(error: unknown): boolean
   /** Never throws. */

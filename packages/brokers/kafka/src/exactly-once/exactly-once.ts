@@ -2,7 +2,7 @@ import type { StorelessStrategy } from '@oncemq/core'
 import { OncemqError } from '@oncemq/core'
 import type { TakenLog } from '@oncemq/core/broker'
 import { systemClock } from '@oncemq/core/broker'
-import { clientOf } from '../clients/given.ts'
+import { transactionsOf } from '../clients/given.ts'
 import { errorOf } from './fault.ts'
 import type { ExactlyOnceOptions, ExactlyOnceSettings } from './options.ts'
 import { exactlyOnceSettings } from './options.ts'
@@ -47,8 +47,8 @@ export function exactlyOnce(options: ExactlyOnceOptions): StorelessStrategy<Kafk
       return []
     },
     followsLog: true,
-    async takeLog([topic = '', partition = ''], { fromBeginning, settings: { clock, consumerGroup: groupId } }) {
-      const client = clientOf(settings.client, clock)
+    async takeLog([, topic = '', partition = ''], { fromBeginning, settings: { clock, consumerGroup: groupId } }) {
+      const client = transactionsOf(settings.client, clock)
       const place = { groupId, topic, partition: Number(partition) }
       const log = await PartitionLog.take(place, { ...settings, client, clock, fromBeginning })
       runs.set(log, new Runs(log, { batchMax, batchMs: Math.floor(transactionTimeoutMs / 4) }))
@@ -64,8 +64,8 @@ export function exactlyOnce(options: ExactlyOnceOptions): StorelessStrategy<Kafk
 
 /** Asks for a transaction that nobody needs. @throws OncemqError when there is none to be had. */
 async function requireTransactions(settings: ExactlyOnceSettings): Promise<void> {
-  const client = clientOf(settings.client, systemClock)
-  const producer = client.transactional(`${settings.transactionalId}/start`, settings.transactionTimeoutMs)
+  const client = transactionsOf(settings.client, systemClock)
+  const producer = client.producer(`${settings.transactionalId}/start`, settings.transactionTimeoutMs)
   try {
     const transaction = await producer.begin()
     await transaction.abort()

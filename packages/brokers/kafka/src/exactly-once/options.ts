@@ -1,10 +1,14 @@
-import { givenOptions, requireInteger, requireMethods } from '@oncemq/core/broker'
 import { OptionError } from '@oncemq/core'
+import { givenOptions, requireInteger, systemClock } from '@oncemq/core/broker'
 import type { KafkaClient } from '../client.ts'
+import { transactionsOf } from '../clients/given.ts'
 
 /** Options of {@link exactlyOnce}. All times are milliseconds. */
 export interface ExactlyOnceOptions {
-  /** The `Kafka` object of your client: a producer for each partition is made with it. */
+  /**
+   * The `Kafka` object of kafkajs: a producer for each partition is made with it. `consume` may read with
+   * another client.
+   */
   client: KafkaClient
   /**
    * What the transactional ids begin with: a partition's is `<transactionalId>/<group>/<topic>/<partition>`, so
@@ -48,9 +52,12 @@ const known = new Set(['client', 'transactionalId', 'transactionTimeoutMs', 'bat
 
 /** @throws OptionError for an option that is wrong. */
 export function exactlyOnceSettings(options: ExactlyOnceOptions): ExactlyOnceSettings {
-  const given = givenOptions('exactlyOnce', options, known) as ExactlyOnceOptions
-  const { client, transactionalId, transactionTimeoutMs, batch } = { ...exactlyOnceDefaults, ...given }
-  requireMethods('client', client, ['producer', 'admin'], 'pass new Kafka({ ... }): each partition has a producer')
+  const given = givenOptions('exactlyOnce', options, known)
+  const { client, transactionalId, transactionTimeoutMs, batch } = {
+    ...exactlyOnceDefaults,
+    ...(given as ExactlyOnceOptions),
+  }
+  transactionsOf(client, systemClock)
   requireId(transactionalId)
   requireInteger('transactionTimeoutMs', transactionTimeoutMs, 1000, TIMEOUT_MAX_MS)
   const { max: batchMax = 1 } = batch === undefined ? {} : givenOptions('batch', batch, new Set(['max']))

@@ -2,14 +2,14 @@ import type { Clock, TakenLog } from '@oncemq/core/broker'
 import { pause, Semaphore } from '@oncemq/core/broker'
 import type { OutgoingMessage } from '../client.ts'
 import type {
-  ClientPort,
+  FencedProducer,
   Generation,
   PartitionOffsets,
   ProducerTransaction,
   RecordProducer,
   SendOptions,
   TopicPartition,
-  TransactionalProducer,
+  TransactionClient,
   TransactionFault,
 } from '../clients/port.ts'
 import { errorOf, NotCommitted, outcomeOf } from './fault.ts'
@@ -20,7 +20,7 @@ export interface GroupPartition extends TopicPartition {
 }
 
 export interface LogServices {
-  readonly client: ClientPort
+  readonly client: TransactionClient
   readonly clock: Clock
   /** What transactional ids begin with. */
   readonly transactionalId: string
@@ -53,7 +53,7 @@ const STARTS = /^oncemq starts=(\d{1,6})$/
 export class PartitionLog implements TakenLog {
   readonly movesOffset = true
   readonly #place: GroupPartition
-  readonly #producer: TransactionalProducer
+  readonly #producer: FencedProducer
   readonly #clock: Clock
   readonly #lost = new AbortController()
   /** One transaction at a time. */
@@ -68,7 +68,7 @@ export class PartitionLog implements TakenLog {
 
   private constructor(
     place: GroupPartition,
-    { producer, begun, clock }: { producer: TransactionalProducer; begun: ProducerTransaction; clock: Clock },
+    { producer, begun, clock }: { producer: FencedProducer; begun: ProducerTransaction; clock: Clock },
     { next, starts }: { readonly next: bigint; readonly starts: number },
   ) {
     this.#place = place
@@ -99,7 +99,7 @@ export class PartitionLog implements TakenLog {
     const { groupId, topic, partition } = place
     // The group's name may have the separator in it, which would make two partitions one.
     const id = `${transactionalId}/${encodeURIComponent(groupId)}/${topic}/${partition}`
-    const producer = client.transactional(id, transactionTimeoutMs)
+    const producer = client.producer(id, transactionTimeoutMs)
     try {
       const begun = await producer.begin()
       const position = positionOf(await settledOffsets(place, services), services.fromBeginning)
@@ -265,21 +265,15 @@ async function settledOffsets(
   { groupId, ...place }: GroupPartition,
   { client, clock }: LogServices,
 ): Promise<PartitionOffsets> {
-  const admin = client.admin()
-  await admin.connect()
-  try {
-    let offsets = await admin.offsets(groupId, place)
-    for (let read = 1; read < OFFSETS_READ_MAX; read += 1) {
-      await pause(clock, OFFSETS_SETTLE_MS)
-      const before = offsets.committed
-      offsets = await admin.offsets(groupId, place)
-      const { committed } = offsets
-      if (committed?.offset === before?.offset && committed?.metadata === before?.metadata) break
-    }
-    return offsets
-  } finally {
-    await admin.close()
+  let offsets = await client.offsets(groupId, place)
+  for (let read = 1; read < OFFSETS_READ_MAX; read += 1) {
+    await pause(clock, OFFSETS_SETTLE_MS)
+    const before = offsets.committed
+    offsets = await client.offsets(groupId, place)
+    const { committed } = offsets
+    if (committed?.offset === before?.offset && committed?.metadata === before?.metadata) break
   }
+  return offsets
 }
 
 /** An offset that the partition does not have is of records that have expired, or of a topic of before. */

@@ -31,6 +31,7 @@ export class LogWatermark implements StoredLog {
   /** The record of which a start was counted, that may be taken back. */
   #counted: bigint | undefined
   #passing: Promise<boolean> | undefined
+  #released: Promise<void> | undefined
 
   private constructor(id: string, steps: LogSteps, row: LogTaken) {
     this.#id = id
@@ -96,13 +97,18 @@ export class LogWatermark implements StoredLog {
     return this.#passing
   }
 
-  async release(): Promise<void> {
-    if (this.signal.aborted) return
-    await this.#steps.update({ op: 'release', ...this.#guard }).catch(() => undefined)
+  release(): Promise<void> {
+    this.#released ??= this.#release()
+    return this.#released
   }
 
   get #guard(): { readonly id: string; readonly epoch: number } {
     return { id: this.#id, epoch: this.#row.epoch }
+  }
+
+  async #release(): Promise<void> {
+    if (this.signal.aborted) return
+    await this.#steps.update({ op: 'release', ...this.#guard }).catch(() => undefined)
   }
 
   async #pass(next: bigint): Promise<boolean> {
