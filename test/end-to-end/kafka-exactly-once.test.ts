@@ -1,17 +1,20 @@
-// 300 records through three members of a group that send two records for each, in Kafka's transactions. The
+// 120 records through three members of a group that send two records for each, in Kafka's transactions. The
 // members are killed with -9, stopped for longer than their session, and leave and join, again and again. A
 // reader of what is committed counts. ONCEMQ_SOAK=1: 1500 records, more faults.
 import { randomInt } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { createDeduplicator, MemoryStore } from '@oncemq/core'
+import { consume } from '@oncemq/kafka'
 import { declareKafka } from '@oncemq/test-services/kafka'
 import { describeService } from '@oncemq/test-services/vitest'
+import { Admin, Consumer, Producer } from '@platformatic/kafka'
 import type { TestContext } from 'vitest'
 import { test } from 'vitest'
 import { Crew } from './crew.ts'
 import type { PipelineAssignment } from './kafka-pipeline.ts'
 import { SIDES } from './kafka-pipeline.ts'
-import { clientOf, KafkaTopic } from './kafka-topic.ts'
+import { KafkaTopic } from './kafka-topic.ts'
 import { historyFileOf } from './mongodb-scene.ts'
 import { randomOf, seedOf } from './random.ts'
 import { until } from './until.ts'
@@ -19,7 +22,7 @@ import { until } from './until.ts'
 const IS_SOAK = process.env['ONCEMQ_SOAK'] === '1'
 const CONSUMER = fileURLToPath(new URL('kafka-pipeline-consumer.ts', import.meta.url))
 const CONSUMERS = 3
-const RECORDS = IS_SOAK ? 1500 : 300
+const RECORDS = IS_SOAK ? 1500 : 120
 const ROUNDS = IS_SOAK ? 12 : 2
 const FAULT_WITHIN_MS = 1500
 /** Longer than the session: the others have its partitions when it wakes. */
@@ -32,14 +35,24 @@ type Crowd = Crew<PipelineAssignment>
 const keys = Array.from({ length: RECORDS }, (_, index) => `${index % 17}-${index}`)
 const expected = keys.flatMap((key) => SIDES.map((side) => `${side} ${key}`))
 
-/** The outputs that are committed, by their offset: a reader may be given one several times. */
+/**
+ * The outputs that are committed, by their offset. Read as `consume` reads with @platformatic/kafka: kafkajs 2.2.4
+ * and platformatic's own streams hand over some records that were aborted.
+ */
 async function outputs(url: string, target: string, context: TestContext): Promise<ReadonlyMap<string, string>> {
-  const kafka = clientOf(url)
   const seen = new Map<string, string>()
-  const reader = kafka.consumer({ groupId: `${target}-reader`, maxWaitTimeInMs: 100 })
-  context.onTestFinished(() => reader.disconnect())
-  await reader.subscribe({ topics: [target], fromBeginning: true })
-  await reader.run({ eachMessage: async ({ message }) => void seen.set(message.offset, String(message.value)) })
+  const options = { clientId: target, bootstrapBrokers: [new URL(url).host] }
+  const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: `${target}-reader` })
+  const consumer = await consume({
+    client: { Consumer, Producer, Admin, options },
+    topics: [target],
+    dedup,
+    handler: ({ offset, value }) => void seen.set(offset, String(value)),
+  })
+  context.onTestFinished(async () => {
+    await consumer.close({ timeoutMs: 1000 })
+    await dedup.close()
+  })
   return seen
 }
 
