@@ -6,6 +6,7 @@ import { randomInt } from 'node:crypto'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { declareKafka } from '@oncemq/test-services/kafka'
 import { describeService } from '@oncemq/test-services/vitest'
 import { parkedHeaders } from '@oncemq/kafka'
 import type { TestContext } from 'vitest'
@@ -23,13 +24,13 @@ import { logScenes, type LogStoreName } from './watermark-scene.ts'
 const IS_SOAK = process.env['ONCEMQ_SOAK'] === '1'
 const CONSUMER = fileURLToPath(new URL('watermark-consumer.ts', import.meta.url))
 const CONSUMERS = 3
-const MESSAGES = IS_SOAK ? 1000 : 300
-const PARTS = IS_SOAK ? 20 : 5
+const MESSAGES = IS_SOAK ? 1000 : 150
+const PARTS = IS_SOAK ? 20 : 3
 const FAULT_WITHIN_MS = 1000
 /** For longer than a session. */
 const FROZEN_MS = 4500
 const CHURN_EVERY_MS = 2000
-const CHURNS = IS_SOAK ? 30 : 4
+const CHURNS = IS_SOAK ? 30 : 3
 const SETTLE_MS = IS_SOAK ? 300_000 : 100_000
 const TEST_MS = 2 * SETTLE_MS
 const ATTEMPTS_MAX = 3
@@ -85,12 +86,15 @@ describeService('postgres-18', ({ url: postgres }) => {
         async (context) => {
           const given = { store: 'postgres', record: false, attemptsMax: ATTEMPTS_MAX } as const
           const { topic, crew, history, effects } = await openScene(given, urls, url, context)
+          await declareKafka(url, [{ name: `${topic.name}.parked` }])
           const letters = await lettersOf(url, topic.name, context)
           await topic.send(['g1-1', 'g1-poison', 'g1-2', 'g2-1'])
           await crew.start(1)
-          while (letters.length === 0) await Promise.race([crew.succeed(0), delay(200)])
+          const succession = crew.succeed(0)
+          await until('the dead letter', () => letters.length > 0, SETTLE_MS)
           await until('all offsets to be committed', async () => (await topic.left()) === 0, SETTLE_MS)
           await crew.stop()
+          await succession
           expect((await effects()).toSorted()).toEqual(['g1-1', 'g1-2', 'g2-1'])
           // The usual ones, and one alone.
           const starts = history.events().filter((event) => event.type === 'run' && event.key === 'g1-poison')

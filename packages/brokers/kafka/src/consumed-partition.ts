@@ -53,6 +53,11 @@ export class ConsumedPartition {
     return this.#next
   }
 
+  /** It goes on where its log is, whatever offset the group has, which is to have this one. */
+  goOn(next: bigint): void {
+    this.#next = `${next}`
+  }
+
   /** Where to go on, of one whose log is taken; `undefined` where only the group's offset says. */
   get unread(): bigint | undefined {
     return this.#unread ?? this.log?.next

@@ -152,6 +152,10 @@ class Membership implements Session {
       log.signal.addEventListener('abort', () => this.#takenAway(partition), { once: true })
       const next = log.next ?? from
       if (next !== undefined) this.#seek(partition, next)
+      if (log.next !== undefined) {
+        partition.goOn(log.next)
+        this.#commits.changed(partition)
+      }
       partition.isTaking = false
       this.#resumeIfLow(partition)
     } catch (error) {
