@@ -12,7 +12,7 @@ const ON_ROCKETMQ = {
   'rocketmq-simple': 'NORMAL',
   'rocketmq-transactions': 'TRANSACTION',
 } as const
-const ON_KAFKA = ['kafka-drop-in', 'kafka-managed-sqlite-transactional']
+const ON_KAFKA = ['kafka-drop-in', 'kafka-exactly-once', 'kafka-managed-sqlite-transactional']
 const ON_KAFKA_AND_POSTGRES = ['kafka-watermark-postgres']
 const ALONE = ['webhook-run']
 // They have tests of their own.

@@ -77,10 +77,10 @@ export interface Deduplicator<Tx = undefined> extends AsyncDisposable {
   /**
    * For adapters of logs, where the strategy follows them: takes a partition or stream that the broker has
    * given to this consumer, named by the parts that make it unique in its group: topic and partition.
-   * `fromBeginning` says where one begins of which nothing was handled.
+   * `fromBeginning`, true by default, says where one begins of which nothing was handled.
    * @throws OncemqError while the store does not answer, or refuses.
    */
-  takeLog(name: readonly string[], options: { readonly fromBeginning: boolean }): Promise<TakenLog>
+  takeLog(name: readonly string[], options?: { readonly fromBeginning?: boolean }): Promise<TakenLog>
   /** For adapters: emits, as event `warning`, what users should know and what is no outcome. */
   warn(message: string): void
   /** For adapters: emits, as event of that name, that a message was durably dead-lettered. */

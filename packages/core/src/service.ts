@@ -139,9 +139,9 @@ export class Service<Tx> implements Deduplicator<Tx> {
     return this.#events.counts()
   }
 
-  async takeLog(name: readonly string[], options: { fromBeginning: boolean }): Promise<TakenLog> {
+  async takeLog(name: readonly string[], { fromBeginning = true } = {}): Promise<TakenLog> {
     const { strategy } = this.settings
-    const request = { settings: this.settings as Settings<unknown>, store: this.#store, ...options }
+    const request = { settings: this.settings as Settings<unknown>, store: this.#store, fromBeginning }
     try {
       await this.open()
       if (strategy.takeLog === undefined) throw withoutLogs(strategy.name)
