@@ -39,7 +39,11 @@ const expected = keys.flatMap((key) => SIDES.map((side) => `${side} ${key}`))
  * The outputs that are committed, by their offset. Read as `consume` reads with @platformatic/kafka: kafkajs 2.2.4
  * and platformatic's own streams hand over some records that were aborted.
  */
-async function outputs(url: string, target: string, context: TestContext): Promise<ReadonlyMap<string, string>> {
+async function outputs(
+  url: string,
+  target: string,
+  context: TestContext,
+): Promise<ReadonlyMap<string, string>> {
   const seen = new Map<string, string>()
   const options = { clientId: target, bootstrapBrokers: [new URL(url).host] }
   const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: `${target}-reader` })
@@ -61,7 +65,11 @@ interface Case {
   readonly isApart: boolean
 }
 
-async function play(url: string, { batchMax, isApart }: Case, context: TestContext): Promise<readonly string[]> {
+async function play(
+  url: string,
+  { batchMax, isApart }: Case,
+  context: TestContext,
+): Promise<readonly string[]> {
   const random = randomOf(seedOf())
   const name = `pipeline${randomInt(2 ** 31)}`
   const target = `${name}.out`

@@ -29,7 +29,11 @@ async function run(given: PipelineAssignment): Promise<void> {
     strategy: exactlyOnce({ client, batch: { max: batchMax } }),
   })
   worker.watch(dedup)
-  const times = { sessionTimeout: SESSION_MS, heartbeatInterval: HEARTBEAT_MS, maxWaitTimeInMs: FETCH_WAIT_MS }
+  const times = {
+    sessionTimeout: SESSION_MS,
+    heartbeatInterval: HEARTBEAT_MS,
+    maxWaitTimeInMs: FETCH_WAIT_MS,
+  }
   const clients = { consumer: kafka.consumer({ groupId: topic, ...times }), producer: kafka.producer() }
   const consumer = await consume({
     ...clients,
@@ -37,7 +41,8 @@ async function run(given: PipelineAssignment): Promise<void> {
     dedup,
     handler: ({ key, value }, { tx, ...context }) =>
       worker.work(context, async () => {
-        for (const side of SIDES) await tx.send({ topic: target, messages: [{ key, value: `${side} ${value}` }] })
+        for (const side of SIDES)
+          await tx.send({ topic: target, messages: [{ key, value: `${side} ${value}` }] })
       }),
   })
   await worker.serve(consumer, dedup)

@@ -29,8 +29,6 @@ export function createDeduplicator(
   options: DeduplicatorOptions & { strategy?: 'lease' | Strategy },
 ): Deduplicator
 export function createDeduplicator<Tx>(options: DeduplicatorOptions<Tx>): Deduplicator<Tx>
-export function createDeduplicator<Tx>(
-  options: GivenOptions<Tx>,
-): Deduplicator<Tx> {
+export function createDeduplicator<Tx>(options: GivenOptions<Tx>): Deduplicator<Tx> {
   return new Service(options)
 }

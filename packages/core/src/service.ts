@@ -9,7 +9,14 @@ import type { Identity } from './delivery/identity.ts'
 import { recordId, requireKey } from './delivery/identity.ts'
 import type { ClaimOutcome, Delivery, NotGranted, ProcessOutcome, Unprotected } from './delivery/outcome.ts'
 import type { TakenLog } from './delivery/position.ts'
-import { closed, rejectedForAttempts, startsMax, usedAfterClose, withoutClaims, withoutLogs } from './delivery/refusals.ts'
+import {
+  closed,
+  rejectedForAttempts,
+  startsMax,
+  usedAfterClose,
+  withoutClaims,
+  withoutLogs,
+} from './delivery/refusals.ts'
 import type { OncemqError } from './errors.ts'
 import { received } from './errors.ts'
 import { EventHub } from './observe/event-hub.ts'

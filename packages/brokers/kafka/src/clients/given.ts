@@ -15,7 +15,13 @@ import {
   platformaticTransactional,
 } from './platformatic.ts'
 import type { RawPlatformatic, RawPlatformaticConsumer, RawPlatformaticProducer } from './platformatic-raw.ts'
-import type { ClientPort, GroupMember, RecordProducer, TransactionalProducer, TransactionClient } from './port.ts'
+import type {
+  ClientPort,
+  GroupMember,
+  RecordProducer,
+  TransactionalProducer,
+  TransactionClient,
+} from './port.ts'
 
 type Client = 'kafkajs' | 'platformatic'
 

@@ -133,7 +133,8 @@ const CAUSES_MAX = 8
 
 function faultOf(error: unknown): TransactionFault {
   const causes: Error[] = []
-  for (let next = error; next instanceof Error && causes.length < CAUSES_MAX; next = next.cause) causes.push(next)
+  for (let next = error; next instanceof Error && causes.length < CAUSES_MAX; next = next.cause)
+    causes.push(next)
   for (const cause of causes) {
     const type = typeOf(cause)
     if (type !== undefined) return { kind: kindOf(type), name: type }

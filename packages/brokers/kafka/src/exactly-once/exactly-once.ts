@@ -47,7 +47,10 @@ export function exactlyOnce(options: ExactlyOnceOptions): StorelessStrategy<Kafk
       return []
     },
     followsLog: true,
-    async takeLog([, topic = '', partition = ''], { fromBeginning, settings: { clock, consumerGroup: groupId } }) {
+    async takeLog(
+      [, topic = '', partition = ''],
+      { fromBeginning, settings: { clock, consumerGroup: groupId } },
+    ) {
       const client = transactionsOf(settings.client, clock)
       const place = { groupId, topic, partition: Number(partition) }
       const log = await PartitionLog.take(place, { ...settings, client, clock, fromBeginning })

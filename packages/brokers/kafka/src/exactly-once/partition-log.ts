@@ -246,7 +246,10 @@ export class PartitionLog implements TakenLog {
 }
 
 /** What a record of the log is put aside with, where it is to pass the record at the same time. */
-export function senderInto(log: TakenLog | undefined, offset: bigint): Pick<RecordProducer, 'send'> | undefined {
+export function senderInto(
+  log: TakenLog | undefined,
+  offset: bigint,
+): Pick<RecordProducer, 'send'> | undefined {
   if (!(log instanceof PartitionLog)) return undefined
   return { send: (topic, message, options) => log.park(offset, topic, message, options) }
 }
@@ -281,7 +284,8 @@ function positionOf(
   { committed, low, high }: PartitionOffsets,
   fromBeginning: boolean,
 ): { readonly next: bigint; readonly starts: number } {
-  if (committed === undefined || committed.offset > high) return { next: fromBeginning ? low : high, starts: 0 }
+  if (committed === undefined || committed.offset > high)
+    return { next: fromBeginning ? low : high, starts: 0 }
   if (committed.offset < low) return { next: low, starts: 0 }
   return { next: committed.offset, starts: Number(STARTS.exec(committed.metadata)?.[1] ?? 0) }
 }
