@@ -1,5 +1,5 @@
-// A pipeline: what a handler sends and the offset of its record commit in one transaction of Kafka. Three orders;
-// the handler of one fails after its first receipt, once. Needs the topic that ONCEMQ_TOPIC names.
+// A pipeline: what a handler sends and the offset of its record commit in one transaction of Kafka. Three
+// orders; the handler of one fails after its first receipt, once. Needs the topic that ONCEMQ_TOPIC names.
 import { setTimeout as delay } from 'node:timers/promises'
 import { createDeduplicator } from '@oncemq/core'
 import { consume, exactlyOnce } from '@oncemq/kafka'
@@ -37,9 +37,10 @@ const consumer = await consume({
   dedup,
   retry: { firstMs: 100 },
   handler: async ({ key, value }, { tx }) => {
-    await tx.send({ topic: receipts, messages: [{ key, value: `${value} is paid` }] })
-    stumble(String(value)) // fails once, to show that nothing is left of it
-    await tx.send({ topic: receipts, messages: [{ key, value: `${value} is to be sent` }] })
+    const order = String(value)
+    await tx.send({ topic: receipts, messages: [{ key, value: `${order} is paid` }] })
+    stumble(order) // fails once, to show that nothing is left of it
+    await tx.send({ topic: receipts, messages: [{ key, value: `${order} is to be sent` }] })
   },
 })
 // #endregion

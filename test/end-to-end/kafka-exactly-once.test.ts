@@ -36,8 +36,8 @@ const keys = Array.from({ length: RECORDS }, (_, index) => `${index % 17}-${inde
 const expected = keys.flatMap((key) => SIDES.map((side) => `${side} ${key}`))
 
 /**
- * The outputs that are committed, by their offset. Read as `consume` reads with @platformatic/kafka: kafkajs 2.2.4
- * and platformatic's own streams hand over some records that were aborted.
+ * The outputs that are committed, by their offset. Read as `consume` reads with @platformatic/kafka: kafkajs
+ * 2.2.4 and platformatic's own streams hand over some records that were aborted.
  */
 async function outputs(
   url: string,
@@ -105,8 +105,9 @@ const batched: Case = { batchMax: 10, isApart: false }
 function isExact(url: string, cases: readonly Case[]): void {
   const title = 'counts are exact, $batchMax at most in a transaction'
   test.concurrent.for(cases)(title, { timeout: TEST_MS }, async (one, context) => {
+    const { expect } = context
     const seen = await play(url, one, context)
-    context.expect(seen.toSorted()).toEqual(expected.toSorted())
+    expect(seen.toSorted()).toEqual(expected.toSorted())
   })
 }
 
@@ -114,8 +115,9 @@ describeService('kafka-4.4', ({ url }) => {
   isExact(url, [exact, batched])
 
   test.concurrent('they are not where offsets commit apart', { timeout: TEST_MS }, async (context) => {
+    const { expect } = context
     const seen = await play(url, { batchMax: 1, isApart: true }, context)
-    context.expect(seen.length).toBeGreaterThan(expected.length)
+    expect(seen.length).toBeGreaterThan(expected.length)
   })
 })
 

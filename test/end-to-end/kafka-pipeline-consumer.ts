@@ -1,5 +1,5 @@
-// One member of a group that hands on what it reads, exactly once. It runs until it is told to stop, its parent
-// is gone, or it is killed.
+// One member of a group that hands on what it reads, exactly once. It runs until it is told to stop, its
+// parent is gone, or it is killed.
 import { setTimeout as delay } from 'node:timers/promises'
 import { createDeduplicator } from '@oncemq/core'
 import type { ExactlyOnceOptions } from '@oncemq/kafka'
@@ -42,7 +42,7 @@ async function run(given: PipelineAssignment): Promise<void> {
     handler: ({ key, value }, { tx, ...context }) =>
       worker.work(context, async () => {
         for (const side of SIDES)
-          await tx.send({ topic: target, messages: [{ key, value: `${side} ${value}` }] })
+          await tx.send({ topic: target, messages: [{ key, value: `${side} ${String(value)}` }] })
       }),
   })
   await worker.serve(consumer, dedup)

@@ -17,8 +17,7 @@ import {
   withoutClaims,
   withoutLogs,
 } from './delivery/refusals.ts'
-import type { OncemqError } from './errors.ts'
-import { received } from './errors.ts'
+import { type OncemqError, received } from './errors.ts'
 import { EventHub } from './observe/event-hub.ts'
 import type { EventName, Events } from './observe/events.ts'
 import type { GivenOptions, Settings } from './options.ts'
@@ -148,7 +147,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
 
   async takeLog(name: readonly string[], { fromBeginning = true } = {}): Promise<TakenLog> {
     const { strategy } = this.settings
-    const request = { settings: this.settings as Settings<unknown>, store: this.#store, fromBeginning }
+    const request = { settings: this.settings, store: this.#store, fromBeginning }
     try {
       await this.open()
       if (strategy.takeLog === undefined) throw withoutLogs(strategy.name)

@@ -19,8 +19,8 @@ const HELD_MAX = 1000
 /** How many are left when more are fetched. */
 const HELD_LOW = 500
 /**
- * How long a log that another member has taken waits for the group to say that the partition is ours: one that
- * slept, or was cut off for a while, is told by then that it is not.
+ * How long a log that another member has taken waits for the group to say that the partition is ours: one
+ * that slept, or was cut off for a while, is told by then that it is not.
  */
 const CONFIRM_MS = 10_000
 
@@ -112,7 +112,7 @@ class Membership implements Session {
     this.#ending.abort()
     await this.#commits.flush()
     // A transaction that is under way is aborted before another member waits for it.
-    await Promise.all([...this.#partitions.values()].map(({ log }) => log?.release()))
+    await Promise.all([...this.#partitions.values()].map(async ({ log }) => log?.release()))
     await this.#services.member.leave()
     this.#loseAll()
   }

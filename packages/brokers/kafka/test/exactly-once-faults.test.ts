@@ -1,5 +1,4 @@
-import type { DeduplicatorOptions } from '@oncemq/core'
-import { createDeduplicator, MemoryStore } from '@oncemq/core'
+import { createDeduplicator } from '@oncemq/core'
 import { describeService } from '@oncemq/test-services/vitest'
 import { expect, onTestFinished, test } from 'vitest'
 import type { ExactlyOnceOptions, KafkaTransaction } from '../src/index.ts'
@@ -102,10 +101,9 @@ describeService('kafka-4.4', ({ url }) => {
 
   test('what cannot be is refused at start, with the remedy', async () => {
     const kafka = clientOf(url)
-    const make = (options: Partial<ExactlyOnceOptions>, rest: Partial<DeduplicatorOptions> = {}) =>
+    const make = (options: Partial<ExactlyOnceOptions>) =>
       createDeduplicator<KafkaTransaction>({
         consumerGroup: 'g',
-        ...(rest as { store?: MemoryStore }),
         strategy: exactlyOnce({ client: kafka, ...options }),
       })
     expect(() => make({ client: kafka.producer() as never })).toThrow(/client: expected the Kafka object/)

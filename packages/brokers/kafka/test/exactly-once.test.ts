@@ -118,8 +118,8 @@ describeService('kafka-4.4', ({ url }) => {
     expect(starts.slice(0, 6)).toEqual(['0', '1', '2', '3', '4', '5'])
     expect(starts.slice(6, 12)).toEqual(['0', '1', '2', '3', '4', '5'])
     expect(starts.slice(12)).toEqual(['5', '6', '7', '8', '9', '10', '11'])
-    // Each transaction has an end, with an offset of its own: one was aborted, then 0 to 4 alone, then the 5 that
-    // failed, and the rest with it.
+    // Each transaction has an end, with an offset of its own: one was aborted, then 0 to 4 alone, then the 5
+    // that failed, and the rest with it.
     expect((await pipeline.size()) - starts.length).toBe(1 + 5 + 1 + 1)
   })
 })

@@ -132,16 +132,13 @@ export class DeliveryLoop<Message> {
     const passage = passageOf(held, readKey(this.#options.key, held.message), this.#clock)
     if (outcome !== undefined || !(await this.#isReplaced(passage))) {
       this.#queued += 1
-      const leave = (): Promise<unknown> => {
-        this.#queued -= 1
-        return this.#leave(held)
-      }
-      const leaving = { signal: this.#room.closing, leave }
-      const passing = (passOn: () => void): Promise<unknown> => {
+      const outOfTheQueue = (next: () => Promise<unknown>) => (passOn?: () => void) => {
         this.#queued -= 1
         passage.passOn = passOn
-        return this.#pass(passage, attempt, outcome)
+        return next()
       }
+      const leaving = { signal: this.#room.closing, leave: outOfTheQueue(() => this.#leave(held)) }
+      const passing = outOfTheQueue(() => this.#pass(passage, attempt, outcome))
       await this.#order.run(held.order, passing, leaving)
     }
     this.#busyKeys.gone(passage)
@@ -189,8 +186,7 @@ export class DeliveryLoop<Message> {
 
   #deliveryOf(passage: Passage<Message>): Delivery {
     const signal = this.#signals.with(passage.held.signal)
-    const { fingerprint } = this.#options
-    const [holdMs, { place }] = [this.#leftMs(passage), this.#room]
+    const [holdMs, { place }, { fingerprint }] = [this.#leftMs(passage), this.#room, this.#options]
     const beforeStart = (): Promise<void> | undefined => this.#busyKeys.granted(passage)
     return deliveryOf(passage, { fingerprint, signal, holdMs, place, beforeStart })
   }

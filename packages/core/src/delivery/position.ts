@@ -1,6 +1,6 @@
-import type { Settings } from '../options.ts'
-import type { AdvanceUpdate } from '../store/contract.ts'
+import type { AdvanceUpdate, Store } from '../store/contract.ts'
 import type { GuardedStore } from '../store/guarded-store.ts'
+import type { Clock } from '../time/clock.ts'
 
 /** Where a message stands in a log: for strategies to which the log's order says what is done. */
 export interface Position<Log extends TakenLog = TakenLog> {
@@ -54,8 +54,14 @@ export interface StoredLog extends TakenLog {
 
 /** What a log is taken with. */
 export interface LogRequest {
-  readonly settings: Settings<unknown>
+  readonly settings: {
+    readonly consumerGroup: string
+    readonly store: Store
+    readonly storeReadableKey: boolean
+    readonly storeTimeoutMs: number
+    readonly clock: Clock
+  }
   readonly store: GuardedStore
-  /** Whether one of which nothing was handled begins with its oldest record, or with what comes from now on. */
+  /** Whether one of which nothing was handled begins with its oldest record, or with what comes next. */
   readonly fromBeginning: boolean
 }

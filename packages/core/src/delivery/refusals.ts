@@ -62,7 +62,7 @@ export function withoutClaims(strategy: string): OncemqError {
 export function withoutLogs(strategy: string): OncemqError {
   return new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
-    `takeLog: expected a strategy that follows logs, received '${strategy}'; ask settings.strategy.followsLog`,
+    `takeLog: expected a strategy that follows logs, received '${strategy}'; see followsLog`,
   )
 }
 

@@ -2,8 +2,8 @@ import { MemoryStore } from '../memory/memory-store.ts'
 import type { Store } from './contract.ts'
 
 /**
- * Stands in for the store of a strategy that needs none. What is kept with it all the same, the secret by which
- * copies are known, is known to this process alone.
+ * Stands in for the store of a strategy that needs none. What is kept with it all the same, the secret by
+ * which copies are known, is known to this process alone.
  */
 export function noStore(): Store {
   const memory = new MemoryStore()

@@ -82,8 +82,8 @@ export interface Strategy<Tx = undefined> {
    */
   readonly followsLog?: boolean
   /**
-   * For those: takes a log that the broker has given to this consumer, named by the parts that make it unique in
-   * its group. @throws OncemqError while it cannot be taken.
+   * For those: takes a log that the broker has given to this consumer, named by the parts that make it unique
+   * in its group. @throws OncemqError while it cannot be taken.
    */
   takeLog?(name: readonly string[], request: LogRequest): Promise<TakenLog>
   /**

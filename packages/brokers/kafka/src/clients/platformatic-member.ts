@@ -45,10 +45,11 @@ export class PlatformaticMember implements GroupMember {
       events,
     })
     const ending = new AbortController()
+    const beaten = (): void => events.beaten()
     const changed = (): void => this.#changed(fetching, events)
     const failed = (error: Error): void => void this.#rejoin(error, fetching, events, ending.signal)
     for (const event of CHANGES) consumer.on(event, changed)
-    consumer.on(HEARTBEAT, events.beaten)
+    consumer.on(HEARTBEAT, beaten)
     consumer.on('error', failed)
     this.#fetching = fetching
     this.#membership = {
@@ -56,7 +57,7 @@ export class PlatformaticMember implements GroupMember {
         ending.abort()
         fetching.end()
         for (const event of CHANGES) consumer.off(event, changed)
-        consumer.off(HEARTBEAT, events.beaten)
+        consumer.off(HEARTBEAT, beaten)
         // Without a listener, one that comes late would end the process.
         consumer.on('error', () => undefined)
         consumer.off('error', failed)

@@ -11,10 +11,10 @@ import { Runs } from './runs.ts'
 import type { KafkaTransaction } from './transaction.ts'
 
 /**
- * For handlers whose effects are records in Kafka: what a handler sends with `context.tx` and the offset of its
- * record commit in one transaction of Kafka, or neither does. Readers with `read_committed`, the default of
- * most clients, see each output once, whoever is killed when. No record is kept of any message, and no store is
- * needed.
+ * For handlers whose effects are records in Kafka: what a handler sends with `context.tx` and the offset of
+ * its record commit in one transaction of Kafka, or neither does. Readers with `read_committed`, the default
+ * of most clients, see each output once, whoever is killed when. No record is kept of any message, and no
+ * store is needed.
  *
  * Each partition has a producer with a transactional id of its own: whoever gets the partition fences who had
  * it, and looks at its offset after that. So a process that slept through a rebalance can commit nothing.
@@ -84,7 +84,7 @@ async function requireTransactions(settings: ExactlyOnceSettings): Promise<void>
 function withoutPosition(): OncemqError {
   return new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
-    "strategy: expected records of this strategy's own consume for 'exactlyOnce', received another message; " +
+    "strategy: expected records that were taken by it for 'exactlyOnce', received another message; " +
       'use consume({ ... }) of @oncemq/kafka',
   )
 }

@@ -11,15 +11,16 @@ export interface ExactlyOnceOptions {
    */
   client: KafkaClient
   /**
-   * What the transactional ids begin with: a partition's is `<transactionalId>/<group>/<topic>/<partition>`, so
-   * that whoever gets a partition fences who had it. Workers of one group must have the same one. It is what
-   * rights are granted for. 1 to 200 characters.
+   * What the transactional ids begin with: a partition's is `<transactionalId>/<group>/<topic>/<partition>`,
+   * so that whoever gets a partition fences who had it. Workers of one group must have the same one. It is
+   * what rights are granted for. 1 to 200 characters.
    * @default 'oncemq'
    */
   transactionalId?: string
   /**
    * After how long the broker aborts a transaction whose process says nothing more. Longer than a handler may
-   * take (`handlerTimeoutMs`), and no longer than the broker's `transaction.max.timeout.ms`. 1000 to 86400000.
+   * take (`handlerTimeoutMs`), and no longer than the broker's `transaction.max.timeout.ms`. 1000 to
+   * 86400000.
    * @default 60000
    */
   transactionTimeoutMs?: number
@@ -29,8 +30,8 @@ export interface ExactlyOnceOptions {
 
 export interface BatchOptions {
   /**
-   * How many records at most, also bounded by `concurrency` of `consume`. When one fails, all that were with it
-   * are aborted and run again, one by one. 1 to 1000.
+   * How many records at most, also bounded by `concurrency` of `consume`. When one fails, all that were with
+   * it are aborted and run again, one by one. 1 to 1000.
    */
   max: number
 }

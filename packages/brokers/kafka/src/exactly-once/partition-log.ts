@@ -40,13 +40,13 @@ const UNKNOWN: Generation = { id: undefined, memberId: undefined }
 const STARTS = /^oncemq starts=(\d{1,6})$/
 
 /**
- * One partition of a group, with the producer that alone may move the group's offset and send what its handlers
- * send: it has a transactional id of the partition's own. Whoever gets the partition takes it in this order, so
- * that nothing of the one before can happen after it was looked at:
+ * One partition of a group, with the producer that alone may move the group's offset and send what its
+ * handlers send: it has a transactional id of the partition's own. Whoever gets the partition takes it in
+ * this order, so that nothing of the one before can happen after it was looked at:
  *
- *   same transactional id ──▶ the producer before is fenced, its transaction aborted ──▶ offset read ──▶ taken
- *                                                                                                       │
- *   lost ◀── fenced by the next one, or a commit whose outcome is not known ◀───────────────────────────┘
+ *   same transactional id ──▶ who had it is fenced, its transaction aborted ──▶ offset read ──▶ taken
+ *                                                                                               │
+ *   lost ◀── fenced by the next one, or a commit whose outcome is not known ◀───────────────────┘
  *
  * The group keeps with its offset how often the record there was started, for what ends its process.
  */

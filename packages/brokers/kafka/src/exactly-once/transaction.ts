@@ -1,7 +1,10 @@
 import { OncemqError } from '@oncemq/core'
 import type { ProducerTransaction, TransactionFault, TransactionMessage } from '../clients/port.ts'
 
-/** What a handler sends with: it reaches readers when the offset of the handler's record is committed, or never. */
+/**
+ * What a handler sends with: it reaches readers when the offset of the handler's record is committed, or
+ * never.
+ */
 export interface KafkaTransaction {
   /**
    * Sends records in the transaction. One that fails ends the transaction, also where the handler goes on.
