@@ -136,11 +136,15 @@ describeService('rabbitmq-4.0', () => {
 
 describeService('kafka-4.4', () => {
   describeService('postgres-18', () => {
-    test('a row for each partition, with its ratio to a record for each message', { timeout: 120_000 }, async () => {
-      const rows = await rowsOf('--suite', 'logs', '--messages', '40', '--rounds', '1')
-      expect(rows.map(({ variant }) => variant)).toEqual(['naive', 'watermark', 'watermark, record'])
-      expect(rows.every(({ ratioToNaive }) => Number(ratioToNaive) > 0)).toBe(true)
-    })
+    test(
+      'a row for each partition, with its ratio to a record for each message',
+      { timeout: 120_000 },
+      async () => {
+        const rows = await rowsOf('--suite', 'logs', '--messages', '40', '--rounds', '1')
+        expect(rows.map(({ variant }) => variant)).toEqual(['naive', 'watermark', 'watermark, record'])
+        expect(rows.every(({ ratioToNaive }) => Number(ratioToNaive) > 0)).toBe(true)
+      },
+    )
   })
 })
 

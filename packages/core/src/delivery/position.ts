@@ -43,3 +43,8 @@ export interface TakenLog {
   /** Nothing of it is started here any more. Never rejects: then the next one takes it for held. */
   release(): Promise<void>
 }
+
+/** Moves the log over a message that was put aside. Never rejects; answers whether it could. */
+export function passedOver({ log, offset }: Position): Promise<boolean> {
+  return log.pass(offset + 1n).catch(() => false)
+}
