@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { runProgram } from './program.ts'
@@ -33,12 +33,19 @@ export async function packAll(folder: string): Promise<Tarball[]> {
   })
 }
 
-/** The manifests of what is published, read from the tree. */
+/** The manifests of what is published, read from the tree, in which a build may be at work. */
 export function publicManifests(): Manifest[] {
-  return readdirSync(join(ROOT, 'packages'), { recursive: true, encoding: 'utf8' })
-    .filter((path) => /^[^/]+(\/[^/]+)?\/package\.json$/.test(path) && !/\b(node_modules|dist)\//.test(path))
-    .map((path) => JSON.parse(readFileSync(join(ROOT, 'packages', path), 'utf8')) as Manifest)
+  return [...foldersIn('packages'), ...foldersIn('packages').flatMap(foldersIn)]
+    .map((folder) => join(ROOT, folder, 'package.json'))
+    .filter((path) => existsSync(path))
+    .map((path) => JSON.parse(readFileSync(path, 'utf8')) as Manifest)
     .filter((manifest) => manifest.private !== true)
+}
+
+function foldersIn(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && !['node_modules', 'dist'].includes(entry.name))
+    .map(({ name }) => join(folder, name))
 }
 
 /** Unpacks a package into `target`, as npm would. */

@@ -84,12 +84,7 @@ export class Topic {
     this.client = clients[client](url)
   }
 
-  static async open(
-    url: string,
-    partitions = 1,
-    client: ClientName = 'kafkajs',
-    end = '',
-  ): Promise<Topic> {
+  static async open(url: string, partitions = 1, client: ClientName = 'kafkajs', end = ''): Promise<Topic> {
     const name = `${nameOf('t')}${end}`
     await declareKafka(url, [{ name, partitions }, { name: `${name}.parked` }])
     return new Topic(name, url, client)
