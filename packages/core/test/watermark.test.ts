@@ -58,7 +58,7 @@ describe('the row', () => {
     expect([store.transactions, dedup.counts().duplicate]).toEqual([1, 2])
   })
 
-  test('is not moved by whoever has lost it: what was written is rolled back, and nothing more starts', async () => {
+  test('is not moved by whoever has lost it: what was written is rolled back, and nothing starts', async () => {
     const { store, dedup, log, at } = await setUp()
     store.row.epoch += 1
     expect(await dedup.process(at(0n), writes)).toEqual({ status: 'lost' })

@@ -180,7 +180,9 @@ describeService('kafka-4.4', ({ url }) => {
 
   test('topics with names of any kind have their own logs', async () => {
     const shop = new Shop()
-    const topics = await Promise.all(['.1', '.11', '-1.1', '_'].map((end) => Topic.open(url, 2, end)))
+    const topics = await Promise.all(
+      ['.1', '.11', '-1.1', '_'].map((end) => Topic.open(url, 2, 'kafkajs', end)),
+    )
     for (const topic of topics) await topic.send({ value: topic.name, partition: 1 })
     const names = topics.map(({ name }) => name)
     const [first] = topics as [Topic]

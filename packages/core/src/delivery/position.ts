@@ -65,3 +65,8 @@ export interface LogRequest {
   /** Whether one of which nothing was handled begins with its oldest record, or with what comes next. */
   readonly fromBeginning: boolean
 }
+
+/** Moves the log over a message that was put aside. Never rejects; answers whether it could. */
+export function passedOver({ log, offset }: Position): Promise<boolean> {
+  return log.pass(offset + 1n).catch(() => false)
+}

@@ -2,8 +2,7 @@ import type { Commit, Start } from '../claims/start.ts'
 import { contextOf } from '../delivery/context.ts'
 import type { Position, StoredLog } from '../delivery/position.ts'
 import type { ProcessOutcome } from '../delivery/outcome.ts'
-import type { OncemqError } from '../errors.ts'
-import { isOncemqError, OptionError, StoreError } from '../errors.ts'
+import { isOncemqError, OncemqError, OptionError, StoreError } from '../errors.ts'
 import type {
   CompleteUpdate,
   Store,
@@ -75,6 +74,7 @@ class Attempt<Tx> {
   readonly #explain: Explain<Tx> | undefined
   readonly #position: Position<StoredLog> | undefined
   #result: Uint8Array | undefined
+  /** Whether the handler was run in the last transaction. */
   #hasRun = false
   /** What the handler of the last transaction threw. Whatever else is thrown is the store's. */
   #thrown: { readonly error: unknown; readonly tx: Tx } | undefined
@@ -94,7 +94,7 @@ class Attempt<Tx> {
         return completed(completion, this.#result)
       } catch (error) {
         if (!this.#isConflict(error)) return this.#ended(error)
-        if (this.#start.isLost) return this.#lost()
+        if (this.#start.isLost) return this.#lost('failed')
         if (count === TRANSACTIONS_MAX) return this.#conflicted(error)
         const { clock, random } = this.#services
         await pause(clock, jittered(backoffMs(CONFLICT_BACKOFF, count - 1), random))
@@ -116,6 +116,7 @@ class Attempt<Tx> {
       return failed(this.#start, error, this.#services)
     }
     if (error.code === 'ONCEMQ_TRANSACTION_ENDED') return this.#endedByHandler(error)
+    if (error.code === 'ONCEMQ_LEASE_LOST') return this.#lost('unstarted')
     this.#services.events.emit('storeError', () => ({ operation: 'transaction', entries: 1, error }))
     const isRefused = !error.retryable && !isPermanent(error)
     // What the handler wrote may be what cannot be committed.
@@ -142,8 +143,8 @@ class Attempt<Tx> {
     return { status: 'failed', final: true, error, attempt, reason: 'transaction-ended', forgive }
   }
 
-  async #lost(): Promise<ProcessOutcome> {
-    await this.#start.release('failed')
+  async #lost(reason: 'failed' | 'unstarted'): Promise<ProcessOutcome> {
+    await this.#start.release(reason)
     return { status: 'lost' }
   }
 
@@ -162,6 +163,7 @@ class Attempt<Tx> {
     const { clock, leaseMs, store, storeTimeoutMs } = this.#services
     const stop = new AbortController()
     this.#thrown = undefined
+    this.#hasRun = false
     return new Promise((resolve, reject) => {
       let timer: Timer | undefined
       let isOver = false
@@ -177,6 +179,8 @@ class Attempt<Tx> {
         // Nobody waits for a transaction that begins so late: it is rolled back.
         stop.signal.throwIfAborted()
         timer?.cancel()
+        // Another worker may have the key by now.
+        if (this.#start.isLost) throw lostMeanwhile()
         this.#hasRun = true
         try {
           this.#result = await this.#handle(tx, stop)
@@ -219,6 +223,13 @@ class Attempt<Tx> {
       throw error
     }
   }
+}
+
+function lostMeanwhile(): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_LEASE_LOST',
+    'expected the transaction to begin within the lease, received it later; look at what the store waits for',
+  )
 }
 
 function silent(what: string, boundMs: number, option: string): string {

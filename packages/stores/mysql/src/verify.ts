@@ -82,7 +82,7 @@ function engineFinding(table: string, engine: string | undefined): Finding | und
   return {
     severity: 'error',
     code: 'mysql-engine',
-    found: `The table ${table} or one with _meta or _logs at its end is kept by ${engine}: without transactions.`,
+    found: `The table ${table}, or one with _meta or _logs at its end, is kept by ${engine}.`,
     remedy: 'ALTER TABLE ... ENGINE = InnoDB, for each.',
   }
 }

@@ -19,7 +19,7 @@ import type {
   UpdateAnswer,
 } from '@oncemq/core/store'
 import { LifeCycle } from '@oncemq/core/store'
-import type { PostgresClient } from './client.ts'
+import type { PgClient, PostgresClient } from './client.ts'
 import { Logs, logStatementsOf } from './logs.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
@@ -54,7 +54,7 @@ interface Opened<Client extends PostgresClient> {
  * const pool = new pg.Pool({ max: 12 })
  * const dedup = createDeduplicator({ store: new PostgresStore({ pool }), consumerGroup: 'billing' })
  */
-export class PostgresStore<Client extends PostgresClient = PostgresClient>
+export class PostgresStore<Client extends PostgresClient = PgClient>
   implements KeyedStore<Client>, StateStore<Client>, LogStore<Client>, SweepingStore
 {
   readonly name = 'postgres'

@@ -28,7 +28,7 @@ CREATE INDEX IF NOT EXISTS "${table}_expires_at" ON "${table}" (expires_at);
 CREATE TABLE IF NOT EXISTS "${table}_logs" (
   id             BLOB    NOT NULL PRIMARY KEY, -- 16 bytes
   epoch          INTEGER NOT NULL,             -- takes so far
-  next_offset    INTEGER NOT NULL,             -- after the last record that took effect; -1 while there is none
+  next_offset    INTEGER NOT NULL,             -- after the last record that took effect; -1: none yet
   started_offset INTEGER NOT NULL,             -- the record whose starts were counted last; -1 for none
   starts         INTEGER NOT NULL,
   is_held        INTEGER NOT NULL,             -- until it is released

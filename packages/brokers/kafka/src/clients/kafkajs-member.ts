@@ -148,8 +148,8 @@ class KafkajsMember implements GroupMember {
 function receive(fetched: EachBatch, events: MemberEvents): void {
   if (!fetched.isRunning() || fetched.isStale()) return
   const { topic, partition, messages } = fetched.batch
-  events.received({ topic, partition, messages, lastOffset: fetched.batch.lastOffset() })
   for (const { offset } of messages) fetched.resolveOffset(offset)
+  events.received({ topic, partition, messages, lastOffset: fetched.batch.lastOffset() })
 }
 
 function nameOf({ topic, partition }: TopicPartition): string {

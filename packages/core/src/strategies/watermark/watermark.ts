@@ -1,10 +1,12 @@
 import type { Start } from '../../claims/start.ts'
-import type { Position, StoredLog, TakenLog } from '../../delivery/position.ts'
-import type { ProcessOutcome } from '../../delivery/outcome.ts'
+import type { Position, StoredLog } from '../../delivery/position.ts'
+import { passedOver } from '../../delivery/position.ts'
+import type { Delivery, ProcessOutcome } from '../../delivery/outcome.ts'
 import { OncemqError, OptionError } from '../../errors.ts'
 import { recordId } from '../../delivery/identity.ts'
 import type { Store } from '../../store/contract.ts'
 import type { LogStore } from '../../store/log-contract.ts'
+import type { EventSink } from '../../observe/events.ts'
 import { givenOptions, missingMethod, requireOneOf } from '../../validate.ts'
 import { completeInTransaction, inTransaction, requireTransactions } from '../in-transaction.ts'
 import type { CheckedSettings, StrategyServices, TransactionStrategy } from '../strategy.ts'
@@ -111,19 +113,14 @@ function endOf({ status }: ProcessOutcome, isStopped: boolean): Parameters<Store
 }
 
 /** Once the message is put aside, whoever takes the log next is not to find it again. */
-function passing(outcome: ProcessOutcome, { log, offset }: Position): ProcessOutcome {
+function passing(outcome: ProcessOutcome, position: Position): ProcessOutcome {
   if (outcome.status !== 'failed' || !outcome.final) return outcome
   const { forgive } = outcome
   const passed = async (): Promise<boolean> => {
     const isForgiven = (await forgive?.()) ?? true
-    return (await passedOver(log, offset)) && isForgiven
+    return (await passedOver(position)) && isForgiven
   }
   return { ...outcome, forgive: passed }
-}
-
-/** Moves the log over a message that was put aside. Never rejects; answers whether it could. */
-export function passedOver(log: TakenLog, offset: bigint): Promise<boolean> {
-  return log.pass(offset + 1n).catch(() => false)
 }
 
 function requireLogStore(settings: CheckedSettings): void {
@@ -149,6 +146,16 @@ function withoutPosition(): OncemqError {
     `strategy: expected messages with a position in a log for 'watermark', received one without; ` +
       `consume a log, or use another strategy`,
   )
+}
+
+/** The outcome of a message whose log says that it is done: known without asking the store. */
+export function pastOf({ position, key }: Delivery, events: EventSink): ProcessOutcome | undefined {
+  if (position === undefined || !position.log.isPast(position.offset)) return undefined
+  events.emit('duplicate', () => ({
+    key: typeof key === 'string' ? key : undefined,
+    source: 'position',
+  }))
+  return { status: 'duplicate', result: undefined }
 }
 
 /** @throws OptionError unless messages that come this way have a position in a log, or need none. */
