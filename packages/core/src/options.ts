@@ -5,6 +5,7 @@ import type { Random } from './time/random.ts'
 import { systemRandom } from './time/random.ts'
 import type { Store, TransactionalStore } from './store/contract.ts'
 import { noStore } from './store/no-store.ts'
+import { requireStore } from './store/require-store.ts'
 import type { Logger } from './observe/logger.ts'
 import { lease } from './strategies/lease.ts'
 import type { Strategy } from './strategies/strategy.ts'
@@ -203,7 +204,6 @@ export type Settings<Tx> = Readonly<
 >
 
 const DAY_MS = 86_400_000
-const BATCH_BOUND = 1_000_000
 
 const integers = {
   leaseMs: [100, DAY_MS],
@@ -300,24 +300,6 @@ function strategyOf<Tx>(given: unknown): Strategy<Tx> {
 function ownStoreDefaults(given: Pick<DeduplicatorOptions, 'doneCacheMax' | 'storeReadableKey'>) {
   const { doneCacheMax = 0, storeReadableKey = false } = given
   return { doneCacheMax, storeReadableKey }
-}
-
-const STORE_METHODS = ['open', 'claim', 'update', 'inspect', 'forget', 'close']
-
-function requireStore(store: unknown): asserts store is Store {
-  const without = missingMethod(store, STORE_METHODS)
-  if (without !== undefined) {
-    throw new OptionError(
-      `store: expected a store of oncemq, received ${without}; ` +
-        `pass one around your database, such as new SqliteStore({ path }) or new MemoryStore()`,
-    )
-  }
-  const { guarantees, batching } = store as Partial<Store>
-  requireInteger('store.batching.batchMax', batching?.batchMax, 1, BATCH_BOUND)
-  requireInteger('store.batching.batchesInFlightMax', batching?.batchesInFlightMax, 1, BATCH_BOUND)
-  if (batching?.batchMin !== undefined)
-    requireInteger('store.batching.batchMin', batching.batchMin, 1, batching.batchMax)
-  requireOneOf('store.guarantees.transactional', guarantees?.transactional ?? null, [true, false])
 }
 
 function requireCodes(codes: unknown): void {
