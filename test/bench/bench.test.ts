@@ -69,7 +69,7 @@ test.each([
   ['--rounds', 'many', "--rounds: expected a whole number above 0, received 'many'"],
   ['--store', 'oracle', "received 'oracle'"],
   ['--broker', 'kafka', "--broker: expected one of rabbitmq, rocketmq, received 'kafka'"],
-  ['--suite', 'all', "--suite: expected one of store, filled, consumer, ways, received 'all'"],
+  ['--suite', 'all', "--suite: expected one of store, filled, consumer, ways, logs, received 'all'"],
 ])('a wrong argument is told, without a stack trace: %s %s', async (option, value, message) => {
   const failure = await bench(option, value).then(
     () => undefined,
@@ -131,6 +131,20 @@ describeService('rabbitmq-4.0', () => {
         expect(rows.every(({ ratioToRaw }) => Number(ratioToRaw) > 0)).toBe(true)
       })
     })
+  })
+})
+
+describeService('kafka-4.4', () => {
+  describeService('postgres-18', () => {
+    test(
+      'a row for each partition, with its ratio to a record for each message',
+      { timeout: 120_000 },
+      async () => {
+        const rows = await rowsOf('--suite', 'logs', '--messages', '40', '--rounds', '1')
+        expect(rows.map(({ variant }) => variant)).toEqual(['naive', 'watermark', 'watermark, record'])
+        expect(rows.every(({ ratioToNaive }) => Number(ratioToNaive) > 0)).toBe(true)
+      },
+    )
   })
 })
 

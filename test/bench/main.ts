@@ -42,6 +42,11 @@ async function main(): Promise<void> {
     console.log(`\nThe ways to be idempotent, with a handler that writes a row\n${heading}`)
     rows.push(...(await benchWays(settings)))
   }
+  if (suites.includes('logs')) {
+    console.log(`\nA record for each message, or a row for each partition\n${heading}`)
+    const { benchLogs } = await import('./logs-suite.ts')
+    rows.push(...(await benchLogs(settings)))
+  }
   if (json !== undefined) await writeRows(json, rows)
 }
 

@@ -4,7 +4,7 @@ import type { Run } from './measure.ts'
 
 /** One line of the report; ratios are of medians within one interleaved run. */
 export interface Row {
-  readonly suite: 'store' | 'filled' | 'consumer' | 'ways'
+  readonly suite: 'store' | 'filled' | 'consumer' | 'ways' | 'logs'
   readonly broker: string | null
   readonly store: string
   readonly variant: string

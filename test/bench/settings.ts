@@ -19,12 +19,14 @@ export interface Settings {
 // A million and some more: Redis doubles its table at 2^20 keys, which would fall into the runs.
 const KEYS = 1_200_000
 
-export const usage = `npm run bench -- [--suite store|consumer|filled|ways]... [--store NAME]...
+export const usage = `npm run bench -- [--suite store|consumer|filled|ways|logs]... [--store NAME]...
                 [--broker NAME]... [--in-flight N]... [--rounds N] [--duration-ms N] [--messages N]
                 [--keys N] [--json FILE]
 
   --suite        what is measured; may be given several times; store and consumer by default;
-                 ways is each way to be idempotent on RabbitMQ and PostgreSQL, whose handler writes a row
+                 ways is each way to be idempotent on RabbitMQ and PostgreSQL, whose handler writes a row;
+                 logs is a record for each message against a row for each partition, on Kafka and
+                 PostgreSQL
   --store        only this store; may be given several times
   --broker       where the consumer and ways suites run: rabbitmq by default, or rocketmq (set up to end
                  quickly, with the memory and mongodb stores, and for ways its keys alone); may be given
@@ -61,7 +63,7 @@ export function settingsOf(args: readonly string[], storeNames: readonly string[
   })
   if (values.help) return 'help'
   return {
-    suites: names('--suite', values.suite, ['store', 'filled', 'consumer', 'ways']),
+    suites: names('--suite', values.suite, ['store', 'filled', 'consumer', 'ways', 'logs']),
     stores: names('--store', values.store, storeNames),
     inFlight: values['in-flight'].map((text) => count('--in-flight', text)),
     brokers: names('--broker', values.broker, ['rabbitmq', 'rocketmq']),

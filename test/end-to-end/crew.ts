@@ -75,6 +75,18 @@ export class Crew<Given extends AnyAssignment = Assignment> {
     process.kill('SIGCONT')
   }
 
+  /** Puts another one into a place whenever a message has ended the consumer there, until it ends as told. */
+  async succeed(place: number): Promise<void> {
+    for (;;) {
+      const { process } = this.#at(place)
+      if (process.exitCode === null && process.signalCode === null) await once(process, 'exit')
+      if (process.signalCode === null) return
+      const next = this.#hire()
+      next.ready.catch(() => undefined)
+      this.#places[place] = next
+    }
+  }
+
   /** Lets the consumer in a place end what it is at, and puts another there. */
   async replace(place: number): Promise<void> {
     await end(this.#at(place))

@@ -33,7 +33,11 @@ export class KafkaTopic {
 
   /** Sends all once, and then all again, as a producer does that heard nothing. */
   async sendTwice(keys: readonly string[]): Promise<void> {
-    for (const key of [...keys, ...keys]) {
+    await this.send([...keys, ...keys])
+  }
+
+  async send(keys: readonly string[]): Promise<void> {
+    for (const key of keys) {
       const messages = [stampId({ key: groupOf(key), value: key }, key)]
       await this.#producer.send({ topic: this.name, messages })
     }

@@ -33,6 +33,8 @@ export interface CommittedOffset {
   readonly topic: string
   readonly partition: number
   readonly offset: string
+  /** What the group keeps with it. */
+  readonly metadata?: string
 }
 
 /** What `eachMessage` gets. */

@@ -38,6 +38,7 @@ export async function consume<Tx = undefined>(options: ConsumeOptions<Tx>): Prom
     concurrency,
     onEnd,
     window: WINDOW,
+    givesPositions: true,
     // The client stays in its group for as long as a record is held.
     holdMs: Number.POSITIVE_INFINITY,
     async handler(held, context) {

@@ -8,6 +8,9 @@ import { parkedCopy } from './parked-copy.ts'
 /** A record may have come compressed with others, and be larger than a topic takes as it is. */
 const COMPRESSED_FROM_BYTES = 65_536
 
+/** What a dead letter is sent with. */
+export type Sender = Pick<RecordProducer, 'send'>
+
 /** Sends what is not to be processed to a topic of its own. */
 export class Parking {
   readonly #producer: RecordProducer
@@ -21,11 +24,11 @@ export class Parking {
   }
 
   /** Resolves when the broker has it. @throws what the client throws; OncemqError while the store is down. */
-  async park(arrival: Arrival, letter: DeadLetter): Promise<void> {
+  async park(arrival: Arrival, letter: DeadLetter, sender: Sender = this.#producer): Promise<void> {
     const secret = await this.#dedup.secret()
     const message = parkedCopy(arrival, letter, secret)
     const compressed = sizeOf(message) >= COMPRESSED_FROM_BYTES
-    await this.#producer.send(this.#topicOf(arrival.message.topic), message, { compressed })
+    await sender.send(this.#topicOf(arrival.message.topic), message, { compressed })
   }
 }
 

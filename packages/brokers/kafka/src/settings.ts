@@ -51,6 +51,7 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   requireTopics(settings.topics)
   requireOneOf('ordering', settings.ordering, ['partition', 'key', 'none'])
   requireInteger('concurrency', settings.concurrency, 1, CONCURRENCY_MAX)
+  requireOrder(settings)
   requireOneOf('fromBeginning', settings.fromBeginning, [true, false])
   requireMiddlewares(settings.middlewares)
   if (settings.onEnd !== undefined) requireFunction('onEnd', settings.onEnd, '(error) => { ... }')
@@ -116,6 +117,16 @@ function requireSource({ client, consumer, producer }: Pick<ConsumeOptions, Give
   }
   requirePart('consumer', consumer)
   requirePart('producer', producer)
+}
+
+/** One number says which records are done only where they are done one after the other. */
+function requireOrder({ ordering, dedup }: Pick<ConsumeSettings<unknown>, 'ordering' | 'dedup'>): void {
+  const { followsLog = false, name } = dedup.settings.strategy
+  if (!followsLog || ordering === 'partition') return
+  throw new OptionError(
+    `ordering: expected 'partition' with strategy '${name}', received '${ordering}'; ` +
+      `leave it out, and have more partitions for more records at a time`,
+  )
 }
 
 function requireTopics(topics: unknown): void {

@@ -84,8 +84,8 @@ export class Topic {
     this.client = clients[client](url)
   }
 
-  static async open(url: string, partitions = 1, client: ClientName = 'kafkajs'): Promise<Topic> {
-    const name = nameOf('t')
+  static async open(url: string, partitions = 1, client: ClientName = 'kafkajs', end = ''): Promise<Topic> {
+    const name = `${nameOf('t')}${end}`
     await declareKafka(url, [{ name, partitions }, { name: `${name}.parked` }])
     return new Topic(name, url, client)
   }
@@ -106,6 +106,12 @@ export class Topic {
       const [topic] = await admin.fetchOffsets({ groupId, topics: [this.name] })
       return Number(topic?.partitions.find((each) => each.partition === partition)?.offset ?? -1)
     })
+  }
+
+  /** Says in place of a group that has no members how far it is. */
+  async commit(groupId: string, offset: string, partition = 0): Promise<void> {
+    const partitions = [{ partition, offset }]
+    await this.#admin((admin) => admin.setOffsets({ groupId, topic: this.name, partitions }))
   }
 
   /** Collects what comes to the topic of dead letters. */

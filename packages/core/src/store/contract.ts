@@ -72,7 +72,8 @@ export interface TransactionalStore<Tx> extends Store {
    * Opens a transaction, runs `work` in it, applies the completion that `work` answers, and commits both or
    * neither: `ok` after the commit; `lost` after a rollback. A completion of what this claim id has completed
    * already repeats a commit whose answer got lost: it rolls back and answers `ok`. Where `work` answers no
-   * completion, what it wrote commits alone: `ok`.
+   * completion, what it wrote commits alone: `ok`. A store that keeps logs is answered their moves, too: see
+   * `LogStore`.
    *
    * `tx` ends with `work`: when `work` settles it is revoked, before anything else is sent, and whatever a
    * branch that was left running asks of it throws `ONCEMQ_TRANSACTION_ENDED` and writes nothing. When
@@ -88,7 +89,7 @@ export interface TransactionalStore<Tx> extends Store {
    * known, `ONCEMQ_STORE_UNAVAILABLE` when the connection was lost.
    */
   transaction(
-    work: (tx: Tx) => Promise<CompleteUpdate | undefined>,
+    work: (tx: Tx) => Promise<TransactionEnd | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer>
 }
@@ -268,7 +269,32 @@ export interface CompleteUpdate {
   readonly retentionMs: number
   /** Kept with the record and given to duplicates. */
   readonly result: Uint8Array | undefined
+  /** In a transaction: the log that moves with it, or else both are `lost`. */
+  readonly advance?: AdvanceUpdate | undefined
 }
+
+/**
+ * Moves a log on: in the transaction of a record's handler past that record, and beside transactions past
+ * what was put aside. `next` becomes this one where the row has this epoch and the `next` that the worker
+ * knows, `from`: so neither another worker's row is moved, nor one that a failover or a backup has set back,
+ * whose records would be missing for good. A row with this epoch that is at `next` already is the repetition
+ * of a step whose answer got lost: `ok`, and rolled back in a transaction. All else is `lost`, and rolled
+ * back.
+ */
+export interface AdvanceUpdate {
+  readonly op: 'advance'
+  readonly id: string
+  readonly epoch: number
+  /** `undefined` for a row without. */
+  readonly from: bigint | undefined
+  readonly next: bigint
+}
+
+/**
+ * What commits together with a handler's writes: the completion of a record, a log that moves, or a
+ * completion with a log that moves.
+ */
+export type TransactionEnd = CompleteUpdate | AdvanceUpdate
 
 export interface ReleaseUpdate {
   readonly op: 'release'

@@ -69,7 +69,9 @@ function inTheStore(names: readonly string[]): TransactionStrategy {
         const violated = keysOf(services.store).map(async (key) => key.isViolatedBy(made, tx))
         return (await Promise.all(violated)).includes(true)
       }
-      const outcome = await inTransaction(start, handler, services, guarded(isGuard, start, services))
+      const outcome = await inTransaction(start, handler, services, {
+        explain: guarded(isGuard, start, services),
+      })
       return told(outcome, start, services)
     },
   }

@@ -2,15 +2,19 @@ import type {
   ClaimAnswer,
   ClaimRequest,
   ClaimUpdate,
-  CompleteUpdate,
   Finding,
   KeyedStore,
+  LogRequest,
+  LogStore,
+  LogTaken,
+  LogUpdate,
   StateStore,
   StateTable,
   StateTableNames,
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
+  TransactionEnd,
   UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
@@ -19,6 +23,7 @@ import type { Mysql2Connection, MysqlConnection } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
 import { dialectOf } from './dialect.ts'
+import { Logs, logStatementsOf } from './logs.ts'
 import { MysqlUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { MysqlStoreOptions, Settings } from './options.ts'
@@ -35,6 +40,7 @@ import { readDatabase, readVariables, verify } from './verify.ts'
 interface Opened<Connection extends MysqlConnection> {
   readonly connections: Connections
   readonly records: Records
+  readonly logs: Logs
   readonly sweep: Sweep
   readonly transactions: Transactions<Connection>
   readonly findings: readonly Finding[]
@@ -50,7 +56,7 @@ interface Opened<Connection extends MysqlConnection> {
  * const dedup = createDeduplicator({ store: new MysqlStore({ pool }), consumerGroup: 'billing' })
  */
 export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection>
-  implements KeyedStore<Connection>, StateStore<Connection>, SweepingStore
+  implements KeyedStore<Connection>, StateStore<Connection>, LogStore<Connection>, SweepingStore
 {
   readonly name = 'mysql'
   readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
@@ -121,7 +127,7 @@ export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection>
    * wait.
    */
   async transaction(
-    work: (tx: Connection) => Promise<CompleteUpdate | undefined>,
+    work: (tx: Connection) => Promise<TransactionEnd | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
     return this.#life.opened.transactions.handle(work, signal)
@@ -133,6 +139,14 @@ export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection>
 
   stateTable(names: StateTableNames): StateTable<Connection> {
     return new MysqlStateTable<Connection>(() => this.#life.opened.connections, names)
+  }
+
+  async takeLog(log: LogRequest): Promise<LogTaken> {
+    return this.#with(({ logs }) => logs.take(log))
+  }
+
+  async updateLog(update: LogUpdate): Promise<UpdateAnswer> {
+    return this.#with(({ logs }) => logs.update(update))
   }
 
   async close(): Promise<void> {
@@ -150,14 +164,20 @@ export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection>
         settings.isolation !== 'read committed' && variables.innodb_snapshot_isolation === 'ON'
       const tables = tablesOf(settings.table, await readDatabase(plain))
       const statements = statementsOf(tables, dialectOf(variables.version ?? ''))
+      const logs = logStatementsOf(tables)
       await connections.learnThreads()
       await ensureSchema(plain, settings)
       await connections.write(statements.probe())
       return {
         connections: plain,
         records: new Records(plain, statements, settings.random),
+        logs: new Logs(plain, logs),
         sweep: new Sweep(plain, statements, settings.random),
-        transactions: new Transactions(connections, statements, frameOf(this.#settings, variables)),
+        transactions: new Transactions(
+          connections,
+          { ...statements, logs },
+          frameOf(this.#settings, variables),
+        ),
         findings: await verify(plain, pool, variables, settings),
         end,
       }

@@ -1,6 +1,6 @@
-import type { Clock, CompleteUpdate, UpdateAnswer } from '@oncemq/core/store'
+import type { Clock, TransactionEnd, UpdateAnswer } from '@oncemq/core/store'
 import { revocable, Semaphore, untilAborted } from '@oncemq/core/store'
-import type { MysqlConnection, MysqlHeader, MysqlRow } from './client.ts'
+import type { MysqlConnection } from './client.ts'
 import type { Connections } from './connection.ts'
 import { isUnanswered, nameOf } from './connection.ts'
 import { dialectOf } from './dialect.ts'
@@ -20,8 +20,8 @@ import {
 } from './errors.ts'
 import { HandlerCalls } from './handler-calls.ts'
 import type { Settings } from './options.ts'
-import { DONE } from './statements.ts'
-import type { Statements } from './statements.ts'
+import type { FinishStatements } from './finish.ts'
+import { finish } from './finish.ts'
 import type { Variables } from './verify.ts'
 
 // A savepoint before the handler's writes, by which its transaction is known again.
@@ -30,7 +30,7 @@ const IDLE_BEFORE = '@oncemq_idle_before'
 const MS_PER_SECOND = 1000
 
 /** What the handler's code does in its transaction. */
-type Work<Connection> = (tx: Connection) => Promise<CompleteUpdate | undefined>
+type Work<Connection> = (tx: Connection) => Promise<TransactionEnd | undefined>
 
 /** The statements around a handler, and their settings. */
 export interface Frame {
@@ -74,12 +74,12 @@ export function frameOf<Connection extends MysqlConnection>(
  */
 export class Transactions<Connection extends MysqlConnection> {
   readonly #connections: Connections<Connection>
-  readonly #statements: Statements
+  readonly #statements: FinishStatements
   readonly #frame: Frame
   readonly #running = new Set<Promise<unknown>>()
   readonly #turns: Semaphore
 
-  constructor(connections: Connections<Connection>, statements: Statements, frame: Frame) {
+  constructor(connections: Connections<Connection>, statements: FinishStatements, frame: Frame) {
     this.#connections = connections
     this.#statements = statements
     this.#frame = frame
@@ -164,7 +164,7 @@ class Transaction<Connection extends MysqlConnection> {
   }
 
   /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
-  async lend(work: Work<Connection>, signal: AbortSignal | undefined): Promise<CompleteUpdate | undefined> {
+  async lend(work: Work<Connection>, signal: AbortSignal | undefined): Promise<TransactionEnd | undefined> {
     const onError = (error: unknown): void => {
       noteDuplicateKey(error)
       if (!isRolledBack(error)) return
@@ -213,23 +213,14 @@ class Transaction<Connection extends MysqlConnection> {
   }
 
   async complete(
-    statements: Statements,
-    completion: CompleteUpdate | undefined,
+    statements: FinishStatements,
+    end: TransactionEnd | undefined,
   ): Promise<{ answer: UpdateAnswer; commit: boolean }> {
     if (this.#rolledBackBy !== undefined) throw conflict(this.#rolledBackBy)
     await this.#requireSameTransaction()
-    if (completion === undefined) return { answer: 'ok', commit: true }
     // A handler's own time would be that of the record, too.
-    if (this.#calls.hasSet) await this.#query('SET timestamp = DEFAULT')
-    const { affectedRows } = (await this.#query(
-      statements.change([completion], completion.claimId),
-    )) as MysqlHeader
-    if (Number(affectedRows) === 1) return { answer: 'ok', commit: true }
-    // The repetition of a transaction whose commit was not known: the first run's writes are there, so that
-    // this run's must not be.
-    const [owner] = (await this.#query(statements.owner(completion))) as readonly MysqlRow[]
-    const wasDone = Number(owner?.[0]) === DONE && owner?.[1]?.toString('hex') === completion.claimId
-    return { answer: wasDone ? 'ok' : 'lost', commit: false }
+    if (end?.op === 'complete' && this.#calls.hasSet) await this.#query('SET timestamp = DEFAULT')
+    return finish((statement) => this.#query(statement), statements, end)
   }
 
   /** A COMMIT without an answer may wait for a replica: nobody is told to give that up. */

@@ -69,7 +69,7 @@ async function tableFindings(
   const place = `TABLE_SCHEMA = ${database === undefined ? 'DATABASE()' : `'${database}'`}`
   const [row] = await connections.read(`
     SELECT (SELECT MAX(ENGINE) FROM information_schema.TABLES
-        WHERE ${place} AND TABLE_NAME IN ('${name}', '${name}_meta') AND ENGINE <> 'InnoDB'),
+        WHERE ${place} AND TABLE_NAME IN ('${name}', '${name}_meta', '${name}_logs') AND ENGINE <> 'InnoDB'),
       (SELECT LOWER(COLUMN_TYPE) FROM information_schema.COLUMNS
         WHERE ${place} AND TABLE_NAME = '${name}' AND COLUMN_NAME = 'id')`)
   const [engine, type] = (row ?? []).map((cell) => cell?.toString())
@@ -82,8 +82,8 @@ function engineFinding(table: string, engine: string | undefined): Finding | und
   return {
     severity: 'error',
     code: 'mysql-engine',
-    found: `The table ${table} or the one with _meta at its end is kept by ${engine}: without transactions.`,
-    remedy: 'ALTER TABLE ... ENGINE = InnoDB, for both.',
+    found: `The table ${table}, or one with _meta or _logs at its end, is kept by ${engine}.`,
+    remedy: 'ALTER TABLE ... ENGINE = InnoDB, for each.',
   }
 }
 

@@ -50,6 +50,8 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
       await admin.query('ALTER TABLE unsafe ENGINE = InnoDB')
       expect(await findings({}, 'unsafe')).toContain('error mysql-engine')
       await admin.query('ALTER TABLE unsafe_meta ENGINE = InnoDB')
+      expect(await findings({}, 'unsafe')).toContain('error mysql-engine')
+      await admin.query('ALTER TABLE unsafe_logs ENGINE = InnoDB')
       expect(await findings({}, 'unsafe')).toEqual(always)
     })
 

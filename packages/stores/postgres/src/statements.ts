@@ -14,6 +14,7 @@ export const SWEEP_BLOCKS = 2048
 export interface Tables {
   readonly records: string
   readonly meta: string
+  readonly logs: string
 }
 
 /** A statement that may be prepared, since it takes longer to plan than to run. */
@@ -46,7 +47,7 @@ export function tablesOf(table: string, schema?: string): Tables {
   const isPlain = schema === undefined || table.includes('.')
   const place = isPlain ? '' : `"${schema.replaceAll('"', '""')}".`
   const quoted = (name: string): string => `${place}"${name.replace('.', '"."')}"`
-  return { records: quoted(table), meta: quoted(`${table}_meta`) }
+  return { records: quoted(table), meta: quoted(`${table}_meta`), logs: quoted(`${table}_logs`) }
 }
 
 /**

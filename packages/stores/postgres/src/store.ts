@@ -2,20 +2,25 @@ import type {
   ClaimAnswer,
   ClaimRequest,
   ClaimUpdate,
-  CompleteUpdate,
   Finding,
   KeyedStore,
+  LogRequest,
+  LogStore,
+  LogTaken,
+  LogUpdate,
   StateStore,
   StateTable,
   StateTableNames,
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
+  TransactionEnd,
   UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
 import { LifeCycle } from '@oncemq/core/store'
 import type { PgClient, PostgresClient } from './client.ts'
+import { Logs, logStatementsOf } from './logs.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
 import { PostgresUniqueKey } from './duplicate-key.ts'
@@ -34,6 +39,7 @@ import { readSchema, verify } from './verify.ts'
 interface Opened<Client extends PostgresClient> {
   readonly connections: Connections
   readonly records: Records
+  readonly logs: Logs
   readonly transactions: Transactions<Client>
   readonly findings: readonly Finding[]
   readonly end: () => Promise<void>
@@ -49,7 +55,7 @@ interface Opened<Client extends PostgresClient> {
  * const dedup = createDeduplicator({ store: new PostgresStore({ pool }), consumerGroup: 'billing' })
  */
 export class PostgresStore<Client extends PostgresClient = PgClient>
-  implements KeyedStore<Client>, StateStore<Client>, SweepingStore
+  implements KeyedStore<Client>, StateStore<Client>, LogStore<Client>, SweepingStore
 {
   readonly name = 'postgres'
   readonly guarantees: StoreGuarantees
@@ -114,7 +120,7 @@ export class PostgresStore<Client extends PostgresClient = PgClient>
    * to the store; SAVEPOINT is yours. At most `transactionsMax` run at a time, further ones wait.
    */
   async transaction(
-    work: (tx: Client) => Promise<CompleteUpdate | undefined>,
+    work: (tx: Client) => Promise<TransactionEnd | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
     return this.#life.opened.transactions.handle(work, signal)
@@ -126,6 +132,14 @@ export class PostgresStore<Client extends PostgresClient = PgClient>
 
   stateTable(names: StateTableNames): StateTable<Client> {
     return new PostgresStateTable<Client>(() => this.#life.opened.connections, names)
+  }
+
+  async takeLog(log: LogRequest): Promise<LogTaken> {
+    return this.#with(({ logs }) => logs.take(log))
+  }
+
+  async updateLog(update: LogUpdate): Promise<UpdateAnswer> {
+    return this.#with(({ logs }) => logs.update(update))
   }
 
   async close(): Promise<void> {
@@ -141,10 +155,13 @@ export class PostgresStore<Client extends PostgresClient = PgClient>
       await plain.learnProcesses()
       const { table } = this.#settings
       const tables = tablesOf(table, await readSchema(plain, table))
-      const statements = statementsOf(tables, lockWaitsOf(this.#settings))
+      const waits = lockWaitsOf(this.#settings)
+      const [statements, logStatements] = [statementsOf(tables, waits), logStatementsOf(tables, waits)]
       const records = new Records(plain, statements)
-      const transactions = new Transactions(connections, statements, this.#settings)
-      return { connections: plain, records, transactions, findings, end }
+      const logs = new Logs(plain, logStatements)
+      const finish = { record: statements.finish, log: logStatements.finish }
+      const transactions = new Transactions(connections, finish, this.#settings)
+      return { connections: plain, records, logs, transactions, findings, end }
     } catch (error) {
       await end()
       throw error

@@ -1,5 +1,5 @@
-import type { CompleteUpdate, UpdateAnswer } from '@oncemq/core/store'
-import { revocable, Semaphore, StoreError, untilAborted } from '@oncemq/core/store'
+import type { TransactionEnd, UpdateAnswer } from '@oncemq/core/store'
+import { partsOf, revocable, Semaphore, StoreError, untilAborted } from '@oncemq/core/store'
 import type { PostgresClient, PostgresResult } from './client.ts'
 import type { Connections } from './connection.ts'
 import { isUnanswered, nameOf } from './connection.ts'
@@ -19,17 +19,23 @@ import {
 } from './errors.ts'
 import type { Settings } from './options.ts'
 import { setsSession } from './session-settings.ts'
-import type { Statements } from './statements.ts'
+import { advanceValues } from './logs.ts'
 
 /** What the handler's code does in its transaction. */
-type Work<Client> = (tx: Client) => Promise<CompleteUpdate | undefined>
+type Work<Client> = (tx: Client) => Promise<TransactionEnd | undefined>
 
 /** The statements around a handler, and their settings. */
 interface Frame {
   readonly where: string
   readonly transactionIdleMs: number
   readonly begin: string
-  readonly finish: string
+  readonly finish: Finish
+}
+
+/** What completes a record, and what moves a log, in the handler's transaction. */
+interface Finish {
+  readonly record: string
+  readonly log: string
 }
 
 /**
@@ -47,7 +53,7 @@ export class Transactions<Client extends PostgresClient> {
   readonly #running = new Set<Promise<unknown>>()
   readonly #turns: Semaphore
 
-  constructor(connections: Connections<Client>, { finish }: Statements, settings: Settings<Client>) {
+  constructor(connections: Connections<Client>, finish: Finish, settings: Settings<Client>) {
     const { isolation, transactionIdleMs, transactionsMax } = settings
     this.#connections = connections
     this.#turns = new Semaphore(transactionsMax)
@@ -141,7 +147,7 @@ class Transaction<Client extends PostgresClient> {
   }
 
   /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
-  async lend(work: Work<Client>, signal: AbortSignal | undefined): Promise<CompleteUpdate | undefined> {
+  async lend(work: Work<Client>, signal: AbortSignal | undefined): Promise<TransactionEnd | undefined> {
     const onError = (error: unknown): void => this.#noteError(error)
     const onCall = (_method: unknown, args: readonly unknown[]): void =>
       void (this.#hasSet ||= setsSession(args))
@@ -175,16 +181,26 @@ class Transaction<Client extends PostgresClient> {
     }
   }
 
-  async complete(completion: CompleteUpdate | undefined): Promise<{ answer: UpdateAnswer; commit: boolean }> {
-    if (completion === undefined) return this.#completeNothing()
-    const { id, claimId, retentionMs, result } = completion
-    const values = [id, claimId, retentionMs, result, this.#id]
-    const found = JSON.parse(answerOf(await this.#query(this.#frame.finish, values))) as FinishRow
-    if (found.transaction !== this.#id) throw endedError()
-    if (found.isChanged) return { answer: 'ok', commit: true }
+  async complete(end: TransactionEnd | undefined): Promise<{ answer: UpdateAnswer; commit: boolean }> {
+    if (end === undefined) return this.#completeNothing()
+    const { completion, advance } = partsOf(end)
+    const { record, log } = this.#frame.finish
+    const found: FinishRow[] = []
+    if (completion !== undefined) {
+      const { id, claimId, retentionMs, result } = completion
+      found.push(await this.#finish(record, [id, claimId, retentionMs, result]))
+    }
+    if (advance !== undefined) found.push(await this.#finish(log, advanceValues(advance)))
+    if (found.every(({ isChanged }) => isChanged)) return { answer: 'ok', commit: true }
     // The repetition of a transaction whose commit was not known: the first run's writes are there, so that
     // this run's must not be.
-    return { answer: found.wasDone ? 'ok' : 'lost', commit: false }
+    return { answer: found.every(({ wasDone }) => wasDone) ? 'ok' : 'lost', commit: false }
+  }
+
+  async #finish(statement: string, values: unknown[]): Promise<FinishRow> {
+    const found = JSON.parse(answerOf(await this.#query(statement, [...values, this.#id]))) as FinishRow
+    if (found.transaction !== this.#id) throw endedError()
+    return found
   }
 
   /** Without a record there is still the transaction, which must be the one that was begun. */

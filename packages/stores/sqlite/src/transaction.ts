@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { CompleteUpdate, Timer, UpdateAnswer } from '@oncemq/core/store'
+import type { Timer, TransactionEnd, UpdateAnswer } from '@oncemq/core/store'
 import { revocable, untilAborted } from '@oncemq/core/store'
 import { asStoreError, commitError, endedError, heldByHandler, isDatabaseFailure, STORE } from './errors.ts'
 import { lockOf, whenFree } from './lock.ts'
@@ -20,8 +20,8 @@ interface Write {
 
 /** A handler's transaction: `finish` applies the completion. */
 export interface HandlerTransaction {
-  readonly work: (tx: DatabaseSync) => Promise<CompleteUpdate | undefined>
-  readonly finish: (completion: CompleteUpdate | undefined) => Finish
+  readonly work: (tx: DatabaseSync) => Promise<TransactionEnd | undefined>
+  readonly finish: (end: TransactionEnd | undefined) => Finish
   /** Ends the transaction at once, whatever the handler does. */
   readonly signal: AbortSignal | undefined
 }
@@ -188,7 +188,7 @@ export class Transactions {
   }
 
   /** Lends the connection to the handler, until it ends or its time is over. */
-  async #work(work: HandlerTransaction['work'], signal?: AbortSignal): Promise<CompleteUpdate | undefined> {
+  async #work(work: HandlerTransaction['work'], signal?: AbortSignal): Promise<TransactionEnd | undefined> {
     let rolledBackBy: unknown
     let hasPragma = false
     const { proxy, revoke, fail, driverErrorIn } = revocable(this.#database, {

@@ -1,12 +1,15 @@
 import { OptionError } from '@oncemq/core'
 import type { Clock } from '@oncemq/core/broker'
 import { received } from '@oncemq/core/broker'
-import type { RawKafka, RawProducer } from './kafkajs.ts'
 import type { RawConfluentProducer } from './confluent.ts'
 import { confluentProducer } from './confluent.ts'
-import { kafkajs, kafkajsProducer, kafkajsTransactional } from './kafkajs.ts'
+import { kafkajs } from './kafkajs.ts'
 import type { RawConsumer } from './kafkajs-member.ts'
 import { kafkajsMember } from './kafkajs-member.ts'
+import type { RawProducer } from './kafkajs-producer.ts'
+import { kafkajsProducer } from './kafkajs-producer.ts'
+import type { RawKafka } from './kafkajs-raw.ts'
+import { kafkajsTransactional, kafkajsTransactions } from './kafkajs-transactional.ts'
 import {
   platformatic,
   platformaticMember,
@@ -14,7 +17,13 @@ import {
   platformaticTransactional,
 } from './platformatic.ts'
 import type { RawPlatformatic, RawPlatformaticConsumer, RawPlatformaticProducer } from './platformatic-raw.ts'
-import type { ClientPort, GroupMember, RecordProducer, TransactionalProducer } from './port.ts'
+import type {
+  ClientPort,
+  GroupMember,
+  RecordProducer,
+  TransactionalProducer,
+  TransactionClient,
+} from './port.ts'
 
 type Client = 'kafkajs' | 'platformatic'
 
@@ -77,8 +86,22 @@ export function producerOf(producer: unknown): RecordProducer {
 }
 
 /** Of a producer that has a transactional id. */
-export function transactionalOf(producer: unknown): TransactionalProducer {
+export function transactionalOf(producer: unknown, clock: Clock): TransactionalProducer {
   return clientOfPart('producer', producer) === 'platformatic'
     ? platformaticTransactional(producer as RawPlatformaticProducer)
-    : kafkajsTransactional(producer as RawProducer)
+    : kafkajsTransactional(producer as RawProducer, clock)
+}
+
+/**
+ * For `exactlyOnce`: kafkajs, whose producers need nothing of the consumer, and keep a text with an offset.
+ * @throws OptionError for another client.
+ */
+export function transactionsOf(client: unknown, clock: Clock): TransactionClient {
+  if (clientOfPart('client', client) !== 'kafkajs') {
+    throw new OptionError(
+      'client: expected the Kafka object of kafkajs, whose transactions are taken, received ' +
+        `${received(client)}; pass new Kafka({ ... }), and give consume the client that is to read`,
+    )
+  }
+  return kafkajsTransactions(client as RawKafka, clock)
 }

@@ -74,6 +74,7 @@ class KafkajsMember implements GroupMember {
       consumer.on(GROUP_JOIN, ({ payload }: Assigned) => this.#assigned(payload, events)),
       consumer.on(HEARTBEAT, ({ payload }: Beaten) => {
         this.generation = { ...this.generation, id: payload.groupGenerationId }
+        events.beaten()
       }),
       consumer.on(CRASH, ({ payload }: Crashed) => {
         this.#paused.clear()

@@ -11,6 +11,8 @@ const REJOIN_BACKOFF = { firstMs: 100, factor: 2, maxMs: 5000 }
 const UNKNOWN: Generation = { id: undefined, memberId: undefined }
 /** Tells that the assignment may be another one. */
 const CHANGES = ['consumer:group:join', 'consumer:group:rebalance'] as const
+/** The group has taken a heart's beat. */
+const HEARTBEAT = 'consumer:heartbeat:end'
 
 /** The `fetcher` has connections of its own, so that no heartbeat waits for a fetch. */
 export class PlatformaticMember implements GroupMember {
@@ -43,9 +45,11 @@ export class PlatformaticMember implements GroupMember {
       events,
     })
     const ending = new AbortController()
+    const beaten = (): void => events.beaten()
     const changed = (): void => this.#changed(fetching, events)
     const failed = (error: Error): void => void this.#rejoin(error, fetching, events, ending.signal)
     for (const event of CHANGES) consumer.on(event, changed)
+    consumer.on(HEARTBEAT, beaten)
     consumer.on('error', failed)
     this.#fetching = fetching
     this.#membership = {
@@ -53,6 +57,7 @@ export class PlatformaticMember implements GroupMember {
         ending.abort()
         fetching.end()
         for (const event of CHANGES) consumer.off(event, changed)
+        consumer.off(HEARTBEAT, beaten)
         // Without a listener, one that comes late would end the process.
         consumer.on('error', () => undefined)
         consumer.off('error', failed)

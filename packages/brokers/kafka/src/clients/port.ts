@@ -1,4 +1,4 @@
-import type { ClientMessage, CommittedOffset, OutgoingMessage } from '../client.ts'
+import type { ClientMessage, CommittedOffset, HeaderValue, OutgoingMessage } from '../client.ts'
 
 /** What this package needs of a client, whichever it is: each client has one file that answers this. */
 export interface ClientPort {
@@ -40,6 +40,8 @@ export interface MemberEvents {
   received(fetched: FetchedRecords): void
   /** All partitions are lost. It joins again by itself, unless it has `ended`. */
   crashed(error: Error, ended: boolean): void
+  /** The group has just said that this is its member, with the partitions of the last `assigned`. */
+  beaten(): void
 }
 
 /** A member of a consumer group, which commits nothing by itself, and whose heart beats all the time. */
@@ -61,9 +63,13 @@ export interface GroupMember {
   close(): Promise<void>
 }
 
+export interface SendOptions {
+  readonly compressed: boolean
+}
+
 export interface RecordProducer {
   /** Connects when needed, and resolves when all replicas in step have the record. */
-  send(topic: string, message: OutgoingMessage, options: { readonly compressed: boolean }): Promise<void>
+  send(topic: string, message: OutgoingMessage, options: SendOptions): Promise<void>
   /** Never throws. */
   close(): Promise<void>
 }
@@ -76,12 +82,51 @@ export interface TransactionalProducer {
   close(): Promise<void>
 }
 
+/** What a client must do for outputs and offsets that commit together, whoever is cut off or sleeps. */
+export interface TransactionClient {
+  producer(transactionalId: string, timeoutMs: number): FencedProducer
+  offsets(groupId: string, place: TopicPartition): Promise<PartitionOffsets>
+}
+
+export interface FencedProducer extends TransactionalProducer {
+  faultOf(error: unknown): TransactionFault
+}
+
+/**
+ * What an error of a transaction means.
+ * - `fenced`: the broker takes nothing more from this producer.
+ * - `unavailable`: no answer, or one that passes. What a commit has done is not known.
+ * - `refused`: an answer that will be the same again.
+ */
+export interface TransactionFault {
+  readonly kind: 'fenced' | 'unavailable' | 'refused'
+  /** The name that Kafka has for it, or that of the error. */
+  readonly name: string
+}
+
+/** A record that is sent in a transaction. */
+export interface TransactionMessage {
+  readonly key?: Buffer | string | null
+  readonly value: Buffer | string | null
+  readonly headers?: Readonly<Record<string, HeaderValue>>
+  readonly partition?: number
+}
+
 export interface ProducerTransaction {
-  send(topic: string, messages: readonly OutgoingMessage[]): Promise<void>
+  /** One after the other: a client may number what is sent at once wrongly when it sends again. */
+  send(topic: string, messages: readonly TransactionMessage[], options?: SendOptions): Promise<void>
   /** The group gets them when the transaction commits. Fenced by the generation where a client can. */
   sendOffsets(groupId: string, generation: Generation, offsets: readonly CommittedOffset[]): Promise<void>
   commit(): Promise<void>
   abort(): Promise<void>
+}
+
+/** What a group has committed of a partition, and what there is of it. */
+export interface PartitionOffsets {
+  /** `undefined` for a group that has committed none. */
+  readonly committed: { readonly offset: bigint; readonly metadata: string } | undefined
+  readonly low: bigint
+  readonly high: bigint
 }
 
 export interface NewTopic {

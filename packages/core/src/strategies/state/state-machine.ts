@@ -98,7 +98,7 @@ class Step {
     }
     const explain: Explain<unknown> = (error) =>
       error instanceof NotMoved ? judged(error.verdict, start, services, policy) : undefined
-    const outcome = await inTransaction(start, moving, services, explain)
+    const outcome = await inTransaction(start, moving, services, { explain })
     if (outcome.status !== 'completed') return outcome
     const { key } = start
     if (this.#isPast) {
