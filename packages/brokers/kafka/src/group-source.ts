@@ -107,7 +107,7 @@ class Membership implements Session {
   async close(): Promise<void> {
     this.#ending.abort()
     await this.#commits.flush()
-    await Promise.all([...this.#partitions.values()].map(({ log }) => log?.release()))
+    await Promise.all([...this.#partitions.values()].map(async ({ log }) => log?.release()))
     await this.#services.member.leave()
     this.#loseAll()
   }
