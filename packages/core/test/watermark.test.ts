@@ -93,15 +93,17 @@ describe('the row', () => {
     store.beforeUpdate = () => gate.promise
     const passing = log.pass(4n)
     const running = dedup.process(at(4n), writes)
+    await new Promise(setImmediate)
+    expect(store.transactions).toBe(0)
     gate.resolve()
     expect(await passing).toBe(true)
     expect(await running).toMatchObject({ status: 'completed' })
     expect(store.row.next).toBe(5n)
-    await dedup.process(at(5n), async ({ tx }) => {
-      expect(await log.pass(5n)).toBe(true)
+    await dedup.process(at(7n), async ({ tx }) => {
+      expect(await log.pass(7n)).toBe(true)
       tx.words.push('sale')
     })
-    expect([store.row.next, store.logUpdates]).toEqual([6n, ['advance']])
+    expect([store.row.next, store.logUpdates]).toEqual([8n, ['advance']])
   })
 
   test('a store that does not answer at the commit leaves the message where it is', async () => {
