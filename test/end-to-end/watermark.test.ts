@@ -1,6 +1,6 @@
 // Records of ten groups to three members on Kafka that follow their logs, with the effects in the same
 // database. Members are killed with -9, stopped for longer than their session and let go on, or leave and
-// join every two seconds. The database is looked at from outside: each effect once, in the order of its group.
+// join every two seconds. The database is looked at from outside: each effect once, in its group's order.
 // ONCEMQ_SOAK=1: more records and kills, a minute of rebalances.
 import { randomInt } from 'node:crypto'
 import { dirname } from 'node:path'
