@@ -66,9 +66,10 @@ export class Crew<Given extends AnyAssignment = Assignment> {
     await next.ready
   }
 
-  /** Stops the consumer in a place for a while, as a machine does that is cut off, and lets it go on. */
+  /** Stops the consumer in a place for a while, as a machine that stalls: it does not notice. */
   async freeze(place: number, forMs: number): Promise<void> {
     const { process } = this.#at(place)
+    this.#history.append({ type: 'freeze', pid: process.pid ?? 0 })
     process.kill('SIGSTOP')
     await delay(forMs)
     process.kill('SIGCONT')

@@ -115,7 +115,11 @@ export interface PlatformaticClient {
   readonly Producer: new (options: never) => PlatformaticProducer
   readonly Admin: new (options: never) => { close(): Promise<void> }
   /** `clientId`, `bootstrapBrokers`, and further options of the client. */
-  readonly options: { readonly clientId: string; readonly bootstrapBrokers: readonly unknown[] }
+  readonly options: {
+    readonly clientId: string
+    readonly bootstrapBrokers: readonly unknown[]
+    readonly [further: string]: unknown
+  }
 }
 
 /** What a client must have. */

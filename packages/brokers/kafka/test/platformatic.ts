@@ -52,7 +52,7 @@ export function platformaticOf(host: string, given: PlatformaticOptions = {}): P
       clientId: 'test',
       bootstrapBrokers: [port === undefined ? host : `127.0.0.1:${port}`],
       retryDelay: 100,
-    } as PlatformaticClient['options'],
+    },
   }
 }
 

@@ -2,6 +2,8 @@ import { OptionError } from '@oncemq/core'
 import type { Clock } from '@oncemq/core/broker'
 import { received } from '@oncemq/core/broker'
 import type { RawKafka, RawProducer } from './kafkajs.ts'
+import type { RawConfluentProducer } from './confluent.ts'
+import { confluentProducer } from './confluent.ts'
 import { kafkajs, kafkajsProducer, kafkajsTransactional } from './kafkajs.ts'
 import type { RawConsumer } from './kafkajs-member.ts'
 import { kafkajsMember } from './kafkajs-member.ts'
@@ -25,6 +27,8 @@ const METHODS: Readonly<Record<'client' | 'consumer' | 'producer', Readonly<Reco
   },
   producer: { kafkajs: 'connect disconnect send', platformatic: 'send beginTransaction close' },
 }
+/** That of `@confluentinc/kafka-javascript`, which is like that of kafkajs, has this besides. */
+const CONFLUENT = ['dependentAdmin']
 
 const REMEDY: Readonly<Record<keyof typeof METHODS, string>> = {
   client:
@@ -66,6 +70,7 @@ export function memberOf(consumer: unknown, clock: Clock): GroupMember {
 }
 
 export function producerOf(producer: unknown): RecordProducer {
+  if (hasMethods(producer, CONFLUENT)) return confluentProducer(producer as RawConfluentProducer)
   return clientOfPart('producer', producer) === 'platformatic'
     ? platformaticProducer(producer as RawPlatformaticProducer)
     : kafkajsProducer(producer as RawProducer)

@@ -1,3 +1,4 @@
+import { OptionError } from '@oncemq/core'
 import type { Clock } from '@oncemq/core/broker'
 import type { OutgoingMessage } from '../client.ts'
 import type { RawConsumer } from './kafkajs-member.ts'
@@ -76,8 +77,12 @@ interface ConfigEntry {
 /** kafkajs, and clients with its API. */
 export function kafkajs(client: RawKafka, clock: Clock): ClientPort {
   return {
-    member: (groupId) => kafkajsMember(client.consumer({ groupId, maxWaitTimeInMs: FETCH_WAIT_MS }), clock),
-    producer: () => kafkajsProducer(client.producer({ allowAutoTopicCreation: false })),
+    member: (groupId) =>
+      kafkajsMember(
+        made(() => client.consumer({ groupId, maxWaitTimeInMs: FETCH_WAIT_MS })),
+        clock,
+      ),
+    producer: () => kafkajsProducer(made(() => client.producer({ allowAutoTopicCreation: false }))),
     transactional(transactionalId) {
       const only = { idempotent: true, maxInFlightRequests: 1 }
       return kafkajsTransactional(
@@ -85,6 +90,19 @@ export function kafkajs(client: RawKafka, clock: Clock): ClientPort {
       )
     },
     admin: () => kafkajsAdmin(client.admin()),
+  }
+}
+
+/** A client that looks like kafkajs may take other options. @throws OptionError when it does. */
+function made<Part>(make: () => Part): Part {
+  try {
+    return make()
+  } catch (error) {
+    const what = error instanceof Error ? error.name : typeof error
+    throw new OptionError(
+      `client: expected one that takes the options of kafkajs, received its refusal (${what}); ` +
+        'pass kafkajs or @platformatic/kafka',
+    )
   }
 }
 
