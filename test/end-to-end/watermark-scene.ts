@@ -85,18 +85,21 @@ function within(url: string, database: string): string {
 async function onPostgres(url: string, statement: string): Promise<readonly { message: string }[]> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
-  return client
-    .query<{ message: string }>(statement)
-    .then(({ rows }) => rows)
-    .finally(() => client.end())
+  try {
+    return (await client.query<{ message: string }>(statement)).rows
+  } finally {
+    await client.end()
+  }
 }
 
 async function onMysql(url: string, statement: string): Promise<unknown> {
   const connection = await mysql.createConnection(url)
-  return connection
-    .query(statement)
-    .then(([rows]) => rows)
-    .finally(() => connection.end())
+  try {
+    const [rows] = await connection.query(statement)
+    return rows
+  } finally {
+    await connection.end()
+  }
 }
 
 function onSqlite<Answer>(path: string, use: (database: DatabaseSync) => Answer): Answer {

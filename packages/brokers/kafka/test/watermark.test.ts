@@ -193,8 +193,8 @@ describeService('kafka-4.4', ({ url }) => {
 })
 
 describeService('kafka-3.9', ({ url }) => {
-  test('a partition goes on from its row', async () => {
-    const [topic, shop] = [await Topic.open(url), new Shop()]
+  test.each(['kafkajs', 'platformatic'] as const)('a partition goes on from its row: %s', async (client) => {
+    const [topic, shop] = [await Topic.open(url, 1, client), new Shop()]
     await topic.send({ value: 'a' })
     const first = await running(topic, { dedup: shop.dedup() as never, handler: shop.sell as never })
     await until('the first', () => shop.sales.length === 1)
@@ -211,7 +211,10 @@ test('what has no order of one partition is refused at start', async () => {
   const [shop, client] = [new Shop(), clientOf('kafka://127.0.0.1:1')]
   const options = { dedup: shop.dedup() as never, handler: shop.sell as never }
   for (const ordering of ['key', 'none'] as const) {
-    const consuming = running({ kafka: client, name: 't' } as unknown as Topic, { ...options, ordering })
+    const consuming = running({ kafka: client, client, name: 't' } as unknown as Topic, {
+      ...options,
+      ordering,
+    })
     await expect(consuming).rejects.toThrow(/ordering: expected 'partition' with strategy 'watermark'/)
   }
   const producer = client.producer()
