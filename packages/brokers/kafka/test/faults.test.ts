@@ -21,7 +21,7 @@ interface PlatformaticClasses {
   readonly Consumer: new (options: object) => { fetch(options: object): Promise<unknown> }
 }
 
-/** One of two partitions that are full goes to another member, which leaves. Answers how many were handled. */
+/** One of two full partitions goes to another member, which leaves. Answers how many were handled. */
 async function goAndComeBack(
   topic: Topic,
   consumerGroup: string,
