@@ -2,8 +2,8 @@ import { parseArgs } from 'node:util'
 import { Failure } from './failure.ts'
 
 /**
- * What the demo was asked for. `broker`: `embedded`, `rabbitmq`, `rocketmq` or `kafka` (start one), or the URL
- * of one that runs.
+ * What the demo was asked for. `broker`: `embedded`, `rabbitmq`, `rocketmq` or `kafka` (start one), or the
+ * URL of one that runs.
  */
 export interface Arguments {
   readonly broker: string
