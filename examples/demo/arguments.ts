@@ -2,8 +2,8 @@ import { parseArgs } from 'node:util'
 import { Failure } from './failure.ts'
 
 /**
- * What the demo was asked for. `broker`: `embedded`, `rabbitmq`, `rocketmq` or `kafka` (start one), or the URL of
- * one that runs.
+ * What the demo was asked for. `broker`: `embedded`, `rabbitmq`, `rocketmq` or `kafka` (start one), or the
+ * URL of one that runs.
  */
 export interface Arguments {
   readonly broker: string
@@ -20,7 +20,7 @@ A payment service through the three causes of duplicate messages, without and wi
   (no option)         a broker in this process and SQLite: nothing to install or to start
   --real              starts a RabbitMQ of its own and runs the same on it, as --broker rabbitmq
   --broker rocketmq   the same on a RocketMQ of its own; takes a minute, as RocketMQ redelivers after 10 s
-  --broker kafka      the same on a Kafka of its own; takes half a minute, as Kafka waits 6 s for a dead worker
+  --broker kafka      the same on a Kafka of its own; takes half a minute, as a dead worker counts for 6 s
   --broker <url>      the same on yours: amqp://user:password@host:5672, kafka://host:9092, or for RocketMQ
                       rocketmq://proxy:8081/?broker=host:10911 (topics and groups are made at the broker)
   --ways              the same orders through five ways to be idempotent, side by side, and what each costs;

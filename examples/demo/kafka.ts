@@ -77,8 +77,7 @@ class KafkaBroker implements DemoBroker {
   }
 
   async close(): Promise<void> {
-    const { admin, closed } = this.#parts
-    await admin.disconnect()
-    await closed?.()
+    await this.#parts.admin.disconnect()
+    await this.#parts.closed?.()
   }
 }

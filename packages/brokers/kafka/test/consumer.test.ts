@@ -9,7 +9,7 @@ const textOf = ({ value }: KafkaMessage): string => String(value)
 
 describeService('kafka-4.4', ({ url }) => {
   describe.each(clientNames)('%s', (client) => {
-    test('a redelivery is known without an id: a record whose offset was not committed runs once', async () => {
+    test('a redelivery is known without an id: what was not committed runs once', async () => {
       const topic = await Topic.open(url, 1, client)
       const dedup = deduplicator()
       const seen: string[] = []

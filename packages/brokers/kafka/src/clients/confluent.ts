@@ -1,7 +1,7 @@
 import type { OutgoingMessage } from '../client.ts'
 import type { RecordProducer } from './port.ts'
 
-/** A producer of the API like that of kafkajs that `@confluentinc/kafka-javascript` has, as it is called here. */
+/** A producer of `@confluentinc/kafka-javascript`, by its API like that of kafkajs, as it is called here. */
 export interface RawConfluentProducer {
   connect(): Promise<void>
   disconnect(): Promise<void>

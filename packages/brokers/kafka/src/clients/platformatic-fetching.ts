@@ -38,10 +38,10 @@ interface Position extends TopicPartition {
 }
 
 /**
- * Fetches what is assigned. The streams of the client fetch all partitions or none, cannot be told where to go
- * on, and hand over what was aborted: so this fetches by itself, with what they are made of.
+ * Fetches what is assigned. The streams of the client fetch all partitions or none, cannot be told where to
+ * go on, and hand over what was aborted: so this fetches by itself, with what they are made of.
  *
- *   assigned ──▶ looked up where the group is ──▶ fetched, one request a broker at a time ──▶ received
+ *   assigned ──▶ looked up where the group is ──▶ fetched, one request a broker ──▶ received
  *                 └── or sought
  */
 export class Fetching {

@@ -157,6 +157,7 @@ function isFinal(error: unknown): boolean {
 function refusal(): OncemqError {
   return new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
-    "consume: expected a consumer of the group protocol 'classic', received another one; leave groupProtocol out",
+    "consume: expected a consumer of the group protocol 'classic', received another one; " +
+      'leave groupProtocol out',
   )
 }
