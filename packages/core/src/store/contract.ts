@@ -44,7 +44,7 @@ export interface Store {
    * A running record expires for the sweeper `leaseMs + retentionMs` from now, so that its epoch outlives its
    * lease.
    */
-  claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]>
+  claim(batch: readonly ClaimRequest[], options?: ClaimOptions): Promise<readonly ClaimAnswer[]>
 
   /**
    * Changes records that are running with the entry's claim id, also after the lease's end if nobody took
@@ -229,6 +229,17 @@ export interface ClaimRequest {
   readonly fingerprint: string | undefined
   /** Group and key for people: at most 256 characters, no NUL, well-formed; never an identity. */
   readonly label: string | undefined
+}
+
+export interface ClaimOptions {
+  /**
+   * Whether an answered grant has to survive the end of the store's server, and a change of its primary. Not
+   * for claims whose completion commits with the handler's writes, guarded by the claim id: what forgets the
+   * claim forgets that transaction too. It must survive the end of this process all the same. A store may do
+   * more than it has to.
+   * @default true
+   */
+  readonly isDurable?: boolean
 }
 
 export type ClaimAnswer =

@@ -1,5 +1,6 @@
 import type {
   ClaimAnswer,
+  ClaimOptions,
   ClaimRequest,
   ClaimUpdate,
   CompleteUpdate,
@@ -21,6 +22,7 @@ import type { Connections } from './connection.ts'
 import { PostgresUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { PostgresStoreOptions, Settings } from './options.ts'
+import { finishOf } from './finish.ts'
 import { settingsOf } from './options.ts'
 import { Records } from './records.ts'
 import { ensureSchema, schemaSql } from './schema.ts'
@@ -89,8 +91,11 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient>
     }
   }
 
-  async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    return this.#with(({ records }) => records.claim(batch))
+  async claim(
+    batch: readonly ClaimRequest[],
+    { isDurable = true }: ClaimOptions = {},
+  ): Promise<readonly ClaimAnswer[]> {
+    return this.#with(({ records }) => records.claim(batch, isDurable))
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
@@ -141,9 +146,9 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient>
       await plain.learnProcesses()
       const { table } = this.#settings
       const tables = tablesOf(table, await readSchema(plain, table))
-      const statements = statementsOf(tables, lockWaitsOf(this.#settings))
-      const records = new Records(plain, statements)
-      const transactions = new Transactions(connections, statements, this.#settings)
+      const waits = lockWaitsOf(this.#settings)
+      const records = new Records(plain, statementsOf(tables, waits))
+      const transactions = new Transactions(connections, finishOf(tables, waits), this.#settings)
       return { connections: plain, records, transactions, findings, end }
     } catch (error) {
       await end()
