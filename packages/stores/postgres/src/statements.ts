@@ -95,7 +95,7 @@ function claimsOf(records: string, settings: string): ClaimStatements {
 }
 
 /** One text has one name, also in other stores of the same pool. */
-function named(text: string): NamedStatement {
+export function named(text: string): NamedStatement {
   return { name: `oncemq_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`, text }
 }
 
@@ -103,7 +103,7 @@ function named(text: string): NamedStatement {
  * Times are of the server's clock as it is at this row, after any wait for it; now() would be the start of
  * the transaction.
  */
-export const after = (milliseconds: string): string => `clock_timestamp() + ${milliseconds} * interval '1 ms'`
+const after = (milliseconds: string): string => `clock_timestamp() + ${milliseconds} * interval '1 ms'`
 const msUntil = (time: string): string => `ceil(extract(epoch FROM ${time} - clock_timestamp()) * 1000)`
 
 /** Whether a record that is not done is of another payload than the request, as far as both are known. */

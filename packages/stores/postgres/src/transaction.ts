@@ -13,6 +13,7 @@ import {
   isAborted,
   isConflict,
   isIdleTooLong,
+  isUnprepared,
   noteAbort,
   sqlState,
   storeError,
@@ -31,6 +32,8 @@ interface Frame {
   readonly where: string
   readonly transactionIdleMs: number
   readonly begin: string
+  /** Sessions that have the finish prepared. */
+  readonly prepared: WeakSet<object>
   readonly finish: Finish
 }
 
@@ -61,6 +64,7 @@ export class Transactions<Client extends PostgresClient> {
         `BEGIN ISOLATION LEVEL ${isolation}; SELECT pg_current_xact_id()::text AS answer, ` +
         `set_config('idle_in_transaction_session_timeout', '${transactionIdleMs}', true)`,
       finish,
+      prepared: new WeakSet(),
     }
   }
 
@@ -109,6 +113,7 @@ class Transaction<Client extends PostgresClient> {
   /** Notes why the connection was lost, which the driver says once, and not to whom asks later. */
   readonly #noteLoss = (error: unknown): void => void (this.#loss ??= error)
   #id: string | undefined
+  #isPrepared = false
   #isOpen = false
   #hasFailed = false
   #isAbandoned = false
@@ -128,9 +133,14 @@ class Transaction<Client extends PostgresClient> {
 
   async begin(): Promise<void> {
     this.#isOpen = true
+    const { mayPrepare } = this.#connections
+    const { begin, finish, prepared } = this.#frame
+    const isNew = mayPrepare && !prepared.has(this.#client)
     // Of several statements `pg` answers several results.
-    const results = (await this.#query(this.#frame.begin)) as unknown as PostgresResult[]
-    this.#id = answerOf(results[1])
+    const results: unknown = await this.#query(isNew ? `${finish.prepare}; ${begin}` : begin)
+    this.#id = answerOf((results as readonly PostgresResult[]).at(-1))
+    if (isNew) prepared.add(this.#client)
+    this.#isPrepared = mayPrepare
   }
 
   /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
@@ -171,10 +181,8 @@ class Transaction<Client extends PostgresClient> {
   /** Completes and commits in one message: the COMMIT runs only if what stands before it did not fail. */
   async finish(completion: CompleteUpdate | undefined): Promise<UpdateAnswer> {
     if (this.#loss !== undefined) throw this.#lost(this.#loss)
-    const { finish } = this.#frame
-    const id = this.#id as string
     try {
-      await this.#commit(completion === undefined ? finish.check(id) : finish.complete(completion, id))
+      await this.#commit(this.#finishSql(completion, this.#id as string))
       return 'ok'
     } catch (error) {
       const state = sqlState(error)
@@ -198,7 +206,18 @@ class Transaction<Client extends PostgresClient> {
     }
   }
 
+  #finishSql(completion: CompleteUpdate | undefined, id: string): string {
+    const { finish } = this.#frame
+    if (completion === undefined) return finish.check(id)
+    return this.#isPrepared ? finish.execute(completion, id) : finish.complete(completion, id)
+  }
+
   #finishError(error: unknown): unknown {
+    // The handler, or a pooler that was not seen, has emptied the session. The whole is run again, without.
+    if (isUnprepared(error)) {
+      this.#connections.stopPreparing()
+      return conflict(error)
+    }
     if (isIdleTooLong(error) || isIdleTooLong(this.#loss)) return this.#lost(error)
     this.#noteError(error)
     const made = behindAbort(error)
