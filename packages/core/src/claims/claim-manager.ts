@@ -221,9 +221,9 @@ const faults: BatchFaults = Object.freeze({
 })
 
 function batcherOf<Request, Answer>(
-  { store }: Pick<KeeperSettings, 'store'>,
+  { store, clock }: Pick<KeeperSettings, 'store' | 'clock'>,
   send: (batch: readonly Request[]) => Promise<readonly Answer[]>,
   load: StoreLoad,
 ): Batcher<Request, Answer> {
-  return new Batcher(send, store.batching, faults, load)
+  return new Batcher(send, store.batching, faults, load, clock)
 }

@@ -196,14 +196,26 @@ export interface StoreGuarantees {
 export interface StoreBatching {
   /** Most entries of one call. */
   readonly batchMax: number
-  /** Most calls of one kind under way at a time. */
+  /** Most calls of one kind under way at a time, once the store is busy. */
   readonly batchesInFlightMax: number
+  /** What may be under way while the store has time for more. By default a call leaves only when none is. */
+  readonly light?: LightLoad
   /**
    * With how many entries a further call leaves beside one under way. A burst of twice as many or more that
    * finds the store idle leaves in two calls, so that this process and the store work at the same time. By
    * default `batchMax`: a further call leaves only when it is full.
    */
   readonly batchMin?: number
+}
+
+/** As long as few entries of one kind are under way, those that come leave at once beside them. */
+export interface LightLoad {
+  /** Most calls that are then under way. Each may need a connection. */
+  readonly callsMax: number
+  /** So many entries are few in any case. */
+  readonly entriesMin: number
+  /** And so many for each millisecond that an answer takes: what the store does meanwhile in small calls. */
+  readonly entriesPerMs: number
 }
 
 /** Something about a store's set-up that its user should know. */

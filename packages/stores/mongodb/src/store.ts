@@ -65,7 +65,12 @@ export class MongoStore<Session extends MongoSession = MongoSession>
     renewsInTransaction: false,
     expiryGranularityMs: 1,
   } as const)
-  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
+  readonly batching = Object.freeze({
+    batchMax: 512,
+    batchesInFlightMax: 2,
+    batchMin: 128,
+    light: { callsMax: 8, entriesMin: 4, entriesPerMs: 4 },
+  })
   readonly #settings: Settings<Session>
   readonly #locked = new LockedRecords({
     usual: (batch) => this.#call(({ records }, commands) => records.claim(commands, batch)),

@@ -53,7 +53,12 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
   implements KeyedStore<Connection>, StateStore<Connection>, SweepingStore
 {
   readonly name = 'mysql'
-  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
+  readonly batching = Object.freeze({
+    batchMax: 512,
+    batchesInFlightMax: 2,
+    batchMin: 128,
+    light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
+  })
   readonly #settings: Settings<Connection>
   readonly #life: LifeCycle<Opened<Connection>>
   #hasSnapshots = false

@@ -55,7 +55,12 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient>
 {
   readonly name = 'postgres'
   readonly guarantees: StoreGuarantees
-  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
+  readonly batching = Object.freeze({
+    batchMax: 512,
+    batchesInFlightMax: 2,
+    batchMin: 128,
+    light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
+  })
   readonly #settings: Settings<Client>
   readonly #life: LifeCycle<Opened<Client>>
 
