@@ -23,12 +23,13 @@ import { MysqlUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { MysqlStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
+import { frameOf } from './frame.ts'
 import { Records } from './records.ts'
 import { ensureSchema, schemaSql } from './schema.ts'
 import { MysqlStateTable } from './state-table.ts'
 import { statementsOf, tablesOf } from './statements.ts'
 import { Sweep } from './sweep.ts'
-import { Transactions, frameOf } from './transaction.ts'
+import { Transactions } from './transaction.ts'
 import { readDatabase, readVariables, verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */
@@ -162,7 +163,7 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
         connections: plain,
         records: new Records(plain, statements, settings.random),
         sweep: new Sweep(plain, statements, settings.random),
-        transactions: new Transactions(connections, statements, frameOf(this.#settings, variables)),
+        transactions: new Transactions(connections, statements, frameOf(this.#settings, variables, pool)),
         findings: await verify(plain, pool, variables, settings),
         end,
       }

@@ -6,6 +6,8 @@ import { DONE, named, RUNNING } from './statements.ts'
 
 /** What is run in a handler's transaction when its handler has ended, before the COMMIT. */
 export interface Finish {
+  /** Of what is prepared. */
+  readonly name: string
   /** Prepares what {@link Finish.execute} runs, for as long as the session lasts. */
   readonly prepare: string
   /** Completes a record, and fails by {@link FINISH} unless it did. */
@@ -35,6 +37,7 @@ const FAILING = Object.freeze({ LOST: '1 / count(*)', ENDED: 'ln(-count(*))' })
 export function finishOf({ records }: Tables, { loneMs }: LockWaits): Finish {
   const prepared = named(completeSql(records, loneMs, ['$1', '$2', '$3', '$4', '$5']))
   return {
+    name: prepared.name,
     prepare: `PREPARE ${prepared.name} (uuid, uuid, interval, bytea, text) AS ${prepared.text}`,
     complete: (completion, transaction) => completeSql(records, loneMs, literalsOf(completion, transaction)),
     execute: (completion, transaction) =>
@@ -45,6 +48,18 @@ export function finishOf({ records }: Tables, { loneMs }: LockWaits): Finish {
     },
     owner: `SELECT state::text AS answer FROM ${records} WHERE id = $1 AND claim_id = $2`,
   }
+}
+
+/** The names of what is prepared on a connection, by whatever store of its pool. */
+const preparedOn = new WeakMap<object, Set<string>>()
+
+export function isPreparedOn(client: object, name: string): boolean {
+  return preparedOn.get(client)?.has(name) === true
+}
+
+export function notePrepared(client: object, name: string): void {
+  const names = preparedOn.get(client) ?? new Set()
+  preparedOn.set(client, names.add(name))
 }
 
 type Values = readonly [id: string, claimId: string, retention: string, result: string, transaction: string]

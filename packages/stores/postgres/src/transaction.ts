@@ -19,7 +19,7 @@ import {
   storeError,
 } from './errors.ts'
 import type { Finish } from './finish.ts'
-import { FINISH } from './finish.ts'
+import { FINISH, isPreparedOn, notePrepared } from './finish.ts'
 import type { Settings } from './options.ts'
 import { setsSession } from './session-settings.ts'
 import { DONE, RUNNING } from './statements.ts'
@@ -32,8 +32,6 @@ interface Frame {
   readonly where: string
   readonly transactionIdleMs: number
   readonly begin: string
-  /** Sessions that have the finish prepared. */
-  readonly prepared: WeakSet<object>
   readonly finish: Finish
 }
 
@@ -64,7 +62,6 @@ export class Transactions<Client extends PostgresClient> {
         `BEGIN ISOLATION LEVEL ${isolation}; SELECT pg_current_xact_id()::text AS answer, ` +
         `set_config('idle_in_transaction_session_timeout', '${transactionIdleMs}', true)`,
       finish,
-      prepared: new WeakSet(),
     }
   }
 
@@ -133,14 +130,20 @@ class Transaction<Client extends PostgresClient> {
 
   async begin(): Promise<void> {
     this.#isOpen = true
-    const { mayPrepare } = this.#connections
-    const { begin, finish, prepared } = this.#frame
-    const isNew = mayPrepare && !prepared.has(this.#client)
-    // Of several statements `pg` answers several results.
-    const results: unknown = await this.#query(isNew ? `${finish.prepare}; ${begin}` : begin)
-    this.#id = answerOf((results as readonly PostgresResult[]).at(-1))
-    if (isNew) prepared.add(this.#client)
-    this.#isPrepared = mayPrepare
+    const { begin, finish } = this.#frame
+    const isPrepared = this.#connections.mayPrepare
+    const isNew = isPrepared && !isPreparedOn(this.#client, finish.name)
+    try {
+      // Of several statements `pg` answers several results.
+      const results: unknown = await this.#query(isNew ? `${finish.prepare}; ${begin}` : begin)
+      this.#id = answerOf((results as readonly PostgresResult[]).at(-1))
+    } catch (error) {
+      // Another copy of this package has prepared it. The whole is run again, without.
+      if (isNew && isUnprepared((error as Error).cause)) throw this.#unprepared(error)
+      throw error
+    }
+    if (isNew) notePrepared(this.#client, finish.name)
+    this.#isPrepared = isPrepared
   }
 
   /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
@@ -212,12 +215,14 @@ class Transaction<Client extends PostgresClient> {
     return this.#isPrepared ? finish.execute(completion, id) : finish.complete(completion, id)
   }
 
+  #unprepared(error: unknown): StoreError {
+    this.#connections.stopPreparing()
+    return conflict(error)
+  }
+
   #finishError(error: unknown): unknown {
     // The handler, or a pooler that was not seen, has emptied the session. The whole is run again, without.
-    if (isUnprepared(error)) {
-      this.#connections.stopPreparing()
-      return conflict(error)
-    }
+    if (isUnprepared(error)) return this.#unprepared(error)
     if (isIdleTooLong(error) || isIdleTooLong(this.#loss)) return this.#lost(error)
     this.#noteError(error)
     const made = behindAbort(error)
