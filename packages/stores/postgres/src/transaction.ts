@@ -115,6 +115,7 @@ class Transaction<Client extends PostgresClient> {
   #hasFailed = false
   #isAbandoned = false
   #isCommitting = false
+  #completion: CompleteUpdate | undefined
   /** The last error of a statement, which has aborted the transaction unless it went back to a savepoint. */
   #abortedBy: unknown
   /** Whether the session has settings of the handler's, which its next user must not have. */
@@ -184,6 +185,7 @@ class Transaction<Client extends PostgresClient> {
   /** Completes and commits in one message: the COMMIT runs only if what stands before it did not fail. */
   async finish(completion: CompleteUpdate | undefined): Promise<UpdateAnswer> {
     if (this.#loss !== undefined) throw this.#lost(this.#loss)
+    this.#completion = completion
     try {
       await this.#commit(this.#finishSql(completion, this.#id as string))
       return 'ok'
@@ -259,9 +261,21 @@ class Transaction<Client extends PostgresClient> {
    */
   async wasCommittedByHandler(): Promise<boolean> {
     const isUseless = this.#isAbandoned || this.#hasFailed
-    if (!isUseless || this.#isCommitting || this.#id === undefined) return false
-    const [status] = await this.#connections.run(statusOf(this.#id)).catch(() => [])
-    return status === 'committed'
+    if (!isUseless || this.#id === undefined) return false
+    try {
+      const [status] = await this.#connections.run(statusOf(this.#id))
+      return status === 'committed' && !(await this.#mayHaveCommitted())
+    } catch {
+      return false
+    }
+  }
+
+  /** Whether it may have been the store that committed: then the record is done. */
+  async #mayHaveCommitted(): Promise<boolean> {
+    if (!this.#isCommitting || this.#completion === undefined) return this.#isCommitting
+    const { id, claimId } = this.#completion
+    const [state] = await this.#connections.run(this.#frame.finish.owner, [id, claimId])
+    return Number(state) === DONE
   }
 
   /** Rolls back, and answers whether the handler had committed by itself, which no other try may repeat. */

@@ -1,5 +1,6 @@
 import { createDeduplicator, isOncemqError } from '@oncemq/core'
 import { PostgresStore } from '@oncemq/postgres'
+import { FaultProxy } from '@oncemq/test-services/proxy'
 import { describeService } from '@oncemq/test-services/vitest'
 import { claimOf, completionOf } from '@oncemq/test-stores'
 import { BOUND } from '@oncemq/test-stores/load'
@@ -68,6 +69,30 @@ describeService('postgres-18', { own: true }, (server) => {
     const emptying = async ({ tx }: { tx: pg.PoolClient }) => void (await tx.query('DEALLOCATE ALL'))
     expect(await dedup.process({ key: 'a' }, emptying)).toMatchObject({ status: 'completed' })
     await dedup.close()
+  })
+
+  test('a handler that has committed by itself is found out, also when the connection is then lost', async () => {
+    const proxy = await FaultProxy.open(server.url)
+    const behind = new pg.Pool({ connectionString: proxy.url })
+    behind.on('error', () => undefined)
+    const store = new PostgresStore<pg.PoolClient>({ pool: behind, table: 'found_out', timeoutMs: 1000 })
+    await store.open()
+    const claim = claimOf()
+    await store.claim([claim])
+    const committed = store.transaction(async (tx) => {
+      await tx.query('COMMIT')
+      proxy.cutReplyAfter(1)
+      return completionOf(claim)
+    })
+    await expect(committed).rejects.toMatchObject({ code: 'ONCEMQ_TRANSACTION_ENDED' })
+    const lost = store.transaction(async () => {
+      proxy.cutReplyAfter(1)
+      return completionOf(claim)
+    })
+    await expect(lost).rejects.toMatchObject({ code: 'ONCEMQ_COMMIT_UNKNOWN' })
+    await store.close()
+    await behind.end()
+    await proxy.close()
   })
 
   test('a deferred trigger that fails as a lost claim does is taken for what it is', async () => {
