@@ -1,6 +1,7 @@
 import { MongoStore } from '@oncemq/mongodb'
 import { describeService } from '@oncemq/test-services/vitest'
-import { claimOf, newHex } from '@oncemq/test-stores'
+import { claimOf, completionOf, newHex } from '@oncemq/test-stores'
+import type { ClientSession } from 'mongodb'
 import { MongoClient } from 'mongodb'
 import { expect, test } from 'vitest'
 
@@ -16,6 +17,26 @@ describeService('mongodb-6', (server) => {
     await store.claim([claimOf()])
     const majority = { w: 'majority', j: true }
     expect(concerns).toEqual([{ w: 1, j: false }, majority, majority])
+    await store.close()
+    await client.close()
+  })
+
+  test('a transaction reads the claims before it, also those that no majority had yet', async () => {
+    const client = new MongoClient(server.url, { monitorCommands: true })
+    const collection = client.db('oncemq_test').collection(`d_${newHex()}`)
+    const store = new MongoStore<ClientSession>({ collection })
+    await store.open()
+    const claim = claimOf()
+    const moments: unknown[] = []
+    client.on('commandSucceeded', ({ reply, commandName }) => {})
+    client.on('commandStarted', ({ command }) => {
+      const { startTransaction, readConcern } = command as { startTransaction?: true; readConcern?: object }
+      if (startTransaction) moments.push((readConcern as { afterClusterTime?: unknown }).afterClusterTime)
+    })
+    await store.claim([claim], { isDurable: false })
+    expect(await store.transaction(async () => completionOf(claim))).toBe('ok')
+    expect(moments).toHaveLength(2)
+    expect(moments[1]).toEqual(moments[0])
     await store.close()
     await client.close()
   })
