@@ -28,7 +28,9 @@ describeService('mongodb-6', (server) => {
     await store.open()
     const claim = claimOf()
     const moments: unknown[] = []
-    client.on('commandSucceeded', ({ reply, commandName }) => {})
+    client.on('commandSucceeded', ({ reply, commandName }) => {
+      if (commandName === 'aggregate') moments.push((reply as { operationTime: unknown }).operationTime)
+    })
     client.on('commandStarted', ({ command }) => {
       const { startTransaction, readConcern } = command as { startTransaction?: true; readConcern?: object }
       if (startTransaction) moments.push((readConcern as { afterClusterTime?: unknown }).afterClusterTime)
