@@ -92,7 +92,11 @@ test.each([
   ['--rounds', 'many', "--rounds: expected a whole number above 0, received 'many'"],
   ['--store', 'oracle', "received 'oracle'"],
   ['--broker', 'kafka', "--broker: expected one of rabbitmq, rocketmq, received 'kafka'"],
-  ['--suite', 'all', "--suite: expected one of store, filled, consumer, ways, by-hand, received 'all'"],
+  [
+    '--suite',
+    'all',
+    "--suite: expected one of store, filled, consumer, ways, by-hand, peers, received 'all'",
+  ],
 ])('a wrong argument is told, without a stack trace: %s %s', async (option, value, message) => {
   const failure = await bench(option, value).then(
     () => undefined,
