@@ -3,15 +3,17 @@ import { OptionError } from '@oncemq/core'
 import {
   givenOptions,
   received,
+  requireClock,
   requireInteger,
   requireOneOf,
+  requireRandom,
   systemClock,
   systemRandom,
 } from '@oncemq/core/store'
-import type { MongoCollection, MongoSession } from './client.ts'
+import type { DriverSession, MongoCollection, MongoSession } from './client.ts'
 
 /** Options of {@link MongoStore}: a collection of yours, or `url`, and what has a default. */
-export interface MongoStoreOptions<Session extends MongoSession = MongoSession> {
+export interface MongoStoreOptions<Session extends MongoSession = DriverSession> {
   /**
    * A collection of your own client, which the store neither configures nor closes. With `url`, the
    * collection's name: a letter or `_`, then letters, digits, `_`, `.` or `-`, 1 to 120 characters and not
@@ -89,6 +91,8 @@ export function settingsOf<Session extends MongoSession>(
   requireOneOf('createSchema', createSchema, [true, false])
   requireInteger('timeoutMs', timeoutMs, 1, TIMEOUT_MAX_MS)
   const { clock = systemClock, random = systemRandom() } = given
+  requireClock(clock)
+  requireRandom(random)
   return Object.freeze({ source, createSchema, timeoutMs, clock, random })
 }
 
@@ -150,7 +154,7 @@ function requireCollection<Session extends MongoSession>(collection: unknown): M
     typeof given.db.client?.startSession === 'function'
   if (fits) return given as MongoCollection<Session>
   throw new OptionError(
-    `collection: expected a Collection of the package mongodb 7, received ${received(collection)}; ` +
+    `collection: expected a Collection of mongodb 6.20 or later, received ${received(collection)}; ` +
       `give client.db().collection('oncemq'), or { url } and the store connects itself`,
   )
 }

@@ -15,7 +15,7 @@ import type {
   UpdateAnswer,
 } from '@oncemq/core/store'
 import { LifeCycle } from '@oncemq/core/store'
-import type { MysqlConnection } from './client.ts'
+import type { Mysql2Connection, MysqlConnection } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
 import { dialectOf } from './dialect.ts'
@@ -50,7 +50,7 @@ interface Opened<Connection extends MysqlConnection> {
  * const pool = mysql.createPool({ uri: 'mysql://shop@db/shop', connectionLimit: 12 })
  * const dedup = createDeduplicator({ store: new MysqlStore({ pool }), consumerGroup: 'billing' })
  */
-export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
+export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection>
   implements KeyedStore<Connection>, StateStore<Connection>, SweepingStore
 {
   readonly name = 'mysql'

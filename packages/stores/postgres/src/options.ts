@@ -1,13 +1,20 @@
 import type { Clock } from '@oncemq/core/store'
 import { OptionError } from '@oncemq/core'
-import { givenOptions, received, requireInteger, requireOneOf, systemClock } from '@oncemq/core/store'
-import type { PostgresClient, PostgresPool } from './client.ts'
+import {
+  givenOptions,
+  received,
+  requireClock,
+  requireInteger,
+  requireOneOf,
+  systemClock,
+} from '@oncemq/core/store'
+import type { PgClient, PostgresClient, PostgresPool } from './client.ts'
 
 /** PostgreSQL's own names for how far transactions are kept apart. */
 export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
 
 /** Options of {@link PostgresStore}: either `pool` or `url`, and what has a default. */
-export interface PostgresStoreOptions<Client extends PostgresClient = PostgresClient> {
+export interface PostgresStoreOptions<Client extends PostgresClient = PgClient> {
   /**
    * A `pg.Pool` of yours, which the store does not close. It needs `transactionsMax` + 2 connections, so that
    * leases are renewed while handlers hold theirs.
@@ -115,6 +122,7 @@ export function settingsOf<Client extends PostgresClient>(
   requireOneOf('isolation', chosen.isolation, ISOLATIONS)
   const { transactionIdleMs } = chosen
   requireInteger('transactionIdleMs', transactionIdleMs, TRANSACTION_IDLE_MIN_MS, TRANSACTION_IDLE_MAX_MS)
+  requireClock(clock)
   return Object.freeze({ ...chosen, source, transactionsMax, clock })
 }
 

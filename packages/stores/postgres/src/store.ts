@@ -16,7 +16,7 @@ import type {
   UpdateAnswer,
 } from '@oncemq/core/store'
 import { LifeCycle } from '@oncemq/core/store'
-import type { PostgresClient } from './client.ts'
+import type { PgClient, PostgresClient } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
 import { PostgresUniqueKey } from './duplicate-key.ts'
@@ -50,7 +50,7 @@ interface Opened<Client extends PostgresClient> {
  * const pool = new pg.Pool({ max: 12 })
  * const dedup = createDeduplicator({ store: new PostgresStore({ pool }), consumerGroup: 'billing' })
  */
-export class PostgresStore<Client extends PostgresClient = PostgresClient>
+export class PostgresStore<Client extends PostgresClient = PgClient>
   implements KeyedStore<Client>, StateStore<Client>, SweepingStore
 {
   readonly name = 'postgres'
