@@ -67,7 +67,7 @@ interface Redis {
 }
 
 async function onRedis(load: NodeJS.Require, url: string): Promise<Peers> {
-  const { makeIdempotent, IdempotencyConfig } = load('@aws-lambda-powertools/idempotency') as Powertools
+  const powertools = load('@aws-lambda-powertools/idempotency') as Powertools
   const { CachePersistenceLayer } = load('@aws-lambda-powertools/idempotency/cache') as {
     CachePersistenceLayer: new (options: object) => object
   }
@@ -77,15 +77,15 @@ async function onRedis(load: NodeJS.Require, url: string): Promise<Peers> {
   const adapter = new RedisStorageAdapter({ url })
   await adapter.connect()
   const lambdaContext = { getRemainingTimeInMillis: () => 30_000 }
-  const powertools = makeIdempotent(async () => 'done', {
+  const handle = powertools.makeIdempotent(async () => 'done', {
     keyPrefix: 'bench',
     persistenceStore: new CachePersistenceLayer({ client }),
-    config: new IdempotencyConfig({ eventKeyJmesPath: 'key', lambdaContext }),
+    config: new powertools.IdempotencyConfig({ eventKeyJmesPath: 'key', lambdaContext }),
   })
   const idempotency = new Idempotency(adapter, {})
   return {
     handles: {
-      powertools: (key) => powertools({ key }),
+      powertools: (key) => handle({ key }),
       async 'node-idempotency'(key) {
         const request = { headers: { 'Idempotency-Key': key }, path: '/', method: 'POST', body: { key } }
         if ((await idempotency.onRequest(request)) === undefined) {
