@@ -28,12 +28,13 @@ import { MysqlUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { MysqlStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
+import { frameOf } from './frame.ts'
 import { Records } from './records.ts'
 import { ensureSchema, schemaSql } from './schema.ts'
 import { MysqlStateTable } from './state-table.ts'
 import { statementsOf, tablesOf } from './statements.ts'
 import { Sweep } from './sweep.ts'
-import { Transactions, frameOf } from './transaction.ts'
+import { Transactions } from './transaction.ts'
 import { readDatabase, readVariables, verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */
@@ -59,7 +60,12 @@ export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection>
   implements KeyedStore<Connection>, StateStore<Connection>, LogStore<Connection>, SweepingStore
 {
   readonly name = 'mysql'
-  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
+  readonly batching = Object.freeze({
+    batchMax: 512,
+    batchesInFlightMax: 2,
+    batchMin: 128,
+    light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
+  })
   readonly #settings: Settings<Connection>
   readonly #life: LifeCycle<Opened<Connection>>
   #hasSnapshots = false
@@ -176,7 +182,7 @@ export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection>
         transactions: new Transactions(
           connections,
           { ...statements, logs },
-          frameOf(this.#settings, variables),
+          frameOf(this.#settings, variables, pool),
         ),
         findings: await verify(plain, pool, variables, settings),
         end,

@@ -1,5 +1,6 @@
 import type {
   ClaimAnswer,
+  ClaimOptions,
   ClaimRequest,
   ClaimUpdate,
   Finding,
@@ -26,6 +27,7 @@ import type { Connections } from './connection.ts'
 import { PostgresUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { PostgresStoreOptions, Settings } from './options.ts'
+import { finishOf } from './finish.ts'
 import { settingsOf } from './options.ts'
 import { Records } from './records.ts'
 import { ensureSchema, schemaSql } from './schema.ts'
@@ -59,7 +61,12 @@ export class PostgresStore<Client extends PostgresClient = PgClient>
 {
   readonly name = 'postgres'
   readonly guarantees: StoreGuarantees
-  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
+  readonly batching = Object.freeze({
+    batchMax: 512,
+    batchesInFlightMax: 2,
+    batchMin: 128,
+    light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
+  })
   readonly #settings: Settings<Client>
   readonly #life: LifeCycle<Opened<Client>>
 
@@ -95,8 +102,11 @@ export class PostgresStore<Client extends PostgresClient = PgClient>
     }
   }
 
-  async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    return this.#with(({ records }) => records.claim(batch))
+  async claim(
+    batch: readonly ClaimRequest[],
+    { isDurable = true }: ClaimOptions = {},
+  ): Promise<readonly ClaimAnswer[]> {
+    return this.#with(({ records }) => records.claim(batch, isDurable))
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
@@ -156,11 +166,9 @@ export class PostgresStore<Client extends PostgresClient = PgClient>
       const { table } = this.#settings
       const tables = tablesOf(table, await readSchema(plain, table))
       const waits = lockWaitsOf(this.#settings)
-      const [statements, logStatements] = [statementsOf(tables, waits), logStatementsOf(tables, waits)]
-      const records = new Records(plain, statements)
-      const logs = new Logs(plain, logStatements)
-      const finish = { record: statements.finish, log: logStatements.finish }
-      const transactions = new Transactions(connections, finish, this.#settings)
+      const records = new Records(plain, statementsOf(tables, waits))
+      const logs = new Logs(plain, logStatementsOf(tables, waits))
+      const transactions = new Transactions(connections, finishOf(tables, waits), this.#settings)
       return { connections: plain, records, logs, transactions, findings, end }
     } catch (error) {
       await end()
