@@ -12,7 +12,7 @@ import type {
   UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { LifeCycle, LockedRecords, storeError } from '@oncemq/core/store'
+import { LifeCycle, LockedRecords, storeError, throughOrm } from '@oncemq/core/store'
 import type { StoreError } from '@oncemq/core/store'
 import type { MongoCollection, MongoSession } from './client.ts'
 import type { Commands } from './commands.ts'
@@ -54,8 +54,8 @@ interface Opened<Session extends MongoSession> extends Connection<Session> {
  * const store = new MongoStore({ collection: client.db('shop').collection('oncemq') })
  * const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
  */
-export class MongoStore<Session extends MongoSession = MongoSession>
-  implements KeyedStore<Session>, StateStore<Session>
+export class MongoStore<Session extends MongoSession = MongoSession, Tx = Session>
+  implements KeyedStore<Tx>, StateStore<Tx>
 {
   readonly name = 'mongodb'
   readonly guarantees = Object.freeze({
@@ -66,7 +66,7 @@ export class MongoStore<Session extends MongoSession = MongoSession>
     expiryGranularityMs: 1,
   } as const)
   readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
-  readonly #settings: Settings<Session>
+  readonly #settings: Settings<Session, Tx>
   readonly #locked = new LockedRecords({
     usual: (batch) => this.#call(({ records }, commands) => records.claim(commands, batch)),
     careful: (batch) => this.#call(({ records }, commands) => records.claimBesideHeld(commands, batch)),
@@ -75,7 +75,7 @@ export class MongoStore<Session extends MongoSession = MongoSession>
   readonly #transactions = new Set<Promise<unknown>>()
   readonly #life: LifeCycle<Opened<Session>>
 
-  constructor(options: MongoStoreOptions<Session>) {
+  constructor(options: MongoStoreOptions<Session, Tx>) {
     this.#settings = settingsOf(options)
     this.#life = new LifeCycle({
       name: STORE,
@@ -127,12 +127,17 @@ export class MongoStore<Session extends MongoSession = MongoSession>
    * where a renewal of the lease meanwhile would be a conflict.
    */
   async transaction(
-    work: (tx: Session) => Promise<CompleteUpdate | undefined>,
+    work: (tx: Tx) => Promise<CompleteUpdate | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
     const opened = this.#life.opened
     if (opened.topology.isStandalone) throw noTransactions(opened.collection)
-    const running = commitTogether({ ...opened, ...this.#settings }, work, signal)
+    const { transactions: orm } = this.#settings
+    const run = (lent: (tx: Session) => Promise<CompleteUpdate | undefined>): Promise<UpdateAnswer> =>
+      commitTogether({ ...opened, ...this.#settings }, lent, signal)
+    // Without Mongoose a handler's transaction is the session.
+    const plain = work as unknown as (tx: Session) => Promise<CompleteUpdate | undefined>
+    const running = orm === undefined ? run(plain) : throughOrm(orm, work, undefined, run)
     this.#transactions.add(running)
     try {
       return await running
@@ -141,7 +146,7 @@ export class MongoStore<Session extends MongoSession = MongoSession>
     }
   }
 
-  uniqueKey(name: string): UniqueKey<Session> {
+  uniqueKey(name: string): UniqueKey<Tx> {
     return new MongoUniqueKey<Session>(
       (command) => this.#call((_opened, commands) => commands.run(command)),
       () => this.#life.opened.collection.db.databaseName,
@@ -149,10 +154,10 @@ export class MongoStore<Session extends MongoSession = MongoSession>
     )
   }
 
-  stateTable(names: StateTableNames): StateTable<Session> {
+  stateTable(names: StateTableNames): StateTable<Tx> {
     const run = (command: object, session?: Session) =>
       this.#call((_opened, commands) => runIn(commands, command, session))
-    return new MongoStateTable<Session>(run, names)
+    return new MongoStateTable<Session, Tx>(run, names)
   }
 
   async close(): Promise<void> {

@@ -1,10 +1,11 @@
-import type { Clock, Random } from '@oncemq/core/store'
+import type { Clock, OrmTransactions, Random } from '@oncemq/core/store'
 import { OptionError } from '@oncemq/core'
 import {
   givenOptions,
   received,
   requireInteger,
   requireOneOf,
+  requireOrm,
   systemClock,
   systemRandom,
 } from '@oncemq/core/store'
@@ -14,7 +15,10 @@ import type { MysqlCallbackPool, MysqlConnection, MysqlPool } from './client.ts'
 export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
 
 /** Options of {@link MysqlStore}: either `pool` or `url`, and what has a default. */
-export interface MysqlStoreOptions<Connection extends MysqlConnection = MysqlConnection> {
+export interface MysqlStoreOptions<
+  Connection extends MysqlConnection = MysqlConnection,
+  Tx = Connection,
+> {
   /**
    * A pool of `mysql2/promise`, or of `mysql2`, of yours, which the store does not close and whose sessions
    * it leaves as they are. It needs `transactionsMax` + 2 connections, so that leases are renewed while
@@ -66,6 +70,12 @@ export interface MysqlStoreOptions<Connection extends MysqlConnection = MysqlCon
    * @default 60000
    */
   transactionIdleMs?: number
+  /**
+   * The transactions of the ORM that handlers write with, from `@oncemq/mysql/orms` or your own: `context.tx`
+   * is one of these then, on a connection of the pool.
+   * @default the connection itself
+   */
+  transactions?: OrmTransactions<Connection, Tx>
   /** Time for waits, for tests. The system's by default. Leases and retention follow the server's clock. */
   clock?: Clock
   /** Randomness for tokens and for where sweeps begin, for tests. The system's by default. */
@@ -83,7 +93,7 @@ export const mysqlStoreDefaults = Object.freeze({
 })
 
 /** Options as the store uses them: complete, checked and frozen. */
-export interface Settings<Connection extends MysqlConnection = MysqlConnection> {
+export interface Settings<Connection extends MysqlConnection = MysqlConnection, Tx = unknown> {
   readonly source: { readonly pool: MysqlPool<Connection> } | { readonly url: string }
   readonly table: string
   readonly createSchema: boolean
@@ -91,6 +101,7 @@ export interface Settings<Connection extends MysqlConnection = MysqlConnection> 
   readonly transactionsMax: number
   readonly isolation: Isolation
   readonly transactionIdleMs: number
+  readonly transactions: OrmTransactions<Connection, Tx> | undefined
   readonly clock: Clock
   readonly random: Random
 }
@@ -104,17 +115,17 @@ const ISOLATIONS = ['read committed', 'repeatable read', 'serializable'] as cons
 const TABLE_NAME = /^(?:[a-z_][a-z0-9_]{0,63}\.)?[a-z_][a-z0-9_]{0,58}$/i
 const URL_SCHEME = /^(?:mysql|mariadb):\/\//
 
-const known = new Set([...Object.keys(mysqlStoreDefaults), 'pool', 'url', 'clock', 'random'])
+const known = new Set([...Object.keys(mysqlStoreDefaults), 'pool', 'url', 'transactions', 'clock', 'random'])
 
 /**
  * Checks the options once. @throws OptionError that says what was expected, what was received, and the
  * remedy.
  */
-export function settingsOf<Connection extends MysqlConnection>(
-  options: MysqlStoreOptions<Connection>,
-): Settings<Connection> {
+export function settingsOf<Connection extends MysqlConnection, Tx>(
+  options: MysqlStoreOptions<Connection, Tx>,
+): Settings<Connection, Tx> {
   const given = givenOptions('MysqlStore', options, known)
-  const { pool: _pool, url: _url, ...chosen } = { ...mysqlStoreDefaults, ...given }
+  const { pool: _pool, url: _url, transactions, ...chosen } = { ...mysqlStoreDefaults, ...given }
   const source = sourceOf(given)
   requireTable(chosen.table)
   requireOneOf('createSchema', chosen.createSchema, [true, false])
@@ -123,13 +134,16 @@ export function settingsOf<Connection extends MysqlConnection>(
   requireOneOf('isolation', chosen.isolation, ISOLATIONS)
   const { transactionIdleMs, clock = systemClock, random = systemRandom() } = chosen
   requireInteger('transactionIdleMs', transactionIdleMs, TRANSACTION_IDLE_MIN_MS, TRANSACTION_IDLE_MAX_MS)
-  return Object.freeze({ ...chosen, source, clock, random })
+  if (transactions !== undefined) {
+    requireOrm('transactions', 'those of an ORM', transactions, { within: transactions?.within })
+  }
+  return Object.freeze({ ...chosen, source, transactions, clock, random })
 }
 
 function sourceOf<Connection extends MysqlConnection>({
   pool,
   url,
-}: MysqlStoreOptions<Connection>): Settings<Connection>['source'] {
+}: Pick<MysqlStoreOptions<Connection>, 'pool' | 'url'>): Settings<Connection>['source'] {
   if ((pool === undefined) === (url === undefined)) {
     throw new OptionError(
       `MysqlStore: expected either pool or url, received ${pool === undefined ? 'neither' : 'both'}; ` +

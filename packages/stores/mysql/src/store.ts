@@ -14,7 +14,7 @@ import type {
   UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { LifeCycle } from '@oncemq/core/store'
+import { LifeCycle, throughOrm } from '@oncemq/core/store'
 import type { MysqlConnection } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
@@ -41,6 +41,10 @@ interface Opened<Connection extends MysqlConnection> {
   readonly end: () => Promise<void>
 }
 
+/** What `mysql2` answers to a statement without rows. */
+const NO_ROWS = Object.freeze({ affectedRows: 0, insertId: 0, warningStatus: 0 })
+const EMPTY = Object.freeze({ calledBack: NO_ROWS, promised: [NO_ROWS, undefined] })
+
 /**
  * Keeps records in a table of MySQL or MariaDB, beside the data of your own: with `strategy: 'transactional'`
  * a handler's writes and the record commit together. Any number of machines may share the table.
@@ -49,16 +53,16 @@ interface Opened<Connection extends MysqlConnection> {
  * const pool = mysql.createPool({ uri: 'mysql://shop@db/shop', connectionLimit: 12 })
  * const dedup = createDeduplicator({ store: new MysqlStore({ pool }), consumerGroup: 'billing' })
  */
-export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
-  implements KeyedStore<Connection>, StateStore<Connection>, SweepingStore
+export class MysqlStore<Connection extends MysqlConnection = MysqlConnection, Tx = Connection>
+  implements KeyedStore<Tx>, StateStore<Tx>, SweepingStore
 {
   readonly name = 'mysql'
   readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
-  readonly #settings: Settings<Connection>
+  readonly #settings: Settings<Connection, Tx>
   readonly #life: LifeCycle<Opened<Connection>>
   #hasSnapshots = false
 
-  constructor(options: MysqlStoreOptions<Connection>) {
+  constructor(options: MysqlStoreOptions<Connection, Tx>) {
     this.#settings = settingsOf(options)
     this.#life = new LifeCycle({
       name: 'MysqlStore',
@@ -115,24 +119,29 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection>
   }
 
   /**
-   * Runs `work` with a connection on which a transaction is open. Leave START TRANSACTION, COMMIT, ROLLBACK
-   * and `release` to the store, and keep statements that commit by themselves out of it (CREATE, ALTER, DROP,
+   * Runs `work` with a connection on which a transaction is open, or with the transaction object of the ORM
+   * that writes by it. Leave START TRANSACTION, COMMIT, ROLLBACK and `release` to the store, and keep statements that commit by themselves out of it (CREATE, ALTER, DROP,
    * TRUNCATE, LOCK TABLES ...); SAVEPOINT is yours. At most `transactionsMax` run at a time, further ones
    * wait.
    */
   async transaction(
-    work: (tx: Connection) => Promise<CompleteUpdate | undefined>,
+    work: (tx: Tx) => Promise<CompleteUpdate | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
-    return this.#life.opened.transactions.handle(work, signal)
+    const { transactions } = this.#life.opened
+    const { transactions: orm } = this.#settings
+    // Without an ORM a handler's transaction is the connection.
+    const plain = work as unknown as (tx: Connection) => Promise<CompleteUpdate | undefined>
+    if (orm === undefined) return transactions.handle(plain, signal)
+    return throughOrm(orm, work, EMPTY, (lent) => transactions.handle(lent, signal))
   }
 
-  uniqueKey(name: string): UniqueKey<Connection> {
-    return new MysqlUniqueKey<Connection>(() => this.#life.opened.connections, name)
+  uniqueKey(name: string): UniqueKey<Tx> {
+    return new MysqlUniqueKey<Tx>(() => this.#life.opened.connections, name)
   }
 
-  stateTable(names: StateTableNames): StateTable<Connection> {
-    return new MysqlStateTable<Connection>(() => this.#life.opened.connections, names)
+  stateTable(names: StateTableNames): StateTable<Tx> {
+    return new MysqlStateTable<Tx>(() => this.#life.opened.connections, names)
   }
 
   async close(): Promise<void> {

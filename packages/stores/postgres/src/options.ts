@@ -1,13 +1,20 @@
-import type { Clock } from '@oncemq/core/store'
+import type { Clock, OrmTransactions } from '@oncemq/core/store'
 import { OptionError } from '@oncemq/core'
-import { givenOptions, received, requireInteger, requireOneOf, systemClock } from '@oncemq/core/store'
+import {
+  givenOptions,
+  received,
+  requireInteger,
+  requireOneOf,
+  requireOrm,
+  systemClock,
+} from '@oncemq/core/store'
 import type { PostgresClient, PostgresPool } from './client.ts'
 
 /** PostgreSQL's own names for how far transactions are kept apart. */
 export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
 
 /** Options of {@link PostgresStore}: either `pool` or `url`, and what has a default. */
-export interface PostgresStoreOptions<Client extends PostgresClient = PostgresClient> {
+export interface PostgresStoreOptions<Client extends PostgresClient = PostgresClient, Tx = Client> {
   /**
    * A `pg.Pool` of yours, which the store does not close. It needs `transactionsMax` + 2 connections, so that
    * leases are renewed while handlers hold theirs.
@@ -57,6 +64,12 @@ export interface PostgresStoreOptions<Client extends PostgresClient = PostgresCl
    */
   transactionIdleMs?: number
   /**
+   * The transactions of the ORM that handlers write with, from `@oncemq/postgres/orms` or your own: `context.tx`
+   * is one of these then, on a connection of the pool.
+   * @default the connection itself
+   */
+  transactions?: OrmTransactions<Client, Tx>
+  /**
    * Time for waits, for tests. The system's by default. Leases and retention follow the server's own clock.
    */
   clock?: Clock
@@ -73,7 +86,7 @@ export const postgresStoreDefaults = Object.freeze({
 })
 
 /** Options as the store uses them: complete, checked and frozen. */
-export interface Settings<Client extends PostgresClient = PostgresClient> {
+export interface Settings<Client extends PostgresClient = PostgresClient, Tx = unknown> {
   readonly source: { readonly pool: PostgresPool<Client> } | { readonly url: string }
   readonly table: string
   readonly createSchema: boolean
@@ -81,6 +94,7 @@ export interface Settings<Client extends PostgresClient = PostgresClient> {
   readonly transactionsMax: number
   readonly isolation: Isolation
   readonly transactionIdleMs: number
+  readonly transactions: OrmTransactions<Client, Tx> | undefined
   readonly clock: Clock
 }
 
@@ -93,17 +107,20 @@ const ISOLATIONS = ['read committed', 'repeatable read', 'serializable'] as cons
 const TABLE_NAME = /^(?:[a-z_][a-z0-9_]{0,62}\.)?[a-z_][a-z0-9_]{0,57}$/i
 const URL_SCHEME = /^postgres(?:ql)?:\/\//
 
-const known = new Set([...Object.keys(postgresStoreDefaults), 'pool', 'url', 'clock'])
+const known = new Set([...Object.keys(postgresStoreDefaults), 'pool', 'url', 'transactions', 'clock'])
 
 /**
  * Checks the options once. @throws OptionError that says what was expected, what was received, and the
  * remedy.
  */
-export function settingsOf<Client extends PostgresClient>(
-  options: PostgresStoreOptions<Client>,
-): Settings<Client> {
+export function settingsOf<Client extends PostgresClient, Tx>(
+  options: PostgresStoreOptions<Client, Tx>,
+): Settings<Client, Tx> {
   const given = givenOptions('PostgresStore', options, known)
-  const { pool: _pool, url: _url, clock = systemClock, ...chosen } = { ...postgresStoreDefaults, ...given }
+  const { pool: _pool, url: _url, clock = systemClock, transactions, ...chosen } = {
+    ...postgresStoreDefaults,
+    ...given,
+  }
   const source = sourceOf(given)
   requireTable(chosen.table)
   requireOneOf('createSchema', chosen.createSchema, [true, false])
@@ -112,13 +129,16 @@ export function settingsOf<Client extends PostgresClient>(
   requireOneOf('isolation', chosen.isolation, ISOLATIONS)
   const { transactionIdleMs } = chosen
   requireInteger('transactionIdleMs', transactionIdleMs, TRANSACTION_IDLE_MIN_MS, TRANSACTION_IDLE_MAX_MS)
-  return Object.freeze({ ...chosen, source, clock })
+  if (transactions !== undefined) {
+    requireOrm('transactions', 'those of an ORM', transactions, { within: transactions?.within })
+  }
+  return Object.freeze({ ...chosen, source, transactions, clock })
 }
 
 function sourceOf<Client extends PostgresClient>({
   pool,
   url,
-}: PostgresStoreOptions<Client>): Settings<Client>['source'] {
+}: Pick<PostgresStoreOptions<Client>, 'pool' | 'url'>): Settings<Client>['source'] {
   if ((pool === undefined) === (url === undefined)) {
     throw new OptionError(
       `PostgresStore: expected either pool or url, received ${pool === undefined ? 'neither' : 'both'}; ` +

@@ -1,0 +1,40 @@
+import type { OrmTransactions } from '../orm-transactions.ts'
+import type { KyselyDriver, KyselyInstance } from './kysely.ts'
+import { begin, ended } from './kysely.ts'
+import { requireOrm } from './require-orm.ts'
+
+/** What is needed of MikroORM, from version 7, which writes by Kysely. */
+export interface MikroOrmInstance<Manager> {
+  readonly em: { fork(): Manager }
+}
+
+interface Fork {
+  setTransactionContext(transaction: unknown): void
+  getConnection(): { getClient(): KyselyInstance<unknown> }
+  flush(): Promise<void>
+}
+
+/** The handler gets a fork of its own, and what it leaves to be flushed is flushed before the commit. */
+export function onMikroOrm<Connection, Manager>(
+  orm: MikroOrmInstance<Manager>,
+  driver: KyselyDriver<Connection>,
+): OrmTransactions<Connection, Manager> {
+  const { fork, getConnection } = ((orm as Partial<MikroOrmInstance<unknown>> | null)?.em ?? {}) as {
+    readonly fork?: unknown
+    readonly getConnection?: unknown
+  }
+  requireOrm('mikroOrmTransactions', 'MikroORM of 7 or newer, with an SQL driver', orm, { fork, getConnection })
+  return {
+    async within(connection, work) {
+      const manager = orm.em.fork()
+      const fork = manager as unknown as Fork
+      const transaction = await begin(fork.getConnection().getClient(), driver, connection)
+      fork.setTransactionContext(transaction)
+      return ended(transaction, async () => {
+        const answer = await work(manager)
+        await fork.flush()
+        return answer
+      })
+    },
+  }
+}
