@@ -16,13 +16,8 @@ import { Kysely, PostgresDialect, sql } from 'kysely'
 import pg from 'pg'
 import { DataTypes, Sequelize } from 'sequelize'
 import { DataSource, EntitySchema } from 'typeorm'
-import type { Orms, Scene, SceneOptions } from './scene.ts'
+import type { Effect, Orms, Scene, SceneOptions } from './scene.ts'
 import { touchSql } from './scene.ts'
-
-export interface Effect {
-  readonly name: string
-  readonly ref: string
-}
 
 const HANG = 'SELECT pg_sleep(60)'
 

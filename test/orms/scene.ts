@@ -1,5 +1,10 @@
 import type { KeyedStore, StateStore } from '@oncemq/core/store'
 
+export interface Effect {
+  readonly name: string
+  readonly ref: string
+}
+
 /** What a store is opened with, beside its ORM. */
 export interface SceneOptions {
   readonly timeoutMs?: number

@@ -155,8 +155,10 @@ class Bracket {
     const known = this.#proxies.get(target)
     if (known !== undefined) return known as Target
     const methods = new WeakMap<Method, Method>()
+    const set = new Map<string | symbol, unknown>()
     const proxy = new Proxy(target, {
       get: (_target, name) => {
+        if (set.has(name)) return set.get(name)
         const value: unknown = Reflect.get(target, name)
         if (name === 'constructor') return value
         if (typeof value !== 'function') return this.#given(value)
@@ -164,6 +166,11 @@ class Bracket {
         methods.set(value as Method, method)
         return method
       },
+      // What an ORM notes on its connection, it notes and removes also when that is taken back.
+      set: (_target, name, value) => set.set(name, value) === set,
+      has: (_target, name) => set.has(name) || Reflect.has(target, name),
+      deleteProperty: (_target, name) => set.delete(name) || true,
+      defineProperty: () => false,
     })
     this.#proxies.set(target, proxy)
     return proxy
@@ -175,20 +182,24 @@ class Bracket {
         if (!this.isHandling && RELEASING.has(name)) return undefined
         const done = SENDING.has(name) ? this.#swallowed(args) : undefined
         if (done !== undefined) return this.#answered(args, done)
-        return this.#given(Reflect.apply(method, self, args) as unknown)
+        try {
+          return this.#given(Reflect.apply(method, self, args) as unknown)
+        } catch (error) {
+          // Where the server has rolled back by itself, there is nothing that an ORM still has to.
+          if (endOf(args) !== 'rollback') throw error
+          return this.#answered(args, Promise.resolve())
+        }
       },
     })
   }
 
   /** When to answer a statement that is kept from the server. */
-  #swallowed([first]: readonly unknown[]): Promise<void> | undefined {
-    const { text, sql } = (first ?? {}) as { readonly text?: unknown; readonly sql?: unknown }
-    const statement = typeof first === 'string' ? first : (text ?? sql)
-    if (typeof statement !== 'string' || this.isHandling) return undefined
-    if (!this.hasHandled) return BEGINNING.test(statement) ? Promise.resolve() : undefined
-    const ending = ENDING.exec(statement)?.[1]?.toLowerCase()
-    if (ending === undefined) return undefined
-    return ending === 'commit' ? this.#commit() : Promise.resolve()
+  #swallowed(args: readonly unknown[]): Promise<void> | undefined {
+    if (this.isHandling) return undefined
+    if (!this.hasHandled) return BEGINNING.test(statementOf(args)) ? Promise.resolve() : undefined
+    const end = endOf(args)
+    if (end === undefined) return undefined
+    return end === 'commit' ? this.#commit() : Promise.resolve()
   }
 
   #answered(args: readonly unknown[], done: Promise<void>): unknown {
@@ -207,6 +218,18 @@ class Bracket {
     const { query } = value as { readonly query?: unknown }
     return typeof query === 'function' ? this.around(value) : value
   }
+}
+
+/** What a call of `query` or `execute` sends. */
+function statementOf([first]: readonly unknown[]): string {
+  const { text, sql } = (first ?? {}) as { readonly text?: unknown; readonly sql?: unknown }
+  const statement = typeof first === 'string' ? first : (text ?? sql)
+  return typeof statement === 'string' ? statement : ''
+}
+
+/** How it ends the transaction, if it does. */
+function endOf(args: readonly unknown[]): string | undefined {
+  return ENDING.exec(statementOf(args))?.[1]?.toLowerCase()
 }
 
 /**

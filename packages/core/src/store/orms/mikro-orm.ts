@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { OrmTransactions } from '../orm-transactions.ts'
 import type { KyselyDriver, KyselyInstance } from './kysely.ts'
 import { begin, ended } from './kysely.ts'
@@ -28,7 +29,7 @@ export function onMikroOrm<Connection, Manager>(
     async within(connection, work) {
       const manager = orm.em.fork()
       const fork = manager as unknown as Fork
-      const transaction = await begin(fork.getConnection().getClient(), driver, connection)
+      const transaction = await begin(fork.getConnection().getClient(), keepingErrors(driver), connection)
       fork.setTransactionContext(transaction)
       return ended(transaction, async () => {
         const answer = await work(manager)
@@ -37,4 +38,21 @@ export function onMikroOrm<Connection, Manager>(
       })
     },
   }
+}
+
+/** MikroORM copies what an error of a driver has, and forgets the error itself, by which the store knows it. */
+function keepingErrors<Connection>(driver: KyselyDriver<Connection>): KyselyDriver<Connection> {
+  return {
+    ...driver,
+    query: (connection, query) =>
+      driver.query(connection, query).catch((error: unknown) => {
+        throw withItself(error)
+      }),
+  }
+}
+
+function withItself(error: unknown): unknown {
+  if (!types.isNativeError(error)) return error
+  const properties = { ...Object.getOwnPropertyDescriptors(error), cause: { value: error } }
+  return Object.defineProperties(new Error(error.message), properties)
 }
