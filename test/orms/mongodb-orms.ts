@@ -25,8 +25,7 @@ export const mongodbOrms = {
       store,
       key: 'effects._id_',
       write: (session, name, ref = name) => effects.create([{ _id: name, ref }], { session }),
-      touch: async (session, id) =>
-        accounts.updateOne({ _id: id }, { $inc: { cents: 1 } }, { session }),
+      touch: async (session, id) => accounts.updateOne({ _id: id }, { $inc: { cents: 1 } }, { session }),
       commit: (session) => session.commitTransaction(),
       async effects() {
         const found = await effects.find().sort({ _id: 1 }).read('primary').readConcern('majority')

@@ -161,7 +161,11 @@ export const mysqlOrms = {
     })
     const clientUrl = url.replace('mariadb:', 'mysql:')
     const orm = await MikroORM.init({ clientUrl, entities: [schema], debug: false, pool: { max: 12 } })
-    const { pool, end: _end, ...common } = onPool(url, (await orm.em.getConnection().getNativeClient()) as Pool)
+    const {
+      pool,
+      end: _end,
+      ...common
+    } = onPool(url, (await orm.em.getConnection().getNativeClient()) as Pool)
     const store = new MysqlStore({ pool, table, transactions: mikroOrmTransactions(orm), ...options })
     type Tx = ReturnType<typeof orm.em.fork>
     return {

@@ -2,12 +2,15 @@ import { EntitySchema as MikroSchema, MikroORM } from '@mikro-orm/postgresql'
 import { PostgresStore } from '@oncemq/postgres'
 import {
   drizzleTransactions,
+  lendingPool,
   knexTransactions,
   kyselyTransactions,
   mikroOrmTransactions,
+  prismaTransactions,
   sequelizeTransactions,
   typeormTransactions,
 } from '@oncemq/postgres/orms'
+import { PrismaPg } from '@prisma/adapter-pg'
 import { sql as drizzleSql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { pgTable, varchar } from 'drizzle-orm/pg-core'
@@ -17,6 +20,8 @@ import pg from 'pg'
 import { DataTypes, Sequelize } from 'sequelize'
 import { DataSource, EntitySchema } from 'typeorm'
 import type { Effect, Orms, Scene, SceneOptions } from './scene.ts'
+import { prismaClient } from './prisma-client.ts'
+import type { PrismaTx } from './prisma-client.ts'
 import { touchSql } from './scene.ts'
 
 const HANG = 'SELECT pg_sleep(60)'
@@ -109,7 +114,12 @@ export const postgresOrms = {
     })
     const dataSource = new DataSource({ type: 'postgres', url, entities: [schema] })
     await dataSource.initialize()
-    const store = new PostgresStore({ pool, table, transactions: typeormTransactions(dataSource), ...options })
+    const store = new PostgresStore({
+      pool,
+      table,
+      transactions: typeormTransactions(dataSource),
+      ...options,
+    })
     type Tx = typeof dataSource.manager
     return {
       ...common,
@@ -132,7 +142,12 @@ export const postgresOrms = {
       { name: { type: DataTypes.STRING, primaryKey: true }, ref: DataTypes.STRING },
       { tableName: 'effects', timestamps: false },
     )
-    const store = new PostgresStore({ pool, table, transactions: sequelizeTransactions(sequelize), ...options })
+    const store = new PostgresStore({
+      pool,
+      table,
+      transactions: sequelizeTransactions(sequelize),
+      ...options,
+    })
     type Tx = Awaited<ReturnType<typeof sequelize.transaction>>
     return {
       ...common,
@@ -167,5 +182,23 @@ export const postgresOrms = {
       nested: (tx, work) => tx.transactional((inner) => work(inner as Tx)),
       close: () => orm.close(),
     } satisfies Scene<Tx>
+  },
+
+  async Prisma(url: string, table: string, options: SceneOptions = {}) {
+    const { pool, ...common } = onPool(url, lendingPool(new pg.Pool({ connectionString: url, max: 12 })))
+    const prisma = prismaClient(new PrismaPg(pool))
+    const transactions = prismaTransactions(prisma, pool)
+    const store = new PostgresStore({ pool, table, transactions, ...options })
+    return {
+      ...common,
+      ...bySql<PrismaTx>((tx, text) => tx.$executeRawUnsafe(text)),
+      store,
+      write: (tx, name, ref = name) => tx.effect.create({ data: { name, ref } }),
+      nested: (tx, work) => tx.$transaction(work),
+      async close() {
+        await prisma.$disconnect()
+        await pool.end()
+      },
+    } satisfies Scene<PrismaTx>
   },
 } satisfies Orms

@@ -16,30 +16,32 @@ export interface Scene<Tx = unknown> {
   /** How the database names the primary key of the effects. */
   readonly key: string
   /** Inserts an effect. */
-  write(tx: Tx, name: string, ref?: string): Promise<unknown>
+  readonly write: (tx: Tx, name: string, ref?: string) => Promise<unknown>
   /** Adds to an account, whose row is then locked. */
-  touch(tx: Tx, id: number): Promise<unknown>
+  readonly touch: (tx: Tx, id: number) => Promise<unknown>
   /** Runs `work` in a transaction within the transaction, as the ORM has it; none without savepoints. */
-  nested?(tx: Tx, work: (tx: Tx) => Promise<unknown>): Promise<unknown>
+  readonly nested?: (tx: Tx, work: (tx: Tx) => Promise<unknown>) => Promise<unknown>
   /** Ends the transaction by hand. */
-  commit(tx: Tx): Promise<unknown>
+  readonly commit: (tx: Tx) => Promise<unknown>
   /** Asks the server for what takes longer than anybody waits. */
-  hang?(tx: Tx): Promise<unknown>
+  readonly hang?: (tx: Tx) => Promise<unknown>
   /** Leaves an effect to be written when the handler has ended. */
-  leave?(tx: Tx, name: string, ref?: string): void
+  readonly leave?: (tx: Tx, name: string, ref?: string) => void
   /** Calls `hook` when the transaction is committed. */
-  afterCommit?(tx: Tx, hook: () => Promise<void>): void
+  readonly afterCommit?: (tx: Tx, hook: () => Promise<void>) => void
   /** The names of the effects that are committed. */
-  effects(): Promise<readonly string[]>
-  close(): Promise<void>
+  readonly effects: () => Promise<readonly string[]>
+  readonly close: () => Promise<void>
 }
 
+type Open = (url: string, table: string, options?: SceneOptions) => Promise<object>
+
 /** Each ORM, by its name. Tables are there already. */
-export type Orms = Readonly<Record<string, (url: string, table: string, options?: SceneOptions) => Promise<object>>>
+export type Orms = Readonly<Record<string, Open>>
 
 export const TABLES = [
   'CREATE TABLE effects (name VARCHAR(60) NOT NULL PRIMARY KEY, ref VARCHAR(60) NOT NULL UNIQUE)',
-  "CREATE TABLE accounts (id INTEGER NOT NULL PRIMARY KEY, cents INTEGER NOT NULL, status VARCHAR(20) NOT NULL)",
+  'CREATE TABLE accounts (id INTEGER NOT NULL PRIMARY KEY, cents INTEGER NOT NULL, status VARCHAR(20) NOT NULL)',
   "INSERT INTO accounts VALUES (1, 0, 'pending'), (2, 0, 'pending')",
 ]
 

@@ -1,5 +1,5 @@
-// A worker of the kill test: `worker.ts <family> <url> <table> <name>`. Writes with each ORM, tells, and stays in
-// its handlers until it is killed.
+// A worker of the kill test: `worker.ts <family> <url> <table> <name>`. Writes with each ORM, tells, and
+// stays in its handlers until it is killed.
 import { createDeduplicator } from '@oncemq/core'
 import type { Scene } from './scene.ts'
 

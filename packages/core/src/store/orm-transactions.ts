@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { callbackify } from 'node:util'
 import { StoreError } from '../errors.ts'
 import type { CompleteUpdate, UpdateAnswer } from './contract.ts'
 import { driverErrorOn } from './revocable.ts'
@@ -56,7 +57,7 @@ export async function throughOrm<Connection extends object, Tx>(
   committed.promise.catch(() => undefined)
   try {
     const answer = await run((connection) =>
-      new Passage(orm, work, { empty, committed: committed.promise }).through(connection),
+      new OrmHandler(orm, work, { empty, committed: committed.promise }).run(connection),
     )
     if (answer === 'ok') committed.resolve()
     else committed.reject(rolledBack())
@@ -70,7 +71,7 @@ export async function throughOrm<Connection extends object, Tx>(
 type Handled = { readonly completion: CompleteUpdate | undefined } | { readonly error: unknown }
 
 /** One handler, in one transaction of the ORM's. */
-class Passage<Connection extends object, Tx> {
+class OrmHandler<Connection extends object, Tx> {
   readonly #orm: OrmTransactions<Connection, Tx>
   readonly #work: Work<Tx>
   readonly #bracket: Bracket
@@ -92,13 +93,15 @@ class Passage<Connection extends object, Tx> {
   }
 
   /** Settles when the handler has, and the ORM has written all: it waits for its COMMIT, or has none. */
-  async through(connection: Connection): Promise<CompleteUpdate | undefined> {
+  async run(connection: Connection): Promise<CompleteUpdate | undefined> {
     const handle = async (tx: Tx) => this.#handle(tx, connection)
     const within = this.#orm.within(this.#bracket.around(connection), handle)
     try {
       await Promise.race([within, this.#commitAsked.promise])
     } catch (error) {
       if (this.#handled === undefined || 'completion' in this.#handled) throw ofTheEnd(connection, error)
+    } finally {
+      this.#bracket.leave()
     }
     // Once the store has committed, what the ORM does is no failure of the message.
     within.catch(() => undefined)
@@ -134,8 +137,11 @@ const BEGINNING = /^\s*(?:begin|start\s+transaction|set\s+(?:session\s+)?transac
 const ENDING = /^\s*(commit|rollback)\s*(?:work|transaction)?\s*;?\s*$/i
 const SENDING = new Set<string | symbol>(['query', 'execute'])
 const RELEASING = new Set<string | symbol>(['release', 'end', 'destroy'])
+const LISTENING = new Set<string | symbol>(['on', 'once', 'addListener'])
+const UNLISTENING = new Set<string | symbol>(['off', 'removeListener'])
 
 type Method = (...args: unknown[]) => unknown
+type Callback = (error: Error | null, answer?: unknown) => void
 
 /** Keeps the ORM's own BEGIN, COMMIT and ROLLBACK around a handler from the server. */
 class Bracket {
@@ -144,6 +150,8 @@ class Bracket {
   readonly #empty: EmptyAnswers | undefined
   readonly #commit: () => Promise<void>
   readonly #proxies = new WeakMap<object, object>()
+  /** Each takes away a listener of the ORM's. */
+  #listening: (() => unknown)[] | undefined = []
 
   constructor(empty: EmptyAnswers | undefined, commit: () => Promise<void>) {
     this.#empty = empty
@@ -162,7 +170,7 @@ class Bracket {
         const value: unknown = Reflect.get(target, name)
         if (name === 'constructor') return value
         if (typeof value !== 'function') return this.#given(value)
-        const method = methods.get(value as Method) ?? this.#method(name, value as Method)
+        const method = methods.get(value as Method) ?? this.#method(target, name, value as Method)
         methods.set(value as Method, method)
         return method
       },
@@ -176,10 +184,25 @@ class Bracket {
     return proxy
   }
 
-  #method(name: string | symbol, method: Method): Method {
+  /**
+   * Takes its listeners away while the connection is there still: what an ORM does once it has committed is
+   * too late for it, and the connection goes to others.
+   */
+  leave(): void {
+    const all = this.#listening ?? []
+    this.#listening = undefined
+    // A connection that was taken back before is closed.
+    if (!this.isHandling) for (const unlisten of all) unlisten()
+  }
+
+  #method(target: object, name: string | symbol, method: Method): Method {
     return new Proxy(method, {
       apply: (_method, self: unknown, args: unknown[]) => {
         if (!this.isHandling && RELEASING.has(name)) return undefined
+        if (UNLISTENING.has(name) && this.#listening === undefined) return undefined
+        if (LISTENING.has(name)) {
+          this.#listening?.push(() => (target as EventEmitter).removeListener(...(args as [string, never])))
+        }
         const done = SENDING.has(name) ? this.#swallowed(args) : undefined
         if (done !== undefined) return this.#answered(args, done)
         try {
@@ -205,10 +228,7 @@ class Bracket {
   #answered(args: readonly unknown[], done: Promise<void>): unknown {
     const callback = args.at(-1)
     if (typeof callback !== 'function') return done.then(() => this.#empty?.promised)
-    done.then(
-      () => (callback as Method)(null, this.#empty?.calledBack),
-      (error: unknown) => (callback as Method)(error),
-    )
+    callbackify(() => done.then(() => this.#empty?.calledBack))(callback as Callback)
     return new EventEmitter()
   }
 

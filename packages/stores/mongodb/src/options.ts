@@ -43,8 +43,8 @@ export interface MongoStoreOptions<Session extends MongoSession = MongoSession, 
    */
   timeoutMs?: number
   /**
-   * The transactions of what handlers write with, `mongooseTransactions` of `@oncemq/mongodb/orms` or your own:
-   * `context.tx` is one of these then, on a session of the collection's client.
+   * The transactions of what handlers write with, `mongooseTransactions` of `@oncemq/mongodb/orms` or your
+   * own: `context.tx` is one of these then, on a session of the collection's client.
    * @default the session itself
    */
   transactions?: OrmTransactions<Session, Tx>
@@ -82,7 +82,14 @@ const URL_SCHEME = /^mongodb(\+srv)?:\/\//
 const COLLECTION_NAME = /^(?!system\.)[a-z_][a-z0-9_.-]{0,119}$/i
 const DATABASE_NAME = /^[a-z0-9_-]{1,63}$/i
 
-const known = new Set([...Object.keys(mongoStoreDefaults), 'url', 'database', 'transactions', 'clock', 'random'])
+const known = new Set([
+  ...Object.keys(mongoStoreDefaults),
+  'url',
+  'database',
+  'transactions',
+  'clock',
+  'random',
+])
 
 /**
  * Checks the options once. @throws OptionError that says what was expected, what was received, and the
@@ -97,9 +104,7 @@ export function settingsOf<Session extends MongoSession, Tx>(
   requireOneOf('createSchema', createSchema, [true, false])
   requireInteger('timeoutMs', timeoutMs, 1, TIMEOUT_MAX_MS)
   const { clock = systemClock, random = systemRandom(), transactions } = given
-  if (transactions !== undefined) {
-    requireOrm('transactions', 'those of Mongoose', transactions, { within: transactions?.within })
-  }
+  if (transactions !== undefined) requireOrm('transactions', 'those of Mongoose', transactions, ['within'])
   return Object.freeze({ source, createSchema, timeoutMs, transactions, clock, random })
 }
 

@@ -1,5 +1,5 @@
-// The transactions of Mongoose, for the option `transactions`. It is not imported: it is typed by what is needed
-// of it. The page is docs/orms.md.
+// The transactions of Mongoose, for the option `transactions`. It is not imported: it is typed by what is
+// needed of it. The page is docs/orms.md.
 import type { OrmTransactions } from '@oncemq/core/store'
 import { requireOrm } from '@oncemq/core/store'
 import type { MongoSession } from './client.ts'
@@ -20,11 +20,8 @@ export interface MongooseConnection<Session> {
 export function mongooseTransactions<Session>(
   connection: MongooseConnection<Session>,
 ): OrmTransactions<MongoSession, Session> {
-  const given = connection as Partial<MongooseConnection<Session>> | null
-  requireOrm('mongooseTransactions', 'a connection of Mongoose', connection, {
-    startSession: given?.startSession,
-    transaction: given?.transaction,
-  })
+  const methods = ['startSession', 'transaction']
+  requireOrm('mongooseTransactions', 'a connection of Mongoose', connection, methods)
   return {
     within(session, work) {
       const startSession = async (): Promise<unknown> => begun(session)

@@ -48,14 +48,20 @@ export class MongoStateTable<Session extends MongoSession, Tx> implements StateT
   ) {
     const { table, id: idField, state } = this.#names
     const q = { [idField]: { $eq: id }, [state]: { $in: [...from] } }
-    const { n = 0 } = await this.#run({ update: table, updates: [{ q, u: { $set: { [state]: to } } }] }, connectionOf<Session>(tx))
+    const { n = 0 } = await this.#run(
+      { update: table, updates: [{ q, u: { $set: { [state]: to } } }] },
+      connectionOf<Session>(tx),
+    )
     return n > 0 ? 'moved' : 'not-moved'
   }
 
   async read(tx: Tx, id: RowId): Promise<string | undefined> {
     const { table, id: idField, state } = this.#names
     const filter = { [idField]: { $eq: id } }
-    const { cursor } = await this.#run({ find: table, filter, projection: { [state]: 1 }, limit: 1 }, connectionOf<Session>(tx))
+    const { cursor } = await this.#run(
+      { find: table, filter, projection: { [state]: 1 }, limit: 1 },
+      connectionOf<Session>(tx),
+    )
     const [document] = (cursor?.firstBatch ?? []) as readonly Readonly<Record<string, unknown>>[]
     if (document === undefined) return undefined
     const value = document[state]

@@ -15,10 +15,7 @@ import type { MysqlCallbackPool, MysqlConnection, MysqlPool } from './client.ts'
 export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
 
 /** Options of {@link MysqlStore}: either `pool` or `url`, and what has a default. */
-export interface MysqlStoreOptions<
-  Connection extends MysqlConnection = MysqlConnection,
-  Tx = Connection,
-> {
+export interface MysqlStoreOptions<Connection extends MysqlConnection = MysqlConnection, Tx = Connection> {
   /**
    * A pool of `mysql2/promise`, or of `mysql2`, of yours, which the store does not close and whose sessions
    * it leaves as they are. It needs `transactionsMax` + 2 connections, so that leases are renewed while
@@ -134,9 +131,7 @@ export function settingsOf<Connection extends MysqlConnection, Tx>(
   requireOneOf('isolation', chosen.isolation, ISOLATIONS)
   const { transactionIdleMs, clock = systemClock, random = systemRandom() } = chosen
   requireInteger('transactionIdleMs', transactionIdleMs, TRANSACTION_IDLE_MIN_MS, TRANSACTION_IDLE_MAX_MS)
-  if (transactions !== undefined) {
-    requireOrm('transactions', 'those of an ORM', transactions, { within: transactions?.within })
-  }
+  if (transactions !== undefined) requireOrm('transactions', 'those of an ORM', transactions, ['within'])
   return Object.freeze({ ...chosen, source, transactions, clock, random })
 }
 

@@ -1,5 +1,5 @@
-// The transactions of the ORMs that teams use, for the option `transactions`. No ORM is imported: each is typed
-// by what is needed of it. The page is docs/orms.md.
+// The transactions of the ORMs that teams use, for the option `transactions`. No ORM is imported: each is
+// typed by what is needed of it. The page is docs/orms.md.
 import type {
   DrizzleDatabase,
   KnexInstance,
@@ -20,15 +20,15 @@ export type MysqlOrm<Tx> = OrmTransactions<MysqlConnection, Tx>
 
 /**
  * `context.tx` is a transaction of drizzle. The database is one of `drizzle-orm/mysql2`.
- * @example new MysqlStore({ pool, transactions: drizzleTransactions(drizzle(pool, { schema, mode: 'default' })) })
+ * @example new MysqlStore({ pool, transactions: drizzleTransactions(drizzle(pool)) })
  */
 export function drizzleTransactions<Tx>(db: DrizzleDatabase<Tx>): MysqlOrm<Tx> {
   return onDrizzle(db)
 }
 
 /**
- * `context.tx` is a `ControlledTransaction` of Kysely, 0.28 or newer, with the plugins of the instance and not
- * its log. Its end is the store's; `savepoint` and `rollbackToSavepoint` are the handler's.
+ * `context.tx` is a `ControlledTransaction` of Kysely, 0.28 or newer, with the plugins of the instance and
+ * not its log. Its end is the store's; `savepoint` and `rollbackToSavepoint` are the handler's.
  * @example new MysqlStore({ pool, transactions: kyselyTransactions(db) })
  */
 export function kyselyTransactions<Tx>(db: KyselyInstance<Tx>): MysqlOrm<Tx> {
@@ -47,9 +47,7 @@ export function knexTransactions<Tx>(knex: KnexInstance<Tx>): MysqlOrm<Tx> {
  * `context.tx` is an entity manager of TypeORM in a transaction. Initialize the data source first.
  * @example new MysqlStore({ pool, transactions: typeormTransactions(dataSource) })
  */
-export function typeormTransactions<Manager>(
-  dataSource: TypeormDataSource<Manager>,
-): MysqlOrm<Manager> {
+export function typeormTransactions<Manager>(dataSource: TypeormDataSource<Manager>): MysqlOrm<Manager> {
   return onTypeorm(dataSource, calledBack)
 }
 

@@ -1,5 +1,12 @@
 import type { Finding, KeyGaps, UniqueKey } from '@oncemq/core/store'
-import { connectionOf, driverErrorOn, gapFindings, printable, StoreError, violatedKeyIn } from '@oncemq/core/store'
+import {
+  connectionOf,
+  driverErrorOn,
+  gapFindings,
+  printable,
+  StoreError,
+  violatedKeyIn,
+} from '@oncemq/core/store'
 import type { Connections } from './connection.ts'
 import { behindAbort } from './errors.ts'
 

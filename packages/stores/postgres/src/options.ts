@@ -64,8 +64,8 @@ export interface PostgresStoreOptions<Client extends PostgresClient = PostgresCl
    */
   transactionIdleMs?: number
   /**
-   * The transactions of the ORM that handlers write with, from `@oncemq/postgres/orms` or your own: `context.tx`
-   * is one of these then, on a connection of the pool.
+   * The transactions of the ORM that handlers write with, from `@oncemq/postgres/orms` or your own:
+   * `context.tx` is one of these then, on a connection of the pool.
    * @default the connection itself
    */
   transactions?: OrmTransactions<Client, Tx>
@@ -117,7 +117,13 @@ export function settingsOf<Client extends PostgresClient, Tx>(
   options: PostgresStoreOptions<Client, Tx>,
 ): Settings<Client, Tx> {
   const given = givenOptions('PostgresStore', options, known)
-  const { pool: _pool, url: _url, clock = systemClock, transactions, ...chosen } = {
+  const {
+    pool: _pool,
+    url: _url,
+    clock = systemClock,
+    transactions,
+    ...chosen
+  } = {
     ...postgresStoreDefaults,
     ...given,
   }
@@ -129,9 +135,7 @@ export function settingsOf<Client extends PostgresClient, Tx>(
   requireOneOf('isolation', chosen.isolation, ISOLATIONS)
   const { transactionIdleMs } = chosen
   requireInteger('transactionIdleMs', transactionIdleMs, TRANSACTION_IDLE_MIN_MS, TRANSACTION_IDLE_MAX_MS)
-  if (transactions !== undefined) {
-    requireOrm('transactions', 'those of an ORM', transactions, { within: transactions?.within })
-  }
+  if (transactions !== undefined) requireOrm('transactions', 'those of an ORM', transactions, ['within'])
   return Object.freeze({ ...chosen, source, transactions, clock })
 }
 

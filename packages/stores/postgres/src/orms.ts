@@ -1,5 +1,5 @@
-// The transactions of the ORMs that teams use, for the option `transactions`. No ORM is imported: each is typed
-// by what is needed of it. The page is docs/orms.md.
+// The transactions of the ORMs that teams use, for the option `transactions`. No ORM is imported: each is
+// typed by what is needed of it. The page is docs/orms.md.
 import type {
   DrizzleDatabase,
   KnexInstance,
@@ -14,6 +14,8 @@ import { onDrizzle, onKnex, onKysely, onMikroOrm, onSequelize, onTypeorm } from 
 import type { PostgresClient, PostgresResult } from './client.ts'
 
 export type { OrmTransactions } from '@oncemq/core/store'
+export type { PrismaClient } from './prisma.ts'
+export { lendingPool, prismaTransactions } from './prisma.ts'
 
 /** Transactions of an ORM on a connection of `pg`. */
 export type PostgresOrm<Tx> = OrmTransactions<PostgresClient, Tx>
@@ -27,8 +29,8 @@ export function drizzleTransactions<Tx>(db: DrizzleDatabase<Tx>): PostgresOrm<Tx
 }
 
 /**
- * `context.tx` is a `ControlledTransaction` of Kysely, 0.28 or newer, with the plugins of the instance and not
- * its log. Its end is the store's; `savepoint` and `rollbackToSavepoint` are the handler's.
+ * `context.tx` is a `ControlledTransaction` of Kysely, 0.28 or newer, with the plugins of the instance and
+ * not its log. Its end is the store's; `savepoint` and `rollbackToSavepoint` are the handler's.
  * @example new PostgresStore({ pool, transactions: kyselyTransactions(db) })
  */
 export function kyselyTransactions<Tx>(db: KyselyInstance<Tx>): PostgresOrm<Tx> {
@@ -47,9 +49,7 @@ export function knexTransactions<Tx>(knex: KnexInstance<Tx>): PostgresOrm<Tx> {
  * `context.tx` is an entity manager of TypeORM in a transaction. Initialize the data source first.
  * @example new PostgresStore({ pool, transactions: typeormTransactions(dataSource) })
  */
-export function typeormTransactions<Manager>(
-  dataSource: TypeormDataSource<Manager>,
-): PostgresOrm<Manager> {
+export function typeormTransactions<Manager>(dataSource: TypeormDataSource<Manager>): PostgresOrm<Manager> {
   return onTypeorm(dataSource, itself)
 }
 

@@ -13,10 +13,9 @@ interface Session<Tx> extends DrizzleDatabase<Tx> {
 /** A session of drizzle holds what it sends by, so that one which inherits from it sends by another. */
 export function onDrizzle<Connection, Tx>(db: DrizzleDatabase<Tx>): OrmTransactions<Connection, Tx> {
   const { session } = db as unknown as { readonly session?: Session<Tx> }
-  requireOrm('drizzleTransactions', 'a drizzle database of node-postgres or mysql2', db, {
-    transaction: session?.transaction,
-    query: (session?.client as { query?: unknown } | undefined)?.query,
-  })
+  const expected = 'a drizzle database of node-postgres or mysql2'
+  requireOrm('drizzleTransactions', expected, session, ['transaction'])
+  requireOrm('drizzleTransactions', expected, session?.client, ['query'])
   return {
     within: (connection, work) =>
       (Object.create(session as object, { client: { value: connection } }) as Session<Tx>).transaction(work),

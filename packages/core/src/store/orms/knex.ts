@@ -11,9 +11,7 @@ export function onKnex<Connection, Tx>(
   knex: KnexInstance<Tx>,
   raw: (connection: Connection) => unknown,
 ): OrmTransactions<Connection, Tx> {
-  requireOrm('knexTransactions', 'a knex instance', knex, {
-    transaction: (knex as Partial<KnexInstance<Tx>> | null)?.transaction,
-  })
+  requireOrm('knexTransactions', 'a knex instance', knex, ['transaction'])
   return {
     within: async <Answer>(connection: Connection, work: (tx: Tx) => Promise<Answer>) =>
       (await knex.transaction(work, { connection: raw(connection) })) as Answer,

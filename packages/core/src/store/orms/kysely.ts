@@ -42,11 +42,8 @@ export function onKysely<Connection, Tx>(
   db: KyselyInstance<Tx>,
   driver: KyselyDriver<Connection>,
 ): OrmTransactions<Connection, Tx> {
-  const given = db as Partial<KyselyInstance<Tx>> | null
-  requireOrm('kyselyTransactions', 'a Kysely instance, of 0.28 or newer', db, {
-    startTransaction: given?.startTransaction,
-    getExecutor: given?.getExecutor,
-  })
+  const methods = ['startTransaction', 'getExecutor']
+  requireOrm('kyselyTransactions', 'a Kysely instance, of 0.28 or newer', db, methods)
   return {
     within: async (connection, work) => ended(await begin(db, driver, connection), work),
   }

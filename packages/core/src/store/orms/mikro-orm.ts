@@ -20,11 +20,9 @@ export function onMikroOrm<Connection, Manager>(
   orm: MikroOrmInstance<Manager>,
   driver: KyselyDriver<Connection>,
 ): OrmTransactions<Connection, Manager> {
-  const { fork, getConnection } = ((orm as Partial<MikroOrmInstance<unknown>> | null)?.em ?? {}) as {
-    readonly fork?: unknown
-    readonly getConnection?: unknown
-  }
-  requireOrm('mikroOrmTransactions', 'MikroORM of 7 or newer, with an SQL driver', orm, { fork, getConnection })
+  const em: unknown = (orm as Partial<MikroOrmInstance<Manager>> | null)?.em
+  const expected = 'MikroORM of 7 or newer, with an SQL driver'
+  requireOrm('mikroOrmTransactions', expected, em, ['fork', 'getConnection'])
   return {
     async within(connection, work) {
       const manager = orm.em.fork()

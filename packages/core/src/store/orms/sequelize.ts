@@ -15,9 +15,7 @@ export function onSequelize<Connection, Tx>(
   sequelize: SequelizeInstance<Tx>,
   raw: (connection: Connection) => unknown,
 ): OrmTransactions<Connection, Tx> {
-  requireOrm('sequelizeTransactions', 'a Sequelize instance', sequelize, {
-    transaction: (sequelize as Partial<SequelizeInstance<Tx>> | null)?.transaction,
-  })
+  requireOrm('sequelizeTransactions', 'a Sequelize instance', sequelize, ['transaction'])
   return {
     within(connection, work) {
       const connectionManager = {
@@ -25,7 +23,9 @@ export function onSequelize<Connection, Tx>(
         releaseConnection: () => undefined,
         destroyConnection: async () => undefined,
       }
-      const runner = Object.create(sequelize, { connectionManager: { value: connectionManager } }) as Runner<Tx>
+      const runner = Object.create(sequelize, {
+        connectionManager: { value: connectionManager },
+      }) as Runner<Tx>
       return runner.transaction(work)
     },
   }

@@ -15,9 +15,7 @@ export function onTypeorm<Connection, Manager>(
   dataSource: TypeormDataSource<Manager>,
   raw: (connection: Connection) => unknown,
 ): OrmTransactions<Connection, Manager> {
-  requireOrm('typeormTransactions', 'a DataSource of TypeORM', dataSource, {
-    createQueryRunner: (dataSource as Partial<TypeormDataSource<Manager>> | null)?.createQueryRunner,
-  })
+  requireOrm('typeormTransactions', 'a DataSource of TypeORM', dataSource, ['createQueryRunner'])
   return {
     async within(connection, work) {
       const runner = dataSource.createQueryRunner()

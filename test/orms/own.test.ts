@@ -1,0 +1,110 @@
+// Transactions that a team writes itself: what is documented works, and what is wrong is told, and writes nothing.
+import { createDeduplicator } from '@oncemq/core'
+import { PostgresStore } from '@oncemq/postgres'
+import type { OrmTransactions } from '@oncemq/postgres/orms'
+import { knexTransactions, lendingPool, prismaTransactions } from '@oncemq/postgres/orms'
+import { describeService } from '@oncemq/test-services/vitest'
+import { newHex } from '@oncemq/test-stores'
+import { PrismaPg } from '@prisma/adapter-pg'
+import knex from 'knex'
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { prismaClient } from './prisma-client.ts'
+import { TABLES } from './scene.ts'
+
+type Within = OrmTransactions<pg.PoolClient, pg.PoolClient>['within']
+
+describeService('postgres-18', { own: true }, (server) => {
+  let pool: pg.Pool
+  beforeAll(async () => {
+    pool = lendingPool(new pg.Pool({ connectionString: server.url, max: 12 }))
+    for (const sql of TABLES) await pool.query(sql)
+  })
+  afterAll(() => pool.end())
+
+  /** Handles a message by them, and answers what came of it and whether its effect is there. */
+  async function handled(within: Within) {
+    const store = new PostgresStore({ pool, transactions: { within } })
+    const dedup = createDeduplicator({ store, consumerGroup: 'own', strategy: 'transactional' })
+    const name = newHex()
+    const outcome = await dedup.process({ key: name }, async ({ tx }) => {
+      await tx.query('INSERT INTO effects VALUES ($1, $1)', [name])
+    })
+    const { rowCount } = await pool.query('SELECT FROM effects WHERE name = $1', [name])
+    await dedup.close()
+    return { outcome, effects: rowCount }
+  }
+
+  test.each<[string, Within]>([
+    ['call work twice', async (connection, work) => work(connection).then(() => work(connection))],
+    [
+      'do not wait for work',
+      async (connection, work) => {
+        work(connection).catch(() => undefined)
+        return undefined as never
+      },
+    ],
+    ['do not call work', async () => undefined as never],
+  ])('that %s fail, and write nothing', async (_, within) => {
+    expect(await handled(within)).toMatchObject({
+      outcome: {
+        status: expect.stringMatching('failed|store-refused'),
+        error: { code: 'ONCEMQ_STORE_BROKEN' },
+      },
+      effects: 0,
+    })
+  })
+
+  test('that keep an error of the handler to themselves do not commit', async () => {
+    const store = new PostgresStore({
+      pool,
+      transactions: {
+        within: (connection: pg.PoolClient, work) => work(connection).catch(() => undefined as never),
+      },
+    })
+    const dedup = createDeduplicator({ store, consumerGroup: 'kept', strategy: 'transactional' })
+    const failure = new Error('the handler failed')
+    const outcome = await dedup.process({ key: newHex() }, () => Promise.reject(failure))
+    expect(outcome).toMatchObject({ status: 'failed', error: failure })
+    await dedup.close()
+  })
+
+  test('their own BEGIN, COMMIT and release do nothing, but what else they send is sent', async () => {
+    const within: Within = async (connection, work) => {
+      await connection.query('BEGIN ISOLATION LEVEL SERIALIZABLE')
+      await connection.query("SET LOCAL application_name = 'a tenant'")
+      const answer = await work(connection)
+      const { rows } = await connection.query('SHOW application_name')
+      expect(rows).toEqual([{ application_name: 'a tenant' }])
+      await connection.query('COMMIT')
+      connection.release()
+      return answer
+    }
+    expect(await handled(within)).toMatchObject({ outcome: { status: 'completed' }, effects: 1 })
+  })
+
+  test('a connection keeps no listener of an ORM, and goes back to its pool', async () => {
+    const single = lendingPool(new pg.Pool({ connectionString: server.url, max: 6 }))
+    const prisma = prismaClient(new PrismaPg(single))
+    const store = new PostgresStore({ pool: single, transactions: prismaTransactions(prisma, single) })
+    const dedup = createDeduplicator({ store, consumerGroup: 'listeners', strategy: 'transactional' })
+    const counts = new Set<number>()
+    single.on('release', (_error, client) => void counts.add(client.listenerCount('error')))
+    for (let count = 0; count < 5; count += 1) await dedup.run(newHex(), async () => undefined)
+    // The pool's own, and none or that of the store.
+    expect(Math.max(...counts)).toBeLessThanOrEqual(2)
+    await dedup.close()
+    await prisma.$disconnect()
+    await single.end()
+  })
+
+  test('what is no ORM is refused at once', () => {
+    const options = { name: 'OptionError', code: 'ONCEMQ_OPTION_INVALID' }
+    const wrongs = [
+      () => knexTransactions(knex as never),
+      () => prismaTransactions({ $transaction: () => undefined } as never, pool.options),
+      () => new PostgresStore({ pool, transactions: knex({ client: 'pg' }) as never }),
+    ]
+    for (const wrong of wrongs) expect(wrong).toThrow(expect.objectContaining(options) as never)
+  })
+})
