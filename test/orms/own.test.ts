@@ -1,5 +1,7 @@
 // Transactions that a team writes itself: what is documented works, and what is wrong is told, and writes nothing.
 import { createDeduplicator } from '@oncemq/core'
+import { MongoStore } from '@oncemq/mongodb'
+import { mongooseTransactions } from '@oncemq/mongodb/orms'
 import { PostgresStore } from '@oncemq/postgres'
 import type { OrmTransactions } from '@oncemq/postgres/orms'
 import { knexTransactions, lendingPool, prismaTransactions } from '@oncemq/postgres/orms'
@@ -7,6 +9,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { newHex } from '@oncemq/test-stores'
 import { PrismaPg } from '@prisma/adapter-pg'
 import knex from 'knex'
+import mongoose from 'mongoose'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { prismaClient } from './prisma-client.ts'
@@ -106,5 +109,28 @@ describeService('postgres-18', { own: true }, (server) => {
       () => new PostgresStore({ pool, transactions: knex({ client: 'pg' }) as never }),
     ]
     for (const wrong of wrongs) expect(wrong).toThrow(expect.objectContaining(options) as never)
+  })
+})
+
+describeService('mongodb-6', { own: true }, (server) => {
+  test('a document of Mongoose knows again that it is new when its transaction is rolled back', async () => {
+    const connection = await mongoose.createConnection(server.url).asPromise()
+    const Effect = connection.model('Effect', new mongoose.Schema({ name: String }))
+    await Effect.createCollection()
+    const collection = connection.getClient().db().collection('oncemq')
+    const store = new MongoStore({ collection, transactions: mongooseTransactions(connection) })
+    const dedup = createDeduplicator({ store, consumerGroup: 'own', strategy: 'transactional' })
+    const effect = new Effect({ name: 'a' })
+    const handle = (failure?: Error) =>
+      dedup.process({ key: 'a' }, async ({ tx: session }) => {
+        await effect.save({ session })
+        if (failure !== undefined) throw failure
+      })
+    expect((await handle(new Error('the handler failed'))).status).toBe('failed')
+    expect(effect.isNew).toBe(true)
+    expect((await handle()).status).toBe('completed')
+    expect([effect.isNew, await Effect.countDocuments()]).toEqual([false, 1])
+    await dedup.close()
+    await connection.close()
   })
 })

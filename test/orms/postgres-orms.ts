@@ -127,6 +127,7 @@ export const postgresOrms = {
       store,
       write: (tx, name, ref = name) => tx.insert(schema, { name, ref }),
       nested: (tx, work) => tx.transaction(work),
+      afterCommit: (_, hook) => void dataSource.subscribers.push({ afterTransactionCommit: hook }),
       async close() {
         await dataSource.destroy()
         await pool.end()
