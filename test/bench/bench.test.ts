@@ -44,11 +44,14 @@ test('a store alone: naive and batched at each number in flight, with ratios and
     'ratioToNaive',
     'ratioToRaw',
     'ratioToEmpty',
+    'ratioToByHand',
     'clientCpuMicros',
     'serverCpuMicros',
     'brokerCpuMicros',
     'p50Micros',
     'p50RatioToNaive',
+    'p99Micros',
+    'p50RatioToByHand',
     'limit',
   ])
   expect(rows.map(({ p50Micros }) => Number(p50Micros) > 0)).toEqual(
@@ -69,7 +72,7 @@ test.each([
   ['--rounds', 'many', "--rounds: expected a whole number above 0, received 'many'"],
   ['--store', 'oracle', "received 'oracle'"],
   ['--broker', 'kafka', "--broker: expected one of rabbitmq, rocketmq, received 'kafka'"],
-  ['--suite', 'all', "--suite: expected one of store, filled, consumer, ways, received 'all'"],
+  ['--suite', 'all', "--suite: expected one of store, filled, consumer, ways, by-hand, received 'all'"],
 ])('a wrong argument is told, without a stack trace: %s %s', async (option, value, message) => {
   const failure = await bench(option, value).then(
     () => undefined,

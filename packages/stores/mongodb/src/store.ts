@@ -1,5 +1,6 @@
 import type {
   ClaimAnswer,
+  ClaimOptions,
   ClaimRequest,
   ClaimUpdate,
   CompleteUpdate,
@@ -65,13 +66,15 @@ export class MongoStore<Session extends MongoSession = MongoSession, Tx = Sessio
     renewsInTransaction: false,
     expiryGranularityMs: 1,
   } as const)
-  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
-  readonly #settings: Settings<Session, Tx>
-  readonly #locked = new LockedRecords({
-    usual: (batch) => this.#call(({ records }, commands) => records.claim(commands, batch)),
-    careful: (batch) => this.#call(({ records }, commands) => records.claimBesideHeld(commands, batch)),
-    isLockTaken: isHeld,
+  readonly batching = Object.freeze({
+    batchMax: 512,
+    batchesInFlightMax: 2,
+    batchMin: 128,
+    light: { callsMax: 8, entriesMin: 4, entriesPerMs: 4 },
   })
+  readonly #settings: Settings<Session, Tx>
+  readonly #durable = this.#claims(true)
+  readonly #fleeting = this.#claims(false)
   readonly #transactions = new Set<Promise<unknown>>()
   readonly #life: LifeCycle<Opened<Session>>
 
@@ -102,8 +105,11 @@ export class MongoStore<Session extends MongoSession = MongoSession, Tx = Sessio
     return (await this.#life.open()).findings
   }
 
-  async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    return this.#locked.claim(batch)
+  async claim(
+    batch: readonly ClaimRequest[],
+    { isDurable = true }: ClaimOptions = {},
+  ): Promise<readonly ClaimAnswer[]> {
+    return (isDurable ? this.#durable : this.#fleeting).claim(batch)
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
@@ -162,6 +168,14 @@ export class MongoStore<Session extends MongoSession = MongoSession, Tx = Sessio
 
   async close(): Promise<void> {
     await this.#life.close()
+  }
+
+  #claims(isDurable: boolean): LockedRecords {
+    return new LockedRecords({
+      usual: (batch) => this.#call(({ records }, commands) => records.claim(commands, batch, isDurable)),
+      careful: (batch) => this.#call(({ records }, commands) => records.claimBesideHeld(commands, batch)),
+      isLockTaken: isHeld,
+    })
   }
 
   async #connect(): Promise<Opened<Session>> {

@@ -48,8 +48,8 @@ export interface MysqlStoreOptions<Connection extends MysqlConnection = MysqlCon
   timeoutMs?: number
   /**
    * How many transactions of handlers are open at a time, each with a connection of its own; further ones
-   * wait. 1 to 10000.
-   * @default 8
+   * wait. 1 to 10000. By default the pool's connections less two, which are for claims and renewals, or 16
+   * where the pool has no bound or is the store's own.
    */
   transactionsMax?: number
   /**
@@ -84,7 +84,6 @@ export const mysqlStoreDefaults = Object.freeze({
   table: 'oncemq',
   createSchema: true,
   timeoutMs: 4000,
-  transactionsMax: 8,
   isolation: 'read committed' as Isolation,
   transactionIdleMs: 60_000,
 })
@@ -105,6 +104,9 @@ export interface Settings<Connection extends MysqlConnection = MysqlConnection, 
 
 const TIMEOUT_MAX_MS = 600_000
 const TRANSACTIONS_MAX = 10_000
+const UNBOUNDED_TRANSACTIONS_MAX = 16
+/** What the pool needs beside the connections of handlers. */
+export const CONNECTIONS_BESIDE = 2
 const TRANSACTION_IDLE_MIN_MS = 1000
 const TRANSACTION_IDLE_MAX_MS = 86_400_000
 const ISOLATIONS = ['read committed', 'repeatable read', 'serializable'] as const
@@ -112,7 +114,15 @@ const ISOLATIONS = ['read committed', 'repeatable read', 'serializable'] as cons
 const TABLE_NAME = /^(?:[a-z_][a-z0-9_]{0,63}\.)?[a-z_][a-z0-9_]{0,58}$/i
 const URL_SCHEME = /^(?:mysql|mariadb):\/\//
 
-const known = new Set([...Object.keys(mysqlStoreDefaults), 'pool', 'url', 'transactions', 'clock', 'random'])
+const known = new Set([
+  ...Object.keys(mysqlStoreDefaults),
+  'pool',
+  'url',
+  'clock',
+  'random',
+  'transactions',
+  'transactionsMax',
+])
 
 /**
  * Checks the options once. @throws OptionError that says what was expected, what was received, and the
@@ -124,15 +134,30 @@ export function settingsOf<Connection extends MysqlConnection, Tx>(
   const given = givenOptions('MysqlStore', options, known)
   const { pool: _pool, url: _url, transactions, ...chosen } = { ...mysqlStoreDefaults, ...given }
   const source = sourceOf(given)
+  const { transactionsMax = transactionsOf(source) } = given
   requireTable(chosen.table)
   requireOneOf('createSchema', chosen.createSchema, [true, false])
   requireInteger('timeoutMs', chosen.timeoutMs, 1, TIMEOUT_MAX_MS)
-  requireInteger('transactionsMax', chosen.transactionsMax, 1, TRANSACTIONS_MAX)
+  requireInteger('transactionsMax', transactionsMax, 1, TRANSACTIONS_MAX)
   requireOneOf('isolation', chosen.isolation, ISOLATIONS)
   const { transactionIdleMs, clock = systemClock, random = systemRandom() } = chosen
   requireInteger('transactionIdleMs', transactionIdleMs, TRANSACTION_IDLE_MIN_MS, TRANSACTION_IDLE_MAX_MS)
   if (transactions !== undefined) requireOrm('transactions', 'those of an ORM', transactions, ['within'])
-  return Object.freeze({ ...chosen, source, transactions, clock, random })
+  return Object.freeze({ ...chosen, source, transactions, transactionsMax, clock, random })
+}
+
+/** All connections but those which handlers that wait for theirs must leave for claims and renewals. */
+function transactionsOf(source: Settings['source']): number {
+  const limit = 'pool' in source ? connectionLimitOf(source.pool) : undefined
+  return limit === undefined ? UNBOUNDED_TRANSACTIONS_MAX : Math.max(1, limit - CONNECTIONS_BESIDE)
+}
+
+/** How many connections a pool may have; `undefined` for no limit, or none that can be seen. */
+export function connectionLimitOf(pool: MysqlPool): number | undefined {
+  const { pool: inner } = pool as { pool?: { config?: { connectionLimit?: unknown } } }
+  const limit = inner?.config?.connectionLimit
+  // 0 is no limit.
+  return typeof limit === 'number' && limit > 0 ? limit : undefined
 }
 
 function sourceOf<Connection extends MysqlConnection>({

@@ -23,12 +23,13 @@ import { MysqlUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { MysqlStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
+import { frameOf } from './frame.ts'
 import { Records } from './records.ts'
 import { ensureSchema, schemaSql } from './schema.ts'
 import { MysqlStateTable } from './state-table.ts'
 import { statementsOf, tablesOf } from './statements.ts'
 import { Sweep } from './sweep.ts'
-import { Transactions, frameOf } from './transaction.ts'
+import { Transactions } from './transaction.ts'
 import { readDatabase, readVariables, verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */
@@ -57,7 +58,12 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection, Tx
   implements KeyedStore<Tx>, StateStore<Tx>, SweepingStore
 {
   readonly name = 'mysql'
-  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
+  readonly batching = Object.freeze({
+    batchMax: 512,
+    batchesInFlightMax: 2,
+    batchMin: 128,
+    light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
+  })
   readonly #settings: Settings<Connection, Tx>
   readonly #life: LifeCycle<Opened<Connection>>
   #hasSnapshots = false
@@ -166,7 +172,7 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection, Tx
         connections: plain,
         records: new Records(plain, statements, settings.random),
         sweep: new Sweep(plain, statements, settings.random),
-        transactions: new Transactions(connections, statements, frameOf(this.#settings, variables)),
+        transactions: new Transactions(connections, statements, frameOf(this.#settings, variables, pool)),
         findings: await verify(plain, pool, variables, settings),
         end,
       }

@@ -46,8 +46,8 @@ export interface PostgresStoreOptions<Client extends PostgresClient = PostgresCl
   timeoutMs?: number
   /**
    * How many transactions of handlers are open at a time, each with a connection of its own; further ones
-   * wait. 1 to 10000.
-   * @default 8
+   * wait. 1 to 10000. By default the pool's connections less two, which are for claims and renewals, or 16
+   * where the pool has no bound or is the store's own.
    */
   transactionsMax?: number
   /**
@@ -80,7 +80,6 @@ export const postgresStoreDefaults = Object.freeze({
   table: 'oncemq',
   createSchema: true,
   timeoutMs: 4000,
-  transactionsMax: 8,
   isolation: 'read committed' as Isolation,
   transactionIdleMs: 60_000,
 })
@@ -100,6 +99,9 @@ export interface Settings<Client extends PostgresClient = PostgresClient, Tx = u
 
 const TIMEOUT_MAX_MS = 600_000
 const TRANSACTIONS_MAX = 10_000
+const UNBOUNDED_TRANSACTIONS_MAX = 16
+/** What the pool needs beside the connections of handlers. */
+export const CONNECTIONS_BESIDE = 2
 const TRANSACTION_IDLE_MIN_MS = 1000
 const TRANSACTION_IDLE_MAX_MS = 86_400_000
 const ISOLATIONS = ['read committed', 'repeatable read', 'serializable'] as const
@@ -107,7 +109,14 @@ const ISOLATIONS = ['read committed', 'repeatable read', 'serializable'] as cons
 const TABLE_NAME = /^(?:[a-z_][a-z0-9_]{0,62}\.)?[a-z_][a-z0-9_]{0,57}$/i
 const URL_SCHEME = /^postgres(?:ql)?:\/\//
 
-const known = new Set([...Object.keys(postgresStoreDefaults), 'pool', 'url', 'transactions', 'clock'])
+const known = new Set([
+  ...Object.keys(postgresStoreDefaults),
+  'pool',
+  'url',
+  'transactions',
+  'clock',
+  'transactionsMax',
+])
 
 /**
  * Checks the options once. @throws OptionError that says what was expected, what was received, and the
@@ -128,15 +137,22 @@ export function settingsOf<Client extends PostgresClient, Tx>(
     ...given,
   }
   const source = sourceOf(given)
+  const { transactionsMax = transactionsOf(source) } = given
   requireTable(chosen.table)
   requireOneOf('createSchema', chosen.createSchema, [true, false])
   requireInteger('timeoutMs', chosen.timeoutMs, 1, TIMEOUT_MAX_MS)
-  requireInteger('transactionsMax', chosen.transactionsMax, 1, TRANSACTIONS_MAX)
+  requireInteger('transactionsMax', transactionsMax, 1, TRANSACTIONS_MAX)
   requireOneOf('isolation', chosen.isolation, ISOLATIONS)
   const { transactionIdleMs } = chosen
   requireInteger('transactionIdleMs', transactionIdleMs, TRANSACTION_IDLE_MIN_MS, TRANSACTION_IDLE_MAX_MS)
   if (transactions !== undefined) requireOrm('transactions', 'those of an ORM', transactions, ['within'])
-  return Object.freeze({ ...chosen, source, transactions, clock })
+  return Object.freeze({ ...chosen, source, transactions, transactionsMax, clock })
+}
+
+/** All connections but those which handlers that wait for theirs must leave for claims and renewals. */
+function transactionsOf(source: Settings['source']): number {
+  const max = 'pool' in source ? source.pool.options?.max : undefined
+  return max === undefined ? UNBOUNDED_TRANSACTIONS_MAX : Math.max(1, max - CONNECTIONS_BESIDE)
 }
 
 function sourceOf<Client extends PostgresClient>({

@@ -1,5 +1,6 @@
 import type {
   ClaimAnswer,
+  ClaimOptions,
   ClaimRequest,
   ClaimUpdate,
   CompleteUpdate,
@@ -21,6 +22,7 @@ import type { Connections } from './connection.ts'
 import { PostgresUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { PostgresStoreOptions, Settings } from './options.ts'
+import { finishOf } from './finish.ts'
 import { settingsOf } from './options.ts'
 import { Records } from './records.ts'
 import { ensureSchema, schemaSql } from './schema.ts'
@@ -57,7 +59,12 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient, Tx = 
 {
   readonly name = 'postgres'
   readonly guarantees: StoreGuarantees
-  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
+  readonly batching = Object.freeze({
+    batchMax: 512,
+    batchesInFlightMax: 2,
+    batchMin: 128,
+    light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
+  })
   readonly #settings: Settings<Client, Tx>
   readonly #life: LifeCycle<Opened<Client>>
 
@@ -93,8 +100,11 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient, Tx = 
     }
   }
 
-  async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    return this.#with(({ records }) => records.claim(batch))
+  async claim(
+    batch: readonly ClaimRequest[],
+    { isDurable = true }: ClaimOptions = {},
+  ): Promise<readonly ClaimAnswer[]> {
+    return this.#with(({ records }) => records.claim(batch, isDurable))
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
@@ -151,9 +161,9 @@ export class PostgresStore<Client extends PostgresClient = PostgresClient, Tx = 
       await plain.learnProcesses()
       const { table } = this.#settings
       const tables = tablesOf(table, await readSchema(plain, table))
-      const statements = statementsOf(tables, lockWaitsOf(this.#settings))
-      const records = new Records(plain, statements)
-      const transactions = new Transactions(connections, statements, this.#settings)
+      const waits = lockWaitsOf(this.#settings)
+      const records = new Records(plain, statementsOf(tables, waits))
+      const transactions = new Transactions(connections, finishOf(tables, waits), this.#settings)
       return { connections: plain, records, transactions, findings, end }
     } catch (error) {
       await end()

@@ -13,13 +13,16 @@ import {
   isAborted,
   isConflict,
   isIdleTooLong,
+  isUnprepared,
   noteAbort,
   sqlState,
   storeError,
 } from './errors.ts'
+import type { Finish } from './finish.ts'
+import { FINISH, isPreparedOn, notePrepared } from './finish.ts'
 import type { Settings } from './options.ts'
 import { setsSession } from './session-settings.ts'
-import type { Statements } from './statements.ts'
+import { DONE, RUNNING } from './statements.ts'
 
 /** What the handler's code does in its transaction. */
 type Work<Client> = (tx: Client) => Promise<CompleteUpdate | undefined>
@@ -29,15 +32,15 @@ interface Frame {
   readonly where: string
   readonly transactionIdleMs: number
   readonly begin: string
-  readonly finish: string
+  readonly finish: Finish
 }
 
 /**
  * The handlers' transactions, each on a connection of its own, a bounded number at a time: the connections
  * that are left are for claims and renewals, which handlers that wait for a connection must not hold up.
  *
- *   BEGIN ──▶ work ──▶ tx is revoked ──▶ completion, if this very transaction is still open ──▶ COMMIT
- *               │          │                └─ lost ──▶ ROLLBACK
+ *   BEGIN ──▶ work ──▶ tx is revoked ──▶ completion, if this very transaction is still open; COMMIT
+ *               │          │                └─ fails, since the claim is not ours ──▶ ROLLBACK, ask whose
  *               │          └─ thrown ──▶ ROLLBACK
  *               └─ aborted ──▶ tx is revoked, the connection is closed and the server told
  */
@@ -47,7 +50,7 @@ export class Transactions<Client extends PostgresClient> {
   readonly #running = new Set<Promise<unknown>>()
   readonly #turns: Semaphore
 
-  constructor(connections: Connections<Client>, { finish }: Statements, settings: Settings<Client>) {
+  constructor(connections: Connections<Client>, finish: Finish, settings: Settings<Client>) {
     const { isolation, transactionIdleMs, transactionsMax } = settings
     this.#connections = connections
     this.#turns = new Semaphore(transactionsMax)
@@ -56,9 +59,8 @@ export class Transactions<Client extends PostgresClient> {
       transactionIdleMs,
       // The transaction's own number, by which it is known again, is assigned at once.
       begin:
-        `BEGIN ISOLATION LEVEL ${isolation}; ` +
-        `SET LOCAL idle_in_transaction_session_timeout = ${transactionIdleMs}; ` +
-        'SELECT pg_current_xact_id()::text AS answer',
+        `BEGIN ISOLATION LEVEL ${isolation}; SELECT pg_current_xact_id()::text AS answer, ` +
+        `set_config('idle_in_transaction_session_timeout', '${transactionIdleMs}', true)`,
       finish,
     }
   }
@@ -89,8 +91,7 @@ export class Transactions<Client extends PostgresClient> {
     try {
       await transaction.begin()
       const completion = await transaction.lend(work, signal)
-      const { answer, commit } = await transaction.complete(completion)
-      if (commit) await transaction.commit()
+      const answer = await transaction.finish(completion)
       await transaction.end()
       return answer
     } catch (error) {
@@ -101,13 +102,6 @@ export class Transactions<Client extends PostgresClient> {
   }
 }
 
-/** The row of the finish statement. */
-interface FinishRow {
-  readonly isChanged: boolean
-  readonly wasDone: boolean
-  readonly transaction: string | null
-}
-
 /** One transaction on one connection. */
 class Transaction<Client extends PostgresClient> {
   readonly #client: Client
@@ -116,10 +110,12 @@ class Transaction<Client extends PostgresClient> {
   /** Notes why the connection was lost, which the driver says once, and not to whom asks later. */
   readonly #noteLoss = (error: unknown): void => void (this.#loss ??= error)
   #id: string | undefined
+  #isPrepared = false
   #isOpen = false
   #hasFailed = false
   #isAbandoned = false
   #isCommitting = false
+  #completion: CompleteUpdate | undefined
   /** The last error of a statement, which has aborted the transaction unless it went back to a savepoint. */
   #abortedBy: unknown
   /** Whether the session has settings of the handler's, which its next user must not have. */
@@ -135,9 +131,20 @@ class Transaction<Client extends PostgresClient> {
 
   async begin(): Promise<void> {
     this.#isOpen = true
-    // Of several statements `pg` answers several results.
-    const results = (await this.#query(this.#frame.begin)) as unknown as PostgresResult[]
-    this.#id = answerOf(results[2])
+    const { begin, finish } = this.#frame
+    const isPrepared = this.#connections.mayPrepare
+    const isNew = isPrepared && !isPreparedOn(this.#client, finish.name)
+    try {
+      // Of several statements `pg` answers several results.
+      const results: unknown = await this.#query(isNew ? `${finish.prepare}; ${begin}` : begin)
+      this.#id = answerOf((results as readonly PostgresResult[]).at(-1))
+    } catch (error) {
+      // Another copy of this package has prepared it. The whole is run again, without.
+      if (isNew && isUnprepared((error as Error).cause)) throw this.#unprepared(error)
+      throw error
+    }
+    if (isNew) notePrepared(this.#client, finish.name)
+    this.#isPrepared = isPrepared
   }
 
   /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
@@ -175,37 +182,67 @@ class Transaction<Client extends PostgresClient> {
     }
   }
 
-  async complete(completion: CompleteUpdate | undefined): Promise<{ answer: UpdateAnswer; commit: boolean }> {
-    if (completion === undefined) return this.#completeNothing()
-    const { id, claimId, retentionMs, result } = completion
-    const values = [id, claimId, retentionMs, result, this.#id]
-    const found = JSON.parse(answerOf(await this.#query(this.#frame.finish, values))) as FinishRow
-    if (found.transaction !== this.#id) throw endedError()
-    if (found.isChanged) return { answer: 'ok', commit: true }
-    // The repetition of a transaction whose commit was not known: the first run's writes are there, so that
-    // this run's must not be.
-    return { answer: found.wasDone ? 'ok' : 'lost', commit: false }
-  }
-
-  /** Without a record there is still the transaction, which must be the one that was begun. */
-  async #completeNothing(): Promise<{ answer: UpdateAnswer; commit: boolean }> {
-    const current = 'SELECT pg_current_xact_id_if_assigned()::text AS answer'
-    if (answerOf(await this.#query(current)) !== this.#id) throw endedError()
-    return { answer: 'ok', commit: true }
+  /** Completes and commits in one message: the COMMIT runs only if what stands before it did not fail. */
+  async finish(completion: CompleteUpdate | undefined): Promise<UpdateAnswer> {
+    if (this.#loss !== undefined) throw this.#lost(this.#loss)
+    this.#completion = completion
+    try {
+      await this.#commit(this.#finishSql(completion, this.#id as string))
+      return 'ok'
+    } catch (error) {
+      const state = sqlState(error)
+      if (state === FINISH.ENDED) throw endedError(error)
+      if (state === FINISH.LOST && completion !== undefined) return this.#owner(completion, error)
+      throw this.#finishError(error)
+    }
   }
 
   /** A COMMIT without an answer may wait for a standby: nobody is told to give that up. */
-  async commit(): Promise<void> {
+  async #commit(finish: string): Promise<void> {
     this.#isCommitting = true
     try {
-      const { command } = await this.#connections.query(this.#client, 'COMMIT')
+      const results: unknown = await this.#connections.query(this.#client, `${finish}; COMMIT`)
       // PostgreSQL answers a COMMIT of what it has given up as a success, but names what it did.
-      if (command !== 'COMMIT') throw endedError()
+      if ((results as readonly PostgresResult[])[1]?.command !== 'COMMIT') throw endedError()
       this.#isOpen = false
     } catch (error) {
       this.#hasFailed ||= sqlState(error) === undefined
-      throw commitError(error, this.#frame.where)
+      throw error
     }
+  }
+
+  #finishSql(completion: CompleteUpdate | undefined, id: string): string {
+    const { finish } = this.#frame
+    if (completion === undefined) return finish.check(id)
+    return this.#isPrepared ? finish.execute(completion, id) : finish.complete(completion, id)
+  }
+
+  #unprepared(error: unknown): StoreError {
+    this.#connections.stopPreparing()
+    return conflict(error)
+  }
+
+  #finishError(error: unknown): unknown {
+    // The handler, or a pooler that was not seen, has emptied the session. The whole is run again, without.
+    if (isUnprepared(error)) return this.#unprepared(error)
+    if (isIdleTooLong(error) || isIdleTooLong(this.#loss)) return this.#lost(error)
+    this.#noteError(error)
+    const made = behindAbort(error)
+    return isConflict(made) ? conflict(error) : commitError(error, this.#frame.where)
+  }
+
+  /**
+   * Whose the record is, asked after the rollback. One that this claim has done is the repetition of a
+   * transaction whose commit was not known: the first run's writes are there, so that this run's must not be.
+   */
+  async #owner({ id, claimId }: CompleteUpdate, error: unknown): Promise<UpdateAnswer> {
+    await this.#query('ROLLBACK')
+    this.#isOpen = false
+    const { rows } = await this.#query(this.#frame.finish.owner, [id, claimId])
+    const [state] = (rows as readonly { readonly answer: string }[]).map(({ answer }) => Number(answer))
+    // Ours as before: something else of this transaction has failed alike, such as a deferred trigger.
+    if (state === RUNNING) throw commitError(error, this.#frame.where)
+    return state === DONE ? 'ok' : 'lost'
   }
 
   /** Rolls back what is open, and gives the connection back. Never rejects. */
@@ -224,9 +261,21 @@ class Transaction<Client extends PostgresClient> {
    */
   async wasCommittedByHandler(): Promise<boolean> {
     const isUseless = this.#isAbandoned || this.#hasFailed
-    if (!isUseless || this.#isCommitting || this.#id === undefined) return false
-    const [status] = await this.#connections.run(statusOf(this.#id)).catch(() => [])
-    return status === 'committed'
+    if (!isUseless || this.#id === undefined) return false
+    try {
+      const [status] = await this.#connections.run(statusOf(this.#id))
+      return status === 'committed' && !(await this.#mayHaveCommitted())
+    } catch {
+      return false
+    }
+  }
+
+  /** Whether it may have been the store that committed: then the record is done. */
+  async #mayHaveCommitted(): Promise<boolean> {
+    if (!this.#isCommitting || this.#completion === undefined) return this.#isCommitting
+    const { id, claimId } = this.#completion
+    const [state] = await this.#connections.run(this.#frame.finish.owner, [id, claimId])
+    return Number(state) === DONE
   }
 
   /** Rolls back, and answers whether the handler had committed by itself, which no other try may repeat. */
