@@ -138,7 +138,7 @@ describeService('postgres-18', { own: true }, (server) => {
     const dedup = createDeduplicator({ store, consumerGroup: 'billing', strategy: 'transactional' })
 
     await dedup.run('order-5', async ({ tx: transaction }) => {
-      // To each call: without it, Sequelize writes on a connection of its own pool, and beside the transaction.
+      // To each call: without it, Sequelize writes by its own pool, and beside the transaction.
       await EffectModel.create({ name: 'order-5', ref: 'e' }, { transaction })
     })
     // #endregion

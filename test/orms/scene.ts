@@ -41,7 +41,7 @@ export type Orms = Readonly<Record<string, Open>>
 
 export const TABLES = [
   'CREATE TABLE effects (name VARCHAR(60) NOT NULL PRIMARY KEY, ref VARCHAR(60) NOT NULL UNIQUE)',
-  'CREATE TABLE accounts (id INTEGER NOT NULL PRIMARY KEY, cents INTEGER NOT NULL, status VARCHAR(20) NOT NULL)',
+  'CREATE TABLE accounts (id INTEGER PRIMARY KEY, cents INTEGER NOT NULL, status VARCHAR(20) NOT NULL)',
   "INSERT INTO accounts VALUES (1, 0, 'pending'), (2, 0, 'pending')",
 ]
 

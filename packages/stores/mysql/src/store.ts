@@ -126,9 +126,9 @@ export class MysqlStore<Connection extends MysqlConnection = MysqlConnection, Tx
 
   /**
    * Runs `work` with a connection on which a transaction is open, or with the transaction object of the ORM
-   * that writes by it. Leave START TRANSACTION, COMMIT, ROLLBACK and `release` to the store, and keep statements that commit by themselves out of it (CREATE, ALTER, DROP,
-   * TRUNCATE, LOCK TABLES ...); SAVEPOINT is yours. At most `transactionsMax` run at a time, further ones
-   * wait.
+   * that writes by it. Leave START TRANSACTION, COMMIT, ROLLBACK and `release` to the store, and keep
+   * statements that commit by themselves out of it (CREATE, ALTER, DROP, TRUNCATE, LOCK TABLES ...);
+   * SAVEPOINT is yours. At most `transactionsMax` run at a time, further ones wait.
    */
   async transaction(
     work: (tx: Tx) => Promise<CompleteUpdate | undefined>,

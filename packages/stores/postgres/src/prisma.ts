@@ -23,8 +23,8 @@ const lenders = new WeakMap<object, AsyncLocalStorage<Loan>>()
 const BOUNDS = Object.freeze({ maxWait: 2 ** 31 - 1, timeout: 2 ** 31 - 1 })
 
 /**
- * A pool like the one given, which lends Prisma's adapter the connection of a handler's transaction. Give it to
- * the adapter, to {@link prismaTransactions} and to the store.
+ * A pool like the one given, which lends Prisma's adapter the connection of a handler's transaction. Give it
+ * to the adapter, to {@link prismaTransactions} and to the store.
  * @example
  * const pool = lendingPool(new pg.Pool({ connectionString }))
  * const prisma = new PrismaClient({ adapter: new PrismaPg(pool) })

@@ -6,7 +6,7 @@ export interface KnexInstance<Tx> {
   transaction(work: (tx: Tx) => Promise<unknown>, config: { connection: unknown }): PromiseLike<unknown>
 }
 
-/** Knex runs a transaction on a connection that it is given. `raw` is the connection as its driver knows it. */
+/** Knex runs a transaction on a connection that it is given. `raw` is that as knex knows it. */
 export function onKnex<Connection, Tx>(
   knex: KnexInstance<Tx>,
   raw: (connection: Connection) => unknown,

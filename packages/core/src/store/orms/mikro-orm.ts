@@ -38,7 +38,7 @@ export function onMikroOrm<Connection, Manager>(
   }
 }
 
-/** MikroORM copies what an error of a driver has, and forgets the error itself, by which the store knows it. */
+/** MikroORM copies what a driver's error has, and forgets the error, by which the store knows it. */
 function keepingErrors<Connection>(driver: KyselyDriver<Connection>): KyselyDriver<Connection> {
   return {
     ...driver,
