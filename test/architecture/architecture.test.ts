@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { format, readTree } from '../tidy/files.ts'
 import { dependencies, imports } from './arrows.ts'
+import { brands } from './brands.ts'
 import { cycles } from './cycles.ts'
 import { findPackages } from './packages.ts'
 import { siblings } from './siblings.ts'
@@ -17,6 +18,6 @@ test('a package is named after its folder', () => {
   for (const { name, folder } of findPackages(files)) expect(name).toBe(`@oncemq/${folder.split('/').at(-1)}`)
 })
 
-test.each(Object.entries({ dependencies, imports, cycles, siblings }))('%s', (_, rule) => {
+test.each(Object.entries({ dependencies, imports, brands, cycles, siblings }))('%s', (_, rule) => {
   expect(rule(files).map(format)).toEqual([])
 })

@@ -13,13 +13,19 @@ const UNPUBLISHED = /\.test\.ts$|\/test\//
 // These hold only for the root: tools that every package may use in its tests.
 const ROOT_MANIFEST = 'package.json'
 
-/** brokers -> core <- stores; frameworks and tools -> core; core -> nothing. Read from the manifests. */
+/**
+ * brokers -> core <- stores; frameworks and tools -> core, and brokers and stores as peers; core -> nothing.
+ * Read from the manifests.
+ */
 export function dependencies(files: readonly SourceFile[]): Violation[] {
-  return findPackages(files).flatMap(({ folder, role, runtimeDependencies }) => {
+  const packages = findPackages(files)
+  const plugins = packages.filter(({ role }) => role === 'store' || role === 'broker').map(({ name }) => name)
+  return packages.flatMap(({ folder, role, runtimeDependencies, peerDependencies }) => {
+    const peers = role === 'framework' || role === 'tool' ? peerDependencies : []
+    const isAllowed = (name: string): boolean =>
+      !isOther(name) || name === CORE || (peers.includes(name) && plugins.includes(name))
     const forbidden =
-      role === 'core'
-        ? runtimeDependencies
-        : runtimeDependencies.filter((name) => isOther(name) && name !== CORE)
+      role === 'core' ? runtimeDependencies : runtimeDependencies.filter((name) => !isAllowed(name))
     const allowed = role === 'core' ? 'nothing' : `${CORE} and packages of others`
     return forbidden.map((name) => ({
       path: `${folder}/package.json`,

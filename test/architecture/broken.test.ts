@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { format } from '../tidy/files.ts'
 import type { Rule } from '../tidy/files.ts'
 import { dependencies, imports } from './arrows.ts'
+import { brands } from './brands.ts'
 import { cycles } from './cycles.ts'
 import { findPackages } from './packages.ts'
 import { siblings } from './siblings.ts'
@@ -49,12 +50,21 @@ function judge(rule: Rule, changes: House = {}, without: readonly string[] = [])
   return rule(files.filter(({ path }) => !without.includes(path))).map(format)
 }
 
-test.each(Object.entries({ dependencies, imports, cycles, siblings }))(
+test.each(Object.entries({ dependencies, imports, brands, cycles, siblings }))(
   '%s finds no fault where there is none',
   (_, rule) => {
     expect(judge(rule)).toEqual([])
   },
 )
+
+test('brands finds instanceof of what core makes', () => {
+  const text =
+    "import { E } from '@oncemq/core'\nclass Own {}\nexport const is = (e) => e instanceof Own || e instanceof E\n"
+  expect(judge(brands, { [`${STORE}/src/store.ts`]: text })).toEqual([
+    `${STORE}/src/store.ts:3: "instanceof E" knows one copy alone: ask isOncemqError() and the code`,
+  ])
+  expect(judge(brands, { [`${STORE}/test/store.test.ts`]: text })).toEqual([])
+})
 
 describe('dependencies', () => {
   const faults: Record<string, [string, object]> = {
@@ -62,11 +72,22 @@ describe('dependencies', () => {
     'core on a peer': ['packages/core', { peerDependencies: { pino: '9' } }],
     'a store on a broker': [STORE, { dependencies: { '@oncemq/rabbitmq': 'workspace:*' } }],
     'a broker on a store': [BROKER, { peerDependencies: { '@oncemq/redis': 'workspace:*' } }],
+    'a framework on a broker that is no peer': [
+      'packages/frameworks/web',
+      { dependencies: { '@oncemq/rabbitmq': 'workspace:*' } },
+    ],
+    'a tool on another tool': ['packages/tools/cli', { peerDependencies: { '@oncemq/otel': 'workspace:*' } }],
     'a tool on a store': ['packages/tools/cli', { dependencies: { '@oncemq/redis': 'workspace:*' } }],
   }
   test.each(Object.entries(faults))('%s', (_, [folder, more]) => {
     const path = `${folder}/package.json`
     expect(judge(dependencies, { [path]: manifest('x', more) })).toEqual([expect.stringContaining(path)])
+  })
+
+  test('a framework may have a broker as a peer', () => {
+    const path = 'packages/frameworks/web/package.json'
+    const peers = { peerDependencies: { '@oncemq/rabbitmq': 'workspace:^' } }
+    expect(judge(dependencies, { [path]: manifest('@oncemq/web', peers) })).toEqual([])
   })
 
   test('a package outside of the role folders', () => {

@@ -12,6 +12,8 @@ export interface Package {
   /** The ways in: `.` and whatever else `exports` lists. */
   readonly entries: readonly string[]
   readonly runtimeDependencies: readonly string[]
+  /** Of these, what its users bring along. */
+  readonly peerDependencies: readonly string[]
   readonly devDependencies: readonly string[]
 }
 
@@ -46,6 +48,7 @@ function readPackage({ path, text }: SourceFile): Package {
     role,
     entries: Object.keys(manifest.exports ?? {}),
     runtimeDependencies: RUNTIME_FIELDS.flatMap((field) => Object.keys(manifest[field] ?? {})),
+    peerDependencies: Object.keys(manifest.peerDependencies ?? {}),
     devDependencies: Object.keys(manifest.devDependencies ?? {}),
   }
 }

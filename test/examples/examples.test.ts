@@ -1,9 +1,11 @@
 // Every example runs, and prints what stands beside it: `npm run vitest -- test/examples -u` writes it anew.
 import { readdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { describeService } from '../services/client/describe-service.ts'
 import { declareKafka } from '../services/servers/kafka-topics.ts'
 import { declareRocketmq } from '../services/servers/rocketmq/declare.ts'
+import { runProgram } from '../packaging/program.ts'
 import { EXAMPLES, runExample } from './run-example.ts'
 
 const ON_RABBITMQ = ['rabbitmq-drop-in', 'rabbitmq-managed-sqlite-transactional']
@@ -13,12 +15,15 @@ const ON_ROCKETMQ = {
   'rocketmq-transactions': 'TRANSACTION',
 } as const
 const ON_KAFKA = ['kafka-drop-in', 'kafka-managed-sqlite-transactional']
+/** Has decorators, so that it is compiled before it runs. */
+const COMPILED = 'nestjs'
 const ALONE = ['webhook-run']
+const TSC = fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url))
 // They have tests of their own.
 const ELSEWHERE = ['demo', 'five-ways', 'money-transfers', 'order-service']
 
-async function expectOutput(name: string, env?: Record<string, string>): Promise<void> {
-  const { code, stdout, stderr } = await runExample(name, env && { env })
+async function expectOutput(name: string, env?: Record<string, string>, main?: string): Promise<void> {
+  const { code, stdout, stderr } = await runExample(name, { ...(env && { env }), ...(main && { main }) })
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   await expect(stdout).toMatchFileSnapshot(`${EXAMPLES}/${name}/output.txt`)
 }
@@ -26,7 +31,7 @@ async function expectOutput(name: string, env?: Record<string, string>): Promise
 test('each example is run here', () => {
   const names = readdirSync(EXAMPLES, { withFileTypes: true }).filter((entry) => entry.isDirectory())
   expect(names.map(({ name }) => name).toSorted()).toEqual(
-    [...ON_RABBITMQ, ...Object.keys(ON_ROCKETMQ), ...ON_KAFKA, ...ALONE, ...ELSEWHERE].toSorted(),
+    [COMPILED, ...ON_RABBITMQ, ...Object.keys(ON_ROCKETMQ), ...ON_KAFKA, ...ALONE, ...ELSEWHERE].toSorted(),
   )
 })
 
@@ -34,6 +39,13 @@ test.each(ALONE)('%s', async (name) => expectOutput(name))
 
 describeService('rabbitmq-4.0', (server) => {
   test.each(ON_RABBITMQ)('%s', async (name) => expectOutput(name, { ONCEMQ_RABBITMQ_URL: server.url }))
+
+  test(COMPILED, async () => {
+    const folder = `${EXAMPLES}/${COMPILED}`
+    const { code, output } = await runProgram(process.execPath, [TSC, '--project', folder], folder)
+    expect(code, output).toBe(0)
+    await expectOutput(COMPILED, { ONCEMQ_RABBITMQ_URL: server.url }, 'dist/main.js')
+  })
 })
 
 describeService('rocketmq-fast', ({ url }) => {

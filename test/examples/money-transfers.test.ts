@@ -6,7 +6,7 @@ import { EXAMPLES, runExample } from './run-example.ts'
 const TEST_MS = 120_000
 /** What node prints of it, and once how to learn more. Such a transfer is rolled back, and done later. */
 const LOST_LEASE =
-  /^\(node:\d+\) OncemqWarning: bank: a lease of \d+ ms was lost by .*\n(\(Use `node --trace-warn.*\n)?/gm
+  /^\(node:\d+\) OncemqWarning: bank: a lease of \d+ ms was lost .*\n(\(Use `node --trace-warn.*\n)?/gm
 
 const STORES = [
   ['postgres', 'postgres-18', 'ONCEMQ_POSTGRES_URL', []],

@@ -10,6 +10,8 @@ export interface Finished {
 }
 
 export interface RunOptions {
+  /** The file that is run, in the example's folder. @default 'main.ts' */
+  readonly main?: string
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
   /** Ends it, when the test has run out of time. */
@@ -19,9 +21,9 @@ export interface RunOptions {
 /** Runs an example as its reader would: in its own folder, by its own main file. */
 export function runExample(
   name: string,
-  { args = [], env = {}, signal }: RunOptions = {},
+  { main = 'main.ts', args = [], env = {}, signal }: RunOptions = {},
 ): Promise<Finished> {
-  const child = spawn(process.execPath, ['--conditions=@oncemq/source', 'main.ts', ...args], {
+  const child = spawn(process.execPath, ['--conditions=@oncemq/source', main, ...args], {
     cwd: `${EXAMPLES}/${name}`,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

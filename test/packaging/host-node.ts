@@ -24,12 +24,6 @@ export function admits(range: string, { version }: HostNode): boolean {
   return isAtLeast(version, parse(range))
 }
 
-/** `require()` of an ES module came with 20.19 and 22.12. */
-export function requiresModules({ version }: HostNode): boolean {
-  const [major] = version
-  return major === 20 ? isAtLeast(version, [20, 19]) : isAtLeast(version, [22, 12])
-}
-
 function isAtLeast(
   [major, minor]: HostNode['version'],
   [wantedMajor, wantedMinor]: HostNode['version'],

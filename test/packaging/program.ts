@@ -7,8 +7,8 @@ export interface Finished {
 
 /** Runs a program to its end and gathers both of its outputs, in the order in which they came. */
 export function runProgram(command: string, args: readonly string[], cwd: string): Promise<Finished> {
-  // Without NODE_OPTIONS of this process: what is checked must not see the sources.
-  const { NODE_OPTIONS: _, ...env } = process.env
+  // What is checked must see neither the sources nor the drivers of this process.
+  const { NODE_OPTIONS: _options, NODE_PATH: _path, ...env } = process.env
   const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
   return new Promise((resolve, reject) => {
     let output = ''

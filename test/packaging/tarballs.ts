@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { runProgram } from './program.ts'
@@ -13,6 +13,7 @@ export interface Manifest {
   readonly engines?: { readonly node?: string }
   readonly exports?: Readonly<Record<string, unknown>>
   readonly peerDependencies?: Readonly<Record<string, string>>
+  readonly devDependencies?: Readonly<Record<string, string>>
 }
 
 export interface Tarball {
@@ -32,10 +33,25 @@ export async function packAll(folder: string): Promise<Tarball[]> {
   })
 }
 
-/** The manifests of what is published, read from the tree. */
+/** The manifests of what is published, read from the tree, in which a build may be at work. */
 export function publicManifests(): Manifest[] {
-  return readdirSync(join(ROOT, 'packages'), { recursive: true, encoding: 'utf8' })
-    .filter((path) => /^[^/]+(\/[^/]+)?\/package\.json$/.test(path) && !path.includes('node_modules'))
-    .map((path) => JSON.parse(readFileSync(join(ROOT, 'packages', path), 'utf8')) as Manifest)
+  return [...foldersIn('packages'), ...foldersIn('packages').flatMap(foldersIn)]
+    .map((folder) => join(ROOT, folder, 'package.json'))
+    .filter((path) => existsSync(path))
+    .map((path) => JSON.parse(readFileSync(path, 'utf8')) as Manifest)
     .filter((manifest) => manifest.private !== true)
+}
+
+function foldersIn(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && !['node_modules', 'dist'].includes(entry.name))
+    .map(({ name }) => join(folder, name))
+}
+
+/** Unpacks a package into `target`, as npm would. */
+export async function unpack(file: string, target: string): Promise<void> {
+  mkdirSync(target, { recursive: true })
+  const args = ['-xzf', file, '--strip-components=1', '-C', target]
+  const { code, output } = await runProgram('tar', args, ROOT)
+  if (code !== 0) throw new Error(`${file} could not be unpacked:\n${output}`)
 }

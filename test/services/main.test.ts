@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { describeService } from './client/describe-service.ts'
 import { isAlive } from './run/processes.ts'
 
@@ -57,6 +58,32 @@ describeService('redis-8', () => {
     expect(await isAlive(row?.pids?.[0] ?? 0)).toBe(false)
     expect(await readdir(folder)).toEqual([])
     expect((await services('status', 'redis-8')).stdout).toMatch(/^redis-8\s+stopped\n$/)
+  })
+})
+
+test('servers of another clone are left alone', async () => {
+  const theirs = join(folder, 'oncemq-background-01234567-aaaaaa')
+  await mkdir(theirs)
+  let connections = 0
+  const supervisor = createServer(() => (connections += 1)).listen(join(theirs, 'socket'))
+  onTestFinished(async () => {
+    supervisor.close()
+    await rm(theirs, { recursive: true })
+  })
+  expect(await services('down')).toMatchObject({ code: 0, stdout: 'nothing runs\n' })
+  expect(connections).toBe(0)
+})
+
+describe('a name', () => {
+  test.each([
+    ['rabbitmq', 'rabbitmq-4.0'],
+    ['redis', 'redis-8'],
+    ['kafka', 'kafka-4.4'],
+    ['mysql', 'mysql-8.0'],
+    ['rocketmq', 'rocketmq'],
+    ['kafka-3.9', 'kafka-3.9'],
+  ])('%s means %s', async (name, server) => {
+    expect(rows(await services('status', name, '--json'))).toMatchObject([{ name: server }])
   })
 })
 

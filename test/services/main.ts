@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import { findBackground, findOrStartBackground } from './client/background.ts'
 import type { Connection } from './client/connection.ts'
 import { Progress } from './client/progress.ts'
-import { variables } from './run/environment.ts'
+import { family, variables } from './run/environment.ts'
 import type { Listed } from './run/protocol.ts'
 import type { Recipe } from './run/recipe.ts'
 import { servers } from './servers/catalogue.ts'
@@ -18,6 +18,7 @@ const USAGE = `npm run services -- COMMAND [NAME ...] [--json]
 Tests start servers of their own. To let them use one of these, give its URL by the variable shown.
 --json prints this alone on stdout:
 { "servers": [{ "name", "state", "source", "url", "pids", "variable", "reason" }] }
+A kind's name, such as rabbitmq, means its newest version.
 Names: ${servers.map(({ name }) => name).join(', ')}
 `
 
@@ -115,8 +116,9 @@ async function main(): Promise<void> {
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
-  const [command = '', ...names] = positionals
-  const unknown = names.filter((name) => !servers.some((server) => server.name === name))
+  const [command = '', ...given] = positionals
+  const names = given.map((name) => serverOf(name)?.name ?? name)
+  const unknown = given.filter((name) => serverOf(name) === undefined)
   if (values.help) return void process.stdout.write(USAGE)
   if (!isCommand(command))
     throw new Error(`expected up, down, status or install, received "${command}"; see --help`)
@@ -125,6 +127,14 @@ async function main(): Promise<void> {
   const nothing = rows.length === 0 ? 'nothing runs\n' : table(rows)
   process.stdout.write(values.json ? `${JSON.stringify({ servers: rows }, null, 2)}\n` : nothing)
   if (rows.some(({ state }) => state === 'unavailable')) process.exitCode = 1
+}
+
+/** By its name, or by that of its kind. */
+function serverOf(name: string): Recipe | undefined {
+  return (
+    servers.find((server) => server.name === name) ??
+    servers.find((server) => server.isDefault && family(server) === name)
+  )
 }
 
 function isCommand(command: string): command is keyof typeof COMMANDS {

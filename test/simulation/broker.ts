@@ -42,7 +42,8 @@ export class Broker {
     const { messages, clock } = this.#world
     messages.entered(message)
     const firstAtMs = clock.nowMs()
-    this.#add({ message, sequence: ++this.#sequence, returns: 0, starts: 0, firstAtMs, hasDeath: false })
+    const untold = { returns: 0, starts: 0, returnsTold: 0 }
+    this.#add({ message, sequence: ++this.#sequence, ...untold, firstAtMs, hasDeath: false })
   }
 
   /** @throws Error while the broker is down. */
@@ -85,8 +86,9 @@ export class Broker {
     this.#published(() => {
       const { clock, messages } = this.#world
       messages.copied(message)
-      const { starts, firstAtMs } = copy
-      const envelope = { message, sequence: ++this.#sequence, returns: 0, starts, firstAtMs, hasDeath: true }
+      const { starts, returnsTold, firstAtMs } = copy
+      const told = { returns: 0, starts, returnsTold }
+      const envelope = { message, sequence: ++this.#sequence, ...told, firstAtMs, hasDeath: true }
       clock.after(copy.delayMs, () => {
         if (copy.hasDeath && this.#world.plan.dropsCycles) messages.dropped(message, 'as a cycle')
         else this.#add(envelope)

@@ -170,8 +170,8 @@ const copying: readonly Mutant[] = [
     breaks: 'no-avalanche',
     mutation: {
       process: answers('busy', async (_, { held, delivery }) => {
-        const { startsBefore: starts = 0 } = delivery
-        await held.retryLater({ delayMs: 1000, reason: 'busy', starts })
+        const { startsBefore: starts = 0, returnsBefore: returns = 0 } = delivery
+        await held.retryLater({ delayMs: 1000, reason: 'busy', starts, returns })
         await held.ack()
         held.ack = () => undefined
         return acked

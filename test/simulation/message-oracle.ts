@@ -1,5 +1,6 @@
 import type { DeadLetter } from '@oncemq/core/broker'
 import type { SimMessage } from './message.ts'
+import { RETURNS_MANY } from './message.ts'
 import type { Oracle } from './oracle.ts'
 import type { Plan } from './plan.ts'
 
@@ -110,8 +111,10 @@ export class MessageOracle {
     this.#oracle.tell(`parked ${message.number} ${letter.reason} after ${letter.attempts}`)
     // Without a record, nobody can tell that a return was no start.
     const isReturnedTooOften = message.key === undefined && fate.returns > this.#plan.attemptsMax + 2
+    // Nor is there an end of what cannot be copied, but to put it aside when it was returned too often.
+    const isWornOut = message.isUnsendable && fate.returns >= (message.key === undefined ? 1 : RETURNS_MANY)
     const why = this.#oracle.needless(this.#idOf(message), letter.reason, fate.middlewareThrows)
-    if (!isReturnedTooOften && why !== undefined) {
+    if (!isReturnedTooOften && !isWornOut && why !== undefined) {
       this.#oracle.violated(
         `no-needless-dead-letter: message ${message.number} (${message.kind}), ${letter.reason} ` +
           `after ${letter.attempts}: ${why}`,

@@ -1,5 +1,8 @@
 import type { KeyKind } from './plan.ts'
 
+/** So many returns are near the broker's limit: what cannot be copied then is put aside. */
+export const RETURNS_MANY = 15
+
 /** A message as its user sees it. */
 export interface SimMessage {
   /** Distinct for each that is published, and the same in each copy of it. */
@@ -20,8 +23,9 @@ export interface Envelope {
   readonly sequence: number
   /** How often it was returned, as the broker counts. */
   returns: number
-  /** How many starts its copies tell of. */
+  /** How many starts its copies tell of, and how many of them were returns. */
   readonly starts: number
+  readonly returnsTold: number
   readonly firstAtMs: number
   /** Whether it has been in a wait queue, which stands in its headers. */
   hasDeath: boolean
@@ -30,6 +34,7 @@ export interface Envelope {
 /** What a copy takes along. */
 export interface Copy {
   readonly starts: number
+  readonly returnsTold: number
   readonly firstAtMs: number
   readonly hasDeath: boolean
   readonly delayMs: number

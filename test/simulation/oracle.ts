@@ -139,7 +139,9 @@ export class Oracle {
     life.hasStarted = true
     life.epochsStarted.add(epoch)
     if (!execution.hasKey) return
-    if (attempt > life.starts + life.ghosts) {
+    // A copy that was sent before its key was forgiven goes on from the starts that it tells.
+    const counted = life.isParked ? life.startsEver + life.ghostsEver : life.starts + life.ghosts
+    if (attempt > counted) {
       this.violated(`attempts-are-starts: ${id} was told attempt ${attempt} at start ${life.starts}`)
     }
     // A database may ask for a whole transaction again, handler included: there the commits count.

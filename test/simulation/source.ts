@@ -2,12 +2,13 @@ import type { DeadLetter, HeldMessage, MessageSource, Receiver, Retry, Session }
 import type { Broker, BrokerWorld } from './broker.ts'
 import type { Channel } from './channel.ts'
 import type { Envelope, SimMessage } from './message.ts'
+import { RETURNS_MANY } from './message.ts'
 import type { ProcessClock } from './process-clock.ts'
 
 const COPY_TIMEOUT_MS = 10_000
 const DESTROY_MS = 5000
-/** So many returns, and the broker may soon delete the message. */
-const RETURNS_MAX = 3
+/** Each third return makes a copy; near the broker's limit each does. */
+const RETURNS_STEP = 3
 export const SOURCE = 'queue'
 
 /** What a broken adapter does otherwise. */
@@ -115,6 +116,7 @@ export class SimSource implements MessageSource<SimMessage> {
   #held(channel: Channel, tag: number, envelope: Envelope, signal: AbortSignal): HeldMessage<SimMessage> {
     const { message, returns, firstAtMs } = envelope
     const startsBefore = envelope.starts + returns
+    const returnsBefore = envelope.returnsTold + returns
     const verbs: ChannelVerbs = {
       ack: () => channel.send(() => this.#broker.ack(channel, tag)),
       requeue: () => channel.send(() => this.#broker.requeue(channel, tag)),
@@ -125,6 +127,7 @@ export class SimSource implements MessageSource<SimMessage> {
       body: new Uint8Array([message.number]),
       order: message.order,
       startsBefore,
+      returnsBefore,
       firstAtMs,
       signal,
       ack: verbs.ack,
@@ -134,18 +137,19 @@ export class SimSource implements MessageSource<SimMessage> {
     }
     // An ordered source cannot copy: its place would be lost.
     if (message.order === undefined) {
-      sound.isWornOut = (hasRecord) => returns >= RETURNS_MAX || (!hasRecord && returns > 0)
+      sound.isUncopyable = message.isUnsendable
+      sound.isWornOut = (hasRecord) => (!hasRecord && returns > 0) || isWornOut(envelope)
     }
     const held = { ...sound, ...this.#mutation.held?.(sound, envelope, verbs) }
     this.#onHeld(held, verbs)
     return held
   }
 
-  #retryLater({ message, firstAtMs }: Envelope, { delayMs, starts }: Retry): Promise<void> {
+  #retryLater({ message, firstAtMs }: Envelope, { delayMs, starts, returns }: Retry): Promise<void> {
     if (message.isUnsendable) return Promise.reject(new Error('simulated: the headers are too large'))
     const hasDeath = this.#mutation.keepsDeaths === true
     return this.#confirmed((confirm) =>
-      this.#broker.copy(message, { starts, firstAtMs, delayMs, hasDeath }, confirm),
+      this.#broker.copy(message, { starts, returnsTold: returns, firstAtMs, delayMs, hasDeath }, confirm),
     )
   }
 
@@ -186,4 +190,9 @@ export class SimSource implements MessageSource<SimMessage> {
   #sleep(delayMs: number): Promise<void> {
     return new Promise((resolve) => void this.#clock.after(delayMs, resolve))
   }
+}
+
+function isWornOut({ message, returns }: Envelope): boolean {
+  if (returns >= RETURNS_MANY) return true
+  return returns > 0 && returns % RETURNS_STEP === 0 && !message.isUnsendable
 }

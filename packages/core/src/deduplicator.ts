@@ -1,6 +1,7 @@
 import type { ClaimOutcome, Delivery, ProcessOutcome } from './delivery/outcome.ts'
 import type { OncemqError } from './errors.ts'
 import type { EventName, Events } from './observe/events.ts'
+import type { Health } from './observe/health.ts'
 import type { Settings } from './options.ts'
 import type { RunOptions, RunOutcome, Work } from './run.ts'
 import type { StoredRecord } from './store/contract.ts'
@@ -48,6 +49,13 @@ export interface Deduplicator<Tx = undefined> extends AsyncDisposable {
    * @throws OncemqError for a key that cannot be used or a store that is down.
    */
   inspect(key: string, scope?: RecordScope): Promise<StoredRecord | undefined>
+  /**
+   * How it is, as far as is known without asking anybody, for readiness probes. An outage is noticed by the
+   * first call that fails.
+   * @example
+   * response.statusCode = dedup.health().isReady ? 200 : 503
+   */
+  health(): Health
   /** Calls `listener` at each event of that name; answers the function that removes it. */
   on<Name extends EventName>(name: Name, listener: (event: Events[Name]) => void): () => void
   /** How often each event happened so far. */

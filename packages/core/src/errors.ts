@@ -1,3 +1,5 @@
+import { types } from 'node:util'
+
 /**
  * Every error that oncemq throws, by its stable code. `docs/errors.md` explains each for people; a test holds
  * the two together. Branch on `code`, never on a message.
@@ -139,6 +141,11 @@ export function isOncemqError(error: unknown): error is OncemqError {
   return typeof error === 'object' && error !== null && brand in error
 }
 
+/** Whether it is an error, also one of another realm: under jest, that is what Node's own errors are. */
+export function isError(value: unknown): value is Error {
+  return types.isNativeError(value) || value instanceof Error
+}
+
 /**
  * What a user's code has thrown, which may be anything, to be looked at: where that would throw again, as
  * with a revoked proxy or an error whose message is none, another error in its place.
@@ -146,7 +153,7 @@ export function isOncemqError(error: unknown): error is OncemqError {
 export function readable(thrown: unknown): unknown {
   try {
     isOncemqError(thrown)
-    if (!(thrown instanceof Error)) return thrown
+    if (!isError(thrown)) return thrown
     if (typeof thrown.name === 'string' && typeof thrown.message === 'string') return thrown
   } catch {
     // As below.
@@ -154,12 +161,39 @@ export function readable(thrown: unknown): unknown {
   return new Error('what was thrown cannot be read')
 }
 
-/** The received value for a message: its type and, for short plain values, the value; never a payload. */
+/**
+ * The received value for a message: its type and, for numbers and the like, the value; never a text, which
+ * may be a payload or have a password in it.
+ */
 export function received(value: unknown): string {
   if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') {
     return String(value)
   }
-  return typeof value === 'object' ? `an object (${className(value)})` : `a ${typeof value}`
+  if (typeof value !== 'object') return `a ${typeof value}`
+  return isPromise(value) ? 'a promise (await it first)' : `an object (${className(value)})`
+}
+
+const PLAIN_MAX = 40
+
+/**
+ * The same for an option that is no text of the user's, such as a number or one of several words: there a
+ * short text is a typing mistake, and is shown.
+ */
+export function receivedPlain(value: unknown): string {
+  const isShown = typeof value === 'string' && value.length <= PLAIN_MAX && PLAIN.test(value)
+  return isShown ? `'${value}'` : received(value)
+}
+
+/** Neither a quote nor what drives a terminal, and nothing of an address with a password. */
+const PLAIN = /^[\w .,+-]*$/
+
+/** A `then` that cannot be read is none. */
+function isPromise(value: object): boolean {
+  try {
+    return typeof (value as { readonly then?: unknown }).then === 'function'
+  } catch {
+    return false
+  }
 }
 
 /** Read from the prototype: a payload may have a `constructor` of its own. */

@@ -1,6 +1,6 @@
 import type { Clock } from './time/clock.ts'
 import { systemClock } from './time/clock.ts'
-import { OptionError, received } from './errors.ts'
+import { OptionError, received, receivedPlain } from './errors.ts'
 import type { Random } from './time/random.ts'
 import { systemRandom } from './time/random.ts'
 import type { Store, TransactionalStore } from './store/contract.ts'
@@ -8,7 +8,15 @@ import type { Logger } from './observe/logger.ts'
 import { lease } from './strategies/lease.ts'
 import type { Strategy } from './strategies/strategy.ts'
 import { transactional } from './strategies/transactional.ts'
-import { givenOptions, missingMethod, requireInteger, requireMethods, requireOneOf } from './validate.ts'
+import {
+  givenOptions,
+  missingMethod,
+  requireClock,
+  requireInteger,
+  requireMethods,
+  requireOneOf,
+  requireRandom,
+} from './validate.ts'
 
 /** Options of `createDeduplicator`. All times are milliseconds. */
 export interface DeduplicatorOptions<Tx = undefined> {
@@ -242,9 +250,10 @@ export function settingsOf<Tx>(options: DeduplicatorOptions<Tx>): Settings<Tx> {
     strategy,
   } as Mutable<Settings<Tx>>
   requireStore(settings.store)
-  requireMethods('clock', settings.clock, ['nowMs', 'monotonicMs', 'after'])
-  requireMethods('random', settings.random, ['claimId', 'fraction'])
-  if (settings.logger !== undefined) requireMethods('logger', settings.logger, ['warn'])
+  requireClock(settings.clock)
+  requireRandom(settings.random)
+  if (settings.logger !== undefined)
+    requireMethods('logger', settings.logger, ['warn'], 'give console, or a logger of pino or winston')
   requireGroup(settings.consumerGroup)
   for (const [name, [min, max]] of Object.entries(integers)) {
     requireInteger(name, settings[name as keyof typeof integers], min, max)
@@ -269,7 +278,8 @@ function strategyOf<Tx>(given: unknown): Strategy<Tx> {
   if (typeof given === 'string' && Object.hasOwn(strategies, given)) {
     return strategies[given as keyof typeof strategies]() as Strategy<Tx>
   }
-  const without = missingMethod(given, ['run', 'check', 'defaultHandlerTimeoutMs'])
+  const methods = ['run', 'check', 'defaultHandlerTimeoutMs']
+  const without = typeof given === 'string' ? receivedPlain(given) : missingMethod(given, methods)
   if (without === undefined) return given as Strategy<Tx>
   throw new OptionError(
     `strategy: expected one of 'lease', 'transactional', or a strategy object, received ${without}; ` +

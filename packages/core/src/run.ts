@@ -2,6 +2,7 @@ import { OncemqError } from './errors.ts'
 import type { HandlerContext } from './delivery/context.ts'
 import type { Handler } from './strategies/strategy.ts'
 import type { ProcessOutcome } from './delivery/outcome.ts'
+import { givenOptions, requireFunction, requireMethods, requireSignal } from './validate.ts'
 
 /** How a value is kept with its key, so that a duplicate gets it too. */
 export interface ResultCodec<Value> {
@@ -47,6 +48,18 @@ export type RunOutcome<Value> =
   | { readonly status: 'unconfirmed'; readonly value: Value }
 
 export type Work<Value, Tx> = (context: HandlerContext<Tx>) => Promise<Value> | Value
+
+const known = new Set(['result', 'body', 'message', 'signal'])
+
+/** @throws OptionError for a call without work, before its key counts a start. */
+export function requireRun<Value>(work: unknown, options: RunOptions<Value>): RunOptions<Value> {
+  requireFunction('run', work, 'the work: run(key, async ({ signal }) => { ... })')
+  const given = givenOptions('run', options, known)
+  const { result, signal } = given as { readonly result?: unknown; readonly signal?: unknown }
+  if (result !== undefined) requireMethods('result', result, ['encode', 'decode'], 'give jsonResult()')
+  requireSignal(signal)
+  return given
+}
 
 /**
  * Turns the outcome of a processing into that of a call.

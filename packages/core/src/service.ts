@@ -4,18 +4,29 @@ import { startsOf } from './claims/spent-attempts.ts'
 import type { Deduplicator, RecordScope } from './deduplicator.ts'
 import type { Admission, HandleServices } from './delivery/handle.ts'
 import { handle } from './delivery/handle.ts'
-import { identify, unkeyed } from './delivery/identify.ts'
+import { identify } from './delivery/identify.ts'
 import type { Identity } from './delivery/identity.ts'
 import { recordId, requireKey } from './delivery/identity.ts'
-import type { ClaimOutcome, Delivery, NotGranted, ProcessOutcome, Unprotected } from './delivery/outcome.ts'
-import { closed, rejectedForAttempts, startsMax } from './delivery/refusals.ts'
+import type {
+  Asked,
+  ClaimOutcome,
+  Delivery,
+  NotGranted,
+  ProcessOutcome,
+  Unprotected,
+} from './delivery/outcome.ts'
+import { closed } from './delivery/refusals.ts'
+import { Unrecorded } from './delivery/unrecorded.ts'
 import { OncemqError, received } from './errors.ts'
 import { EventHub } from './observe/event-hub.ts'
 import type { EventName, Events } from './observe/events.ts'
+import { eventNames } from './observe/events.ts'
+import type { Health } from './observe/health.ts'
+import { healthOf } from './observe/health.ts'
 import type { DeduplicatorOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
 import type { RunOptions, RunOutcome, Work } from './run.ts'
-import { runWork } from './run.ts'
+import { requireRun, runWork } from './run.ts'
 import type { Store, StoredRecord, SweepingStore } from './store/contract.ts'
 import { GuardedStore } from './store/guarded-store.ts'
 import { closeStore, openStore } from './store/open-store.ts'
@@ -25,11 +36,10 @@ import { selfTest } from './store/self-test.ts'
 import { sharedSecret } from './store/shared-secret.ts'
 import { Sweeper } from './store/sweeper.ts'
 import type { Handler } from './strategies/strategy.ts'
-import { requireInteger } from './validate.ts'
+import { closeTimeoutMs, givenOptions, requireFunction, requireOneOf } from './validate.ts'
 
 const OPEN_TIMEOUT_MS = 30_000
 const SWEEP_TIMEOUT_MS = 30_000
-const DAY_MS = 86_400_000
 
 /** The deduplicator: puts the parts together, and knows whether it is open. */
 export class Service<Tx> implements Deduplicator<Tx> {
@@ -40,10 +50,13 @@ export class Service<Tx> implements Deduplicator<Tx> {
   readonly #claims: ClaimManager<Tx>
   readonly #sweeper: Sweeper
   readonly #handling: HandleServices<Tx>
+  readonly #unrecorded: Unrecorded
   /** Whether a delivery whose key was asked for may run without a claim. */
   readonly #mayPass: boolean
   #opening: Promise<void> | undefined
   #isOpen = false
+  /** When it was made, opened or closed, in milliseconds since 1970. */
+  #changedAtMs: number
   /** How many deliveries wait for it to be open. They go on a moment after it is, and before any other. */
   #waitToAsk = 0
   #closing: Promise<void> | undefined
@@ -54,14 +67,20 @@ export class Service<Tx> implements Deduplicator<Tx> {
     const settings = settingsOf(options)
     const { store, clock, random, storeTimeoutMs, sweepEveryMs } = settings
     this.settings = settings
-    this.#events = new EventHub(settings.consumerGroup, settings.logger)
+    this.#changedAtMs = clock.nowMs()
+    this.#events = new EventHub(settings.consumerGroup, settings.logger, clock)
     this.#store = new GuardedStore(store, storeTimeoutMs, clock, this.#events, () => this.#outage.succeeded())
     this.#outage = new Outage(() => this.#probe(), settings, this.#events)
     this.#claims = new ClaimManager(settings, this.#store, this.#outage, this.#events)
     this.#sweeper = new Sweeper(this.#sweepStep(), sweepEveryMs, clock, random)
     this.#mayPass = settings.onStoreDown === 'process' || settings.onConflict === 'process'
-    const { isolation, closing } = this.#claims
-    this.#handling = { ...settings, events: this.#events, isolation, closing }
+    this.#handling = { ...settings, events: this.#events }
+    this.#unrecorded = new Unrecorded({
+      settings: settings as unknown as Settings<unknown>,
+      events: this.#events,
+      claims: this.#claims,
+      ask: (identity, delivery) => this.#ask(identity, delivery),
+    })
   }
 
   open(): Promise<void> {
@@ -79,7 +98,9 @@ export class Service<Tx> implements Deduplicator<Tx> {
     const identity = identify(delivery, this.settings, this.#events)
     if ('status' in identity) return this.#admit(delivery, identity)
     const asked = this.#ask(identity, delivery)
-    return this.#mayPass ? asked.then((outcome) => this.#admit(delivery, outcome)) : asked
+    if (this.#mayPass) return asked.then((outcome) => this.#admit(delivery, outcome))
+    // Nothing is let pass.
+    return asked as Promise<ClaimOutcome<RunningClaim>>
   }
 
   process(delivery: Delivery, handler: Handler<Tx>): Promise<ProcessOutcome> {
@@ -93,7 +114,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
     options: RunOptions<Value> = {},
   ): Promise<RunOutcome<Value>> {
     requireKey(key, this.settings.onPlaceholderKey)
-    const { body, message, signal } = options
+    const { body, message, signal } = requireRun(work, options)
     // A kept result goes only to those who sent the same payload.
     const fingerprint = options.result !== undefined || this.settings.fingerprint
     const onNotKept = (error: unknown): void =>
@@ -122,11 +143,20 @@ export class Service<Tx> implements Deduplicator<Tx> {
     return this.#outage.error
   }
 
+  health(): Health {
+    const { lastError } = this.#events
+    const [isOpen, isClosed] = [this.#isOpen, this.#closing !== undefined]
+    const parts = { isOpen, isClosed, changedAtMs: this.#changedAtMs, lastError, opening: this.#waitToAsk }
+    return healthOf({ ...parts, outage: this.#outage, load: this.#claims.load })
+  }
+
   available(signal?: AbortSignal): Promise<boolean> {
     return this.#outage.available(signal)
   }
 
   on<Name extends EventName>(name: Name, listener: (event: Events[Name]) => void): () => void {
+    requireOneOf('on', name, eventNames, 'correct the name')
+    requireFunction('on', listener, 'a listener: (event) => { ... }')
     return this.#events.on(name, listener)
   }
 
@@ -152,9 +182,8 @@ export class Service<Tx> implements Deduplicator<Tx> {
     return this.#secret
   }
 
-  close({ timeoutMs = 30_000 }: { timeoutMs?: number } = {}): Promise<void> {
-    requireInteger('timeoutMs', timeoutMs, 0, DAY_MS)
-    this.#closing ??= this.#close(timeoutMs)
+  close(options: { timeoutMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(closeTimeoutMs(options))
     return this.#closing
   }
 
@@ -163,12 +192,12 @@ export class Service<Tx> implements Deduplicator<Tx> {
   }
 
   /** A store that is down when the first message is delivered is an outage like any other. */
-  #ask(identity: Identity, delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
+  #ask(identity: Identity, delivery: Delivery): Promise<Asked> {
     const mayAsk = (this.#isOpen && this.#waitToAsk === 0) || this.#outage.error !== undefined
     return mayAsk ? this.#claims.claim(identity, delivery) : this.#openThenAsk(identity, delivery)
   }
 
-  async #openThenAsk(identity: Identity, delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
+  async #openThenAsk(identity: Identity, delivery: Delivery): Promise<Asked> {
     this.#waitToAsk += 1
     const refused = await this.#openForDelivery()
     this.#waitToAsk -= 1
@@ -216,32 +245,19 @@ export class Service<Tx> implements Deduplicator<Tx> {
     const mayStart = this.#outage.mayAsk() || (await this.#outage.recovery(holdMs, signal))
     if (!mayStart && error !== undefined) return { status: 'store-down', error }
     const known = 'status' in identity ? undefined : identity
-    const attempt = startsBefore + 1
-    return this.#exhausted(attempt, known?.key) ?? { status: 'recordless', identity: known, attempt }
+    const claim = await this.#unrecorded.start(startsBefore + 1, delivery, known)
+    return 'status' in claim ? claim : { status: 'recordless', claim }
   }
 
   /** Lets a delivery that has no claim run all the same, where the options say so. */
-  async #admit(delivery: Delivery, answer: ClaimOutcome<RunningClaim>): Promise<ClaimOutcome<RunningClaim>> {
+  #admit(delivery: Delivery, answer: Asked): Promise<ClaimOutcome<RunningClaim>> {
     const outcome = this.#passes(answer) ? storeDown(delivery) : answer
-    if (outcome.status !== 'unprotected') return outcome
-    const key = typeof delivery.key === 'string' ? delivery.key : undefined
-    const exhausted = this.#exhausted(outcome.attempt, key)
-    if (exhausted !== undefined) return exhausted
-    this.#events.emit('unprotected', () => ({ key, reason: outcome.reason }))
-    if (this.settings.strategy.runsWithoutClaim) return outcome
-    return this.#ask(unkeyed(this.settings, outcome.attempt - 1), delivery)
-  }
-
-  /** What no record counts is given up here, whoever runs its handler: nothing else may end its loop. */
-  #exhausted(attempt: number, key: string | undefined): NotGranted | undefined {
-    const { attemptsMax } = this.settings
-    if (attempt <= startsMax(attemptsMax, false)) return undefined
-    this.#events.emit('rejected', () => ({ key, reason: 'attempts' }))
-    return rejectedForAttempts(attempt - 1, attemptsMax)
+    if (outcome.status !== 'unprotected') return Promise.resolve(outcome)
+    return this.#unrecorded.admit(outcome, delivery)
   }
 
   /** Whether a delivery runs although the store is down. */
-  #passes({ status }: ClaimOutcome): boolean {
+  #passes({ status }: Asked): boolean {
     return status === 'store-down' && this.settings.onStoreDown === 'process' && this.#closing === undefined
   }
 
@@ -254,6 +270,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
     await this.#prepare()
     // Not before: a delivery that comes now must not overtake those that wait for this.
     this.#isOpen = true
+    this.#changedAtMs = this.settings.clock.nowMs()
     this.#sweeper.start()
   }
 
@@ -288,16 +305,20 @@ export class Service<Tx> implements Deduplicator<Tx> {
 
   async #close(timeoutMs: number): Promise<void> {
     this.#sweeper.close()
+    this.#changedAtMs = this.settings.clock.nowMs()
     if (!(await this.#claims.drain(timeoutMs))) {
       this.warn(`close: some handlers still run after ${timeoutMs} ms; their messages are delivered again`)
     }
     this.#outage.close()
     await this.#opening?.catch(() => undefined)
-    await this.#store.within('close', OPEN_TIMEOUT_MS, () => closeStore(this.settings.store, this))
+    await this.#store
+      .within('close', OPEN_TIMEOUT_MS, () => closeStore(this.settings.store, this))
+      .finally(() => this.#events.close())
   }
 
-  #idOf(key: string, { source }: RecordScope): string {
+  #idOf(key: string, scope: RecordScope): string {
     const { consumerGroup, keyScope } = this.settings
+    const { source } = givenOptions('scope', scope, new Set(['source']))
     requireKey(key, 'accept')
     return recordId(consumerGroup, key, { source: keyScope === 'source' ? source : undefined })
   }

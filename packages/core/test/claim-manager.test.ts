@@ -165,3 +165,22 @@ test('what runs past the bound of a close is told of, also without a record', as
   await closing
   expect(told.at(-1)).toMatchObject({ name: 'warning', message: expect.stringContaining('500 ms') as string })
 })
+
+describe('a copy that was sent before its key was forgiven', () => {
+  const fails = () => Promise.reject(new Error('no'))
+
+  test('goes on from the starts that it tells, so that copies of one message come to an end', async () => {
+    const { dedup } = await setUp({ attemptsMax: 4 })
+    const outcome = await dedup.process({ key: 'a', startsBefore: 5, returnsBefore: 3 }, fails)
+    expect(outcome).toMatchObject({ status: 'failed', final: false, attempt: 3 })
+    expect(await dedup.inspect('a')).toMatchObject({ attempts: 3 })
+    const next = await dedup.process({ key: 'a', startsBefore: 2, returnsBefore: 0 }, fails)
+    expect(next).toMatchObject({ status: 'failed', final: true, attempt: 4 })
+  })
+
+  test('begins anew where the broker may have counted what were no starts', async () => {
+    const { dedup } = await setUp({ attemptsMax: 4 })
+    const outcome = await dedup.process({ key: 'a', startsBefore: 5 }, fails)
+    expect(outcome).toMatchObject({ status: 'failed', final: false, attempt: 1 })
+  })
+})

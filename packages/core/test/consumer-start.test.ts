@@ -105,3 +105,27 @@ describe('a store that is down', () => {
     await consumer.close()
   })
 })
+
+test('a broker that is out of reach is told, and when it is there again; its health says so', async () => {
+  const { clock, dedup, opened, start } = await started()
+  const warnings: string[] = []
+  dedup.on('warning', ({ message }) => void warnings.push(message))
+  const consumer = await start()
+  const sinceMs = clock.nowMs()
+  expect(consumer.health()).toEqual({ isReceiving: true, sinceMs, lastError: undefined })
+  await elapse(clock, 1000)
+  const secret = dedup.secret.bind(dedup)
+  const gone = Object.assign(new Error('connect amqp://shop:s3cr3t@broker failed'), { code: 'ECONNREFUSED' })
+  dedup.secret = () => Promise.reject(gone)
+  opened[0]?.ended()
+  await elapse(clock, 60_000)
+  const lastError = 'Error ECONNREFUSED: connect amqp://***@broker failed'
+  expect(consumer.health()).toEqual({ isReceiving: false, sinceMs: sinceMs + 1000, lastError })
+  expect(warnings).toEqual([`consume: nothing can be received yet (${lastError}); trying again until it can`])
+  dedup.secret = secret
+  await elapse(clock, 10_000)
+  expect(consumer.health()).toMatchObject({ isReceiving: true, lastError })
+  expect(warnings.slice(1)).toEqual(['consume: messages can be received again'])
+  await consumer.close()
+  expect(consumer.health().isReceiving).toBe(false)
+})

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
-import type { DeadLetter, HeldMessage, MessageSource, Receiver } from '../src/broker/index.ts'
+import type { DeadLetter, HeldMessage, MessageSource, Receiver, Retry } from '../src/broker/index.ts'
 import { ManagedConsumer } from '../src/broker/index.ts'
 import { elapse, settle } from './elapse.ts'
 import { setUp } from './set-up.ts'
@@ -58,7 +58,7 @@ async function consuming({ throwing = false, ...options }: Options = {}) {
       deadLetter: async (letter) => void letters.push([message.name, letter]),
       ...held,
     })
-  return { clock, receive, runs, letters, middlewares, pauses: () => pauses }
+  return { clock, dedup, receive, runs, letters, middlewares, pauses: () => pauses }
 }
 
 describe('a message that no copy gives back as it is', () => {
@@ -80,6 +80,37 @@ describe('a message that no copy gives back as it is', () => {
     await elapse(clock, 10)
     expect([runs.toSorted(), letters]).toEqual([['odd', 'refused'], []])
   })
+})
+
+test('a copy tells which of its starts were returns, so that the next one counts on', async () => {
+  const { clock, receive } = await consuming({ attemptsMax: 9, throwing: true })
+  const told: unknown[] = []
+  const retryLater = async ({ reason, starts, returns }: Retry): Promise<void> =>
+    void told.push([reason, starts, returns])
+  const held = { startsBefore: 3, returnsBefore: 2, retryLater }
+  receive({ name: 'a', key: 'a' }, { ...held, isWornOut: () => true })
+  for (let message = 0; message < 10; message += 1) receive({ name: `${message}`, key: 'b' }, held)
+  await elapse(clock, 60_000)
+  expect(told[0]).toEqual(['worn-out', 3, 2])
+  expect(told[1]).toEqual(['failed', 2, 0])
+})
+
+test('a dead letter is told when it is durable, and not before', async () => {
+  const { clock, dedup, receive } = await consuming({ attemptsMax: 1, throwing: true })
+  const told: unknown[] = []
+  dedup.on('deadLettered', (event) => void told.push(event))
+  const refusal = new Error('the broker has an alarm')
+  let isRefused = true
+  const deadLetter = async (): Promise<void> => {
+    if (isRefused) throw refusal
+  }
+  receive({ name: 'a', key: 'a' }, { deadLetter })
+  await elapse(clock, 60_000)
+  expect([told, dedup.counts().deadLettered]).toEqual([[], 0])
+  isRefused = false
+  await elapse(clock, 60_000)
+  expect(told).toEqual([{ source: 'queue', reason: 'attempts', attempt: 1, errorName: 'Error' }])
+  expect(dedup.counts().deadLettered).toBe(1)
 })
 
 describe('a middleware that throws', () => {

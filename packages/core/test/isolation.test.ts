@@ -257,37 +257,19 @@ describe('a message whose starts all ended with their process', () => {
   })
 })
 
-describe('a message without a record', () => {
-  test('is counted by the broker, whose returns are not all starts: more alone, then none', async () => {
-    const all = await setUp(worker)
-    const { started, handler, end } = heldHandler()
-    const running = all.dedup.process({ key: 'running' }, handler('running'))
-    await settle()
-    const suspect = all.dedup.process({ key: undefined, startsBefore: 2 }, handler('suspect'))
-    const after = all.dedup.process({ key: 'after' }, handler('after'))
-    await settle()
-    expect(started).toEqual(['running'])
-    for (const name of ['suspect', 'after']) {
-      end()
-      await settle()
-      expect(started.at(-1)).toBe(name)
-    }
-    end()
-    await Promise.all([running, suspect, after])
-    const spent = all.dedup.process({ key: undefined, startsBefore: 5 }, () => expect.unreachable())
-    expect(await spent).toMatchObject({ status: 'rejected', reason: 'attempts', attempt: 5 })
-    expect(all.told.at(-1)).toEqual({ name: 'rejected', key: undefined, reason: 'attempts' })
-  })
-
-  test('fails for the last time at its last attempt, and says which start it was', async () => {
-    const all = await setUp(worker)
-    const fail = (startsBefore: number) =>
-      all.dedup.process({ key: undefined, startsBefore }, ({ attempt }) =>
-        Promise.reject(new Error(`${attempt}`)),
-      )
-    expect(await fail(0)).toMatchObject({ final: false, attempt: 1, error: { message: '1' } })
-    expect(await fail(1)).toMatchObject({ final: true, attempt: 2, reason: 'attempts' })
-  })
+test('a suspect that does not wait has the turn that is free, with a key and without', async () => {
+  const all = await afterCrashes(['suspect'])
+  const [signal, body] = [AbortSignal.abort(), Buffer.from('poison')]
+  for (const delivery of [
+    { key: 'suspect' },
+    { key: undefined, body, startsBefore: 9 },
+    { key: undefined, startsBefore: 3 },
+  ]) {
+    const outcome = await all.dedup.claim({ ...delivery, signal })
+    if (!('claim' in outcome)) throw new Error(`expected a claim, received ${outcome.status}`)
+    expect((await all.dedup.claim({ key: 'neighbour', signal })).status).toBe('busy')
+    await outcome.claim.complete()
+  }
 })
 
 test('ten messages that were in flight with a poison survive sixteen crashes that they shared', async () => {

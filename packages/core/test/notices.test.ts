@@ -16,35 +16,92 @@ const down = new StoreError('ONCEMQ_STORE_UNAVAILABLE', 'no connection')
 function hub(logger?: Logger) {
   const warned: string[] = []
   vi.spyOn(process, 'emitWarning').mockImplementation((warning) => void warned.push(String(warning)))
-  return { warned, hub: new EventHub('billing', logger) }
+  const clock = new VirtualClock()
+  return { warned, clock, hub: new EventHub('billing', logger, clock) }
 }
 
+const MINUTE_MS = 60_000
+
 describe('without a logger', () => {
-  test('what a person must know is a warning of the process, once a kind', () => {
+  test('what a person must know is a warning of the process, at once, and not each time', () => {
     const { hub: events, warned } = hub()
+    const letter = { source: 'orders', reason: 'attempts', attempt: 16, errorName: 'TypeError' }
     for (let count = 0; count < 3; count += 1) {
       events.emit('outage', () => ({ error: down }))
-      events.emit('deadLettered', () => ({ source: `orders ${count}`, reason: 'attempts', attempt: 16 }))
+      events.emit('deadLettered', () => letter)
       events.emit('unprotected', () => ({ key: undefined, reason: 'missing-key' }))
       events.emit('warning', () => ({ message: 'one and the same' }))
-      events.emit('warning', () => ({ message: `another, number ${count}` }))
     }
     expect(warned).toEqual([
       'billing: the store is down; messages are held until it is back: no connection',
-      "billing: a message was dead-lettered (attempts) from 'orders 0'; its headers say why",
+      "billing: a message was dead-lettered from 'orders' (attempts, attempt 16, TypeError); its headers " +
+        "say why, see 'Failed messages and replays' in docs/operations.md",
       'billing: a message without a key runs without protection; ' +
         'stamp an id at the producer, or set onMissingKey',
       'billing: one and the same',
-      'billing: another, number 0',
-      'billing: another, number 1',
-      'billing: another, number 2',
     ])
+  })
+
+  test('what goes on is counted, and said again ever more rarely', () => {
+    const { clock, hub: events, warned } = hub()
+    for (let minute = 0; minute < 90; minute += 1) {
+      events.emit('warning', () => ({ message: 'no' }))
+      clock.advance(MINUTE_MS)
+    }
+    // At once, and after 1, 4, 16 and 60 minutes more.
+    expect(warned).toEqual([
+      'billing: no',
+      'billing: no',
+      'billing: no (and 2 more like this)',
+      'billing: no (and 15 more like this)',
+      'billing: no (and 59 more like this)',
+    ])
+  })
+
+  test('after a rest of an hour it is said at once', () => {
+    const { clock, hub: events, warned } = hub()
+    for (let count = 0; count < 3; count += 1) {
+      events.emit('warning', () => ({ message: 'no' }))
+      clock.advance(61 * MINUTE_MS)
+    }
+    expect(warned).toEqual(['billing: no', 'billing: no', 'billing: no'])
+  })
+
+  test('an outage that was told ends with its end, at once; one that comes and goes is counted', () => {
+    const { clock, hub: events, warned } = hub()
+    const goDownAndUp = () => {
+      events.emit('outage', () => ({ error: down }))
+      events.emit('recovered', () => ({ downMs: 2000 }))
+    }
+    goDownAndUp()
+    const [begun, over] = warned
+    expect(over).toBe('billing: the store is back after 2 s; the messages that were held go on')
+    goDownAndUp()
+    events.emit('outage', () => ({ error: down }))
+    expect(warned).toHaveLength(2)
+    clock.advance(MINUTE_MS)
+    // It is down: that is what stands there at last.
+    expect(warned).toEqual([begun, over, `${begun} (and 2 more like this)`])
+    events.emit('recovered', () => ({ downMs: 2000 }))
+    expect(warned.at(-1)).toBe(over)
+  })
+
+  test('what is counted and not said yet is said at close', () => {
+    const { hub: events, warned } = hub()
+    for (let count = 0; count < 3; count += 1) events.emit('warning', () => ({ message: 'no' }))
+    events.close()
+    expect(warned).toEqual(['billing: no', 'billing: no (and 1 more like this)'])
   })
 
   test('findings are told by their sentences, but for mere information', () => {
     const { hub: events, warned } = hub()
     for (const severity of ['error', 'warning', 'info'] as const) {
-      events.emit('finding', () => ({ severity, code: 'c', found: `Found ${severity}.`, remedy: 'Do it.' }))
+      events.emit('finding', () => ({
+        severity,
+        code: severity,
+        found: `Found ${severity}.`,
+        remedy: 'Do it.',
+      }))
     }
     expect(warned).toEqual(['billing: Found error. Do it.', 'billing: Found warning. Do it.'])
   })
@@ -67,22 +124,23 @@ describe('without a logger', () => {
     expect([heard, warned]).toEqual([['first'], ['billing: second']])
   })
 
-  test('a flood of different sentences ends at a thousand', () => {
-    const { hub: events, warned } = hub()
+  test('a flood of different sentences ends, and its later ones are counted', () => {
+    const { clock, hub: events, warned } = hub()
     for (let count = 0; count < 2000; count += 1) events.emit('warning', () => ({ message: String(count) }))
-    expect(warned).toHaveLength(1000)
+    expect(warned).toHaveLength(201)
+    clock.advance(MINUTE_MS)
+    expect(warned.at(-1)).toBe('billing: 1999 (and 1798 more like this)')
   })
 })
 
 describe('a logger', () => {
-  test('gets each notice, also where a listener hears it, and the process none', () => {
+  test('gets the same, also where a listener hears it, and the process none', () => {
     const logged: string[] = []
     const { hub: events, warned } = hub({ warn: (message) => logged.push(message) })
     events.on('outage', () => {})
     for (let count = 0; count < 2; count += 1) events.emit('outage', () => ({ error: down }))
     events.emit('unprotected', () => ({ key: 'a', reason: 'store-down' }))
     expect(logged).toEqual([
-      'billing: the store is down; messages are held until it is back: no connection',
       'billing: the store is down; messages are held until it is back: no connection',
       'billing: a message runs without protection (store-down)',
     ])

@@ -51,7 +51,8 @@ const choices = {
 
 describe.each(Object.entries(integers))('%s', (name, [min, max]) => {
   test.each([
-    ['a string', '1000', 'a string'],
+    ['a string', '1000', "'1000'"],
+    ['one that may be a secret', 'a:secret@b', 'a string'],
     ['NaN', Number.NaN, 'NaN'],
     ['Infinity', Number.POSITIVE_INFINITY, 'Infinity'],
     ['negative', -1, '-1'],
@@ -97,7 +98,7 @@ describe('a store that this process alone sees', () => {
 
 describe.each(Object.entries(choices))('%s', (name, allowed) => {
   test.each([
-    ['another word', 'never', 'a string'],
+    ['another word', 'never', "'never'"],
     ['a number', 1, '1'],
     ['null', null, 'null'],
     ['an object', {}, 'an object (Object)'],
@@ -116,8 +117,8 @@ describe('strategy', () => {
   const custom = { run: () => {}, check: () => {}, defaultHandlerTimeoutMs: () => 700 }
 
   test.each([
-    ['another word', 'never', 'a string'],
-    ['what every object has', 'toString', 'a string'],
+    ['another word', 'never', "'never'"],
+    ['what every object has', 'toString', "'toString'"],
     ['a number', 1, '1'],
     ['an object that is none', {}, 'an object (Object) without run()'],
     ['one without its own checks', { ...custom, check: undefined }, 'an object (Object) without check()'],

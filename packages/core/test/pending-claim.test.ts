@@ -82,6 +82,19 @@ describe('a claim whose answer was lost', () => {
   })
 })
 
+test('a claim whose lease is lost before its handler may start is given back', async () => {
+  const { clock, store, dedup } = await setUp({ leaseMs: LEASE_MS })
+  const landed = Promise.withResolvers<void>()
+  const outcome = dedup.process({ key: 'a', beforeStart: () => landed.promise }, () => expect.unreachable())
+  await settle()
+  store.around = (call, apply) => (call.operation === 'update' ? Promise.resolve(['lost']) : apply())
+  await elapse(clock, LEASE_MS / 2)
+  store.works()
+  landed.resolve()
+  expect((await outcome).status).toBe('busy')
+  expect(await dedup.inspect('a')).toMatchObject({ state: 'free', attempts: 0 })
+})
+
 describe('a store that is up, and busy with something of ours', () => {
   test('is asked again with growing waits, and is no outage', async () => {
     const { clock, store, dedup } = await setUp()

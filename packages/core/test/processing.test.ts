@@ -28,6 +28,8 @@ async function attempts(
   middlewares: Middleware<Text, ProcessOutcome>[] = [],
 ) {
   const { dedup } = await setUp()
+  const warnings: string[] = []
+  dedup.on('warning', ({ message }) => void warnings.push(message))
   const held = heldText()
   const seen: string[] = []
   const left = [...results]
@@ -43,7 +45,7 @@ async function attempts(
     },
   })
   for (const _ of results) await process(held, { key: 'a' })
-  return { seen, renewed: held.renewed }
+  return { seen, warnings, renewed: held.renewed }
 }
 
 const failure = new Error('not yet')
@@ -51,6 +53,20 @@ const marking: Middleware<Text, ProcessOutcome> = (message, next) => {
   message.text += ', seen'
   return next()
 }
+
+test('a handler that fails is told by its kind and place, once, and not by its message', async () => {
+  const thrown = (): Error => Object.assign(new RangeError('card 4111'), { code: '23505' })
+  const { warnings } = await attempts([...[1, 2, 3].map(thrown), undefined])
+  expect(warnings).toEqual([
+    expect.stringMatching(
+      /^a handler failed; its message is tried again until .*: RangeError 23505 at .*\.test\.ts:\d+:\d+$/,
+    ),
+  ])
+})
+
+test('one that fails for good is not: its dead letter is told', async () => {
+  expect((await attempts([new PermanentError('never')])).warnings).toEqual([])
+})
 
 describe('each attempt begins with the message as it first came', () => {
   test('after a failure', async () => {

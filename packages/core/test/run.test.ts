@@ -109,3 +109,22 @@ test.each([[undefined], [null], [0], [''], [false], ['é\ud83d\ude00'], [[1, { a
     expect(codec.decode(codec.encode(value))).toEqual(value)
   },
 )
+
+describe('a call that is wrong is refused before its key counts a start', () => {
+  test.each<[string, unknown, unknown, RegExp]>([
+    ['no work', undefined, {}, /^run: expected a function, received undefined; pass the work: run\(key, /],
+    ['options that are none', () => 1, 'x', /^run: expected an options object, received a string/],
+    ['a misspelt option', () => 1, { results: 1 }, /received 'results'; correct the name/],
+    [
+      'a codec that is none',
+      () => 1,
+      { result: true },
+      /^result: expected an object with encode\(\), decode/,
+    ],
+    ['a signal that is none', () => 1, { signal: 5 }, /^signal: expected an AbortSignal, received 5; give/],
+  ])('%s', async (_, work, options, message) => {
+    const { dedup } = await setUp()
+    await expect(dedup.run('a', work as never, options as never)).rejects.toThrow(message)
+    expect([await dedup.inspect('a'), dedup.counts().granted]).toEqual([undefined, 0])
+  })
+})

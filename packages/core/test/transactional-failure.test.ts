@@ -82,6 +82,17 @@ describe('a conflict that never ends', () => {
     expect([runs, store.transactions]).toEqual([16, 16])
   })
 
+  test('whose next transaction the store refuses is no attempt: its handler did not run', async () => {
+    const { clock, store, dedup } = await setUp({ attemptsMax: 1 })
+    const refused = new StoreError('ONCEMQ_STORE_REFUSED', 'no right to write')
+    store.commit = () => Promise.reject(conflict)
+    store.begin = () => (store.transactions > 1 ? Promise.reject(refused) : Promise.resolve())
+    const outcome = dedup.process({ key: 'a' }, () => {})
+    await elapse(clock, 5000)
+    expect(await outcome).toEqual({ status: 'store-refused', error: refused })
+    expect(await dedup.inspect('a')).toMatchObject({ state: 'free', attempts: 0 })
+  })
+
   test('is not run again once the lease is lost', async () => {
     const { clock, store, dedup, told } = await setUp({ handlerTimeoutMs: 0 })
     const warnings: string[] = []
@@ -100,8 +111,12 @@ describe('a conflict that never ends', () => {
     await elapse(clock, 5000)
     expect([(await outcome).status, runs]).toEqual(['lost', 1])
     expect(told).toContain('warning')
-    // For people, by the name that they know it by.
-    expect(warnings).toEqual([`a lease of ${LEASE_MS} ms was lost by 'billing/order-7'`])
+    // Not of which key, which is data: that says the event `lost`.
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        `^a lease of ${LEASE_MS} ms was lost while its handler ran, .* or raise leaseMs$`,
+      ),
+    ])
   })
 })
 
@@ -126,6 +141,19 @@ test('a handler that ended its transaction by itself has failed for good, and ne
   expect('forgive' in outcome && (await outcome.forgive?.())).toBe(true)
   await deliver()
   expect(runs).toBe(2)
+})
+
+test('a transaction that begins after the lease was lost runs no handler, and counts no start', async () => {
+  const { clock, store, dedup } = await setUp()
+  const { promise, resolve } = Promise.withResolvers<void>()
+  store.begin = () => promise
+  store.around = (call, apply) => (call.operation === 'update' ? Promise.resolve(['lost']) : apply())
+  const outcome = dedup.process({ key: 'a' }, () => expect.unreachable())
+  await elapse(clock, LEASE_MS / 2)
+  store.works()
+  resolve()
+  expect((await outcome).status).toBe('lost')
+  expect(await dedup.inspect('a')).toMatchObject({ state: 'free', attempts: 0 })
 })
 
 test('a message without a key is counted by the broker, since its claim is new each time', async () => {

@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import { cacheFolder } from '../install/cache.ts'
 import { withLock } from '../install/lock.ts'
-import { dataFolders, SOCKET } from '../run/data-folder.ts'
+import { backgroundFolders, SOCKET } from '../run/data-folder.ts'
 import { type Connection, openConnection, startSupervisor } from './connection.ts'
 
-/** The supervisor that `up` left in the background; one for each user of the machine. */
+/** The supervisor that `up` left in the background; one for each clone and user of the machine. */
 export async function findBackground(): Promise<Connection | undefined> {
-  for (const folder of await dataFolders('staying')) {
+  for (const folder of await backgroundFolders()) {
     const connection = await openConnection(join(folder, SOCKET)).catch(() => undefined)
     if (connection !== undefined) return connection
   }

@@ -8,10 +8,14 @@ const CONNECT_MAX_MS = 3_000
 const ADDRESS = /^[a-z][a-z+]*:\/\/(?:[^@/]*@)?(?<host>\[[^\]]+\]|[^:,/?]+)(?::(?<port>\d+))?/
 
 /** The variables that may name a server of this kind, the more exact one first. */
-export function variables({ name, isDefault }: Recipe): string[] {
-  const upper = name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')
-  const family = upper.split('_')[0]
-  return [`ONCEMQ_${upper}_URL`, ...(isDefault ? [`ONCEMQ_${family}_URL`] : [])]
+export function variables(recipe: Recipe): string[] {
+  const names = recipe.isDefault ? [recipe.name, family(recipe)] : [recipe.name]
+  return names.map((name) => `ONCEMQ_${name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')}_URL`)
+}
+
+/** `rabbitmq` of `rabbitmq-4.0`. */
+export function family({ name }: Recipe): string {
+  return name.split('-')[0] ?? name
 }
 
 /** The URL that the environment gives for this server, once something answers there. */

@@ -1,5 +1,4 @@
 import type { Deduplicator, Delivery, ProcessOutcome } from '@oncemq/core'
-import type { Unprotected } from '@oncemq/core/broker'
 import { DeliveryLoop, rejectedForAttempts, retryDefaults } from '@oncemq/core/broker'
 import type { EachBatch, KafkaMessage } from './client.ts'
 import { messageOf } from './client.ts'
@@ -121,11 +120,14 @@ export class BatchPassage<Payload extends EachBatch> {
   ): Promise<ProcessOutcome | undefined> {
     const { dedup } = this.#services
     const outcome = await dedup.claim(delivery)
-    if (outcome.status !== 'granted' && outcome.status !== 'unprotected') return outcome
+    if (!('claim' in outcome)) return outcome
     const { attemptsMax } = dedup.settings
-    const claim = outcome.status === 'granted' ? outcome.claim : undefined
-    const { attempt } = claim ?? (outcome as Unprotected)
-    if (claim === undefined && attempt > attemptsMax) return rejectedForAttempts(attempt - 1, attemptsMax)
+    const { claim, status } = outcome
+    const { attempt } = claim
+    if (status === 'unprotected' && attempt > attemptsMax) {
+      await claim.release('unstarted')
+      return rejectedForAttempts(attempt - 1, attemptsMax)
+    }
     record.grant = { claim, attempt }
     if (loop.isStopped) await giveBack(record)
     return undefined
@@ -170,5 +172,5 @@ export class BatchPassage<Payload extends EachBatch> {
 async function giveBack(record: BatchRecord): Promise<void> {
   const { grant } = record
   record.grant = undefined
-  await grant?.claim?.release('unstarted')
+  await grant?.claim.release('unstarted')
 }

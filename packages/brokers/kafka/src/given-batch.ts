@@ -8,8 +8,8 @@ export interface BatchRecord {
   readonly held: ConsumedMessage
   readonly message: ClientMessage
   isSettled: boolean
-  /** What it is given with; no claim for one that runs without protection. */
-  grant: { readonly claim: Claim | undefined; readonly attempt: number } | undefined
+  /** What it is given with. */
+  grant: { readonly claim: Claim; readonly attempt: number } | undefined
 }
 
 export interface GivenBatchServices {
@@ -112,7 +112,7 @@ export class GivenBatch<Payload extends EachBatch> {
     const isMeant = ({ message }: BatchRecord): boolean => BigInt(message.offset) <= BigInt(offset)
     const done = this.#open.filter(isMeant)
     this.#open = this.#open.slice(done.length)
-    const told = done.map(async ({ grant }) => (await grant?.claim?.complete()) ?? 'completed')
+    const told = done.map(async ({ grant }) => (await grant?.claim.complete()) ?? 'completed')
     const { onUnconfirmed } = this.#services.settings
     for (const completion of await Promise.all(told)) {
       if (completion === 'completed' || (completion === 'unconfirmed' && onUnconfirmed === 'ack')) continue
@@ -122,7 +122,7 @@ export class GivenBatch<Payload extends EachBatch> {
 
   async #release(reasonOf: (attempt: number) => ReleaseReason, hasFailed = true): Promise<void> {
     const released = this.#open.map(async ({ grant }) =>
-      grant?.claim?.release(hasFailed ? reasonOf(grant.attempt) : 'unstarted'),
+      grant?.claim.release(hasFailed ? reasonOf(grant.attempt) : 'unstarted'),
     )
     this.#open = []
     await Promise.all(released)

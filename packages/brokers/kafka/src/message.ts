@@ -1,7 +1,7 @@
 import type { Key } from '@oncemq/core'
 import { OncemqError } from '@oncemq/core'
 import type { JsonFieldOptions, KeyOf as KeyOfMessage } from '@oncemq/core/broker'
-import { jsonFieldOf, keyValue } from '@oncemq/core/broker'
+import { jsonFieldOf, keyValue, requireText } from '@oncemq/core/broker'
 import type { KafkaMessage } from './client.ts'
 import { ID_HEADER } from './stamp-id.ts'
 
@@ -38,6 +38,7 @@ export function position(): KeyOf {
  * @example consume({ key: header('x-event-id'), ... })
  */
 export function header(name: string): KeyOf {
+  requireText('header', name, "name one, such as header('x-event-id')")
   return ({ headers }) => {
     const value = Object.hasOwn(headers, name) ? headers[name] : undefined
     if (Array.isArray(value)) throw invalid(`one header '${name}'`, `${value.length}`, 'send one')
@@ -60,6 +61,7 @@ export function recordKey(): KeyOf {
  * @example consume({ key: jsonField('order.id'), ... })
  */
 export function jsonField(path: string, options: JsonFieldOptions = {}): KeyOf {
+  requireText('jsonField', path, "name the field, such as jsonField('order.id')")
   return ({ value }) => (value === null ? undefined : jsonFieldOf(value, path, options))
 }
 

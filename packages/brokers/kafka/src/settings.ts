@@ -10,7 +10,9 @@ import {
   requireMiddlewares,
   requireOneOf,
   requireRetry,
+  requireSignal,
   retryDefaults,
+  retryOf,
 } from '@oncemq/core/broker'
 import type { KeyOf } from './message.ts'
 import { messageId } from './message.ts'
@@ -43,7 +45,7 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   requireDeduplicator('consume', given.dedup)
   requireFunction('handler', given.handler, 'async (message, context) => { ... }')
   requireSource(given)
-  const retry = { ...retryDefaults, ...given.retry }
+  const retry = retryOf(given.retry)
   const settings = { ...sharedDefaults(), ...consumeDefaults, ...given, retry }
   requireShared(settings)
   requireTopics(settings.topics)
@@ -64,7 +66,8 @@ export function dedupEachMessageSettings(
   const names = new Set(['producer', 'signal', ...sharedNames])
   const given = givenOptions('dedupEachMessage', options, names) as DedupEachMessageOptions
   requireProducer(given.producer)
-  const retry = { ...retryDefaults, ...given.retry }
+  requireSignal(given.signal)
+  const retry = retryOf(given.retry)
   const settings = { ...sharedDefaults(), ...given, retry }
   requireShared(settings)
   return Object.freeze(settings)
@@ -82,6 +85,7 @@ export function dedupEachBatchSettings(
   const names = new Set(['producer', 'signal', 'eachBatchAutoResolve', 'key', 'parkingTopic'])
   const given = givenOptions('dedupEachBatch', options, names) as DedupEachBatchOptions
   requireProducer(given.producer)
+  requireSignal(given.signal)
   const settings = { ...sharedDefaults(), eachBatchAutoResolve: true, ...given }
   requireShared({ ...settings, retry: retryDefaults })
   requireOneOf('eachBatchAutoResolve', settings.eachBatchAutoResolve, [true, false])

@@ -1,4 +1,4 @@
-import { stampedId } from '@oncemq/core/broker'
+import { requireMethods, stampedId } from '@oncemq/core/broker'
 
 /** The header in which `stampId` puts the id, and where `messageId()` looks for it. */
 export const ID_HEADER = 'message-id'
@@ -19,6 +19,7 @@ export function stampId<Message extends object>(
   message: Message,
   id: string,
 ): Message & { headers: Record<typeof ID_HEADER, string> } {
+  requireMethods('stampId', message, [], 'pass a record: { key, value }')
   const { headers = {} } = message as { readonly headers?: Readonly<Record<string, unknown>> }
   const stamped = stampedId('stampId', id, headers[ID_HEADER])
   return { ...message, headers: { ...headers, [ID_HEADER]: stamped } }

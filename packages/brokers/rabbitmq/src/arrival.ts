@@ -54,7 +54,7 @@ export function readArrival(message: AmqpMessage, { queue, clock, secret }: Read
     : unbelieved(message, provenance?.kind === 'parked' || provenance?.kind === 'retry')
   const { redelivered } = message.fields
   const returns = redelivered ? returnsOf(message) : undefined
-  const returnsBefore = redelivered ? Math.max(1, returns ?? 1) : 0
+  const returned = redelivered ? Math.max(1, returns ?? 1) : 0
   return {
     given: snapshot === message ? message : given(snapshot),
     content: Buffer.from(message.content),
@@ -62,8 +62,8 @@ export function readArrival(message: AmqpMessage, { queue, clock, secret }: Read
     properties: copied(snapshot.properties),
     returns,
     redelivered,
-    startsBefore: returnsBefore + (isOurs ? provenance.starts : 0),
-    returnsBefore,
+    startsBefore: returned + (isOurs ? provenance.starts : 0),
+    returnsBefore: returned + (isOurs ? (provenance.returns ?? 0) : 0),
     firstAtMs: isOurs ? provenance.firstAtMs : clock.nowMs(),
     hops: isOurs || provenance?.kind === 'hop' ? hopsOf(provenance) : 0,
   }

@@ -4,6 +4,7 @@ import type { AmqpConnection, RawChannel } from './amqp.ts'
 import { closeChannel, closeConnection } from './closing.ts'
 import type { OpenConfirmChannel } from './confirm-channel.ts'
 import { confirmChannelBeside } from './confirm-channel.ts'
+import { requireConnection } from './given-client.ts'
 import { inTime } from './in-time.ts'
 import type { ConsumeOptions } from './options.ts'
 
@@ -109,11 +110,13 @@ class MadeConnection {
 
   /** A handshake that is not answered is given up: a broker that is back is asked anew. */
   async #make(): Promise<AmqpConnection> {
-    const connection = await inTime(this.#connect(), {
+    const connection = await inTime(Promise.resolve(this.#connect()), {
       clock: this.#clock,
       what: 'a connection',
       late: closeConnection,
     })
+    // What is no connection will be none the next time either.
+    requireConnection('connect', connection)
     const { on } = connection as Emitter
     // Its event `close` follows, and says all that matters; without a listener the process would end.
     on?.call(connection, 'error', () => undefined)

@@ -1,8 +1,10 @@
 import type { Deduplicator } from '@oncemq/core'
+import { OptionError } from '@oncemq/core'
 import { refuseTransactional, requireDeduplicator } from '@oncemq/core/broker'
 import type { AmqpChannel, RawChannel } from './amqp.ts'
 import type { DedupChannelOptions } from './options.ts'
-import { dedupChannelSettings, refuseManagedChannel, USE_CONSUME } from './settings.ts'
+import { requireChannel } from './given-client.ts'
+import { dedupChannelSettings, USE_CONSUME } from './settings.ts'
 import { WrappedChannel } from './wrapped-channel.ts'
 
 /**
@@ -28,9 +30,10 @@ export function dedupChannel<Channel extends AmqpChannel>(
   dedup: Deduplicator,
   options: DedupChannelOptions = {},
 ): Channel {
+  requireChannel('dedupChannel', channel)
+  refuseWrapped(channel)
   requireDeduplicator('dedupChannel', dedup)
   refuseTransactional('dedupChannel', dedup, USE_CONSUME)
-  refuseManagedChannel(channel)
   const settings = dedupChannelSettings(options)
   const raw = channel as unknown as RawChannel
   const wrapped = new WrappedChannel(raw, dedup, settings)
@@ -42,5 +45,17 @@ export function dedupChannel<Channel extends AmqpChannel>(
     },
   })
   wrapped.self = proxy
+  wrappers.add(proxy)
   return proxy
+}
+
+/** What `dedupChannel` has answered. */
+const wrappers = new WeakSet<object>()
+
+/** The second one would find each key claimed by the first, and let no message through. */
+function refuseWrapped(channel: object): void {
+  if (!wrappers.has(channel)) return
+  throw new OptionError(
+    'dedupChannel: expected a channel of amqplib, received one that is wrapped already; wrap it once',
+  )
 }

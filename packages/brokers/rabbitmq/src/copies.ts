@@ -1,5 +1,5 @@
 import { OncemqError } from '@oncemq/core'
-import type { Clock, DeadLetter, Retry } from '@oncemq/core/broker'
+import type { Clock, DeadLetter, Provenance, Retry } from '@oncemq/core/broker'
 import { pause } from '@oncemq/core/broker'
 import { answerOf } from './amqp.ts'
 import { sealedHeaders, signedId } from './arrival.ts'
@@ -66,12 +66,15 @@ export class Copies implements CopySender {
     publisher.onChannelGone = () => this.#declared.clear()
   }
 
-  async retry(delivery: Delivery, { delayMs, reason, starts }: Retry): Promise<void> {
+  async retry(delivery: Delivery, { delayMs, reason, starts, returns }: Retry): Promise<void> {
     const { source } = delivery
     const parts = copyable(delivery.arrival.properties)
     // What a handler would not get back is not sent away: the message waits where it is.
     if (parts.unwritable.length > 0) throw cannotBeCopied(parts.unwritable)
-    const headers = { ...(await this.#sealed('retry', delivery, parts, starts)), [RETRY_HEADER]: reason }
+    const headers = {
+      ...(await this.#sealed('retry', delivery, parts, { starts, returns })),
+      [RETRY_HEADER]: reason,
+    }
     // A worn-out message needs no wait, only a new life.
     const declaration =
       delayMs === 0 ? undefined : waitDeclaration(source, waitMsOf(delayMs, reason), this.#settings)
@@ -86,7 +89,7 @@ export class Copies implements CopySender {
     const declaration = parkingDeclaration(delivery.source, this.#settings)
     await this.#declareWithRoom(declaration)
     const headers = {
-      ...(await this.#sealed('parked', delivery, parts, 0)),
+      ...(await this.#sealed('parked', delivery, parts, { starts: 0 })),
       ...describedHeaders(delivery, letter),
       ...(parts.unwritable.length > 0 && { [UNWRITABLE_HEADER]: [...new Set(parts.unwritable)].join(' ') }),
     }
@@ -137,7 +140,7 @@ export class Copies implements CopySender {
     kind: 'retry' | 'parked',
     { arrival, source }: Delivery,
     { setAside }: Copyable,
-    starts: number,
+    told: Pick<Provenance, 'starts' | 'returns'>,
   ): Promise<Readonly<Record<string, unknown>>> {
     const { content, fields, properties, firstAtMs, hops } = arrival
     const { exchange, routingKey } = fields
@@ -149,7 +152,7 @@ export class Copies implements CopySender {
       headers: setAside.headers,
       ...(hops > 0 && { hops }),
     }
-    const provenance = { kind, source, starts, firstAtMs, original }
+    const provenance = { kind, source, ...told, firstAtMs, original }
     const sealedFor = { body: content, id: signedId(properties) }
     return sealedHeaders(await this.#settings.secret(), provenance, sealedFor)
   }

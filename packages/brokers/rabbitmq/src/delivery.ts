@@ -58,10 +58,10 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
   readonly acks: Acks
   readonly #copies: CopySender
   state: DeliveryState = 'held'
-  /** None for a message that runs without protection. */
+  /** There while the user has the message; without a key for one that runs without protection. */
   claim: Claim | undefined
-  /** Which start this is, where there is no claim to say it. */
-  attempt = 1
+  /** What fingerprints are made of. */
+  body: Uint8Array
   /** Whether the user's callback has not returned, or the promise that it returned is not settled. */
   running = false
   /** Whether the callback has thrown, or its promise has rejected. */
@@ -76,14 +76,11 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
   constructor(arrival: Arrival, queue: string, acks: Acks, copies: CopySender) {
     this.arrival = arrival
     this.message = arrival.given
+    this.body = arrival.content
     this.tag = arrival.given.fields.deliveryTag
     this.source = queue
     this.acks = acks
     this.#copies = copies
-  }
-
-  get body(): Uint8Array {
-    return this.arrival.content
   }
 
   get hops(): number {
@@ -196,6 +193,6 @@ export function deliveryOf(message: unknown): Delivery | undefined {
  * const { key, signal } = contextOf(message)
  */
 export function contextOf(message: object): MessageContext | undefined {
-  const delivery = Mark.get(message)
-  return delivery && claimContext(delivery.claim, undefined, { attempt: delivery.attempt })
+  const claim = Mark.get(message)?.claim
+  return claim && claimContext(claim, undefined)
 }

@@ -95,9 +95,8 @@ export class Getter implements DeliveryOwner {
   /** Asks without waiting for a busy key. `undefined` when the message is given. */
   async #claim(delivery: Delivery, asked: Asked): Promise<ProcessOutcome | undefined> {
     const outcome = await this.#services.dedup.claim({ ...asked, signal: NOT_WAITING })
-    if (outcome.status !== 'granted' && outcome.status !== 'unprotected') return outcome
-    delivery.claim = outcome.status === 'granted' ? outcome.claim : undefined
-    delivery.attempt = outcome.status === 'granted' ? outcome.claim.attempt : outcome.attempt
+    if (!('claim' in outcome)) return outcome
+    delivery.claim = outcome.claim
     delivery.state = 'given'
     remember(delivery)
     return undefined
@@ -106,8 +105,8 @@ export class Getter implements DeliveryOwner {
   /** Nobody waits for it any more: it is only given back, to be fetched again, when it may be given. */
   async #lookAgain(delivery: Delivery, asked: Asked): Promise<ProcessOutcome | undefined> {
     const outcome = await this.#services.dedup.claim({ ...asked, signal: NOT_WAITING })
-    if (outcome.status !== 'granted' && outcome.status !== 'unprotected') return soon(outcome)
-    if (outcome.status === 'granted') await outcome.claim.release('unstarted')
+    if (!('claim' in outcome)) return soon(outcome)
+    await outcome.claim.release('unstarted')
     return this.#giveBack(delivery)
   }
 

@@ -34,7 +34,7 @@ export function hopOptions(services: WrappedServices, outgoing: Outgoing): objec
 function handledUnder({ acks, settings }: WrappedServices, outgoing: Outgoing): Delivery | undefined {
   // What is no buffer is for amqplib to refuse.
   if (!Buffer.isBuffer(outgoing.content)) return undefined
-  const given = acks.handled().filter(({ claim }) => claim !== undefined)
+  const given = acks.handled().filter(({ claim }) => claim?.key !== undefined)
   if (given.length === 0) return undefined
   const key = readKey(settings.key, asMessage(outgoing))
   if (key === undefined || isOncemqError(key)) return undefined

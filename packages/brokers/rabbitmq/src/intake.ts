@@ -157,7 +157,6 @@ export class Intake {
     switch (outcome.status) {
       case 'granted': {
         delivery.claim = outcome.claim
-        delivery.attempt = outcome.claim.attempt
         const { hopSecret } = this.#services
         const error = hopSecret.secret === undefined ? await hopSecret.load() : undefined
         if (error === undefined) return this.#give(delivery)
@@ -165,7 +164,7 @@ export class Intake {
         return { status: 'store-down', error }
       }
       case 'unprotected':
-        delivery.attempt = outcome.attempt
+        delivery.claim = outcome.claim
         return this.#give(delivery)
       case 'closed':
         // Else what is given back would be delivered to this consumer at once.

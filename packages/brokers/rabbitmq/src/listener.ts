@@ -47,14 +47,13 @@ export function dedupListener<Content = unknown>(
   const receive = (held: RascalMessage, content: Content, ackOrNack: AckOrNack): void => {
     const attempt: Attempt<AmqpMessage> = async (_, delivery) => {
       const outcome = await dedup.claim(delivery)
-      if (outcome.status !== 'granted' && outcome.status !== 'unprotected') return outcome
-      const claim = outcome.status === 'granted' ? outcome.claim : undefined
+      if (!('claim' in outcome)) return outcome
+      const { claim } = outcome
       const again = (ended: ProcessOutcome): void => {
         held.renew()
         void loop.run(held, attempt, ended)
       }
-      const attemptNumber = claim?.attempt ?? (outcome.status === 'unprotected' ? outcome.attempt : 1)
-      const settling = new Settling({ claim, attempt: attemptNumber, ackOrNack, again, dedup })
+      const settling = new Settling({ claim, ackOrNack, again, dedup })
       const settle = given.add(held.message, settling)
       call(() => listener(held.message, content, settle), settle)
       return undefined
@@ -70,9 +69,7 @@ export function dedupListener<Content = unknown>(
 }
 
 interface SettlingOptions {
-  /** None for a message that runs without protection. */
-  readonly claim: Claim | undefined
-  readonly attempt: number
+  readonly claim: Claim
   readonly ackOrNack: AckOrNack
   readonly again: (outcome: ProcessOutcome) => void
   readonly dedup: Deduplicator
@@ -92,7 +89,6 @@ class Settling {
     const { ackOrNack, claim } = this.#options
     const [error, recovery] = args
     if (isFailure(error)) return this.#failed(recovery, args)
-    if (claim === undefined) return void ackOrNack(...args)
     void claim.complete().then((status) => {
       if (status === 'completed') return void ackOrNack(...args)
       if (status === 'unconfirmed') return this.#options.again({ status, result: undefined })
@@ -105,19 +101,19 @@ class Settling {
   }
 
   #failed(recovery: Recovery | Recovery[] | Next | undefined, args: Parameters<AckOrNack>): void {
-    const { ackOrNack, attempt, claim, dedup } = this.#options
+    const { ackOrNack, claim, dedup } = this.#options
     const { attemptsMax, clock } = dedup.settings
     const recoveries = [recovery ?? []].flat()
     const returns = recoveries.some(comesAgain)
-    const reason = attempt >= attemptsMax ? 'spent' : 'failed'
+    const reason = claim.attempt >= attemptsMax ? 'spent' : 'failed'
     const first = recoveries[0]
     const isAtOnce = first !== undefined && comesAgain(first) && !hasDefer(first)
     // Else all attempts would be used up in the first moments of what the handler is waiting for.
-    const delayMs = isAtOnce ? backoffMs(retryDefaults, attempt - 1) : 0
+    const delayMs = isAtOnce ? backoffMs(retryDefaults, claim.attempt - 1) : 0
     const settle = (): void => void ackOrNack(...args)
-    void Promise.resolve(claim?.release(returns ? reason : 'permanent')).then(() =>
-      delayMs === 0 ? settle() : void clock.after(delayMs, settle, 'background'),
-    )
+    void claim
+      .release(returns ? reason : 'permanent')
+      .then(() => (delayMs === 0 ? settle() : void clock.after(delayMs, settle, 'background')))
   }
 }
 

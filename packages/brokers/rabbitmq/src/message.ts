@@ -1,6 +1,6 @@
 import type { Key } from '@oncemq/core'
 import type { JsonFieldOptions, KeyOf as CoreKeyOf } from '@oncemq/core/broker'
-import { jsonFieldOf, keyValue } from '@oncemq/core/broker'
+import { jsonFieldOf, keyValue, requireText } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
 
 /** Reads a message's key, once, when it arrives. `undefined` where the message has none. */
@@ -13,6 +13,7 @@ export function messageId(): KeyOf {
 
 /** The key is a header. */
 export function header(name: string): KeyOf {
+  requireText('header', name, "name one, such as header('x-event-id')")
   return ({ properties: { headers } }) =>
     headers !== undefined && Object.hasOwn(headers, name) ? keyValue(headers[name]) : undefined
 }
@@ -24,6 +25,7 @@ export function header(name: string): KeyOf {
  * @example jsonField('order.id')
  */
 export function jsonField(path: string, options: JsonFieldOptions = {}): KeyOf {
+  requireText('jsonField', path, "name the field, such as jsonField('order.id')")
   return ({ content }) => jsonFieldOf(content, path, options)
 }
 

@@ -134,6 +134,12 @@ export interface ConsumeOptions<
    * @default false
    */
   replayResult?: boolean
+  /**
+   * What of a message its fingerprint is made of, for senders that put what differs each time around it. All
+   * of its content by default, and where this throws or answers something else.
+   * @example ({ content }) => Buffer.from(JSON.stringify(JSON.parse(content.toString()).data))
+   */
+  payload?: (message: Message) => Uint8Array
   /** Arguments of `basic.consume`, such as `consumerTag`, `priority` or `exclusive`. */
   consume?: ConsumeArguments
   /** Called once if the consumer ends without `close()`: its channel or connection is gone for good. */

@@ -42,8 +42,10 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
     this.source = queue
     this.hops = arrival.hops
     this.body = arrival.content
-    this.startsBefore = arrival.startsBefore + republishedBefore(message, queue)
-    this.returnsBefore = arrival.returnsBefore
+    const republished = republishedBefore(message, queue)
+    this.startsBefore = arrival.startsBefore + republished
+    // What is worn out is republished too; and a sender may have written the header.
+    this.returnsBefore = arrival.returnsBefore + republished
     this.firstAtMs = arrival.firstAtMs
     this.#arrival = arrival
     this.#options = options
@@ -116,7 +118,7 @@ function queueOf({ fields, properties }: AmqpMessage): string {
   return typeof rascal?.originalQueue === 'string' ? rascal.originalQueue : fields.routingKey
 }
 
-/** How often Rascal has republished it, each time after a start, as Rascal says in its own header. */
+/** How often Rascal has republished it, mostly after a start, as it says in a header of its own. */
 function republishedBefore({ properties }: AmqpMessage, queue: string): number {
   const rascal = properties.headers?.['rascal'] as { recovery?: unknown } | undefined
   const recovery = rascal?.recovery as Record<string, { republished?: unknown } | undefined> | undefined

@@ -185,6 +185,8 @@ class ConsumerSession<Tx> implements Session {
   }
 
   #deliver(delivery: Delivery): void {
+    const { payload } = this.#settings
+    if (payload !== undefined) delivery.body = payloadOf(delivery, payload)
     this.#receiver.received(delivery)
   }
 
@@ -192,6 +194,16 @@ class ConsumerSession<Tx> implements Session {
   #end(error?: OncemqError): void {
     this.#acks.end()
     this.#receiver.ended(error)
+  }
+}
+
+/** One that cannot be told apart from others by less is told by all of it. */
+function payloadOf({ body, message }: Delivery, read: (message: AmqpMessage) => Uint8Array): Uint8Array {
+  try {
+    const payload: unknown = read(message)
+    return payload instanceof Uint8Array ? payload : body
+  } catch {
+    return body
   }
 }
 

@@ -10,16 +10,17 @@ import {
   requireMiddlewares,
   requireOneOf,
   requireRetry,
-  retryDefaults,
+  retryOf,
 } from '@oncemq/core/broker'
 import { OncemqError, OptionError } from '@oncemq/core'
 import type { AmqpConnection } from './amqp.ts'
 import { messageId } from './message.ts'
 import type { ConsumeOptions, DedupChannelOptions, DedupListenerOptions, SharedOptions } from './options.ts'
 import { consumeDefaults, dedupChannelDefaults } from './options.ts'
+import { requireChannel, requireConnection } from './given-client.ts'
 import { declarable } from './names.ts'
-
 import { refuseStreamArguments } from './queue-kind.ts'
+import type { Recovery } from './rascal.ts'
 
 /** Options of both forms, complete. */
 export type SharedSettings = Readonly<Required<Omit<SharedOptions, 'retry'>>> & { readonly retry: Backoff }
@@ -29,7 +30,7 @@ export interface DedupChannelSettings extends SharedSettings {
   readonly connection: AmqpConnection | undefined
 }
 
-type Given = 'connection' | 'connect' | 'channel' | 'onEnd'
+type Given = 'connection' | 'connect' | 'channel' | 'onEnd' | 'payload'
 
 export type ConsumeSettings<Tx> = SharedSettings &
   Readonly<Required<Omit<ConsumeOptions<Tx>, Given | 'retry' | keyof SharedSettings>>> &
@@ -42,7 +43,7 @@ const ACK_TIMEOUT_MIN_MS = 1000
 const sharedNames =
   'key parkingQueue parkingArguments parkedMax waitQueueType onDeadLetter retry ackTimeoutMs'.split(' ')
 const consumeNames = 'queue dedup handler connection connect channel prefetch middlewares replayResult'
-  .concat(' consume onEnd')
+  .concat(' consume onEnd payload')
   .split(' ')
   .concat(sharedNames)
 /** Where the handler returns instead of acking. */
@@ -52,10 +53,11 @@ const sources = ['connection', 'connect', 'channel'] as const
 /** @throws OptionError for an option that is wrong. */
 export function dedupChannelSettings(options: DedupChannelOptions): DedupChannelSettings {
   const given = givenOptions('dedupChannel', options, new Set([...sharedNames, 'onNoAck', 'connection']))
-  const retry = { ...retryDefaults, ...given.retry }
+  const retry = retryOf(given.retry)
   const settings = { ...sharedDefaults(), ...dedupChannelDefaults, connection: undefined, ...given, retry }
   requireShared(settings)
   requireOneOf('onNoAck', settings.onNoAck, ['refuse', 'pass'])
+  if (settings.connection !== undefined) requireConnection('dedupChannel', settings.connection)
   return Object.freeze(settings)
 }
 
@@ -70,13 +72,16 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   }
   requireFunction('handler', given.handler, 'async (message, context) => { ... }')
   requireOneSource(given)
-  const retry = { ...retryDefaults, ...given.retry }
+  const retry = retryOf(given.retry)
   const settings = { ...sharedDefaults(), ...consumeDefaults, consume: {}, ...given, retry }
   requireShared(settings)
   requireInteger('prefetch', settings.prefetch, 1, PREFETCH_MAX)
   requireOneOf('replayResult', settings.replayResult, [true, false])
   requireMiddlewares(settings.middlewares)
+  if (settings.payload !== undefined)
+    requireFunction('payload', settings.payload, 'a function of the message')
   if (settings.onEnd !== undefined) requireFunction('onEnd', settings.onEnd, 'a function of the error')
+  requireMethods('consume', settings.consume, [], 'give arguments of basic.consume, such as { priority: 1 }')
   refuseNoAck('consume', settings.consume)
   refuseStreamArguments(settings.consume)
   return Object.freeze(settings)
@@ -89,17 +94,19 @@ export function dedupListenerSettings(listener: unknown, dedup: Deduplicator, op
   const given = givenOptions('dedupListener', options, new Set(['key', 'onDeadLetter']))
   const settings = { key: sharedDefaults().key, onDeadLetter: undefined, ...given }
   requireFunction('key', settings.key, 'a preset such as messageId(), or a function of the message')
+  requireRecoveries(settings.onDeadLetter)
   return Object.freeze(settings)
 }
 
-/** @throws OncemqError for a manager's channel, which changes its raw channel beneath the tags. */
-export function refuseManagedChannel(channel: object): void {
-  if (!('addSetup' in channel)) return
-  throw new OncemqError(
-    'ONCEMQ_CONSUMER_UNSAFE',
-    'dedupChannel: expected a channel of amqplib, received one of amqp-connection-manager, whose tags mean ' +
-      'something else when it has reconnected; wrap the channel that its setup function is given',
-  )
+function requireRecoveries(recoveries: DedupListenerOptions['onDeadLetter']): void {
+  for (const each of [recoveries ?? []].flat() as unknown[]) {
+    const strategy = (each as Partial<Recovery> | null)?.strategy
+    if (typeof strategy === 'string') continue
+    throw new OptionError(
+      `onDeadLetter: expected a recovery of Rascal, received ${received(each)}; ` +
+        `give one such as { strategy: 'forward', publication: 'dead_letters' }`,
+    )
+  }
 }
 
 /** The broker forgets a message as soon as it is sent to such a consumer: a crash would lose it. */
@@ -150,9 +157,14 @@ function requireShared(settings: SharedSettings): void {
 
 function requireOneSource(given: Pick<ConsumeOptions<never>, (typeof sources)[number]>): void {
   const named = sources.filter((source) => given[source] !== undefined)
-  if (named.length === 1) return
-  throw new OptionError(
-    `consume: expected one of ${sources.join(', ')}, received ${named.join(' and ') || 'none'}; ` +
-      `give the connection that you have, or a function that makes one`,
-  )
+  if (named.length !== 1) {
+    throw new OptionError(
+      `consume: expected one of ${sources.join(', ')}, received ${named.join(' and ') || 'none'}; ` +
+        `give the connection that you have, or a function that makes one`,
+    )
+  }
+  const { connection, connect, channel } = given
+  if (connection !== undefined) requireConnection('connection', connection)
+  if (connect !== undefined) requireFunction('connect', connect, 'a function: () => amqp.connect(url)')
+  if (channel !== undefined) requireChannel('channel', channel)
 }

@@ -1,6 +1,6 @@
 import type { ProcessOutcome } from '@oncemq/core'
 import { OncemqError } from '@oncemq/core'
-import type { Completion } from '@oncemq/core/broker'
+import type { Claim, Completion } from '@oncemq/core/broker'
 import { Condition } from '@oncemq/core/broker'
 import type { ChannelAcks } from './acks.ts'
 import type { AmqpMessage } from './amqp.ts'
@@ -94,10 +94,10 @@ export class Settlements {
   }
 
   #succeeded(delivery: Delivery): void {
-    if (!this.#begin(delivery)) return
-    if (delivery.claim === undefined) return delivery.acks.ack(delivery)
+    const claim = this.#begin(delivery)
+    if (claim === undefined) return
     this.#ending += 1
-    void delivery.claim.complete().then((completion) => {
+    void claim.complete().then((completion) => {
       if (completion === 'completed') delivery.acks.ack(delivery)
       else this.#again(delivery, outcomeOf(completion))
       this.#ended()
@@ -106,9 +106,8 @@ export class Settlements {
 
   /** To requeue is to wait and to try again, with or without us; without requeue the broker decides. */
   #failed(delivery: Delivery, requeue: boolean | undefined, verb: 'nack' | 'reject'): void {
-    if (!this.#begin(delivery)) return
-    const { claim } = delivery
-    if (claim === undefined) return delivery.acks.nack(delivery, requeue, verb)
+    const claim = this.#begin(delivery)
+    if (claim === undefined) return
     const isLast = claim.attempt >= this.#services.dedup.settings.attemptsMax
     const reason = isLast ? 'spent' : 'failed'
     // As amqplib takes the flag: what is left out means to requeue.
@@ -116,7 +115,7 @@ export class Settlements {
     this.#ending += 1
     void claim.release(isLeftToBroker ? 'permanent' : reason).then(() => {
       if (isLeftToBroker) delivery.acks.nack(delivery, requeue, verb)
-      else this.#again(delivery, gaveBack(delivery, isLast))
+      else this.#again(delivery, gaveBack(claim, isLast))
       this.#ended()
     })
   }
@@ -126,13 +125,13 @@ export class Settlements {
   }
 
   /** A message is settled once. To do it twice would make the broker close the channel. */
-  #begin(delivery: Delivery): boolean {
+  #begin(delivery: Delivery): Claim | undefined {
     if (delivery.state === 'given') {
       delivery.state = 'ending'
-      return true
+      return delivery.claim
     }
     this.#warnOfSecond()
-    return false
+    return undefined
   }
 
   #warnOfSecond(): void {
@@ -174,9 +173,10 @@ function outcomeOf(completion: Exclude<Completion, 'completed'>): ProcessOutcome
 }
 
 /** The message was given back by the user's code, which says no more than that. */
-function gaveBack({ attempt, claim }: Delivery, isLast: boolean): ProcessOutcome {
+function gaveBack(claim: Claim, isLast: boolean): ProcessOutcome {
   const error = new Error('the consumer gave the message back')
+  const { attempt } = claim
   if (!isLast) return { status: 'failed', final: false, error, attempt }
-  const forgive = async (): Promise<boolean> => (await claim?.forgive()) === true
+  const forgive = (): Promise<boolean> => claim.forgive()
   return { status: 'failed', final: true, error, attempt, reason: 'attempts', forgive }
 }

@@ -1,4 +1,4 @@
-import { stampedId, unfitId } from '@oncemq/core/broker'
+import { requireMethods, stampedId, unfitId } from '@oncemq/core/broker'
 
 /** What AMQP takes for a message id. */
 const BYTES_MAX = 255
@@ -18,6 +18,7 @@ export function stampId<Options extends object>(
   options: Options,
   id: string,
 ): Options & { messageId: string } {
+  requireMethods('stampId', options, [], 'pass the options of publish, or {}')
   const { messageId: before } = options as { readonly messageId?: unknown }
   const messageId = stampedId('stampId', id, before)
   const bytes = Buffer.byteLength(messageId)

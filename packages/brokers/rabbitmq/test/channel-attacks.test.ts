@@ -3,7 +3,7 @@ import { MemoryStore } from '@oncemq/core'
 import { describeService } from '@oncemq/test-services/vitest'
 import type { Channel, Message } from 'amqplib'
 import { describe, expect, test } from 'vitest'
-import { dedupChannel } from '../src/index.ts'
+import { contextOf, dedupChannel } from '../src/index.ts'
 import { connected, deduplicator, newQueue, quiet, readyIn, until } from './set-up.ts'
 
 /** Keeps what it is given, unsettled. */
@@ -293,20 +293,24 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('attacks', (name) => {
       },
     )
 
-    test('a message without a key whose consumer nacks is given again by the broker', async () => {
+    test('a message without a key whose consumer nacks waits, and is parked, as any other', async () => {
       const connection = await connected(url)
       const { queue, send } = await newQueue(connection, 'quorum')
-      const channel = dedupChannel(await connection.createChannel(), deduplicator())
-      await channel.prefetch(1)
-      let times = 0
+      const bare = await connection.createChannel()
+      const dedup = deduplicator({ attemptsMax: 3 })
+      const channel = dedupChannel(bare, dedup, { retry: { firstMs: 300, factor: 1 } })
+      await channel.prefetch(5)
+      const given: [number | undefined, number][] = []
       await channel.consume(queue, (message) => {
         if (message === null) return
-        // More often than a quorum queue takes.
-        if (++times < 40) channel.nack(message)
-        else channel.ack(message)
+        given.push([contextOf(message)?.attempt, performance.now()])
+        channel.nack(message)
       })
       await send(undefined, 'x')
-      await until('forty', () => times === 40)
+      await until('parked', async () => (await readyIn(connection, `${queue}.parked`)) === 1)
+      expect(given.map(([attempt]) => attempt)).toEqual([1, 2, 3])
+      const [[, firstMs] = [0, 0], , [, lastMs] = [0, 0]] = given
+      expect(lastMs - firstMs).toBeGreaterThan(500)
       await channel.close()
       expect(await readyIn(connection, queue)).toBe(0)
     })

@@ -4,6 +4,12 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { expect, test } from 'vitest'
 import { connected, consuming, deduplicator, newQueue, quiet, readyIn, taken, until } from './set-up.ts'
 
+/**
+ * A confirm that was under way when the queue went is waited for, for 15 s; a message that is worn out by then
+ * makes its consumer pause for a minute.
+ */
+const PARKED_WITHIN_MS = 90_000
+
 describeService('rabbitmq-4.0', ({ url }) => {
   const refusals = {
     'is full': [{ 'x-max-length': 1, 'x-overflow': 'reject-publish' }, /a message could not be sent on/],
@@ -12,7 +18,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
 
   test.each(Object.entries(refusals))(
     'a parking queue that %s: held and told, its handler not run again, its attempts kept',
-    { timeout: 60_000 },
+    { timeout: 60_000 + PARKED_WITHIN_MS },
     async (what, [parkingArguments, warning]) => {
       const connection = await connected(url)
       const { queue, send, channel } = await newQueue(connection, 'quorum')
@@ -44,7 +50,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
       const told = warnings.filter((each) => each.startsWith('dead-letter'))
       expect(told).toEqual([expect.stringMatching(warning)])
       await channel.deleteQueue(parked)
-      await until('parked', async () => (await readyIn(connection, parked)) === 1, 30_000)
+      await until('parked', async () => (await readyIn(connection, parked)) === 1, PARKED_WITHIN_MS)
       expect(runs).toEqual(['bad', 'bad', 'good'])
       const { properties } = await taken(connection, parked)
       expect(properties.headers).toMatchObject({

@@ -1,12 +1,16 @@
 // Kept replies go to those who sent the same payload, whatever address a sender names.
 import { describeService } from '@oncemq/test-services/vitest'
 import { describe, expect, test } from 'vitest'
+import type { AmqpMessage } from '../src/index.ts'
 import { connected, consuming, deduplicator, newQueue, quiet, readyIn, taken, until } from './set-up.ts'
 
 describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('replies', (name) => {
   describeService(name, ({ url }) => {
     /** A consumer with kept replies, and two senders, each with its own address. */
-    async function setUp(options: Parameters<typeof deduplicator>[0] = {}) {
+    async function setUp(
+      options: Parameters<typeof deduplicator>[0] = {},
+      payload?: (message: AmqpMessage) => Uint8Array,
+    ) {
       const connection = await connected(url)
       const { queue, send, channel } = await newQueue(connection)
       const addresses: Record<string, string> = {}
@@ -26,6 +30,7 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('replies', (name) => {
         queue,
         dedup: deduplicator(options),
         replayResult: true,
+        ...(payload && { payload }),
         retry: { firstMs: 50 },
         async handler({ content }) {
           const body = content.toString()
@@ -54,6 +59,23 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('replies', (name) => {
       expect(runs).toEqual(['mine'])
       const { properties } = await taken(connection, `${queue}.parked`)
       expect(properties.headers).toMatchObject({ 'x-oncemq-reason': 'conflict' })
+    })
+
+    test('what senders put around a payload is none of it, where the consumer says so', async () => {
+      const { replies, runs, ask } = await setUp({}, ({ content }) => {
+        const { data } = JSON.parse(content.toString()) as { data: unknown }
+        return Buffer.from(JSON.stringify(data))
+      })
+      await ask('owner', '{"data":1,"sent":1}')
+      await until('the reply', () => replies.length === 1)
+      await ask('owner', '{"data":1,"sent":2}')
+      await until('the same reply', () => replies.length === 2)
+      expect(new Set(replies).size).toBe(1)
+      expect(runs).toHaveLength(1)
+      // What it cannot read is compared as it is.
+      await ask('impostor', 'no JSON')
+      await quiet()
+      expect(replies).toHaveLength(2)
     })
 
     test('nor one under a key that runs', async () => {

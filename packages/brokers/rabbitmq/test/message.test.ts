@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { AmqpMessage, AmqpProperties } from '../src/index.ts'
 import { cloudEvents, debeziumOutbox, header, jsonField, messageId } from '../src/index.ts'
-import { readKey } from '@oncemq/core/broker'
+import { readKey, systemClock } from '@oncemq/core/broker'
+import { readArrival, sealedHeaders } from '../src/arrival.ts'
 import { copyable } from '../src/copyable.ts'
 
 function message(properties: AmqpProperties, body = ''): AmqpMessage {
@@ -81,4 +82,29 @@ describe('the properties of a copy', () => {
       unwritable: [],
     })
   })
+})
+
+test('a copy tells its starts, and which of them were returns; the broker counts on', () => {
+  const secret = Buffer.from('secret')
+  const provenance = {
+    kind: 'retry',
+    source: 'q',
+    starts: 5,
+    returns: 3,
+    firstAtMs: 7,
+    original: {},
+  } as const
+  const copy = withHeaders({})
+  const sealed = sealedHeaders(secret, provenance, { body: copy.content, id: '' })
+  const arrive = (redelivered: boolean, headers: Record<string, unknown>) => {
+    const { fields, ...rest } = withHeaders(headers)
+    const arrived = { ...rest, fields: { ...fields, redelivered } }
+    return readArrival(arrived, { queue: 'q', clock: systemClock, secret })
+  }
+  expect(arrive(false, sealed)).toMatchObject({ startsBefore: 5, returnsBefore: 3, firstAtMs: 7 })
+  expect(arrive(true, { ...sealed, 'x-delivery-count': 2 })).toMatchObject({
+    startsBefore: 7,
+    returnsBefore: 5,
+  })
+  expect(arrive(true, {})).toMatchObject({ startsBefore: 1, returnsBefore: 1 })
 })

@@ -5,7 +5,8 @@ import type { AmqpConnection, ConsumeOptions } from '../src/index.ts'
 import { consume, consumeDefaults, dedupChannel, dedupChannelDefaults } from '../src/index.ts'
 
 const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'options' })
-const connection = { createChannel: () => Promise.reject(new Error('asked for a channel')) }
+const refusing = (): Promise<never> => Promise.reject(new Error('asked for a channel'))
+const connection = { createChannel: refusing, createConfirmChannel: refusing }
 const good: ConsumeOptions = {
   connection: connection as unknown as AmqpConnection,
   queue: 'q',
@@ -17,7 +18,7 @@ describe('consume refuses, and says what was expected, what it received and the 
   const wrong: [string, object, RegExp][] = [
     ['no deduplicator', { dedup: undefined }, /expected a deduplicator, received undefined; make one/],
     ['no queue', { queue: '' }, /queue: expected a queue's name, received a string; declare one/],
-    ['a handler that is none', { handler: 'x' }, /handler: expected a function, received a string; pass/],
+    ['a handler that is none', { handler: 'x' }, /handler: expected a function, received 'x'; pass/],
     [
       'no source of channels',
       { connection: undefined },
@@ -31,7 +32,11 @@ describe('consume refuses, and says what was expected, what it received and the 
     ['another dead letter', { onDeadLetter: 'drop' }, /onDeadLetter: expected one of 'park', 'broker'/],
     ['middlewares that are none', { middlewares: [1] }, /middlewares\[0\]: expected a function/],
     ['a misspelt option', { prefech: 1 }, /expected only the options .*, received 'prefech'/],
-    ['a key that is no function', { key: 'messageId' }, /key: expected a function, received a string; pass/],
+    [
+      'a key that is no function',
+      { key: 'messageId' },
+      /key: expected a function, received 'messageId'; pass/,
+    ],
     ['another type of queue', { waitQueueType: 'stream' }, /waitQueueType: expected one of/],
     ['a consumer without acks', { consume: { noAck: true } }, /expected a consumer that acks/],
     ['a stream', { consume: { arguments: { 'x-stream-offset': 1 } } }, /received a stream/],

@@ -10,6 +10,8 @@ const ATTEMPTS_MAX = 2
 /** Where nothing counts the starts, a message may be alone three times. */
 const STARTS_MAX = ATTEMPTS_MAX + 3
 const DEATHS_MAX = 20
+/** For so long the claim of a process that has ended stays. */
+const LEASE_MS = 1000
 
 const lease = {}
 const natural = { strategy: naturalKey({ constraint: 'orders_pkey', duplicateKeyOf: () => undefined }) }
@@ -33,7 +35,12 @@ describeService('rabbitmq-4.0', ({ url }) => {
       let starts = 0
       const isParked = async (): Promise<boolean> => (await readyIn(connection, `${queue}.parked`)) === 1
       for (let deaths = 0; deaths < DEATHS_MAX && !(await isParked()); deaths += 1) {
-        const dedup = deduplicator({ store, attemptsMax: ATTEMPTS_MAX, ...(strategy as object) })
+        const dedup = deduplicator({
+          store,
+          leaseMs: LEASE_MS,
+          attemptsMax: ATTEMPTS_MAX,
+          ...(strategy as object),
+        })
         const before = starts
         await oneLife(connection, queue, dedup, { isOver: isParked, onStart: () => (starts += 1) })
         expect(starts - before).toBeLessThanOrEqual(1)
@@ -57,12 +64,14 @@ describeService('rabbitmq-4.0', ({ url }) => {
       for (let deaths = 0; deaths < DEATHS_MAX && !(await isParked()); deaths += 1) {
         const bare = await connection.createChannel()
         let isDead = false
-        const channel = dedupChannel(bare, deduplicator({ store, attemptsMax: ATTEMPTS_MAX }))
+        const dedup = deduplicator({ store, leaseMs: LEASE_MS, attemptsMax: ATTEMPTS_MAX })
+        const channel = dedupChannel(bare, dedup)
         await channel.consume(queue, () => {
           starts += 1
           void bare.close().then(() => (isDead = true))
         })
         await until('the end of this life', async () => isDead || (await isParked()))
+        await dedup.close({ timeoutMs: 0 })
       }
       expect(await isParked()).toBe(true)
       expect(starts).toBeGreaterThanOrEqual(ATTEMPTS_MAX)
@@ -126,4 +135,5 @@ async function oneLife(
   })
   await until('the end of this life', async () => isDead || (await isOver()))
   await consumer.close({ timeoutMs: 0 })
+  await dedup.close({ timeoutMs: 0 })
 }

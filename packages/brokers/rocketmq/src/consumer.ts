@@ -19,8 +19,9 @@ const WINDOW_MIN = 128
  * Consumes with a SimpleConsumer: each message is received, claimed, handled once, recorded and acked. What
  * happens to a delivery is told in the table of this package's README.
  *
- * @throws OptionError for an option that is wrong; OncemqError for a store that is set up wrongly, and those
- * of {@link startClient}.
+ * A store or a server that is down at start is told and tried again until it is up; `close()` ends that too.
+ * @throws OptionError for an option that is wrong; OncemqError for a store that is set up wrongly, and for a
+ * topic or consumer group that does not exist or is refused.
  * @example
  * const consumer = await consume({ consumer: new SimpleConsumer({ ... }), dedup,
  *   handler: async (message, { key, signal }) => { await charge(message, { key, signal }) } })
@@ -31,7 +32,6 @@ export async function consume<Tx = undefined>(options: ConsumeOptions<Tx>): Prom
   const dedup = given as unknown as Deduplicator<never>
   const parking = new Parking(settings, dedup)
   const source = new PollingSource({ consumer, dedup, parking, invisibleMs })
-  await source.start()
   const { key, middlewares, retry, concurrency, onEnd } = settings
   return ManagedConsumer.start<Tx, RocketmqMessage>({
     dedup: given,

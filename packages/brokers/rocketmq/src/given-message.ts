@@ -11,9 +11,7 @@ export type MessageContext = Omit<HandlerContext, 'tx'>
 
 /** What a message is given to a user with. */
 export interface Grant {
-  /** None for a message that runs without protection. */
-  readonly claim: Claim | undefined
-  readonly attempt: number
+  readonly claim: Claim
   readonly attemptsMax: number
   readonly holdMs: number
   readonly clock: Clock
@@ -50,10 +48,9 @@ export class GivenMessage {
 
   get context(): MessageContext {
     if (this.#context === undefined) {
-      const { claim, attempt } = this.#grant
-      const { signal: over } = this.#stopping
-      const signal = claim === undefined ? over : AbortSignal.any([claim.signal, over])
-      const { tx: _, ...told } = claimContext(claim, undefined, { attempt })
+      const { claim } = this.#grant
+      const signal = AbortSignal.any([claim.signal, this.#stopping.signal])
+      const { tx: _, ...told } = claimContext(claim, undefined)
       this.#context = { ...told, signal }
     }
     return this.#context
@@ -61,7 +58,7 @@ export class GivenMessage {
 
   /** Records it as done, and acks. Answers whether it was done. @throws what `ack` throws. */
   async complete(onUnconfirmed: 'ack' | 'retry', ack: () => Promise<void>): Promise<boolean> {
-    const completion = (await this.#grant.claim?.complete()) ?? 'completed'
+    const completion = await this.#grant.claim.complete()
     this.#timer?.cancel()
     this.hidden.hold.stop()
     if (completion === 'completed' || (completion === 'unconfirmed' && onUnconfirmed === 'ack')) {
@@ -81,7 +78,7 @@ export class GivenMessage {
   /** Nobody has it and nobody will. */
   async giveBack(): Promise<void> {
     this.#timer?.cancel()
-    await this.#grant.claim?.release('unstarted')
+    await this.#grant.claim.release('unstarted')
     await this.hidden.giveBack()
   }
 
@@ -105,9 +102,9 @@ export class GivenMessage {
 
   /** After its last attempt it is not given to anybody again, but dead-lettered. */
   async #fail(): Promise<void> {
-    const { claim, attempt, attemptsMax } = this.#grant
-    if (!this.#isTaken) await claim?.release('unstarted')
-    else await claim?.release(attempt >= attemptsMax ? 'spent' : 'failed')
+    const { claim, attemptsMax } = this.#grant
+    if (!this.#isTaken) await claim.release('unstarted')
+    else await claim.release(claim.attempt >= attemptsMax ? 'spent' : 'failed')
   }
 
   #after(delayMs: number, action: () => void): void {

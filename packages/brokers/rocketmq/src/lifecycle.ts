@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events'
 
 import type { Clock, Timer } from '@oncemq/core/broker'
-import { givenOptions, requireInteger, systemClock } from '@oncemq/core/broker'
-import { OncemqError } from '@oncemq/core'
+import { givenOptions, requireInteger, requireMethods, systemClock } from '@oncemq/core/broker'
+import { isOncemqError, OncemqError } from '@oncemq/core'
 import type { RocketmqClient } from './client.ts'
 import { unpackBodies } from './packed-bodies.ts'
 
@@ -57,23 +57,55 @@ interface ClientParts {
  */
 export async function startClient(client: RocketmqClient, options: ClientTimeOptions = {}): Promise<void> {
   const { timeoutMs, clock } = settingsOf('startClient', options)
-  const parts = client as unknown as ClientParts
+  requireClient('startClient', client)
   refuseOwnDeadLetters('startClient', client)
-  healSettings(client)
   unpackBodies(client)
-  const repeating = repeatSettings(parts, clock)
+  const start = new ClientStart(client, clock)
   try {
-    await Promise.race([
-      client.startup(),
-      refusalOf(parts),
-      rejectAfter(clock, timeoutMs, () => noAnswer(`to start within ${timeoutMs} ms, received no answer`)),
-    ])
+    await start.attempt(timeoutMs)
   } catch (error) {
-    retire(parts)
-    void client.shutdown().catch(() => undefined)
-    throw error instanceof OncemqError ? error : translated(error)
-  } finally {
-    repeating.stop()
+    start.giveUp()
+    throw error
+  }
+}
+
+/** The start of a client, which may be attempted again while the server is not there. */
+export class ClientStart {
+  readonly #client: RocketmqClient
+  readonly #clock: Clock
+  readonly #refusal: Promise<never>
+  readonly #repeating: { stop(): void }
+  /** An attempt that has not ended: whoever attempts again waits for this one. */
+  #starting: Promise<unknown> | undefined
+
+  constructor(client: RocketmqClient, clock: Clock) {
+    const parts = client as unknown as ClientParts
+    this.#client = client
+    this.#clock = clock
+    healSettings(client)
+    this.#repeating = repeatSettings(parts, clock)
+    this.#refusal = refusalOf(parts)
+    this.#refusal.catch(() => undefined)
+  }
+
+  /** @throws OncemqError those of {@link startClient}. One that is retryable may pass. */
+  async attempt(timeoutMs: number): Promise<void> {
+    this.#starting ??= this.#client.startup().finally(() => (this.#starting = undefined))
+    this.#starting.catch(() => undefined)
+    const silence = (): OncemqError => noAnswer(`to start within ${timeoutMs} ms, received no answer`)
+    try {
+      await Promise.race([this.#starting, this.#refusal, rejectAfter(this.#clock, timeoutMs, silence)])
+    } catch (error) {
+      throw isOncemqError(error) ? error : translated(error)
+    }
+    this.#repeating.stop()
+  }
+
+  /** Lets go of the client: it cannot be started any more. */
+  giveUp(): void {
+    this.#repeating.stop()
+    retire(this.#client as unknown as ClientParts)
+    void this.#client.shutdown().catch(() => undefined)
   }
 }
 
@@ -87,6 +119,7 @@ export async function startClient(client: RocketmqClient, options: ClientTimeOpt
  */
 export async function stopClient(client: RocketmqClient, options: ClientTimeOptions = {}): Promise<void> {
   const { timeoutMs, clock } = settingsOf('stopClient', options)
+  requireClient('stopClient', client)
   try {
     await Promise.race([
       client.shutdown(),
@@ -94,7 +127,7 @@ export async function stopClient(client: RocketmqClient, options: ClientTimeOpti
     ])
   } catch (error) {
     await shutdownAnyway(client, clock)
-    throw error instanceof OncemqError ? error : translated(error)
+    throw isOncemqError(error) ? error : translated(error)
   } finally {
     retire(client as unknown as ClientParts)
   }
@@ -296,6 +329,15 @@ function deepest(error: unknown): string {
   while (each instanceof Error && each.cause instanceof Error) each = each.cause
   const text = each instanceof Error ? each.message : String(each)
   return text.split('\n', 1)[0]?.slice(0, TEXT_MAX) ?? ''
+}
+
+function requireClient(form: string, client: unknown): void {
+  requireMethods(
+    form,
+    client,
+    ['startup', 'shutdown'],
+    'pass a consumer or producer of rocketmq-client-nodejs',
+  )
 }
 
 function settingsOf(form: string, options: ClientTimeOptions): { timeoutMs: number; clock: Clock } {

@@ -1,7 +1,7 @@
 import type { Key } from '@oncemq/core'
 import { OncemqError } from '@oncemq/core'
 import type { JsonFieldOptions, KeyOf as KeyOfMessage } from '@oncemq/core/broker'
-import { jsonFieldOf, keyValue } from '@oncemq/core/broker'
+import { jsonFieldOf, keyValue, requireText } from '@oncemq/core/broker'
 import type { RocketmqMessage } from './client.ts'
 
 /** Reads a message's key, once, when it arrives. `undefined` where the message has none. */
@@ -62,6 +62,7 @@ export function messageId(): KeyOf {
  * @example consume({ key: property('x-order-id'), ... })
  */
 export function property(name: string): KeyOf {
+  requireText('property', name, "name one, such as property('x-order-id')")
   return (message) => keyValue(message.properties.get(name))
 }
 
@@ -72,5 +73,6 @@ export function property(name: string): KeyOf {
  * @example consume({ key: jsonField('order.id'), ... })
  */
 export function jsonField(path: string, options: JsonFieldOptions = {}): KeyOf {
+  requireText('jsonField', path, "name the field, such as jsonField('order.id')")
   return (message) => jsonFieldOf(message.body, path, options)
 }

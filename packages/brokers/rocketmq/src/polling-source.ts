@@ -3,7 +3,7 @@ import type { MessageSource, Receiver, Session } from '@oncemq/core/broker'
 import { backoffMs, Condition, pause } from '@oncemq/core/broker'
 import type { RawConsumer, RocketmqMessage } from './client.ts'
 import { hidden } from './hidden-message.ts'
-import { healSettings, refuseOwnDeadLetters, startClient, stopClient } from './lifecycle.ts'
+import { ClientStart, healSettings, refuseOwnDeadLetters, stopClient } from './lifecycle.ts'
 import { unpackBodies } from './packed-bodies.ts'
 import type { Parking } from './parking.ts'
 
@@ -12,6 +12,8 @@ const RECEIVE_MAX = 32
 const RECEIVE_BACKOFF = { firstMs: 100, factor: 2, maxMs: 5000 }
 /** The client cannot end a long poll; what it still brings is given back. */
 const POLL_END_MS = 2000
+/** Below what the engine allows. */
+const START_MS = 20_000
 
 export interface PollingServices {
   readonly consumer: RawConsumer
@@ -23,32 +25,35 @@ export interface PollingServices {
 /** The messages of a SimpleConsumer, which have to be asked for again and again. */
 export class PollingSource implements MessageSource<RocketmqMessage> {
   readonly #services: PollingServices
-  #isOwned = false
+  /** `undefined` for a client that somebody else has started. */
+  readonly #start: ClientStart | undefined
+  #isStarted = false
 
+  /** @throws OncemqError for a group that would read its own dead letters. */
   constructor(services: PollingServices) {
+    const { consumer, dedup } = services
     this.#services = services
+    refuseOwnDeadLetters('consume', consumer)
+    unpackBodies(consumer, (message) => dedup.warn(message))
+    const isRunning = consumer.isRunning?.() !== false
+    if (isRunning) healSettings(consumer)
+    else this.#start = new ClientStart(consumer, dedup.settings.clock)
   }
 
   /**
-   * Starts the client, if it is not started. It cannot be started twice, so this is no part of a session.
+   * Starts the client at first, if it is not started.
    * @throws OncemqError those of {@link startClient}.
    */
-  async start(): Promise<void> {
-    const { consumer, dedup } = this.#services
-    refuseOwnDeadLetters('consume', consumer)
-    unpackBodies(consumer, (message) => dedup.warn(message))
-    if (consumer.isRunning?.() !== false) return healSettings(consumer)
-    await startClient(consumer)
-    this.#isOwned = true
-  }
-
   async open(receiver: Receiver<RocketmqMessage>): Promise<Session> {
+    if (!this.#isStarted) await this.#start?.attempt(START_MS)
+    this.#isStarted = true
     return new Polling(this.#services, receiver)
   }
 
   async close(): Promise<void> {
+    if (!this.#isStarted) return this.#start?.giveUp()
     // Out of time or without a server, it has let go of the client all the same.
-    if (this.#isOwned) await stopClient(this.#services.consumer).catch(() => undefined)
+    if (this.#start !== undefined) await stopClient(this.#services.consumer).catch(() => undefined)
   }
 }
 

@@ -8,7 +8,7 @@ import {
   requireMethods,
   requireMiddlewares,
   requireRetry,
-  retryDefaults,
+  retryOf,
 } from '@oncemq/core/broker'
 import { OptionError } from '@oncemq/core'
 import type { ConsumeResults, RocketmqProducer } from './client.ts'
@@ -76,9 +76,9 @@ export function dedupListenerSettings(
   listener: unknown,
   options: DedupListenerOptions,
 ): DedupListenerSettings {
-  requireMethods('dedupListener', listener, ['consume'], 'a listener: { consume(message) { ... } }')
+  requireMethods('dedupListener', listener, ['consume'], 'pass { consume(message) { ... } }')
   const given = givenOptions('dedupListener', options, new Set([...sharedNames, ...listenerNames]))
-  const retry = { ...retryDefaults, ...given.retry }
+  const retry = retryOf(given.retry)
   const settings = { ...sharedDefaults(), ...dedupListenerDefaults, results: undefined, ...given, retry }
   requireShared(settings)
   requireRetry(retry)
@@ -94,7 +94,7 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   requireConsumer('consumer', given.consumer)
   requireDeduplicator('consume', given.dedup)
   requireFunction('handler', given.handler, 'async (message, context) => { ... }')
-  const retry = { ...retryDefaults, ...given.retry }
+  const retry = retryOf(given.retry)
   const settings = { ...sharedDefaults(), ...consumeDefaults, onEnd: undefined, ...given, retry }
   requireShared(settings)
   requireRetry(retry)
@@ -113,12 +113,12 @@ function sharedDefaults(): SharedSettings {
 function requireShared({ key, producer, parkingTopic }: SharedSettings): void {
   requireFunction('key', key, 'a preset such as messageKeys(), or a function of the message')
   requireFunction('parkingTopic', parkingTopic, 'a function of the topic')
-  if (producer !== undefined) requireMethods('producer', producer, ['send'], 'a started Producer')
+  if (producer !== undefined) requireMethods('producer', producer, ['send'], 'pass a started Producer')
 }
 
 function requireConsumer(name: string, consumer: unknown): void {
   const methods = ['receive', 'ack', 'changeInvisibleDuration', 'startup', 'shutdown']
-  requireMethods(name, consumer, methods, 'a SimpleConsumer of rocketmq-client-nodejs')
+  requireMethods(name, consumer, methods, 'pass a SimpleConsumer of rocketmq-client-nodejs')
 }
 
 function requireResults(results: Partial<ConsumeResults> | null): void {

@@ -1,6 +1,5 @@
 import type { Deduplicator, Delivery, ProcessOutcome } from '@oncemq/core'
 import { OncemqError } from '@oncemq/core'
-import type { Unprotected } from '@oncemq/core/broker'
 import {
   DeliveryLoop,
   pause,
@@ -163,14 +162,17 @@ class WrappedConsumer {
   /** Claims the key of a message for the user, whose message it is when it is granted. */
   async #claim(message: HiddenMessage, delivery: Delivery): Promise<ProcessOutcome | undefined> {
     const outcome = await this.#dedup.claim(delivery)
-    if (outcome.status !== 'granted' && outcome.status !== 'unprotected') return outcome
+    if (!('claim' in outcome)) return outcome
     const { clock, attemptsMax } = this.#dedup.settings
-    const claim = outcome.status === 'granted' ? outcome.claim : undefined
-    const { attempt } = claim ?? (outcome as Unprotected)
-    if (claim === undefined && attempt > attemptsMax) return rejectedForAttempts(attempt - 1, attemptsMax)
+    const { claim, status } = outcome
+    const { attempt } = claim
+    if (status === 'unprotected' && attempt > attemptsMax) {
+      await claim.release('unstarted')
+      return rejectedForAttempts(attempt - 1, attemptsMax)
+    }
     const { holdMs } = this.#settings
     const warn = (text: string): void => this.#dedup.warn(text)
-    const given = new GivenMessage(message, { claim, attempt, attemptsMax, holdMs, clock, warn })
+    const given = new GivenMessage(message, { claim, attemptsMax, holdMs, clock, warn })
     remember(given)
     this.#granted.push(given)
     return undefined

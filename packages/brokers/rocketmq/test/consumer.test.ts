@@ -1,4 +1,5 @@
 import { MemoryStore, PermanentError } from '@oncemq/core'
+import { FaultProxy } from '@oncemq/test-services/proxy'
 import { describeService } from '@oncemq/test-services/vitest'
 import { expect, onTestFinished, test } from 'vitest'
 import { consume, type ConsumeOptions } from '../src/index.ts'
@@ -23,6 +24,25 @@ describeService('rocketmq-fast', ({ url }) => {
     await until('the duplicate', () => dedup.counts().duplicate === 1)
     await until('all', () => seen.length === 2)
     expect(seen.toSorted()).toEqual(['a', 'b'])
+  })
+
+  test('waits for a server that is down at start, and says so', async () => {
+    const at = await place(url)
+    await using proxy = await FaultProxy.open(url)
+    proxy.refuse()
+    const dedup = deduplicator()
+    const warnings: string[] = []
+    dedup.on('warning', ({ message }) => void warnings.push(message))
+    const seen: string[] = []
+    const handler: ConsumeOptions['handler'] = ({ body }) => void seen.push(body.toString())
+    await consuming(at, { consumer: at.simple({ url: proxy.url }), dedup, handler })
+    expect(warnings).toEqual([
+      expect.stringMatching(/^consume: nothing can be received yet \(.*\); trying again until it can$/s),
+    ])
+    await at.send('a')
+    proxy.resume()
+    await until('the message', () => seen.length === 1)
+    expect(warnings.at(-1)).toBe('consume: messages can be received again')
   })
 
   test('tries again what failed, after a delay of ours', async () => {

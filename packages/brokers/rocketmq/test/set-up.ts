@@ -95,9 +95,15 @@ export class Place {
   }
 
   /** A SimpleConsumer that is not started. */
-  simple({ topic = this.topic, group = this.group, awaitDuration = POLL_MS } = {}): SimpleConsumer {
+  simple({
+    topic = this.topic,
+    group = this.group,
+    awaitDuration = POLL_MS,
+    url = this.url,
+  } = {}): SimpleConsumer {
     const consumer = new SimpleConsumer({
       ...this.base,
+      endpoints: new URL(url).host,
       consumerGroup: group,
       subscriptions: new Map([[topic, '*']]),
       awaitDuration,

@@ -1,5 +1,7 @@
 import { printable } from '../delivery/identity.ts'
 import type { DeadLetterReason, ProcessOutcome } from '../delivery/outcome.ts'
+import { isError } from '../errors.ts'
+import { withoutSecrets } from '../observe/public-text.ts'
 import type { DeadLetter } from './held-message.ts'
 
 const NAME_MAX = 100
@@ -18,9 +20,9 @@ export function deadLetterOf(
 
 function described(error: unknown): Pick<DeadLetter, 'errorName' | 'errorMessage'> {
   if (error === undefined) return { errorName: undefined, errorMessage: undefined }
-  if (!(error instanceof Error)) return { errorName: typeof error, errorMessage: undefined }
+  if (!isError(error)) return { errorName: typeof error, errorMessage: undefined }
   const errorName = printable(String(error.name).slice(0, NAME_MAX))
-  return { errorName, errorMessage: printable(String(error.message).slice(0, MESSAGE_MAX)) }
+  return { errorName, errorMessage: printable(withoutSecrets(String(error.message)).slice(0, MESSAGE_MAX)) }
 }
 
 /** A dead letter for brokers whose headers are texts; an empty one where there is nothing to tell. */

@@ -14,7 +14,7 @@ import { readKey } from './key.ts'
 import type { Attempt, DeliveryLoopOptions } from './loop-options.ts'
 import { MessageOrder } from './message-order.ts'
 import { attempted } from './not-started.ts'
-import { deliveryOf, isWornOut, leftMs, type Passage, passageOf } from './passage.ts'
+import { countStart, deliveryOf, isWornOut, leftMs, type Passage, passageOf, toldOf } from './passage.ts'
 import { WaitingRoom, type WaitWays } from './waiting-room.ts'
 import { Warnings } from './warnings.ts'
 
@@ -152,7 +152,7 @@ export class DeliveryLoop<Message> {
     if (held.isUncopyable === true) return this.#deadLetter(passage, 'attempts', uncountable(starts))
     try {
       await this.#replacements.replace(
-        () => held.retryLater({ delayMs: 0, reason: 'worn-out', starts }),
+        () => held.retryLater({ delayMs: 0, reason: 'worn-out', ...toldOf(passage) }),
         () => held.ack(),
       )
     } catch (error) {
@@ -195,7 +195,7 @@ export class DeliveryLoop<Message> {
   async #goesOn(passage: Passage<Message>, outcome: ProcessOutcome): Promise<boolean> {
     const { held } = passage
     const settlement = settlementOf(outcome, this.#options.policy)
-    if ('attempt' in outcome) Object.assign(passage, { starts: outcome.attempt, returns: 0 })
+    if ('attempt' in outcome) countStart(passage, outcome.attempt)
     if (settlement.action !== 'hold') passage.holds = 0
     if (outcome.status !== 'busy') this.#busyKeys.freed(passage)
     switch (settlement.action) {
@@ -269,10 +269,10 @@ export class DeliveryLoop<Message> {
 
   /** Sends a message to wait at the broker. */
   async #sendToWait(passage: Passage<Message>, delayMs: number, reason: RetryReason): Promise<boolean> {
-    const { held, starts } = passage
+    const { held } = passage
     try {
       // The whole delay again, as the broker may need a queue for each.
-      await held.retryLater({ delayMs: Math.max(1, Math.ceil(delayMs)), reason, starts })
+      await held.retryLater({ delayMs: Math.max(1, Math.ceil(delayMs)), reason, ...toldOf(passage) })
     } catch (error) {
       this.#busyKeys.landed(passage)
       this.#warnings.copyFailed('retry', error)
@@ -307,7 +307,7 @@ export class DeliveryLoop<Message> {
     this.#options.onSentOn?.()
     if (isDurable && 'forgive' in outcome) await outcome.forgive?.()
     this.#busyKeys.ended(passage)
-    dedup.deadLettered({ source: held.source, reason, attempt: letter.attempts })
+    dedup.deadLettered({ source: held.source, reason, attempt: letter.attempts, errorName: letter.errorName })
     await held.ack()
     return true
   }

@@ -17,7 +17,10 @@ export interface HeldMessage<Message = unknown> {
   readonly order?: string | undefined
   /** How many starts of its handler the broker, or our copies, know of. */
   readonly startsBefore: number
-  /** How many of them are returns of the broker's, which may have been none. 0 by default. */
+  /**
+   * How many of them are returns of the broker's, which may have been none. The others are starts for
+   * certain, which count also when the key was forgiven since. Left out where they cannot be told apart.
+   */
   readonly returnsBefore?: number
   /** When it was received for the first time, as far as is known, in milliseconds since 1970. */
   readonly firstAtMs: number
@@ -62,6 +65,8 @@ export interface Retry {
   readonly reason: RetryReason | 'worn-out'
   /** How many starts its handler has had, for what has no record of them. */
   readonly starts: number
+  /** How many of them are returns of the broker's, as far as is known. */
+  readonly returns: number
 }
 
 /** Why a message is put aside: everything that a person needs, and nothing of its payload. */

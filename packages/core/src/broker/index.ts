@@ -29,7 +29,15 @@ export { Condition, pause } from '../time/condition.ts'
 export { Semaphore } from '../time/semaphore.ts'
 export type { Bound } from '../time/within.ts'
 export { within } from '../time/within.ts'
-export { givenOptions, requireFunction, requireInteger, requireMethods, requireOneOf } from '../validate.ts'
+export {
+  givenOptions,
+  requireFunction,
+  requireInteger,
+  requireMethods,
+  requireOneOf,
+  requireSignal,
+  requireText,
+} from '../validate.ts'
 export type { Attempt, DeliveryLoopOptions } from './loop-options.ts'
 export { copySecret } from './copy-secret.ts'
 export { letterTexts } from './dead-letter.ts'
@@ -39,6 +47,7 @@ export type { JsonFieldOptions, KeyOf } from './key.ts'
 export { jsonFieldOf, keyValue, readKey } from './key.ts'
 export type { Consumer, ManagedConsumerOptions } from './managed-consumer.ts'
 export { ManagedConsumer } from './managed-consumer.ts'
+export type { ConsumerHealth } from './reception.ts'
 export { MessageOrder } from './message-order.ts'
 export type { ProcessingOptions } from './processing.ts'
 export { processing } from './processing.ts'
@@ -47,6 +56,7 @@ export {
   requireDeduplicator,
   requireMiddlewares,
   requireRetry,
+  retryOf,
 } from './option-checks.ts'
 export type { Provenance, Seal, Sealed } from './provenance.ts'
 export { seal, unseal } from './provenance.ts'

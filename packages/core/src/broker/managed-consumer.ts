@@ -6,13 +6,13 @@ import { backoffMs } from '../time/backoff.ts'
 import type { Timer } from '../time/clock.ts'
 import { Condition, pause } from '../time/condition.ts'
 import { within } from '../time/within.ts'
-import { requireInteger } from '../validate.ts'
+import { closeTimeoutMs } from '../validate.ts'
 import { DeliveryLoop } from './delivery-loop.ts'
 import type { HeldMessage, MessageSource, Receiver, Session } from './held-message.ts'
 import type { KeyOf } from './key.ts'
 import type { ProcessingOptions } from './processing.ts'
 import { processing } from './processing.ts'
-import { described } from './warnings.ts'
+import { type ConsumerHealth, Reception } from './reception.ts'
 
 const REOPEN_BACKOFF = { firstMs: 100, factor: 2, maxMs: 5000 }
 /** To open, to pause, to close: what has not ended by then never may. */
@@ -20,7 +20,6 @@ const SESSION_TIMEOUT_MS = 30_000
 const SESSION_STABLE_MS = 10_000
 /** Between two looks whether what could not be settled can be now. */
 const UNSETTLED_BACKOFF = { firstMs: 60_000, factor: 4, maxMs: 86_400_000 }
-const CLOSE_TIMEOUT_MS = 30_000
 const CLOSE_STEP_MS = 1000
 const DAY_MS = 86_400_000
 
@@ -32,6 +31,8 @@ export interface Consumer extends AsyncDisposable {
    * a client that does not answer. Idempotent. What has not ended by then is delivered again.
    */
   close(options?: { timeoutMs?: number }): Promise<void>
+  /** Whether it receives messages, as far as is known without asking anybody: for readiness probes. */
+  health(): ConsumerHealth
 }
 
 export interface ManagedConsumerOptions<Tx, Message> extends ProcessingOptions<Tx, Message> {
@@ -55,6 +56,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   readonly #options: ManagedConsumerOptions<Tx, Message>
   readonly #loop: DeliveryLoop<Message>
   readonly #process: (held: HeldMessage<Message>, delivery: Delivery) => Promise<ProcessOutcome>
+  readonly #reception: Reception
   readonly #closed = new AbortController()
   readonly #sessionEnded = new Condition()
   #session: Session | undefined
@@ -65,6 +67,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   private constructor(options: ManagedConsumerOptions<Tx, Message>) {
     const { dedup, key, retry, window, concurrency, holdMs, replaysResults = false } = options
     this.#options = options
+    this.#reception = new Reception(dedup as unknown as Deduplicator)
     this.#loop = new DeliveryLoop({
       dedup: dedup as unknown as Deduplicator<never>,
       key,
@@ -96,10 +99,13 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     return consumer
   }
 
-  close({ timeoutMs = CLOSE_TIMEOUT_MS }: { timeoutMs?: number } = {}): Promise<void> {
-    requireInteger('timeoutMs', timeoutMs, 0, DAY_MS)
-    this.#closing ??= this.#close(timeoutMs)
+  close(options: { timeoutMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(closeTimeoutMs(options))
     return this.#closing
+  }
+
+  health(): ConsumerHealth {
+    return this.#reception.health
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -116,7 +122,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
       await this.#openSession()
     } catch (error) {
       if (isFinal(error)) throw error
-      this.#tellNoSession(error)
+      this.#reception.outOfReach(error)
     }
     void this.#stayOpen()
   }
@@ -138,7 +144,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
           await this.#openSession()
         } catch (error) {
           if (isFinal(error)) return this.#end(error)
-          if (failures === 1) this.#tellNoSession(error)
+          if (failures === 1) this.#reception.outOfReach(error)
         }
       } else {
         const openedMs = clock.monotonicMs()
@@ -179,6 +185,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
       return
     }
     this.#session = session
+    this.#reception.began()
   }
 
   #receiver(onEnded: (error?: unknown) => void): Receiver<Message> {
@@ -199,7 +206,10 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
   }
 
   async #retire(session: Session, withinMs = SESSION_TIMEOUT_MS): Promise<void> {
-    if (this.#session === session) this.#session = undefined
+    if (this.#session === session) {
+      this.#session = undefined
+      this.#reception.ended()
+    }
     await this.#inTime('to close', session.close(), { withinMs }).catch(() => undefined)
     this.#sessionEnded.notifyAll()
   }
@@ -214,6 +224,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     const session = this.#session
     const { signal } = this.#closed
     this.#loop.pause()
+    this.#reception.ended('it pauses: what is received could not be settled here now')
     try {
       if (session !== undefined) await this.#inTime('to pause', session.pause())
       this.#unsettled = isUnsettled ? this.#unsettled + 1 : 0
@@ -221,8 +232,10 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
         await pause(dedup.settings.clock, backoffMs(UNSETTLED_BACKOFF, this.#unsettled - 1), signal)
       await dedup.available(signal)
       this.#loop.resume()
-      if (session !== undefined && session === this.#session && !signal.aborted)
+      if (session !== undefined && session === this.#session && !signal.aborted) {
         await this.#inTime('to resume', session.resume())
+        this.#reception.began()
+      }
     } catch {
       // A session that cannot be paused or resumed is given up, so that there is never a second consumer.
       this.#loop.resume()
@@ -240,6 +253,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
 
   #end(error: OncemqError): void {
     const { dedup, onEnd } = this.#options
+    this.#reception.ended(error.message)
     dedup.warn(`the consumer has ended: ${error.message}`)
     try {
       onEnd?.(error)
@@ -249,17 +263,12 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     void this.close()
   }
 
-  #tellNoSession(error: unknown): void {
-    this.#options.dedup.warn(
-      `consume: nothing can be received yet (${described(error)}); trying again until it can`,
-    )
-  }
-
   async #close(timeoutMs: number): Promise<void> {
     const { dedup, source } = this.#options
     const { clock } = dedup.settings
     const untilMs = clock.monotonicMs() + timeoutMs
     this.#closed.abort()
+    this.#reception.ended()
     this.#loop.stop()
     // What a client does not answer may take a moment more, and no more.
     const leftMs = (): number =>

@@ -1,14 +1,17 @@
 import type { Deduplicator } from '../deduplicator.ts'
 import { OncemqError, OptionError, received } from '../errors.ts'
 import type { Backoff } from '../time/backoff.ts'
-import { requireFunction, requireInteger } from '../validate.ts'
+import { givenOptions, requireFunction, requireInteger } from '../validate.ts'
+import { retryDefaults } from '../delivery/settlement.ts'
 
 const WAIT_MAX_MS = 86_400_000
 const FACTOR_MAX = 100
 
 /** @throws OptionError unless it is a deduplicator. */
 export function requireDeduplicator(form: string, dedup: unknown): asserts dedup is Deduplicator {
-  if (typeof (dedup as Partial<Deduplicator> | null | undefined)?.claim === 'function') return
+  const given = dedup as Partial<Deduplicator> | null | undefined
+  // A store has `claim`, too.
+  if (typeof given?.claim === 'function' && typeof given.process === 'function') return
   throw new OptionError(
     `${form}: expected a deduplicator, received ${received(dedup)}; ` +
       `make one with createDeduplicator({ store, consumerGroup })`,
@@ -23,6 +26,16 @@ export function requireMiddlewares(middlewares: unknown): void {
     )
   }
   middlewares.forEach((each, position) => requireFunction(`middlewares[${position}]`, each, 'a middleware'))
+}
+
+const retryNames = new Set(Object.keys(retryDefaults))
+
+/** The waits between attempts, complete. @throws OptionError for some that are not possible. */
+export function retryOf(given: unknown): Backoff {
+  if (given === undefined) return retryDefaults
+  const retry = { ...retryDefaults, ...givenOptions('retry', given as Partial<Backoff>, retryNames) }
+  requireRetry(retry)
+  return retry
 }
 
 /** @throws OptionError unless the waits between attempts are possible. */

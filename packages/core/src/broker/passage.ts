@@ -1,6 +1,6 @@
 import type { Delivery } from '../delivery/outcome.ts'
 import type { Clock } from '../time/clock.ts'
-import type { HeldMessage } from './held-message.ts'
+import type { HeldMessage, Retry } from './held-message.ts'
 
 /** A message on its way through the delivery loop. */
 export interface Passage<Message = unknown> {
@@ -8,8 +8,8 @@ export interface Passage<Message = unknown> {
   readonly key: Delivery['key']
   readonly sinceMs: number
   starts: number
-  /** How many of the starts are returns of the broker's. */
-  returns: number
+  /** How many of the starts are returns of the broker's, where that is known. */
+  returns: number | undefined
   /** Holds in a row, which wait ever longer. */
   holds: number
 }
@@ -19,8 +19,19 @@ export function passageOf<Message>(
   key: Delivery['key'],
   clock: Clock,
 ): Passage<Message> {
-  const { startsBefore: starts, returnsBefore: returns = 0 } = held
+  const { startsBefore: starts, returnsBefore: returns } = held
   return { held, key, sinceMs: clock.monotonicMs(), starts, returns, holds: 0 }
+}
+
+/** The handler was started, and this was its start of that number. */
+export function countStart(passage: Passage, attempt: number): void {
+  passage.starts = attempt
+  if (passage.returns !== undefined) passage.returns = 0
+}
+
+/** What a copy of its message is to tell. */
+export function toldOf({ starts, returns = 0 }: Passage): Pick<Retry, 'starts' | 'returns'> {
+  return { starts, returns }
 }
 
 /** Whether its message is to be replaced by a copy: see the held message. */

@@ -5,6 +5,7 @@ import { compose } from '../delivery/middleware.ts'
 import type { Delivery, ProcessOutcome } from '../delivery/outcome.ts'
 import type { HeldMessage } from './held-message.ts'
 import { notStarted } from './not-started.ts'
+import { Warnings } from './warnings.ts'
 
 export interface ProcessingOptions<Tx, Message> {
   readonly dedup: Deduplicator<Tx>
@@ -33,6 +34,7 @@ export function processing<Tx, Message>(
 ): (held: HeldMessage<Message>, delivery: Delivery) => Promise<ProcessOutcome> {
   const { dedup, handler, middlewares } = options
   const hasMiddlewares = middlewares.length > 0
+  const warnings = new Warnings(dedup)
   return async function process(held, delivery) {
     let starts = 0
     const innermost = async (): Promise<ProcessOutcome> => {
@@ -46,6 +48,7 @@ export function processing<Tx, Message>(
       return outcome
     }
     const outcome = hasMiddlewares ? await around(held, delivery, innermost, options) : await innermost()
+    if (outcome.status === 'failed' && !outcome.final) warnings.handlerFailed(outcome.error)
     if ((starts > 0 || hasMiddlewares) && !successes.has(outcome.status)) held.renew?.()
     return outcome
   }

@@ -15,6 +15,8 @@ export interface Provenance {
   readonly source: string
   /** How many starts its handler has had; none after it was put aside, so that a replay starts afresh. */
   readonly starts: number
+  /** How many of them are returns of the broker's, which may have been none. 0 by default. */
+  readonly returns?: number
   /** When it was received for the first time, in milliseconds since 1970. */
   readonly firstAtMs: number
   /** What of the message as it first came would act on a copy, or is lost on one, by the adapter's names. */

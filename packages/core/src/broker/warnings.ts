@@ -1,7 +1,8 @@
 import type { Deduplicator } from '../deduplicator.ts'
+import { isOncemqError } from '../errors.ts'
+import { placeOf, publicText } from '../observe/public-text.ts'
 
 const TOLD_MAX = 200
-const DETAIL_MAX = 300
 
 /** What the engine tells its user: each thing once, however often it happens. */
 export class Warnings {
@@ -20,6 +21,13 @@ export class Warnings {
     this.#once(`${purpose}: a message could not be sent on; it is held, and tried again: ${described(error)}`)
   }
 
+  /** By its kind and place: a handler's message may quote what it worked on. */
+  handlerFailed(error: unknown): void {
+    const what =
+      isOncemqError(error) && error.code === 'ONCEMQ_HANDLER_TIMEOUT' ? error.message : placeOf(error)
+    this.#once(`a handler failed; its message is tried again until attemptsMax: ${what}`)
+  }
+
   #once(message: string): void {
     if (this.#told.has(message) || this.#told.size >= TOLD_MAX) return
     this.#told.add(message)
@@ -27,7 +35,7 @@ export class Warnings {
   }
 }
 
-/** An error's name and the beginning of its message. */
+/** An error of a client or of ours: its name and the beginning of its message, without credentials. */
 export function described(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message.slice(0, DETAIL_MAX)}` : typeof error
+  return publicText(error)
 }

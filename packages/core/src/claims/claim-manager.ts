@@ -1,5 +1,6 @@
 import type { Identity } from '../delivery/identity.ts'
-import type { ClaimOutcome, Delivery } from '../delivery/outcome.ts'
+import type { Asked, Delivery, NotGranted } from '../delivery/outcome.ts'
+import { closed } from '../delivery/refusals.ts'
 import type { OncemqError } from '../errors.ts'
 import { isOncemqError } from '../errors.ts'
 import type { EventHub } from '../observe/event-hub.ts'
@@ -19,7 +20,6 @@ import { JoinedSignals } from '../time/joined-signals.ts'
 import type { BatchFaults, StoreLoad } from './batcher.ts'
 import { mayAskAgain } from './ask-again.ts'
 import { Batcher } from './batcher.ts'
-import type { RunningClaim } from './claim.ts'
 import { Isolation } from './isolation.ts'
 import { Lease, LeaseKeeper } from './lease-keeper.ts'
 import type { LocalKey } from './local-keys.ts'
@@ -28,12 +28,16 @@ import type { PendingClaimServices } from './pending-claim.ts'
 import { PendingClaim } from './pending-claim.ts'
 import type { LastAttempt } from './spent-keys.ts'
 import { SpentKeys } from './spent-keys.ts'
+import { Unclaimed } from './unclaimed.ts'
 import { Waiters } from './waiters.ts'
+
+/** Before what may not start now is looked at again. */
+const RETRY_AFTER_MS = 1000
 
 /** All claims of a deduplicator, with what they share: see {@link PendingClaim} for the way of one. */
 export class ClaimManager<Tx> {
   /** Handlers that run, and those that shall run alone. */
-  readonly isolation: Isolation
+  readonly #isolation: Isolation
   readonly #services: PendingClaimServices
   readonly #keys: LocalKeys
   readonly #spent = new SpentKeys()
@@ -47,7 +51,7 @@ export class ClaimManager<Tx> {
     const load: StoreLoad = { underWay: 0 }
     this.#claimOptions = Object.freeze({ isDurable: settings.strategy.needsDurableClaims })
     // A turn has the calls around its handler too: a claim, a completion, and before it a release.
-    this.isolation = new Isolation(clock, leaseMs + 3 * settings.storeTimeoutMs)
+    this.#isolation = new Isolation(clock, leaseMs + 3 * settings.storeTimeoutMs)
     this.#keys = new LocalKeys({ keysMax: doneCacheMax, ttlMs: Math.min(doneCacheMs, retentionMs) }, clock)
     this.#keeper = keeperOf(settings, store, events, load)
     this.#services = {
@@ -59,7 +63,7 @@ export class ClaimManager<Tx> {
       outage,
       events,
       keeper: this.#keeper,
-      isolation: this.isolation,
+      isolation: this.#isolation,
       keys: this.#keys,
       spent: this.#spent,
       waiters: new Waiters(settings, clock, random),
@@ -73,8 +77,47 @@ export class ClaimManager<Tx> {
   }
 
   /** Asks for the key until it is granted, done, or waiting comes to its bound. Never rejects. */
-  claim(identity: Identity, delivery: Delivery): Promise<ClaimOutcome<RunningClaim>> {
+  claim(identity: Identity, delivery: Delivery): Promise<Asked> {
     return new Promise((resolve) => new PendingClaim(this.#services, identity, delivery, resolve).begin())
+  }
+
+  /**
+   * A start that no record counts, but the broker. It takes its turn as one with a claim does: when it may be
+   * what ended its process, it is alone. Never rejects.
+   */
+  async unclaimed(
+    attempt: number,
+    identity: Identity | undefined,
+    delivery: Delivery,
+  ): Promise<Unclaimed | NotGranted> {
+    const { closing, settings } = this.#services
+    const signal = this.#stopSignal(delivery)
+    const isSuspect = attempt > settings.attemptsMax
+    const endTurn = isSuspect ? await this.#isolation.alone(signal) : undefined
+    const mayStart = isSuspect ? endTurn !== undefined : await this.#mayShare(signal)
+    if (!mayStart || closing.aborted) {
+      endTurn?.()
+      return closing.aborted ? closed() : { status: 'busy', retryAfterMs: RETRY_AFTER_MS }
+    }
+    this.#isolation.started()
+    return new Unclaimed(attempt, identity, () => {
+      this.#isolation.ended()
+      endTurn?.()
+    })
+  }
+
+  async #mayShare(signal: AbortSignal): Promise<boolean> {
+    while (this.#isolation.isReserved) {
+      // A suspect that takes longer than its bound holds nobody up any more.
+      if (!(await this.#isolation.shared(signal))) return !signal.aborted
+    }
+    return true
+  }
+
+  /** What is under way, for a look at its health. */
+  get load(): { inFlight: number; longestMs: number; waiting: number } {
+    const { keeper, waiters } = this.#services
+    return { inFlight: this.#isolation.running, longestMs: keeper.longestMs, waiting: waiters.count }
   }
 
   /** Aborts at close. */
@@ -93,9 +136,9 @@ export class ClaimManager<Tx> {
     const untilMs = clock.monotonicMs() + timeoutMs
     this.#closing.abort()
     if (this.#keys.inFlight > 0) await this.#keys.idle.wait(clock, timeoutMs)
-    await this.isolation.idle(untilMs - clock.monotonicMs())
+    await this.#isolation.idle(untilMs - clock.monotonicMs())
     this.#keeper.close()
-    return this.#keys.inFlight === 0 && this.isolation.running === 0
+    return this.#keys.inFlight === 0 && this.#isolation.running === 0
   }
 
   /**
@@ -208,11 +251,20 @@ function keeperOf(
   load: StoreLoad,
 ): LeaseKeeper {
   const renewals = batcherOf<RenewUpdate, UpdateAnswer>(settings, (batch) => store.update(batch), load)
-  const tellLost = ({ leaseMs, label }: Lease): void =>
+  // Of which key says the event `lost`: a key is data, and has no place in a log.
+  const tellLost = ({ leaseMs }: Lease): void =>
     events.emit('warning', () => ({
-      message: `a lease of ${leaseMs} ms was lost${label === undefined ? '' : ` by '${label}'`}`,
+      message:
+        `a lease of ${leaseMs} ms was lost while its handler ran, and another worker may have begun; ` +
+        `look for what blocks the event loop or the store, or raise leaseMs`,
     }))
-  return new LeaseKeeper(settings, settings.clock, (update) => renewals.ask(update), tellLost)
+  const tellSlow = (afterMs: number): void =>
+    events.emit('warning', () => ({
+      message:
+        `a message has been worked on for more than ${afterMs / 1000} s, and its key is kept from others; ` +
+        `look for what its handler waits for, or for a missing ack, or set handlerTimeoutMs`,
+    }))
+  return new LeaseKeeper(settings, settings.clock, (update) => renewals.ask(update), tellLost, tellSlow)
 }
 
 const faults: BatchFaults = Object.freeze({

@@ -14,13 +14,16 @@ import { spentAfter, startsOf } from './spent-attempts.ts'
 import type { LastAttempt } from './spent-keys.ts'
 import type { Commit, Completion, ReleaseReason, Start } from './start.ts'
 
-/** The right to process one key, granted to one delivery. Its lease is renewed until it ends. */
+/**
+ * The right to process one key, granted to one delivery. Its lease is renewed until it ends. One without a
+ * record has no key and no lease, and is nobody else's to take over.
+ */
 export interface Claim {
   /** The delivery's key, as it arrived. */
-  readonly key: string
+  readonly key: string | undefined
   /** The id of its record. */
-  readonly id: string
-  /** Rises with each grant of the key: a fencing token. */
+  readonly id: string | undefined
+  /** Rises with each grant of the key: a fencing token. 0 without a record. */
   readonly epoch: number
   /** Which start this is, from 1. */
   readonly attempt: number
@@ -46,10 +49,7 @@ export interface Claim {
 }
 
 /** A claim as a strategy runs it. */
-export interface RunningClaim extends Claim, Start {
-  readonly key: string
-  readonly id: string
-}
+export type RunningClaim = Claim & Start
 
 /** What the claims of a deduplicator share. */
 export interface ClaimServices {

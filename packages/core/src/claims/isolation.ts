@@ -54,12 +54,13 @@ export class Isolation {
   }
 
   /**
-   * Reserves the next free turn at once, and resolves when it has come. Answers the function that lets the
-   * others go on, or `undefined` when `signal` aborted before.
+   * Reserves the next free turn at once, and resolves when it has come, and `before` has ended. Answers the
+   * function that lets the others go on, or `undefined` when `signal` aborted and there was no free turn.
    */
-  async alone(signal: AbortSignal | undefined): Promise<(() => void) | undefined> {
+  async alone(signal: AbortSignal | undefined, before?: Promise<unknown>): Promise<(() => void) | undefined> {
     const turn = {}
     this.#suspects += 1
+    await before
     // Taken in the step that sees that it is free: others are woken at the same moment.
     await this.#until((isOverdue) => {
       const isFree = this.#turn === undefined && this.#running === 0
@@ -100,9 +101,10 @@ export class Isolation {
 
   async #until(isSo: (isOverdue: boolean) => boolean, signal: AbortSignal | undefined): Promise<void> {
     const sinceMs = this.#clock.monotonicMs()
-    while (signal?.aborted !== true) {
+    for (;;) {
       const leftMs = Math.max(sinceMs, this.#turnedMs) + this.#turnMs - this.#clock.monotonicMs()
-      if (isSo(leftMs <= 0)) return
+      // Whoever does not wait may have what is free.
+      if (isSo(leftMs <= 0) || signal?.aborted === true) return
       await this.#changed.wait(this.#clock, leftMs, signal)
     }
   }

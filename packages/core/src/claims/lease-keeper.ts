@@ -23,6 +23,9 @@ export class Lease implements ClaimRequest, Linked {
   /** When this process stops trusting the lease, in monotonic milliseconds. */
   deadlineMs = 0
   renewAtMs = 0
+  /** When its claim was sent, in monotonic milliseconds. */
+  sinceMs: number | undefined
+  isToldSlow = false
   earlier: this | undefined
   later: this | undefined
   #lost = false
@@ -76,6 +79,10 @@ const TICK_PART = 12
 const MARGIN_PART = 10
 const FRESH_PART = 100
 
+/** After how long a handler is taken for one that hangs: ten leases, and at least five minutes. */
+const SLOW_LEASES = 10
+const SLOW_MIN_MS = 300_000
+
 /**
  * Whether a running record with a claim's own id is as that claim has just left it. If not, it is of an
  * earlier run of the claim, whose answer was lost, and its lease is to be renewed. For stores whose statement
@@ -97,6 +104,7 @@ export class LeaseKeeper {
   readonly #clock: Clock
   readonly #renew: (update: RenewUpdate) => Promise<UpdateAnswer>
   readonly #onLost: (lease: Lease) => void
+  readonly #onSlow: (afterMs: number) => void
   readonly #leases = new LinkedList<Lease>()
   #timer: Timer | undefined
 
@@ -105,16 +113,19 @@ export class LeaseKeeper {
     clock: Clock,
     renew: (update: RenewUpdate) => Promise<UpdateAnswer>,
     onLost: (lease: Lease) => void,
+    onSlow: (afterMs: number) => void = () => undefined,
   ) {
     this.#settings = settings
     this.#clock = clock
     this.#renew = renew
     this.#onLost = onLost
+    this.#onSlow = onSlow
   }
 
   /** Sets the times of a lease whose claim or renewal was sent at `sentAtMs`. */
   start(lease: Lease, sentAtMs: number): void {
     const { leaseMs } = this.#settings
+    lease.sinceMs ??= sentAtMs
     lease.deadlineMs = sentAtMs + leaseMs - leaseMs / MARGIN_PART
     lease.renewAtMs = sentAtMs + leaseMs / RENEW_PART
   }
@@ -122,6 +133,12 @@ export class LeaseKeeper {
   watch(lease: Lease): void {
     this.#leases.add(lease)
     if (this.#timer === undefined) this.#schedule()
+  }
+
+  /** For how long the one has been held that is held longest; 0 for none. */
+  get longestMs(): number {
+    const nowMs = this.#clock.monotonicMs()
+    return Math.floor(nowMs - (this.#leases.first?.sinceMs ?? nowMs))
   }
 
   drop(lease: Lease): void {
@@ -149,10 +166,18 @@ export class LeaseKeeper {
     if (this.#leases.first === undefined) return
     const nowMs = this.#clock.monotonicMs()
     for (const lease of Array.from(this.#leases)) {
+      this.#tellSlow(lease, nowMs)
       if (nowMs >= lease.deadlineMs) this.#lose(lease)
       else if (nowMs >= lease.renewAtMs) void this.#renewOne(lease)
     }
     this.#schedule()
+  }
+
+  #tellSlow(lease: Lease, nowMs: number): void {
+    const slowMs = Math.max(SLOW_MIN_MS, SLOW_LEASES * this.#settings.leaseMs)
+    if (lease.isToldSlow || lease.sinceMs === undefined || nowMs - lease.sinceMs < slowMs) return
+    lease.isToldSlow = true
+    this.#onSlow(slowMs)
   }
 
   async #renewOne(lease: Lease): Promise<void> {

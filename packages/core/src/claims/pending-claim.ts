@@ -1,17 +1,17 @@
-import { closed, conflicted, rejectedForAttempts, startsMax } from '../delivery/refusals.ts'
+import { closed, conflicted, lateAnswers, rejectedForAttempts, startsMax } from '../delivery/refusals.ts'
 import type { Identity } from '../delivery/identity.ts'
-import type { ClaimOutcome, Delivery, Forgive, NotGranted, Unprotected } from '../delivery/outcome.ts'
-import { OncemqError } from '../errors.ts'
+import type { Asked, Delivery, Forgive, NotGranted, Unprotected } from '../delivery/outcome.ts'
+import type { OncemqError } from '../errors.ts'
 import type { Settings } from '../options.ts'
 import type { ClaimAnswer } from '../store/contract.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
 import { pause } from '../time/condition.ts'
 import type { Batcher, Requester } from './batcher.ts'
-import type { ClaimServices, RunningClaim } from './claim.ts'
+import type { ClaimServices } from './claim.ts'
 import { HeldClaim } from './claim.ts'
 import { Lease } from './lease-keeper.ts'
 import type { DoneKey, LocalKey } from './local-keys.ts'
-import { startsOf } from './spent-attempts.ts'
+import { startsOf, startsTold } from './spent-attempts.ts'
 import type { SpentKeys } from './spent-keys.ts'
 import type { DeliveryWait, Waiters } from './waiters.ts'
 
@@ -49,7 +49,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   readonly #services: PendingClaimServices
   readonly #identity: Identity
   readonly #delivery: Delivery
-  readonly #end: (outcome: ClaimOutcome<RunningClaim>) => void
+  readonly #end: (outcome: Asked) => void
   #lease: Lease
   #localKey: LocalKey | undefined
   #wait: DeliveryWait | undefined
@@ -68,7 +68,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     services: PendingClaimServices,
     identity: Identity,
     delivery: Delivery,
-    end: (outcome: ClaimOutcome<RunningClaim>) => void,
+    end: (outcome: Asked) => void,
   ) {
     this.#services = services
     this.#identity = identity
@@ -182,7 +182,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     else this.#enter()
   }
 
-  #granted(grant: { epoch: number; attempt: number }): void {
+  #granted({ epoch, attempt }: { epoch: number; attempt: number }): void {
     const { clock, isolation, settings } = this.#services
     const isLate = clock.monotonicMs() >= this.#lease.deadlineMs
     // The answer came when its lease was as good as over. Asking again with the same claim id starts it anew.
@@ -191,6 +191,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
       this.#isInDoubt = true
       return this.#ask()
     }
+    const grant = { epoch, attempt: this.#attemptOf(attempt) }
     const claim = new HeldClaim(
       this.#services,
       this.#identity,
@@ -199,7 +200,8 @@ export class PendingClaim implements Requester<ClaimAnswer> {
       grant,
       this.#endTurn,
     )
-    if (isLate) return void this.#giveBack(claim, { status: 'store-down', error: lateAnswers() })
+    if (isLate)
+      return void this.#giveBack(claim, { status: 'store-down', error: lateAnswers(LATE_ANSWERS_MAX) })
     if (claim.attempt > this.#startsMax) return void this.#exhausted(claim)
     if (this.#endTurn === undefined) {
       if (claim.attempt > settings.attemptsMax) return void this.#askAlone(claim)
@@ -211,6 +213,8 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   #start(claim: HeldClaim): void {
     const { closing, events } = this.#services
     if (closing.aborted) return void this.#giveBack(claim, closed())
+    // Another worker may have the key by now.
+    if (claim.isLost) return void this.#giveBack(claim, this.#stillBusy(RETRY_AFTER_MS))
     events.emit('granted', () => ({ key: claim.key, epoch: claim.epoch, attempt: claim.attempt }))
     this.#end({ status: 'granted', claim })
   }
@@ -226,9 +230,7 @@ export class PendingClaim implements Requester<ClaimAnswer> {
    */
   async #askAlone(claim: HeldClaim): Promise<void> {
     const { isolation, keys } = this.#services
-    const turn = isolation.alone(this.#stopSignal)
-    await claim.release('unstarted')
-    this.#endTurn = await turn
+    this.#endTurn = await isolation.alone(this.#stopSignal, claim.release('unstarted'))
     if (this.#endTurn === undefined) return this.#end(this.#stillBusy(RETRY_AFTER_MS))
     this.#lease = this.#newLease()
     const known = keys.get(this.#identity.id)
@@ -316,6 +318,11 @@ export class PendingClaim implements Requester<ClaimAnswer> {
     return { status: 'busy', retryAfterMs }
   }
 
+  #attemptOf(granted: number): number {
+    const isOwn = this.#identity.startsBefore !== undefined
+    return isOwn ? granted : Math.max(granted, startsTold(this.#delivery) + 1)
+  }
+
   get #startsMax(): number {
     return startsMax(this.#services.settings.attemptsMax, this.#identity.startsBefore === undefined)
   }
@@ -338,12 +345,4 @@ export class PendingClaim implements Requester<ClaimAnswer> {
   get #stopSignal(): AbortSignal {
     return this.#services.stopSignal(this.#delivery)
   }
-}
-
-function lateAnswers(): OncemqError {
-  return new OncemqError(
-    'ONCEMQ_LEASE_LOST',
-    `expected the store's answer within the lease, received it later ${LATE_ANSWERS_MAX} times; ` +
-      `raise leaseMs, or look at what blocks the event loop or the store`,
-  )
 }

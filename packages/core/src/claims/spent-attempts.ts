@@ -13,3 +13,16 @@ export function spentAfter(starts: number): number {
 export function startsOf(attempts: number): number {
   return attempts > SPENT ? attempts - SPENT : attempts
 }
+
+interface Told {
+  readonly startsBefore?: number | undefined
+  readonly returnsBefore?: number | undefined
+}
+
+/**
+ * How many starts a copy tells, for certain. One that was sent before its key was forgiven goes on from them:
+ * did each copy begin anew and leave another one behind now and then, there would be no end of them.
+ */
+export function startsTold({ startsBefore = 0, returnsBefore = startsBefore }: Told): number {
+  return startsBefore - returnsBefore
+}

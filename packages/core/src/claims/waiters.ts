@@ -38,6 +38,11 @@ export class Waiters {
     this.#random = random
   }
 
+  /** How many wait now. */
+  get count(): number {
+    return this.#count
+  }
+
   /** One delivery's wait: its bound starts with its first pause. */
   begin(signal: AbortSignal | undefined, place: WaitingPlace | undefined): DeliveryWait {
     let untilMs: number | undefined

@@ -30,24 +30,12 @@ export interface HandlerContext<Tx = undefined> {
 /** What a context tells of a start. */
 type Told = Pick<Start, 'key' | 'id' | 'epoch' | 'attempt' | 'signal'>
 
-interface UnclaimedContext {
-  readonly attempt?: number
-  readonly signal?: AbortSignal | undefined
-}
-
 /**
- * The context of a start or claim, or of a handler that runs without one. The signal is made when it is first
- * read, and is an own property, so that a copy of the context has it.
+ * The context of a start or claim. The signal is made when it is first read, and is an own property, so that
+ * a copy of the context has it.
  */
-export function contextOf<Tx>(
-  start: Told | undefined,
-  tx: Tx,
-  { attempt = 1, signal }: UnclaimedContext = {},
-): HandlerContext<Tx> {
-  if (start !== undefined) return new StartContext(start, tx)
-  // Not one signal for all: it would gather what handlers leave on it.
-  const own = signal ?? new AbortController().signal
-  return new StartContext({ key: undefined, id: undefined, epoch: 0, attempt, signal: own }, tx)
+export function contextOf<Tx>(start: Told, tx: Tx): HandlerContext<Tx> {
+  return new StartContext(start, tx)
 }
 
 const START = Symbol('start')

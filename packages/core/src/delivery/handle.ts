@@ -1,17 +1,10 @@
-import type { Isolation } from '../claims/isolation.ts'
 import type { RunningClaim } from '../claims/claim.ts'
 import type { Start } from '../claims/start.ts'
-import { Unclaimed } from '../claims/unclaimed.ts'
 import type { Handler, Strategy, StrategyServices } from '../strategies/strategy.ts'
-import type { Identity } from './identity.ts'
 import type { ClaimOutcome, Delivery, ProcessOutcome } from './outcome.ts'
-import { closed } from './refusals.ts'
 
 export interface HandleServices<Tx> extends StrategyServices {
   readonly strategy: Strategy<Tx>
-  readonly isolation: Isolation
-  /** Aborts at close. */
-  readonly closing: AbortSignal
 }
 
 /**
@@ -21,10 +14,7 @@ export type Admission = ClaimOutcome<RunningClaim> | Recordless
 
 export interface Recordless {
   readonly status: 'recordless'
-  /** `undefined` without a key. */
-  readonly identity: Identity | undefined
-  /** Which start this is, from 1, as the broker counts. */
-  readonly attempt: number
+  readonly claim: RunningClaim
 }
 
 /** Runs the handler as the delivery was let in. Never rejects. */
@@ -36,31 +26,26 @@ export function handle<Tx>(
 ): Promise<ProcessOutcome> | ProcessOutcome {
   const run = (start: Start): Promise<ProcessOutcome> =>
     services.strategy.run(start, handler, services, delivery)
-  if (admission.status === 'granted') return run(admission.claim)
-  if (admission.status === 'recordless') {
-    return inTurn(new Unclaimed(admission.attempt, admission.identity), services, run)
+  // Every other answer is how it ended.
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- see default
+  switch (admission.status) {
+    case 'granted':
+      return run(admission.claim)
+    case 'recordless':
+      return ended(admission.claim, run(admission.claim))
+    case 'unprotected':
+      return ended(admission.claim, run(admission.claim).then(unprotected))
+    default:
+      return admission
   }
-  if (admission.status === 'unprotected') {
-    return inTurn(new Unclaimed(admission.attempt), services, (start) => run(start).then(unprotected))
-  }
-  return admission
 }
 
-/** A start without a claim, which the broker counts. As with a claim, its last ones are alone. */
-async function inTurn<Tx>(
-  start: Start,
-  { attemptsMax, closing, isolation }: HandleServices<Tx>,
-  run: (start: Start) => Promise<ProcessOutcome>,
-): Promise<ProcessOutcome> {
-  const isSuspect = start.attempt > attemptsMax
-  const endTurn = isSuspect ? await isolation.alone(closing) : undefined
-  while (!isSuspect && isolation.isReserved) if (!(await isolation.shared(closing))) break
+/** A strategy may end without a word what has no record. */
+async function ended(claim: RunningClaim, running: Promise<ProcessOutcome>): Promise<ProcessOutcome> {
   try {
-    if (closing.aborted) return closed()
-    isolation.started()
-    return await run(start).finally(() => isolation.ended())
+    return await running
   } finally {
-    endTurn?.()
+    await claim.release('unstarted')
   }
 }
 

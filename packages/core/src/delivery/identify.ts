@@ -41,6 +41,16 @@ export function unkeyed(settings: KeySettings, startsBefore: number): Identity {
   return { ...identityOf(settings.random.claimId(), 'unkeyed', {}, settings), startsBefore }
 }
 
+/** The identity of a payload whose starts are to be counted, beyond those that the broker may count alone. */
+export function suspected(
+  settings: KeySettings & Pick<Settings<unknown>, 'attemptsMax'>,
+  { source, body }: Delivery,
+): Identity | undefined {
+  if (body === undefined) return undefined
+  const startsBefore = settings.attemptsMax
+  return { ...identityOf(payloadHash(body), 'suspect', { source }, settings), startsBefore }
+}
+
 function identityOf(
   key: Key,
   kind: IdentityKind,

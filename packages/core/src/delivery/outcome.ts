@@ -1,4 +1,4 @@
-import type { Claim } from '../claims/claim.ts'
+import type { Claim, RunningClaim } from '../claims/claim.ts'
 import type { WaitingPlace } from '../claims/waiters.ts'
 import type { OncemqError } from '../errors.ts'
 import type { Key } from './identity.ts'
@@ -37,7 +37,10 @@ export interface Delivery {
   readonly heldSinceMs?: number | undefined
   /** How many starts of its handler the broker knows of. Counts for a message that no record is kept of. */
   readonly startsBefore?: number | undefined
-  /** How many of them are returns of the broker's: where a record counts the starts, these are none. */
+  /**
+   * How many of them are returns of the broker's: where a record counts the starts, these are none. The
+   * others were starts for certain, whatever the record says. Left out where they cannot be told apart.
+   */
   readonly returnsBefore?: number | undefined
   /** Whether its payload is hashed whatever the option `fingerprint` says, since its result is replayed. */
   readonly fingerprint?: boolean | undefined
@@ -50,13 +53,19 @@ export interface Delivery {
   readonly beforeStart?: (() => Promise<void> | undefined) | undefined
 }
 
-/** What a delivery is answered that asks for its key. */
+/**
+ * What a delivery is answered that asks for its key. Whoever is given a claim ends it, also one that has no
+ * record: those that shall run alone wait for it.
+ */
 export type ClaimOutcome<Granted extends Claim = Claim> =
   | { readonly status: 'granted'; readonly claim: Granted }
-  | Unprotected
+  | (Unprotected & { readonly claim: Granted })
   | NotGranted
 
-/** The handler runs, without protection. */
+/** How asking for a key ends; what may run without protection has not taken its turn yet. */
+export type Asked = { readonly status: 'granted'; readonly claim: RunningClaim } | Unprotected | NotGranted
+
+/** The handler may run, without protection. */
 export interface Unprotected {
   readonly status: 'unprotected'
   readonly reason: UnprotectedReason

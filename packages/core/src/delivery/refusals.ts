@@ -48,3 +48,12 @@ export function conflicted(attempt: number): NotGranted {
   )
   return { status: 'rejected', reason: 'conflict', error, attempt }
 }
+
+/** The store answered so often when the lease was as good as over. */
+export function lateAnswers(times: number): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_LEASE_LOST',
+    `expected the store's answer within the lease, received it later ${times} times; ` +
+      `raise leaseMs, or look at what blocks the event loop or the store`,
+  )
+}

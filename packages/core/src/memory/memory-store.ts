@@ -12,7 +12,7 @@ import type {
   SweepingStore,
   UpdateAnswer,
 } from '../store/contract.ts'
-import { givenOptions, requireInteger } from '../validate.ts'
+import { givenOptions, requireClock, requireInteger } from '../validate.ts'
 
 export interface MemoryStoreOptions {
   /**
@@ -66,6 +66,7 @@ export class MemoryStore implements SweepingStore {
     const given = givenOptions('MemoryStore', options, new Set(['keysMax', 'clock']))
     const { keysMax = KEYS_MAX_DEFAULT, clock = systemClock } = given
     requireInteger('keysMax', keysMax, 1, KEYS_MAX_BOUND)
+    requireClock(clock)
     this.#keysMax = keysMax
     this.#clock = clock
     this.#table = new MemoryTable(keysMax)

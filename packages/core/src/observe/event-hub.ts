@@ -1,7 +1,10 @@
 import { channel } from 'node:diagnostics_channel'
 
+import type { Clock } from '../time/clock.ts'
+import { systemClock } from '../time/clock.ts'
 import type { EventName, Events, EventSink } from './events.ts'
 import { eventNames } from './events.ts'
+import type { LastError } from './health.ts'
 import type { Logger } from './logger.ts'
 import { Notices } from './notices.ts'
 
@@ -18,10 +21,13 @@ export class EventHub implements EventSink {
   readonly #counts = Object.fromEntries(eventNames.map((name) => [name, 0])) as Record<EventName, number>
 
   readonly #notices: Notices
+  readonly #clock: Clock
+  #lastError: LastError | undefined
 
-  constructor(consumerGroup: string, logger?: Logger) {
+  constructor(consumerGroup: string, logger?: Logger, clock: Clock = systemClock) {
     this.#consumerGroup = consumerGroup
-    this.#notices = new Notices(consumerGroup, logger)
+    this.#clock = clock
+    this.#notices = new Notices(consumerGroup, logger, clock)
   }
 
   /** Adds a listener and answers the function that removes it. */
@@ -29,6 +35,16 @@ export class EventHub implements EventSink {
     const listeners = this.#listeners.get(name) ?? new Set()
     this.#listeners.set(name, listeners.add(listener))
     return () => listeners.delete(listener)
+  }
+
+  /** The last failure of the store. */
+  get lastError(): LastError | undefined {
+    return this.#lastError
+  }
+
+  /** Nothing is kept back any more of what people have to know. */
+  close(): void {
+    this.#notices.close()
   }
 
   /** How often each event happened so far. */
@@ -41,6 +57,7 @@ export class EventHub implements EventSink {
    */
   emit<Name extends EventName>(name: Name, build: () => Events[Name]): void {
     this.#counts[name] += 1
+    if (name === 'storeError') this.#keep(build() as Events['storeError'])
     const listeners = this.#listeners.get(name) as Set<Listener<Name>> | undefined
     const subscribers = this.#channels.get(name)
     const isHeard = listeners !== undefined && listeners.size > 0
@@ -58,6 +75,10 @@ export class EventHub implements EventSink {
         warn(name, error)
       }
     }
+  }
+
+  #keep({ operation, error: { code, message } }: Events['storeError']): void {
+    this.#lastError = Object.freeze({ code, message, operation, atMs: this.#clock.nowMs() })
   }
 }
 

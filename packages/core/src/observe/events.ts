@@ -20,8 +20,16 @@ export interface Events {
   failed: { key: string | undefined; attempt: number; final: boolean; error: unknown }
   conflict: { key: string }
   rejected: { key: string | undefined; reason: RejectReason }
-  /** The message is durably put aside, and will not be started again. `source`: its queue or topic. */
-  deadLettered: { source: string | undefined; reason: string; attempt: number }
+  /**
+   * The message is durably put aside, and will not be started again. `source`: its queue or topic.
+   * `errorName`: that of the last error, where there was one.
+   */
+  deadLettered: {
+    source: string | undefined
+    reason: string
+    attempt: number
+    errorName?: string | undefined
+  }
   /** The handler ran, or runs, without protection. */
   unprotected: { key: string | undefined; reason: UnprotectedReason }
   /** The handler succeeded, but the store did not answer within the lease. */

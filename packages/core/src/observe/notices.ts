@@ -1,63 +1,89 @@
 import { printable } from '../delivery/identity.ts'
+import type { Clock } from '../time/clock.ts'
 import type { EventName, Events } from './events.ts'
 import type { Logger } from './logger.ts'
+import { PacedTopics } from './paced-topics.ts'
 
-/** How many different sentences are remembered as told. */
-const TOLD_MAX = 1000
-
-/** What a person has to know, as a sentence. The other events are for counters. */
-const sentences: { readonly [Name in EventName]?: (event: Events[Name]) => string | undefined } = {
-  outage: ({ error }) => `the store is down; messages are held until it is back: ${error.message}`,
-  deadLettered: ({ reason, source }) =>
-    `a message was dead-lettered (${reason})${source === undefined ? '' : ` from '${source}'`}; ` +
-    `its headers say why`,
-  finding: ({ severity, found, remedy }) => (severity === 'info' ? undefined : `${found} ${remedy}`),
-  unprotected: ({ reason }) =>
-    reason === 'missing-key'
-      ? 'a message without a key runs without protection; stamp an id at the producer, or set onMissingKey'
-      : `a message runs without protection (${reason})`,
-  warning: ({ message }) => message,
+/** What a person has to know. What has one topic is one thing to know, however often it happens. */
+interface Notice {
+  readonly topic: string
+  readonly sentence: string
+  /** Whether it ends what the topic's last notice began, which is said at once. */
+  readonly isEnd?: boolean
 }
 
-/** Each of these is said once, however often it happens: its count is what counters are for. */
-const ONCE_A_KIND: ReadonlySet<EventName> = new Set(['outage', 'deadLettered', 'unprotected'])
+const REPLAYS = "see 'Failed messages and replays' in docs/operations.md"
+
+/** The other events are for counters. */
+const notices: { readonly [Name in EventName]?: (event: Events[Name]) => Notice | undefined } = {
+  outage: ({ error }) => ({
+    topic: 'store',
+    sentence: `the store is down; messages are held until it is back: ${error.message}`,
+  }),
+  recovered: ({ downMs }) => ({
+    topic: 'store',
+    sentence: `the store is back after ${seconds(downMs)}; the messages that were held go on`,
+    isEnd: true,
+  }),
+  deadLettered: ({ reason, source, attempt, errorName }) => ({
+    topic: `deadLettered ${reason} ${source}`,
+    sentence:
+      `a message was dead-lettered${source === undefined ? '' : ` from '${source}'`} ` +
+      `(${[reason, attempt > 0 ? `attempt ${attempt}` : '', errorName ?? ''].filter(Boolean).join(', ')}); ` +
+      `its headers say why, ${REPLAYS}`,
+  }),
+  finding: ({ code, severity, found, remedy }) =>
+    severity === 'info' ? undefined : { topic: `finding ${code}`, sentence: `${found} ${remedy}` },
+  unprotected: ({ reason }) => ({
+    topic: `unprotected ${reason}`,
+    sentence:
+      reason === 'missing-key'
+        ? 'a message without a key runs without protection; stamp an id at the producer, or set onMissingKey'
+        : `a message runs without protection (${reason})`,
+  }),
+  warning: ({ message }) => ({ topic: message, sentence: message }),
+}
+
+function seconds(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 1000)} s`
+}
 
 /**
- * Tells people what they must know where nobody listens: through the logger, each time; without one, once as
- * a warning of the process.
+ * Tells people what they must know: through the logger or, without one, where nobody listens, as a warning of
+ * the process. What happens again and again is counted, and said again ever more rarely.
  */
 export class Notices {
   readonly #consumerGroup: string
   readonly #logger: Logger | undefined
-  readonly #told = new Set<string>()
+  readonly #topics: PacedTopics
 
-  constructor(consumerGroup: string, logger: Logger | undefined) {
+  constructor(consumerGroup: string, logger: Logger | undefined, clock: Clock) {
     this.#consumerGroup = consumerGroup
     this.#logger = logger
+    this.#topics = new PacedTopics(clock, (sentence) => this.#say(sentence))
   }
 
   /** Whether an event of this name may need a notice. Not where a listener has it; a logger gets all. */
   concerns(name: EventName, isHeard: boolean): boolean {
-    if (!(name in sentences)) return false
-    if (this.#logger !== undefined) return true
-    return !isHeard && !(ONCE_A_KIND.has(name) && this.#told.has(name))
+    return name in notices && (this.#logger !== undefined || !isHeard)
   }
 
   tell<Name extends EventName>(name: Name, event: Events[Name]): void {
-    const sentence = sentences[name]?.(event)
-    if (sentence === undefined) return
-    const message = printable(`${this.#consumerGroup}: ${sentence}`)
-    if (this.#logger !== undefined) return this.#log(message)
-    const topic = ONCE_A_KIND.has(name) ? name : message
-    if (this.#told.has(topic) || this.#told.size >= TOLD_MAX) return
-    this.#told.add(topic)
-    process.emitWarning(message, { type: 'OncemqWarning' })
+    const notice = notices[name]?.(event)
+    if (notice !== undefined) this.#topics.tell(notice.topic, notice.sentence, notice.isEnd)
   }
 
-  #log(message: string): void {
+  /** Says what has been counted and not said yet. */
+  close(): void {
+    this.#topics.close()
+  }
+
+  #say(sentence: string): void {
+    const message = printable(`${this.#consumerGroup}: ${sentence}`)
+    if (this.#logger === undefined) return process.emitWarning(message, { type: 'OncemqWarning' })
     // A logger that throws or rejects must not end a delivery, let alone the process.
     try {
-      const answer = this.#logger?.warn(message)
+      const answer = this.#logger.warn(message)
       if (answer instanceof Promise) answer.catch(() => undefined)
     } catch {}
   }

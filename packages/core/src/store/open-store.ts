@@ -1,8 +1,9 @@
 import type { EventHub } from '../observe/event-hub.ts'
 import { StoreError } from '../errors.ts'
+import { perProcess } from '../per-process.ts'
 import type { Finding, Store } from './contract.ts'
 
-const users = new WeakMap<Store, Set<object>>()
+const users = perProcess('users', () => new WeakMap<Store, Set<object>>())
 
 /**
  * Opens a store for `user`, which counts as one that uses it from now on, however this ends.

@@ -52,6 +52,7 @@ export class Outage {
   #recoveredMs = Number.NEGATIVE_INFINITY
   #timer: Timer | undefined
   #isClosed = false
+  #changedAtMs: number | undefined
 
   constructor(probe: () => Promise<void>, settings: OutageSettings, events: EventHub) {
     this.#probe = probe
@@ -62,6 +63,16 @@ export class Outage {
   /** Why the store is down; `undefined` when it is up. */
   get error(): OncemqError | undefined {
     return this.#error
+  }
+
+  /** When it last went down or came back, in milliseconds since 1970. */
+  get changedAtMs(): number | undefined {
+    return this.#changedAtMs
+  }
+
+  /** How many wait for it. */
+  get waiting(): number {
+    return this.#recovery.size
   }
 
   /** Whether nothing recovers here any more: at close, or when the store turned out to be closed. */
@@ -81,6 +92,7 @@ export class Outage {
     if (wasUp) {
       if (clock.monotonicMs() - this.#recoveredMs > STABLE_MS) this.#failures = 0
       this.#sinceMs = clock.monotonicMs()
+      this.#changedAtMs = clock.nowMs()
       this.#events.emit('outage', () => ({ error }))
     }
     this.#schedule()
@@ -162,6 +174,7 @@ export class Outage {
     this.#error = undefined
     const nowMs = this.#settings.clock.monotonicMs()
     this.#recoveredMs = nowMs
+    this.#changedAtMs = this.#settings.clock.nowMs()
     this.#events.emit('recovered', () => ({ downMs: nowMs - this.#sinceMs }))
     this.#recovery.notifyAll()
   }

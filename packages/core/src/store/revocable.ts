@@ -2,6 +2,7 @@ import { errorMonitor } from 'node:events'
 import type { EventEmitter } from 'node:events'
 import { types } from 'node:util'
 import { StoreError } from '../errors.ts'
+import { perProcess } from '../per-process.ts'
 import { causes } from './causes.ts'
 
 /** How {@link revocable} treats a driver's connection. */
@@ -73,7 +74,7 @@ export function revocable<Target extends object>(
 }
 
 /** Whoever has a proxy alone finds the loan by it. */
-const loans = new WeakMap<object, Loan>()
+const loans = perProcess('loans', () => new WeakMap<object, Pick<Loan, 'driverErrorIn'>>())
 
 /**
  * {@link Revocable.driverErrorIn} for whoever has the proxy alone, also after its end. `undefined` for
@@ -215,8 +216,9 @@ class Loan {
 
   /** The call is under way until `done` is called. */
   #heardBack(args: unknown[]): { readonly given: unknown[]; readonly done: () => void } {
-    const { promise, resolve } = Promise.withResolvers<void>()
     const callback = args.at(-1)
+    let resolve: () => void
+    const promise = new Promise<void>((answered) => (resolve = answered))
     this.#asked.add(promise)
     const done = (): void => {
       this.#asked.delete(promise)

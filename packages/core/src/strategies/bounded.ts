@@ -1,5 +1,5 @@
 import { OncemqError, readable } from '../errors.ts'
-import type { Clock } from '../time/clock.ts'
+import type { Clock, Timer } from '../time/clock.ts'
 
 export interface HandlerBound {
   readonly clock: Clock
@@ -20,16 +20,18 @@ export async function bounded<Result>(
   { clock, handlerTimeoutMs, abort, what = 'handler' }: HandlerBound,
 ): Promise<Result> {
   if (handlerTimeoutMs === 0) return running(run)
-  const expired = Promise.withResolvers<never>()
-  const timer = clock.after(handlerTimeoutMs, () => {
-    const error = handlerTimeout(what, handlerTimeoutMs)
-    abort(error)
-    expired.reject(error)
+  let timer: Timer | undefined
+  const expired = new Promise<never>((_, reject) => {
+    timer = clock.after(handlerTimeoutMs, () => {
+      const error = handlerTimeout(what, handlerTimeoutMs)
+      abort(error)
+      reject(error)
+    })
   })
   try {
-    return await Promise.race([running(run), expired.promise])
+    return await Promise.race([running(run), expired])
   } finally {
-    timer.cancel()
+    timer?.cancel()
   }
 }
 

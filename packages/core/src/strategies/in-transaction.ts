@@ -1,8 +1,7 @@
 import type { Commit, Start } from '../claims/start.ts'
 import { contextOf } from '../delivery/context.ts'
 import type { ProcessOutcome } from '../delivery/outcome.ts'
-import type { OncemqError } from '../errors.ts'
-import { isOncemqError, OptionError, StoreError } from '../errors.ts'
+import { isOncemqError, OncemqError, OptionError, StoreError } from '../errors.ts'
 import type { CompleteUpdate, Store, TransactionalStore, UpdateAnswer } from '../store/contract.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
 import type { Timer } from '../time/clock.ts'
@@ -60,6 +59,7 @@ class Attempt<Tx> {
   readonly #services: StrategyServices
   readonly #explain: Explain<Tx> | undefined
   #result: Uint8Array | undefined
+  /** Whether the handler was run in the last transaction. */
   #hasRun = false
   /** What the handler of the last transaction threw. Whatever else is thrown is the store's. */
   #thrown: { readonly error: unknown; readonly tx: Tx } | undefined
@@ -78,7 +78,7 @@ class Attempt<Tx> {
         return completed(completion, this.#result)
       } catch (error) {
         if (!this.#isConflict(error)) return this.#ended(error)
-        if (this.#start.isLost) return this.#lost()
+        if (this.#start.isLost) return this.#lost('failed')
         if (count === TRANSACTIONS_MAX) return this.#conflicted(error)
         const { clock, random } = this.#services
         await pause(clock, jittered(backoffMs(CONFLICT_BACKOFF, count - 1), random))
@@ -100,6 +100,7 @@ class Attempt<Tx> {
       return failed(this.#start, error, this.#services)
     }
     if (error.code === 'ONCEMQ_TRANSACTION_ENDED') return this.#endedByHandler(error)
+    if (error.code === 'ONCEMQ_LEASE_LOST') return this.#lost('unstarted')
     this.#services.events.emit('storeError', () => ({ operation: 'transaction', entries: 1, error }))
     const isRefused = !error.retryable && !isPermanent(error)
     // What the handler wrote may be what cannot be committed.
@@ -126,8 +127,8 @@ class Attempt<Tx> {
     return { status: 'failed', final: true, error, attempt, reason: 'transaction-ended', forgive }
   }
 
-  async #lost(): Promise<ProcessOutcome> {
-    await this.#start.release('failed')
+  async #lost(reason: 'failed' | 'unstarted'): Promise<ProcessOutcome> {
+    await this.#start.release(reason)
     return { status: 'lost' }
   }
 
@@ -146,6 +147,7 @@ class Attempt<Tx> {
     const { clock, leaseMs, store, storeTimeoutMs } = this.#services
     const stop = new AbortController()
     this.#thrown = undefined
+    this.#hasRun = false
     return new Promise((resolve, reject) => {
       let timer: Timer | undefined
       let isOver = false
@@ -162,6 +164,8 @@ class Attempt<Tx> {
         // Nobody waits for a transaction that begins so late: it is rolled back.
         stop.signal.throwIfAborted()
         timer?.cancel()
+        // Another worker may have the key by now.
+        if (this.#start.isLost) throw lostMeanwhile()
         this.#hasRun = true
         try {
           this.#result = await this.#handle(tx, stop)
@@ -201,6 +205,13 @@ class Attempt<Tx> {
       throw error
     }
   }
+}
+
+function lostMeanwhile(): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_LEASE_LOST',
+    'expected the transaction to begin within the lease, received it later; look at what the store waits for',
+  )
 }
 
 function silent(what: string, boundMs: number, option: string): string {

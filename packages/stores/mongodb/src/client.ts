@@ -28,6 +28,12 @@ export interface MongoSession {
   inTransaction(): boolean
 }
 
+/** @ts-ignore where mongodb is not installed, this is any type at all, as which it is told below. */
+type Installed = import('mongodb').ClientSession // oxlint-disable-line consistent-type-imports
+
+/** The session of the package `mongodb` where it is installed, else what the store needs of one. */
+export type DriverSession = 0 extends 1 & Installed ? MongoSession : Installed
+
 /** How many members have a write, and whether on the disk, before it is answered. */
 export interface MongoWriteConcern {
   readonly w?: number | string | undefined

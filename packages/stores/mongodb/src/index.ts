@@ -2,6 +2,7 @@ export { duplicateKeyOf } from './duplicate-key.ts'
 export type { DocumentWrite, MongoWriter } from './insert-once.ts'
 export { insertOnce, upsert } from './insert-once.ts'
 export type {
+  DriverSession,
   MongoClient,
   MongoCollection,
   MongoDatabase,

@@ -3,16 +3,18 @@ import { OptionError } from '@oncemq/core'
 import {
   givenOptions,
   received,
+  requireClock,
   requireInteger,
   requireOneOf,
   requireOrm,
+  requireRandom,
   systemClock,
   systemRandom,
 } from '@oncemq/core/store'
-import type { MongoCollection, MongoSession } from './client.ts'
+import type { DriverSession, MongoCollection, MongoSession } from './client.ts'
 
 /** Options of {@link MongoStore}: a collection of yours, or `url`, and what has a default. */
-export interface MongoStoreOptions<Session extends MongoSession = MongoSession, Tx = Session> {
+export interface MongoStoreOptions<Session extends MongoSession = DriverSession, Tx = Session> {
   /**
    * A collection of your own client, which the store neither configures nor closes. With `url`, the
    * collection's name: a letter or `_`, then letters, digits, `_`, `.` or `-`, 1 to 120 characters and not
@@ -104,6 +106,8 @@ export function settingsOf<Session extends MongoSession, Tx>(
   requireOneOf('createSchema', createSchema, [true, false])
   requireInteger('timeoutMs', timeoutMs, 1, TIMEOUT_MAX_MS)
   const { clock = systemClock, random = systemRandom(), transactions } = given
+  requireClock(clock)
+  requireRandom(random)
   if (transactions !== undefined) requireOrm('transactions', 'those of Mongoose', transactions, ['within'])
   return Object.freeze({ source, createSchema, timeoutMs, transactions, clock, random })
 }
@@ -168,7 +172,7 @@ function requireCollection<Session extends MongoSession>(collection: unknown): M
     typeof given.db.client?.startSession === 'function'
   if (fits) return given as MongoCollection<Session>
   throw new OptionError(
-    `collection: expected a Collection of the package mongodb 7, received ${received(collection)}; ` +
+    `collection: expected a Collection of mongodb 6.20 or later, received ${received(collection)}; ` +
       `give client.db().collection('oncemq'), or { url } and the store connects itself`,
   )
 }

@@ -15,7 +15,7 @@ import type {
 } from '@oncemq/core/store'
 import { LifeCycle, LockedRecords, storeError, throughOrm } from '@oncemq/core/store'
 import type { StoreError } from '@oncemq/core/store'
-import type { MongoCollection, MongoSession } from './client.ts'
+import type { DriverSession, MongoCollection, MongoSession } from './client.ts'
 import type { Commands } from './commands.ts'
 import { nameOf, withCommands } from './commands.ts'
 import { connect } from './connection.ts'
@@ -55,7 +55,7 @@ interface Opened<Session extends MongoSession> extends Connection<Session> {
  * const store = new MongoStore({ collection: client.db('shop').collection('oncemq') })
  * const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
  */
-export class MongoStore<Session extends MongoSession = MongoSession, Tx = Session>
+export class MongoStore<Session extends MongoSession = DriverSession, Tx = Session>
   implements KeyedStore<Tx>, StateStore<Tx>
 {
   readonly name = 'mongodb'

@@ -52,8 +52,8 @@ test('a constructor connects to nothing, and the defaults cannot be changed', ()
 test("the handler's tx is the session of the driver that the collection comes from", () => {
   const orders = collection as unknown as Collection<{ cents: number }>
   expectTypeOf(new MongoStore({ collection: orders })).toEqualTypeOf<MongoStore<ClientSession>>()
-  expectTypeOf(new MongoStore({ url })).toEqualTypeOf<MongoStore<MongoSession>>()
-  expectTypeOf(new MongoStore<ClientSession>({ url })).toEqualTypeOf<MongoStore<ClientSession>>()
+  expectTypeOf(new MongoStore({ url })).toEqualTypeOf<MongoStore<ClientSession>>()
+  expectTypeOf(new MongoStore<MongoSession>({ url })).toEqualTypeOf<MongoStore<MongoSession>>()
 })
 
 test('before open every call says so', async () => {

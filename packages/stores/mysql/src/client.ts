@@ -19,6 +19,12 @@ export interface MysqlConnection {
   destroy(): void
 }
 
+/** @ts-ignore where mysql2 is not installed, this is any type at all, as which it is told below. */
+type Installed = import('mysql2/promise').PoolConnection // oxlint-disable-line consistent-type-imports
+
+/** The connection of the package `mysql2` where it is installed, else what the store needs of one. */
+export type Mysql2Connection = 0 extends 1 & Installed ? MysqlConnection : Installed
+
 /**
  * What the store needs of a pool of `mysql2/promise`. A single connection does not do: it never connects
  * again, and whatever runs beside an open transaction would become a part of it.

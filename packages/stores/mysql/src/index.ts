@@ -1,7 +1,7 @@
 export { duplicateKeyOf } from './duplicate-key.ts'
 export type { MysqlWriter } from './insert-once.ts'
 export { insertOnce, upsert } from './insert-once.ts'
-export type { MysqlConnection, MysqlPool, MysqlQuery } from './client.ts'
+export type { Mysql2Connection, MysqlConnection, MysqlPool, MysqlQuery } from './client.ts'
 export { mysqlStoreDefaults } from './options.ts'
 export type { Isolation, MysqlStoreOptions } from './options.ts'
 export { MysqlStore } from './store.ts'

@@ -3,19 +3,21 @@ import { OptionError } from '@oncemq/core'
 import {
   givenOptions,
   received,
+  requireClock,
   requireInteger,
   requireOneOf,
   requireOrm,
+  requireRandom,
   systemClock,
   systemRandom,
 } from '@oncemq/core/store'
-import type { MysqlCallbackPool, MysqlConnection, MysqlPool } from './client.ts'
+import type { Mysql2Connection, MysqlCallbackPool, MysqlConnection, MysqlPool } from './client.ts'
 
 /** How far transactions are kept apart, by SQL's own names. */
 export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
 
 /** Options of {@link MysqlStore}: either `pool` or `url`, and what has a default. */
-export interface MysqlStoreOptions<Connection extends MysqlConnection = MysqlConnection, Tx = Connection> {
+export interface MysqlStoreOptions<Connection extends MysqlConnection = Mysql2Connection, Tx = Connection> {
   /**
    * A pool of `mysql2/promise`, or of `mysql2`, of yours, which the store does not close and whose sessions
    * it leaves as they are. It needs `transactionsMax` + 2 connections, so that leases are renewed while
@@ -142,6 +144,8 @@ export function settingsOf<Connection extends MysqlConnection, Tx>(
   requireOneOf('isolation', chosen.isolation, ISOLATIONS)
   const { transactionIdleMs, clock = systemClock, random = systemRandom() } = chosen
   requireInteger('transactionIdleMs', transactionIdleMs, TRANSACTION_IDLE_MIN_MS, TRANSACTION_IDLE_MAX_MS)
+  requireClock(clock)
+  requireRandom(random)
   if (transactions !== undefined) requireOrm('transactions', 'those of an ORM', transactions, ['within'])
   return Object.freeze({ ...chosen, source, transactions, transactionsMax, clock, random })
 }

@@ -15,7 +15,7 @@ import type {
   UpdateAnswer,
 } from '@oncemq/core/store'
 import { LifeCycle, throughOrm } from '@oncemq/core/store'
-import type { MysqlConnection } from './client.ts'
+import type { Mysql2Connection, MysqlConnection } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
 import { dialectOf } from './dialect.ts'
@@ -54,7 +54,7 @@ const EMPTY = Object.freeze({ calledBack: NO_ROWS, promised: [NO_ROWS, undefined
  * const pool = mysql.createPool({ uri: 'mysql://shop@db/shop', connectionLimit: 12 })
  * const dedup = createDeduplicator({ store: new MysqlStore({ pool }), consumerGroup: 'billing' })
  */
-export class MysqlStore<Connection extends MysqlConnection = MysqlConnection, Tx = Connection>
+export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection, Tx = Connection>
   implements KeyedStore<Tx>, StateStore<Tx>, SweepingStore
 {
   readonly name = 'mysql'

@@ -1,8 +1,8 @@
 import { MysqlStore, mysqlStoreDefaults } from '@oncemq/mysql'
-import type { MysqlStoreOptions } from '@oncemq/mysql'
+import type { MysqlConnection, MysqlStoreOptions } from '@oncemq/mysql'
 import callbacks from 'mysql2'
 import mysql from 'mysql2/promise'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, expectTypeOf, test } from 'vitest'
 
 const url = 'mysql://nobody:secret@127.0.0.1:1/none'
 const pool = mysql.createPool(url)
@@ -74,4 +74,9 @@ test('a server that is not there is unavailable, and no word of the url is told'
   await expect(failure).rejects.toMatchObject({ code: 'ONCEMQ_STORE_UNAVAILABLE', retryable: true })
   await expect(failure).rejects.toThrow(/ECONNREFUSED/)
   await expect(failure).rejects.not.toThrow(/secret|nobody/)
+})
+
+test("the handler's tx is the connection of mysql2, unless the pool is another's", () => {
+  expectTypeOf(new MysqlStore({ url })).toEqualTypeOf<MysqlStore<mysql.PoolConnection>>()
+  expectTypeOf(new MysqlStore<MysqlConnection>({ url })).toEqualTypeOf<MysqlStore<MysqlConnection>>()
 })

@@ -22,6 +22,12 @@ export interface PostgresClient {
   release(error?: Error | boolean): void
 }
 
+/** @ts-ignore where pg or its types are not installed, this is any type at all, as which it is told below. */
+type Installed = import('pg').PoolClient // oxlint-disable-line consistent-type-imports
+
+/** The client of the package `pg` where its types are installed, else what the store needs of one. */
+export type PgClient = 0 extends 1 & Installed ? PostgresClient : Installed
+
 /**
  * What the store needs of a `pg.Pool`. A single `pg.Client` does not do: it never connects again, and
  * whatever runs beside an open transaction would become a part of it.

@@ -1,7 +1,7 @@
 export { duplicateKeyOf } from './duplicate-key.ts'
 export type { PostgresWriter } from './insert-once.ts'
 export { insertOnce, upsert } from './insert-once.ts'
-export type { PostgresClient, PostgresPool, PostgresQuery, PostgresResult } from './client.ts'
+export type { PgClient, PostgresClient, PostgresPool, PostgresQuery, PostgresResult } from './client.ts'
 export { postgresStoreDefaults } from './options.ts'
 export type { Isolation, PostgresStoreOptions } from './options.ts'
 export { PostgresStore } from './store.ts'

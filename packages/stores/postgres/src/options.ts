@@ -3,18 +3,19 @@ import { OptionError } from '@oncemq/core'
 import {
   givenOptions,
   received,
+  requireClock,
   requireInteger,
   requireOneOf,
   requireOrm,
   systemClock,
 } from '@oncemq/core/store'
-import type { PostgresClient, PostgresPool } from './client.ts'
+import type { PgClient, PostgresClient, PostgresPool } from './client.ts'
 
 /** PostgreSQL's own names for how far transactions are kept apart. */
 export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
 
 /** Options of {@link PostgresStore}: either `pool` or `url`, and what has a default. */
-export interface PostgresStoreOptions<Client extends PostgresClient = PostgresClient, Tx = Client> {
+export interface PostgresStoreOptions<Client extends PostgresClient = PgClient, Tx = Client> {
   /**
    * A `pg.Pool` of yours, which the store does not close. It needs `transactionsMax` + 2 connections, so that
    * leases are renewed while handlers hold theirs.
@@ -145,6 +146,7 @@ export function settingsOf<Client extends PostgresClient, Tx>(
   requireOneOf('isolation', chosen.isolation, ISOLATIONS)
   const { transactionIdleMs } = chosen
   requireInteger('transactionIdleMs', transactionIdleMs, TRANSACTION_IDLE_MIN_MS, TRANSACTION_IDLE_MAX_MS)
+  requireClock(clock)
   if (transactions !== undefined) requireOrm('transactions', 'those of an ORM', transactions, ['within'])
   return Object.freeze({ ...chosen, source, transactions, transactionsMax, clock })
 }

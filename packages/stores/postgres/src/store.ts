@@ -16,7 +16,7 @@ import type {
   UpdateAnswer,
 } from '@oncemq/core/store'
 import { LifeCycle, throughOrm } from '@oncemq/core/store'
-import type { PostgresClient } from './client.ts'
+import type { PgClient, PostgresClient } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
 import { PostgresUniqueKey } from './duplicate-key.ts'
@@ -54,7 +54,7 @@ const EMPTY = Object.freeze({ calledBack: NO_ROWS, promised: NO_ROWS })
  * const pool = new pg.Pool({ max: 12 })
  * const dedup = createDeduplicator({ store: new PostgresStore({ pool }), consumerGroup: 'billing' })
  */
-export class PostgresStore<Client extends PostgresClient = PostgresClient, Tx = Client>
+export class PostgresStore<Client extends PostgresClient = PgClient, Tx = Client>
   implements KeyedStore<Tx>, StateStore<Tx>, SweepingStore
 {
   readonly name = 'postgres'

@@ -1,7 +1,7 @@
 import { PostgresStore, postgresStoreDefaults } from '@oncemq/postgres'
-import type { PostgresStoreOptions } from '@oncemq/postgres'
+import type { PostgresClient, PostgresStoreOptions } from '@oncemq/postgres'
 import pg from 'pg'
-import { expect, test } from 'vitest'
+import { expect, expectTypeOf, test } from 'vitest'
 
 const url = 'postgres://nobody:secret@127.0.0.1:1/none'
 const pool = new pg.Pool({ connectionString: url })
@@ -58,4 +58,9 @@ test('a server that is not there is unavailable, and no word of the url is told'
   await expect(failure).rejects.toMatchObject({ code: 'ONCEMQ_STORE_UNAVAILABLE', retryable: true })
   await expect(failure).rejects.toThrow(/ECONNREFUSED/)
   await expect(failure).rejects.not.toThrow(/secret|nobody/)
+})
+
+test("the handler's tx is the client of pg, unless the pool is another's", () => {
+  expectTypeOf(new PostgresStore({ url })).toEqualTypeOf<PostgresStore<pg.PoolClient>>()
+  expectTypeOf(new PostgresStore<PostgresClient>({ url })).toEqualTypeOf<PostgresStore<PostgresClient>>()
 })

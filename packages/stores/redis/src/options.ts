@@ -1,6 +1,6 @@
 import type { Clock } from '@oncemq/core/store'
 import { OptionError } from '@oncemq/core'
-import { givenOptions, received, requireInteger, systemClock } from '@oncemq/core/store'
+import { givenOptions, received, requireClock, requireInteger, systemClock } from '@oncemq/core/store'
 import type { Commands, RedisClient } from './client.ts'
 import { commandsOf } from './client.ts'
 
@@ -65,6 +65,7 @@ export function settingsOf(options: RedisStoreOptions): Settings {
   requirePrefix(prefix)
   requireInteger('callTimeoutMs', callTimeoutMs, 1, CALL_TIMEOUT_MAX_MS)
   const { clock = systemClock } = given
+  requireClock(clock)
   return Object.freeze({ source, prefix, callTimeoutMs, clock })
 }
 

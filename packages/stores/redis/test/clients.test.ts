@@ -4,7 +4,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { Redis } from 'ioredis'
 import { createClient, createClientPool, RESP_TYPES } from 'redis'
 import { expect, test } from 'vitest'
-import { drivers, ending } from './drivers.ts'
+import { drivers, ending, oldest } from './drivers.ts'
 import { claimOf, claimsOf, completionOf, newHex } from '@oncemq/test-stores'
 import { LIFE, lifeOf } from './life.ts'
 
@@ -18,7 +18,7 @@ describeService('redis-8', ({ url }) => {
     ending(await createClient({ url, ...options }).connect(), (client) => client.destroy())
 
   const clients: readonly (readonly [name: string, connect: () => Promise<RedisClient>])[] = [
-    ...drivers.map(({ name, single }) => [name, () => single(url)] as const),
+    ...[...drivers, ...oldest].map(({ name, single }) => [name, () => single(url)] as const),
     ['ioredis that gives strings for numbers', ioredis({ stringNumbers: true })],
     ['ioredis that pipelines by itself', ioredis({ enableAutoPipelining: true })],
     ['ioredis with the old protocol', ioredis({ protocol: 2 })],

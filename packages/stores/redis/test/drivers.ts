@@ -1,8 +1,10 @@
 import type { RedisClient } from '@oncemq/redis'
 import * as ioredis from 'ioredis'
 import * as previousIoredis from 'ioredis-5'
+import * as oldestIoredis from 'ioredis-5-0'
 import * as nodeRedis from 'redis'
 import * as previousNodeRedis from 'redis-5'
+import * as oldestNodeRedis from 'redis-5-0'
 import { afterAll } from 'vitest'
 
 /** A client of each package and version that the store promises to work with. */
@@ -64,5 +66,21 @@ export const redis5: Driver = {
     return ending(cluster, () => cluster.destroy())
   },
 }
+
+/** The oldest of each range, beside the newest ones above. */
+export const oldest: readonly Omit<Driver, 'cluster'>[] = [
+  {
+    name: 'ioredis 5.0',
+    single: async (url) => {
+      const Redis = oldestIoredis.default as unknown as typeof ioredis.Redis
+      return ending(new Redis(url), (client) => client.disconnect())
+    },
+  },
+  {
+    name: 'redis 5.0',
+    single: async (url) =>
+      ending(await oldestNodeRedis.createClient({ url }).connect(), (client) => client.destroy()),
+  },
+]
 
 export const drivers: readonly Driver[] = [ioredis6, ioredis5, redis6, redis5]

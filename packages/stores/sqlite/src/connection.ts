@@ -1,6 +1,7 @@
 import { closeSync, openSync } from 'node:fs'
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { printable } from '@oncemq/core/store'
+import { nodeSqlite } from './driver.ts'
 import { isBusy } from './errors.ts'
 import { LOCK_WAIT_MS, lockOf, whenFree } from './lock.ts'
 import type { Settings } from './options.ts'
@@ -28,6 +29,7 @@ export function nameOf({ source }: Settings): string {
 export async function connect(settings: Settings): Promise<DatabaseSync> {
   const { source } = settings
   if ('database' in source) return prepare(source.database, '', settings)
+  const { DatabaseSync } = nodeSqlite()
   createForOwner(source.path)
   const database = new DatabaseSync(source.path, { timeout: LOCK_WAIT_MS })
   try {

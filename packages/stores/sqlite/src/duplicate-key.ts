@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Finding, UniqueKey } from '@oncemq/core/store'
 import { driverErrorOn, gapFindings, printable, StoreError, violatedKeyIn } from '@oncemq/core/store'
@@ -21,7 +22,8 @@ interface ClientError {
  * @example naturalKey({ constraint: 'orders.id', duplicateKeyOf })
  */
 export function duplicateKeyOf(error: unknown): readonly string[] | undefined {
-  if (!(error instanceof Error)) return undefined
+  // Node's own error, which in jest is of another realm than this code.
+  if (!types.isNativeError(error)) return undefined
   const { code, errcode } = error as ClientError
   if (!DUPLICATES.has(errcode) && !(typeof code === 'string' && CODE.test(code))) return undefined
   // What stands before is of whoever wrapped it; SQLite puts no values in.

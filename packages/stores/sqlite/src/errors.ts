@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { isOncemqError, StoreError, storeError } from '@oncemq/core/store'
 import type { Explanation } from '@oncemq/core/store'
 
@@ -93,7 +94,7 @@ export class ConnectionTaken extends StoreError {
 /** What the store throws for `error`. `where` names the database; SQLite's messages hold no values. */
 export function asStoreError(error: unknown, where: string): StoreError {
   if (isOncemqError(error)) return error as StoreError
-  const detail = error instanceof Error ? error.message : undefined
+  const detail = types.isNativeError(error) ? error.message : undefined
   const parts = { store: STORE, expected: `to use ${where}`, detail, cause: error }
   return storeError(parts, explanations[resultCode(error) ?? 0] ?? UNKNOWN)
 }

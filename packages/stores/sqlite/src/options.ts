@@ -4,11 +4,14 @@ import { OptionError } from '@oncemq/core'
 import {
   givenOptions,
   received,
+  requireClock,
   requireInteger,
   requireOneOf,
+  requireRandom,
   systemClock,
   systemRandom,
 } from '@oncemq/core/store'
+import { nodeSqlite } from './driver.ts'
 
 /** SQLite's own names for when it waits for the disk. */
 export type Synchronous = 'OFF' | 'NORMAL' | 'FULL' | 'EXTRA'
@@ -86,6 +89,8 @@ export function settingsOf(options: SqliteStoreOptions): Settings {
   requireOneOf('synchronous', synchronous, SYNCHRONOUS)
   requireInteger('busyTimeoutMs', busyTimeoutMs, 0, BUSY_TIMEOUT_MAX_MS)
   const { clock = systemClock, random = systemRandom() } = given
+  requireClock(clock)
+  requireRandom(random)
   return Object.freeze({ source, table, synchronous, busyTimeoutMs, clock, random })
 }
 
@@ -96,7 +101,10 @@ function sourceOf({ path, database, synchronous }: SqliteStoreOptions): Settings
         `give { path: 'oncemq.db' }, or { database } for a connection that you opened`,
     )
   }
-  if (path !== undefined) return { path: requirePath(path) }
+  if (path !== undefined) {
+    nodeSqlite()
+    return { path: requirePath(path) }
+  }
   if (synchronous !== undefined) {
     throw new OptionError(
       `synchronous: expected none together with database, received one; ` +

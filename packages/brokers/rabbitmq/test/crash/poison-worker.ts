@@ -1,14 +1,16 @@
 // A consumer process that dies by each poison that it handles. Its configuration is its argument.
 import { createDeduplicator } from '@oncemq/core'
 import { SqliteStore } from '@oncemq/sqlite'
+import type { Channel } from 'amqplib'
 import { connect } from 'amqplib'
-import { consume } from '../../src/index.ts'
+import { consume, contextOf, dedupChannel } from '../../src/index.ts'
 import type { PoisonConfig } from './points.ts'
 import { record } from './points.ts'
 
-const { url, queue, database, history, prefetch } = JSON.parse(process.argv[2] ?? '') as PoisonConfig
+const { url, queue, database, history, prefetch, form } = JSON.parse(process.argv[2] ?? '') as PoisonConfig
 const WORK_MS = 300
 const DEATH_MS = 100
+const LOOK_MS = 20
 
 function sleep(delayMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, delayMs))
@@ -20,18 +22,62 @@ const dedup = createDeduplicator({
   leaseMs: 2000,
   attemptsMax: 3,
 })
-await consume({
-  connect: () => connect(url),
-  queue,
-  dedup,
-  prefetch,
-  handler: async ({ content }, { key, epoch }) => {
-    record(history, { type: 'run', pid: process.pid, key: content.toString(), epoch: epoch ?? 0 })
-    if (content.toString().startsWith('poison')) {
-      await sleep(DEATH_MS)
-      process.kill(process.pid, 'SIGKILL')
+
+async function handle({ content }: { content: Buffer }, key?: string, epoch = 0): Promise<void> {
+  record(history, { type: 'run', pid: process.pid, key: content.toString(), epoch })
+  if (content.toString().startsWith('poison')) {
+    await sleep(DEATH_MS)
+    process.kill(process.pid, 'SIGKILL')
+  }
+  await sleep(WORK_MS)
+  record(history, { type: 'done', pid: process.pid, key: key ?? content.toString() })
+}
+
+async function consumeManaged(): Promise<void> {
+  await consume({
+    connect: () => connect(url),
+    queue,
+    dedup,
+    prefetch,
+    handler: (message, { key, epoch }) => handle(message, key, epoch),
+  })
+}
+
+async function wrapped(): Promise<Channel> {
+  const connection = await connect(url)
+  const channel = dedupChannel(await connection.createChannel(), dedup)
+  await channel.prefetch(prefetch)
+  return channel
+}
+
+async function consumeWrapped(): Promise<void> {
+  const channel = await wrapped()
+  await channel.consume(queue, async (message) => {
+    if (message === null) return
+    const { key, epoch } = contextOf(message) ?? {}
+    await handle(message, key, epoch)
+    channel.ack(message)
+  })
+}
+
+/** As many at once as the others have. */
+async function getWrapped(): Promise<void> {
+  const channel = await wrapped()
+  let running = 0
+  for (;;) {
+    const message = running < prefetch && (await channel.get(queue))
+    if (message === false) {
+      await sleep(LOOK_MS)
+      continue
     }
-    await sleep(WORK_MS)
-    record(history, { type: 'done', pid: process.pid, key: key ?? content.toString() })
-  },
-})
+    running += 1
+    const { key, epoch } = contextOf(message) ?? {}
+    void handle(message, key, epoch).then(() => {
+      running -= 1
+      channel.ack(message)
+    })
+  }
+}
+
+const forms = { managed: consumeManaged, 'wrapped channel': consumeWrapped, get: getWrapped }
+await forms[form]()

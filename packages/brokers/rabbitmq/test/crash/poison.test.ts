@@ -13,6 +13,15 @@ const WORKER = fileURLToPath(new URL('poison-worker.ts', import.meta.url))
 const INNOCENTS = 10
 const TEST_MS = 120_000
 
+interface Scene {
+  readonly form: PoisonConfig['form']
+  readonly type: 'classic' | 'quorum'
+  /** Its key, if it has one; and whether the innocent ones have. */
+  readonly poison?: string
+  readonly hasKeys?: boolean
+  readonly innocents?: number
+}
+
 /** Keeps one worker alive until the end of the test. */
 function keepAlive(config: PoisonConfig): () => number {
   let [isOver, deaths] = [false, 0]
@@ -36,22 +45,32 @@ function keepAlive(config: PoisonConfig): () => number {
 
 describeService('rabbitmq-4.0', ({ url }) => {
   // The last ones are alone: one with a record, more without, since there the broker counts for us.
-  const cases = [
-    ['with a key', 4],
-    ['without a key', 6],
-  ] as const
+  const [recorded, unrecorded] = [4, 6]
+  const cases: [string, Scene, number][] = [
+    ['a poison with a key', { form: 'managed', type: 'quorum', poison: 'poison', hasKeys: true }, recorded],
+    ['a poison without a key', { form: 'managed', type: 'quorum', hasKeys: true }, unrecorded],
+    [
+      'one without a key among others, classic queue',
+      { form: 'wrapped channel', type: 'classic' },
+      unrecorded,
+    ],
+    ['one without a key among others, quorum queue', { form: 'wrapped channel', type: 'quorum' }, unrecorded],
+    // What waits is looked at once a second.
+    ['one without a key among others, by get', { form: 'get', type: 'quorum', innocents: 4 }, unrecorded],
+  ]
 
-  test.each(cases)('a poison %s', { timeout: TEST_MS }, async (what, startsMax) => {
+  test.each(cases)('%s', { timeout: TEST_MS }, async (_, scene, startsMax) => {
+    const { form, type, poison, hasKeys = false, innocents: count = INNOCENTS } = scene
     const folder = mkdtempSync(join(tmpdir(), 'oncemq-poison-'))
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
     const [database, history] = [join(folder, 'keys.db'), join(folder, 'history')]
     writeFileSync(history, '')
     const connection = await connected(url)
-    const { queue, send } = await newQueue(connection, 'quorum')
-    const innocents = Array.from({ length: INNOCENTS }, (_, position) => `m${position}`)
-    await send(what === 'with a key' ? 'poison' : undefined, 'poison')
-    for (const id of innocents) await send(id)
-    const deaths = keepAlive({ url, queue, database, history, prefetch: INNOCENTS + 1 })
+    const { queue, send } = await newQueue(connection, type)
+    const innocents = Array.from({ length: count }, (__, position) => `m${position}`)
+    await send(poison, 'poison')
+    for (const id of innocents) await send(hasKeys ? id : undefined, id)
+    const deaths = keepAlive({ url, queue, database, history, prefetch: count + 1, form })
     const events = (): Event[] =>
       readFileSync(history, 'utf8')
         .split('\n')
@@ -59,7 +78,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
         .map((line) => JSON.parse(line) as Event)
     const doneKeys = (): Set<string> =>
       new Set(events().flatMap((event) => (event.type === 'done' ? [event.key] : [])))
-    await until('all innocents', () => doneKeys().size === INNOCENTS, TEST_MS)
+    await until('all innocents', () => doneKeys().size === count, TEST_MS)
     await until('the poison', async () => (await readyIn(connection, `${queue}.parked`)) === 1, TEST_MS)
     await until('an empty queue', async () => (await readyIn(connection, queue)) === 0)
     expect([...doneKeys()].toSorted()).toEqual(innocents.toSorted())

@@ -9,8 +9,9 @@ export const deadLetters: BrokerProperty = {
       name: 'a dead letter says why, after how many attempts, and with which error',
       needs: 'errors',
       async run({ bench, consume, send, deduplicator, until }) {
+        const dedup = deduplicator({ attemptsMax: 2 })
         await consume({
-          dedup: deduplicator({ attemptsMax: 2 }),
+          dedup,
           async handler() {
             throw new RangeError('out of stock')
           },
@@ -22,6 +23,7 @@ export const deadLetters: BrokerProperty = {
           [letter?.reason, letter?.attempts, letter?.errorName, letter?.errorMessage],
           ['attempts', 2, 'RangeError', 'out of stock'],
         )
+        await until('it is counted', () => dedup.counts().deadLettered === 1)
       },
     },
     {

@@ -1,0 +1,112 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { Inject, ServiceUnavailableException } from '@nestjs/common'
+import type { Deduplicator, HandlerContext, ResultCodec } from '@oncemq/core'
+import { jsonResult, OncemqError, OptionError } from '@oncemq/core'
+import { DEDUPLICATOR } from './module.ts'
+
+/** Reads the key of a call from its arguments. */
+export type KeyOfCall = (...args: never[]) => string
+
+export interface DeduplicatedOptions {
+  /** Reads the key: an id of the event, the same each time it comes. */
+  readonly key: KeyOfCall
+  /**
+   * Whether what the method answers is kept, as JSON, and given to duplicates; or how it is kept. By default
+   * a duplicate gets `undefined`.
+   * @default false
+   */
+  readonly result?: boolean | ResultCodec<unknown>
+  /** Reads the payload, to notice one key with two of them; needed to hand results to their owners alone. */
+  readonly body?: (...args: never[]) => Uint8Array
+  /**
+   * The deduplicator's injection token.
+   * @default DEDUPLICATOR
+   */
+  readonly token?: string | symbol
+}
+
+/**
+ * Another call with the key runs for longer than `busyTimeoutMs`. From a controller it is answered with
+ * status 503, upon which senders of webhooks call again.
+ */
+export class BusyException extends ServiceUnavailableException {
+  readonly retryAfterMs: number
+
+  constructor(retryAfterMs: number) {
+    super('another call with the same key is running; call again later')
+    this.retryAfterMs = retryAfterMs
+  }
+}
+
+type Method = (this: object, ...args: never[]) => unknown
+
+const running = new AsyncLocalStorage<HandlerContext<unknown>>()
+
+/**
+ * Runs a method of a provider or controller once per key: a webhook, a handler of
+ * `@golevelup/nestjs-rabbitmq`, a job. A call that throws may be made again. Inside of it, {@link runContext}
+ * is the context of the run (`key`, `signal`, `tx`, `childId`).
+ *
+ * The method throws what it throws by itself, a {@link BusyException} while another call of the key runs, and
+ * what `run` throws, for a key that cannot be used or a store that is down.
+ * @throws OptionError without `key`.
+ * @example
+ * class Webhooks {
+ *   @Deduplicated({ key: (event: PaidEvent) => event.id })
+ *   async onPaid(event: PaidEvent) { await this.orders.ship(event.order) }
+ * }
+ */
+export function Deduplicated(options: DeduplicatedOptions): MethodDecorator {
+  if (typeof options?.key !== 'function') {
+    throw new OptionError(
+      'Deduplicated: expected a function as key, received none; pass { key: (event) => event.id }',
+    )
+  }
+  const { key, body, result = false, token = DEDUPLICATOR } = options
+  const codec = result === true ? jsonResult<unknown>() : result === false ? undefined : result
+  return (target: object, name: string | symbol, descriptor: PropertyDescriptor) => {
+    const property = Symbol(`oncemq deduplicator of ${String(name)}`)
+    Inject(token)(target, property)
+    const method = descriptor.value as Method
+    const wrapper = {
+      async [name](this: object, ...args: never[]): Promise<unknown> {
+        const deduplicator = Reflect.get(this, property) as Deduplicator<never> | undefined
+        if (deduplicator === undefined) throw notInjected(name)
+        const work = (context: HandlerContext<never>): unknown =>
+          running.run(context as HandlerContext<unknown>, () => method.apply(this, args))
+        const outcome = await deduplicator.run(key(...args), work, {
+          ...(codec !== undefined && { result: codec }),
+          ...(body !== undefined && { body: body(...args) }),
+        })
+        if (outcome.status === 'busy') throw new BusyException(outcome.retryAfterMs)
+        return outcome.value
+      },
+    }[name as string] as Method
+    // What other decorators have left on the method, such as its route, whatever their order.
+    for (const each of Reflect.getMetadataKeys(method))
+      Reflect.defineMetadata(each, Reflect.getMetadata(each, method), wrapper)
+    descriptor.value = wrapper
+  }
+}
+
+/**
+ * The context of the {@link Deduplicated} method that runs.
+ * @throws OncemqError outside of one.
+ * @example const { tx } = runContext<PoolClient>()
+ */
+export function runContext<Tx = undefined>(): HandlerContext<Tx> {
+  const context = running.getStore()
+  if (context !== undefined) return context as HandlerContext<Tx>
+  throw new OncemqError(
+    'ONCEMQ_OPTION_INVALID',
+    'runContext: expected a method with @Deduplicated around this call, received none; call it inside of one',
+  )
+}
+
+function notInjected(name: string | symbol): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_OPTION_INVALID',
+    `Deduplicated: expected ${String(name)} on an instance that Nest made, received another; ` +
+      `import OncemqModule.forRoot(...), and let Nest make the provider`,
+  )
+}

@@ -1,0 +1,5 @@
+export { BusyException, Deduplicated, runContext } from './deduplicated.ts'
+export type { DeduplicatedOptions, KeyOfCall } from './deduplicated.ts'
+export { OncemqHealthIndicator } from './health.ts'
+export { DEDUPLICATOR, OncemqModule } from './module.ts'
+export type { OncemqModuleAsyncOptions, OncemqModuleOptions } from './options.ts'
