@@ -1,4 +1,4 @@
-// Transactions that a team writes itself: what is documented works; what is wrong is told, and writes nothing.
+// Transactions that a team writes itself: what is documented works; what is wrong is told and writes nothing.
 import { createDeduplicator } from '@oncemq/core'
 import { MongoStore } from '@oncemq/mongodb'
 import { mongooseTransactions } from '@oncemq/mongodb/orms'
