@@ -44,7 +44,7 @@ async function main(): Promise<void> {
     console.log(`\nThe ways to be idempotent, with a handler that writes a row\n${heading}`)
     rows.push(...(await benchWays(settings)))
   }
-  if (suites.includes('by-hand')) {
+  if (suites.includes('by-hand') || suites.includes('peers')) {
     const { delayMs } = settings
     console.log(`\nAgainst what people write by hand, ${delayMs} ms away each way\n${heading}`)
     const subjects = handWritten.filter(({ name }) => stores.length === 0 || stores.includes(name))

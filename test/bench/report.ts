@@ -128,5 +128,5 @@ function lineOf(row: Row, runs: readonly Run[]): string {
 }
 
 export const heading =
-  'store         variant       inFlight perSecond xnaive   xraw xempty  xhand  client  server  broker   p50 us ' +
-  '  x p50   p99 us limit   [each run]'
+  'store         variant       inFlight perSecond xnaive   xraw xempty  xhand  client  server  broker ' +
+  '  p50 us   x p50   p99 us limit   [each run]'

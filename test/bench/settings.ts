@@ -21,13 +21,14 @@ export interface Settings {
 // A million and some more: Redis doubles its table at 2^20 keys, which would fall into the runs.
 const KEYS = 1_200_000
 
-export const usage = `npm run bench -- [--suite store|consumer|filled|ways|by-hand]... [--store NAME]...
+export const usage = `npm run bench -- [--suite store|consumer|filled|ways|by-hand|peers]... [--store NAME]...
                 [--broker NAME]... [--in-flight N]... [--rounds N] [--duration-ms N] [--messages N]
                 [--keys N] [--delay MS] [--json FILE]
 
   --suite        what is measured; may be given several times; store and consumer by default;
                  ways is each way to be idempotent on RabbitMQ and PostgreSQL, whose handler writes a row;
-                 by-hand is each mode against what people write without a library, at few and many in flight
+                 by-hand is each mode against what people write without a library, at few and many in flight;
+                 peers is the same beside other libraries on Redis and PostgreSQL, which npm installs
   --store        only this store; may be given several times
   --broker       where the consumer and ways suites run: rabbitmq by default, or rocketmq (set up to end
                  quickly, with the memory and mongodb stores, and for ways its keys alone); may be given
@@ -67,7 +68,7 @@ export function settingsOf(args: readonly string[], storeNames: readonly string[
   })
   if (values.help) return 'help'
   return {
-    suites: names('--suite', values.suite, ['store', 'filled', 'consumer', 'ways', 'by-hand']),
+    suites: names('--suite', values.suite, ['store', 'filled', 'consumer', 'ways', 'by-hand', 'peers']),
     stores: names('--store', values.store, storeNames),
     inFlight: values['in-flight']?.map((text) => count('--in-flight', text)),
     brokers: names('--broker', values.broker, ['rabbitmq', 'rocketmq']),

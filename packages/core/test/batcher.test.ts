@@ -185,7 +185,7 @@ describe('while few entries are under way', () => {
     expect(batches()).toEqual([[1], [2, 3], [4, 5]])
   })
 
-  test('which the longer way to a distant store makes more, though not a slow answer now and then', async () => {
+  test('which a longer way to the store makes more, and not a slow answer now and then', async () => {
     const clock = new VirtualClock()
     const light = { callsMax: 99, entriesMin: 1, entriesPerMs: 2 }
     const { submit, sent, batches } = heldBatcher(8, 1, 8, idle(), light, clock)

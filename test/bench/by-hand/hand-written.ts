@@ -12,6 +12,8 @@ export interface HandWritten {
 export type ThroughNetwork = (url: string) => Promise<string>
 
 export interface OpenHandWritten {
+  /** By which others reach the server, if it is one. */
+  readonly url: string | undefined
   /** On a pool of its own, which is like the other's. */
   readonly store: Store
   /** Asks whether the key was there, works, and notes it. The work is nothing. */

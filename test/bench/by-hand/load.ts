@@ -10,7 +10,7 @@ export interface Load {
   readonly durationMs: number
 }
 
-/** Handles messages that arrive on a socket, so many at a time, for so long. Each is timed from its arrival. */
+/** Handles messages that arrive on a socket, so many at a time. Each is timed from its arrival. */
 export async function underLoad(
   { port, inFlight, durationMs }: Load,
   handle: (number: number) => Promise<unknown>,

@@ -26,6 +26,7 @@ export const mongodb: HandWritten = {
     await charges.insertOne({ key: '', cents: 0 })
     await messages.insertOne({ _id: '' })
     return {
+      url: url.href,
       store: new MongoStore({ collection: storeClient.db('by_hand', DURABLE).collection('oncemq') }),
       async lease(key) {
         const found = await messages.findOne({ _id: key })

@@ -24,6 +24,7 @@ function handWritten(name: string, kind: 'mysql-8.0' | 'mariadb-11.8', args: rea
       await pool.query('CREATE TABLE messages (id VARCHAR(190) PRIMARY KEY)')
       await pool.query('CREATE TABLE charges (id VARCHAR(190) NOT NULL, cents INT NOT NULL)')
       return {
+        url: uri,
         store: new MysqlStore({ pool: storePool }),
         async lease(key) {
           const [rows] = await pool.query('SELECT 1 FROM messages WHERE id = ?', [key])

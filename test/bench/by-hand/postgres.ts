@@ -22,6 +22,7 @@ export const postgres: HandWritten = {
     await pool.query('CREATE TABLE messages (key text PRIMARY KEY)')
     await pool.query('CREATE TABLE charges (key text NOT NULL, cents integer NOT NULL)')
     return {
+      url: connectionString,
       store: new PostgresStore({ pool: storePool }),
       async lease(key) {
         const { rows } = await pool.query('SELECT 1 FROM messages WHERE key = $1', [key])

@@ -15,6 +15,7 @@ export const redis: HandWritten = {
     const url = await throughNetwork(server.url)
     const [client, storeClient] = [new Redis(url), new Redis(url)]
     return {
+      url,
       store: new RedisStore({ client: storeClient }),
       async lease(key) {
         if ((await client.setnx(key, '1')) === 1) await client.expire(key, DAY_SECONDS)

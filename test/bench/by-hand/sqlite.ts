@@ -26,6 +26,7 @@ export const sqlite: HandWritten = {
     const insert = database.prepare('INSERT INTO messages VALUES (?) ON CONFLICT DO NOTHING')
     const charge = database.prepare(CHARGE)
     return {
+      url: undefined,
       store: new SqliteStore({ path: storePath }),
       async lease(key) {
         if (find.get(key) === undefined) insert.run(key)

@@ -8,6 +8,7 @@ import type { Settings } from '../settings.ts'
 import { Beside } from './beside.ts'
 import type { HandWritten, HandWrittenTransaction, OpenHandWritten } from './hand-written.ts'
 import { underLoad } from './load.ts'
+import { peersOf } from './peers.ts'
 
 const IN_FLIGHT = [1, 4, 16, 64, 256]
 const options = { consumerGroup: 'bench', sweepEveryMs: 0 }
@@ -18,14 +19,19 @@ interface Contest {
   close(): Promise<void>
 }
 
-/** Each mode of a store against what people write in its place, at each number of messages in flight. */
+/**
+ * Each mode of a store against what people write in its place, at each number of messages in flight; and
+ * other libraries, if they are asked for.
+ */
 export async function benchByHand(subject: HandWritten, settings: Settings): Promise<readonly Row[]> {
   const beside = new Beside()
   const port = await beside.run('echo.ts')
   const opened = await subject.open(beside.network(settings.delayMs))
   const rows: Row[] = []
   let series = 0
-  for (const contest of await contestsOf(opened)) {
+  const hasPeers = settings.suites.includes('peers')
+  const peers = await peersOf(subject.name, hasPeers ? opened.url : undefined)
+  for (const contest of await contestsOf(opened, peers.handles)) {
     for (const inFlight of settings.inFlight ?? IN_FLIGHT) {
       const load = { port, inFlight, durationMs: settings.durationMs }
       const variants = Object.entries(contest.handles).map(([name, handle]): Variant => {
@@ -40,18 +46,23 @@ export async function benchByHand(subject: HandWritten, settings: Settings): Pro
     }
     await contest.close()
   }
+  await peers.close()
   await opened.close()
   beside.end()
   return rows
 }
 
-async function contestsOf(opened: OpenHandWritten): Promise<readonly Contest[]> {
+async function contestsOf(opened: OpenHandWritten, peers: Contest['handles']): Promise<readonly Contest[]> {
   const { store, lease, transactional } = opened
   const dedup = createDeduplicator({ ...options, store })
   await dedup.open()
   const contests: Contest[] = [
     {
-      handles: { 'by-hand': lease, lease: (key) => completed(dedup.process({ key }, () => undefined)) },
+      handles: {
+        'by-hand': lease,
+        lease: (key) => completed(dedup.process({ key }, () => undefined)),
+        ...peers,
+      },
       close: async () => {},
     },
   ]

@@ -10,7 +10,7 @@ import type {
 import { storeError } from '@oncemq/core/store'
 import { claimAnswer, hexOf, isOwn, ownAnswer, shown, updateAnswer } from './answers.ts'
 import type { MongoSession } from './client.ts'
-import type { Commands } from './commands.ts'
+import type { Commands, OperationTime } from './commands.ts'
 import { STORE, foreignError, heldError, isHeld, isOutOfTime } from './errors.ts'
 import type { RecordDocument, UpdateStatement } from './statements.ts'
 import {
@@ -62,6 +62,7 @@ export class Records {
   readonly #random: Random
   /** Whether the last batch met a known key, which makes the server create each of its records once more. */
   #looksFirst = false
+  #claimedAt: OperationTime | undefined
 
   constructor(writeConcern: WriteConcernDocument, random: Random) {
     this.#writeConcern = writeConcern
@@ -96,6 +97,14 @@ export class Records {
     const take = async (requests: readonly ClaimRequest[]) =>
       (await Promise.all(requests.map((request) => this.#takeOne(commands, request)))).flat()
     return inRounds(commands, batch, (requests, round) => ([look, create][round] ?? take)(requests))
+  }
+
+  /**
+   * When the last record was created for whose majority nobody has waited. A transaction that begins earlier
+   * may not see it: the moment that it reads may lie before a write that was under way beside it.
+   */
+  get claimedAt(): OperationTime | undefined {
+    return this.#claimedAt
   }
 
   async update(commands: Commands, batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
@@ -148,14 +157,21 @@ export class Records {
     })
   }
 
+  #noteClaim(time: OperationTime | undefined): void {
+    if (time === undefined) return
+    if (this.#claimedAt === undefined || time.greaterThan(this.#claimedAt)) this.#claimedAt = time
+  }
+
   async #create(
     commands: Commands,
     requests: readonly ClaimRequest[],
     writeConcern: WriteConcernDocument,
   ): Promise<ClaimRound> {
     const command = createCommand(requests, commands.collection.collectionName)
-    if (await commands.create({ ...command, writeConcern })) return requests.map(() => granted(1, 1))
-    return this.#look(commands, requests)
+    const reply = await commands.create({ ...command, writeConcern })
+    if (reply === undefined) return this.#look(commands, requests)
+    if (writeConcern === UNAWAITED) this.#noteClaim(reply.operationTime)
+    return requests.map(() => granted(1, 1))
   }
 
   /** Answers what can be told without a write. */

@@ -45,7 +45,8 @@ export function frameOf<Connection extends MysqlConnection>(
   const level = isolation.toUpperCase().replace(' ', '-')
   const statements = [
     `SET @@${prefix}_isolation = '${level}', @@${prefix}_read_only = 0, ` +
-      `${IDLE_BEFORE} = ${idle}, ${idle} = ${secondsOf(transactionIdleMs)}, ${LOCK_WAIT_BEFORE} = ${LOCK_WAIT}`,
+      `${IDLE_BEFORE} = ${idle}, ${idle} = ${secondsOf(transactionIdleMs)}, ` +
+      `${LOCK_WAIT_BEFORE} = ${LOCK_WAIT}`,
     'START TRANSACTION',
     `SAVEPOINT ${GUARD}`,
   ]
@@ -61,7 +62,7 @@ export function frameOf<Connection extends MysqlConnection>(
   }
 }
 
-/** Nobody stops a message that commits, so that it waits for a locked record by itself no longer than this. */
+/** Nobody stops a message that commits: by itself it waits for a locked record no longer than this. */
 function finishOf(change: string | undefined, lockWaitSeconds: number): readonly string[] {
   const release = `RELEASE SAVEPOINT ${GUARD}`
   if (change === undefined) return [release, 'COMMIT']

@@ -31,7 +31,7 @@ type Work<Connection> = (tx: Connection) => Promise<CompleteUpdate | undefined>
  * that are left are for claims and renewals, which handlers that wait for a connection must not hold up.
  *
  *   START ──▶ work ──▶ tx is revoked ──▶ completion, if this very transaction is still open ──▶ COMMIT
- *               │          │                │  (one message, where the server takes several statements as one)
+ *               │          │                │  (one message, where the server takes several statements)
  *               │          │                └─ lost ──▶ ROLLBACK
  *               │          └─ thrown ──▶ ROLLBACK
  *               └─ aborted ──▶ tx is revoked, what waits is stopped, the connection is closed

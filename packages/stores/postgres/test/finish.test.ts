@@ -71,7 +71,7 @@ describeService('postgres-18', { own: true }, (server) => {
     await dedup.close()
   })
 
-  test('a handler that has committed by itself is found out, also when the connection is then lost', async () => {
+  test('a handler that has committed by itself is found out, also by a lost connection', async () => {
     const proxy = await FaultProxy.open(server.url)
     const behind = new pg.Pool({ connectionString: proxy.url })
     behind.on('error', () => undefined)
@@ -98,7 +98,8 @@ describeService('postgres-18', { own: true }, (server) => {
   test('a deferred trigger that fails as a lost claim does is taken for what it is', async () => {
     const store = await open('alike')
     await pool.query(`CREATE TABLE alike_rows (id integer);
-      CREATE FUNCTION divide() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM 1 / 0; RETURN NULL; END $$;
+      CREATE FUNCTION divide() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM 1 / 0; RETURN NULL; END $$;
       CREATE CONSTRAINT TRIGGER divide AFTER INSERT ON alike_rows DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION divide()`)
     const answer = await transact(store, 'INSERT INTO alike_rows VALUES (1)')

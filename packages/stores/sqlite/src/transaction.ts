@@ -54,7 +54,7 @@ export class Transactions {
   readonly #settings: LockSettings
   readonly #lock: () => void
   readonly #commit: StatementSync
-  /** Sets what the connection came with, if its commits wait for the disk, and need not for the file's sake. */
+  /** Sets what the connection came with, if its commits wait, and need not for the file's sake. */
   readonly #sync: string | undefined
   #writes: Write[] = []
   readonly #handlers = new Set<() => Promise<void>>()
