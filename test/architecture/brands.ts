@@ -7,7 +7,7 @@ import { lineCounter, visit } from '../tidy/syntax.ts'
 const SHARED = /^@oncemq\/|\/errors\.ts$/
 const SOURCE = /^packages\/.+\/src\/(?!.*\.test\.ts$)/
 
-/** What is published asks for a brand or a code, never `instanceof`, of what another copy of core may make. */
+/** What is published asks for a brand or a code, never `instanceof`, of what another copy of core makes. */
 export function brands(files: readonly SourceFile[]): Violation[] {
   return files.filter(({ path }) => SOURCE.test(path) && isCode(path)).flatMap(brandsOf)
 }

@@ -58,8 +58,11 @@ test.each(Object.entries({ dependencies, imports, brands, cycles, siblings }))(
 )
 
 test('brands finds instanceof of what core makes', () => {
-  const text =
-    "import { E } from '@oncemq/core'\nclass Own {}\nexport const is = (e) => e instanceof Own || e instanceof E\n"
+  const text = [
+    "import { E } from '@oncemq/core'",
+    'class Own {}',
+    'export const is = (e) => e instanceof Own || e instanceof E',
+  ].join('\n')
   expect(judge(brands, { [`${STORE}/src/store.ts`]: text })).toEqual([
     `${STORE}/src/store.ts:3: "instanceof E" knows one copy alone: ask isOncemqError() and the code`,
   ])

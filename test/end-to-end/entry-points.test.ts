@@ -1,5 +1,6 @@
 // Every public entry point, called with every kind of wrong value in the place of each of its arguments and
 // options: what is refused says what was expected, what was received and what to do, and quotes no secret.
+import { inspect } from 'node:util'
 import * as core from '@oncemq/core'
 import type { Consumer } from '@oncemq/kafka'
 import * as kafka from '@oncemq/kafka'
@@ -121,8 +122,7 @@ async function optionsOf(call: Entry[1], args: readonly unknown[], position: num
 
 describe.each(entries)('%s', (_, call, args) => {
   test('takes what is right', async () => {
-    const error = await refusal(call, args)
-    if (error !== undefined) expect(String(error)).toContain('no server')
+    expect(inspect(await refusal(call, args))).toMatch(/undefined|no server/)
   })
 
   test('refuses what is wrong in words that help', { timeout: 60_000 }, async () => {
@@ -139,7 +139,7 @@ describe.each(entries)('%s', (_, call, args) => {
       if (error === undefined) continue
       refused += 1
       const { code, message } = error as Partial<core.OncemqError>
-      expect(core.isOncemqError(error) && code, `${what}: ${String(error)}`).not.toBe(false)
+      expect(core.isOncemqError(error) && code, `${what}: ${inspect(error)}`).not.toBe(false)
       expect(message, what).toMatch(/^[^:]+: expected .+, received .+; .+/s)
       expect(message, what).not.toContain(SECRET)
     }

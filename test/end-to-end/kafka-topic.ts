@@ -24,7 +24,7 @@ export class KafkaTopic {
   }
 
   static async open(url: string, name: string): Promise<KafkaTopic> {
-    await declareKafka(url, [{ name, partitions: PARTITIONS }])
+    await declareKafka(url, [{ name, partitions: PARTITIONS }, { name: `${name}.parked` }])
     const kafka = clientOf(url)
     const [producer, admin] = [kafka.producer({ allowAutoTopicCreation: false }), kafka.admin()]
     await Promise.all([producer.connect(), admin.connect()])

@@ -42,7 +42,7 @@ describeService('rabbitmq-4.0', (server) => {
 
   test(COMPILED, async () => {
     const folder = `${EXAMPLES}/${COMPILED}`
-    const { code, output } = await runProgram(process.execPath, [TSC, '--project', folder], folder)
+    const { code, output } = await runProgram(process.execPath, [TSC, '--project', 'tsconfig.build.json'], folder)
     expect(code, output).toBe(0)
     await expectOutput(COMPILED, { ONCEMQ_RABBITMQ_URL: server.url }, 'dist/main.js')
   })

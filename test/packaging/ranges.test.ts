@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest'
 import { publicManifests } from './tarballs.ts'
 
-// What vitest does is tried by its own suites, and core is released together with the others.
-const OURS = /^(?:vitest|@oncemq\/.+)$/
+// Drivers and clients are meant: core is released together with the others, and frameworks are no drivers.
+const OTHERS = /^(?:vitest|rxjs|@nestjs\/.+|@oncemq\/.+)$/
 
 const ranges = publicManifests().flatMap(({ name, peerDependencies = {}, devDependencies = {} }) =>
   Object.entries(peerDependencies)
-    .filter(([peer]) => !OURS.test(peer))
+    .filter(([peer]) => !OTHERS.test(peer))
     .map(([peer, range]) => ({ name, peer, range, tried: triedOf(peer, devDependencies) })),
 )
 

@@ -54,17 +54,18 @@ const marking: Middleware<Text, ProcessOutcome> = (message, next) => {
   return next()
 }
 
-test('a handler that fails is told by its kind and place, once, and not by its message', async () => {
+test('a handler that fails a third time is told by its kind and place, and not by its message', async () => {
   const thrown = (): Error => Object.assign(new RangeError('card 4111'), { code: '23505' })
-  const { warnings } = await attempts([...[1, 2, 3].map(thrown), undefined])
+  const { warnings } = await attempts([...[1, 2, 3, 4].map(thrown), undefined])
   expect(warnings).toEqual([
     expect.stringMatching(
-      /^a handler failed; its message is tried again until .*: RangeError 23505 at .*\.test\.ts:\d+:\d+$/,
+      /^a handler keeps failing; .* until attemptsMax: RangeError 23505 at .*\.test\.ts:\d+:\d+$/,
     ),
   ])
 })
 
-test('one that fails for good is not: its dead letter is told', async () => {
+test('one that fails twice is not, nor one that fails for good: its dead letter is told', async () => {
+  expect((await attempts([failure, failure, undefined])).warnings).toEqual([])
   expect((await attempts([new PermanentError('never')])).warnings).toEqual([])
 })
 

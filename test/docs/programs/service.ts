@@ -72,7 +72,7 @@ for (const [id, length] of Object.entries({ a: 2, b: 0, c: 1, undefined: 2 }))
 console.log('a', await handled('a', new Uint8Array(2)))
 
 // #region shutdown
-process.once('SIGTERM', async () => {
+async function stop(): Promise<void> {
   const failures = await shutdown({
     consumers: [consumer], // no message comes any more, and what runs ends
     deduplicators: [dedup], // with their stores
@@ -80,7 +80,8 @@ process.once('SIGTERM', async () => {
     timeoutMs: 25_000, // less than the platform gives
   })
   for (const failure of failures) console.error(failure)
-})
+}
+process.once('SIGTERM', () => void stop())
 // #endregion
 const running = dedup.run('user-7', async () => {
   process.kill(process.pid, 'SIGTERM')

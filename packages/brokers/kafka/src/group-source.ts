@@ -1,16 +1,8 @@
 import type { Deduplicator } from '@oncemq/core'
 import type { MessageSource, Receiver, Session } from '@oncemq/core/broker'
-import type {
-  BatchProcessed,
-  Crashed,
-  EachBatch,
-  GroupJoined,
-  KafkaMessage,
-  RawConsumer,
-  RawProducer,
-  TopicPartitions,
-} from './client.ts'
+import type { KafkaMessage } from './client.ts'
 import { messageOf } from './client.ts'
+import type { FetchedRecords, GroupMember, RecordProducer, TopicPartition } from './clients/port.ts'
 import { ConsumedMessage } from './consumed-message.ts'
 import { ConsumedPartition } from './consumed-partition.ts'
 import { OffsetCommits } from './offset-commits.ts'
@@ -24,8 +16,8 @@ const HELD_MAX = 1000
 const HELD_LOW = 500
 
 export interface GroupServices {
-  readonly consumer: RawConsumer
-  readonly producer: RawProducer
+  readonly member: GroupMember
+  readonly producer: RecordProducer
   readonly parking: Parking
   readonly dedup: Deduplicator<never>
   readonly topics: readonly string[]
@@ -44,33 +36,15 @@ export class GroupSource implements MessageSource<KafkaMessage> {
   }
 
   async open(receiver: Receiver<KafkaMessage>): Promise<Session> {
-    const { consumer, topics, fromBeginning } = this.#services
     await this.#services.prepare()
-    await consumer.connect()
-    await consumer.subscribe({ topics, fromBeginning })
     const membership = new Membership(this.#services, receiver)
     await membership.begin()
     return membership
   }
 
   async close(): Promise<void> {
-    const { consumer, producer } = this.#services
-    this.#stayOut()
-    await Promise.allSettled([consumer.disconnect(), producer.disconnect()])
-  }
-
-  /**
-   * A client that was joining its group when it was disconnected joins nevertheless, and would keep
-   * partitions that nobody handles. It can be disconnected when it has told so, not before.
-   */
-  #stayOut(): void {
-    const { consumer, dedup } = this.#services
-    const { clock } = dedup.settings
-    const leave = (): void => {
-      clock.after(0, () => void consumer.disconnect().catch(() => undefined))
-    }
-    consumer.on(consumer.events.GROUP_JOIN, leave)
-    consumer.on(consumer.events.CRASH, leave)
+    const { member, producer } = this.#services
+    await Promise.all([member.close(), producer.close()])
   }
 }
 
@@ -87,27 +61,20 @@ class Membership implements Session {
   readonly #commits: OffsetCommits
   readonly #partitions = new Map<string, ConsumedPartition>()
   readonly #ending = new AbortController()
-  #listeners: (() => void)[] = []
   #isPaused = false
 
   constructor(services: GroupServices, receiver: Receiver<KafkaMessage>) {
     this.#services = services
     this.#receiver = receiver
-    this.#commits = new OffsetCommits((offsets) => services.consumer.commitOffsets(offsets), services.dedup)
+    this.#commits = new OffsetCommits((offsets) => services.member.commit(offsets), services.dedup)
   }
 
-  async begin(): Promise<void> {
-    const { consumer } = this.#services
-    const { GROUP_JOIN, CRASH, END_BATCH_PROCESS } = consumer.events
-    this.#listeners = [
-      consumer.on(GROUP_JOIN, ({ payload }: GroupJoined) => this.#assigned(payload.memberAssignment)),
-      consumer.on(CRASH, ({ payload }: Crashed) => this.#crashed(payload)),
-      consumer.on(END_BATCH_PROCESS, ({ payload }: BatchProcessed) => this.#processed(payload)),
-    ]
-    await consumer.run({
-      autoCommit: false,
-      eachBatchAutoResolve: false,
-      eachBatch: async (payload) => this.#receive(payload),
+  begin(): Promise<void> {
+    const { member, topics, fromBeginning } = this.#services
+    return member.join(topics, fromBeginning, {
+      assigned: (partitions) => this.#assigned(partitions),
+      received: (fetched) => this.#receive(fetched),
+      crashed: (error, ended) => this.#crashed(error, ended),
     })
   }
 
@@ -130,18 +97,14 @@ class Membership implements Session {
   async close(): Promise<void> {
     this.#ending.abort()
     await this.#commits.flush()
-    for (const remove of this.#listeners.splice(0)) remove()
-    await this.#services.consumer.stop().catch(() => undefined)
+    await this.#services.member.leave()
     this.#loseAll()
   }
 
-  #assigned(assignment: GroupJoined['payload']['memberAssignment']): void {
-    const isOurs = ({ topic, partition }: ConsumedPartition): boolean =>
-      assignment[topic]?.includes(partition) === true
+  #assigned(partitions: readonly TopicPartition[]): void {
+    const names = new Set(partitions.map(nameOf))
     for (const [name, partition] of this.#partitions) {
-      if (isOurs(partition)) continue
-      // The client remembers what it was told to pause, until it has it again.
-      if (partition.isPaused) this.#services.consumer.resume(placeOf(partition))
+      if (names.has(name)) continue
       partition.lose()
       this.#partitions.delete(name)
     }
@@ -152,9 +115,9 @@ class Membership implements Session {
     }
   }
 
-  #crashed({ error, restart }: Crashed['payload']): void {
+  #crashed(error: Error, ended: boolean): void {
     this.#loseAll()
-    if (!restart) this.#receiver.ended(error)
+    if (ended) this.#receiver.ended(error)
   }
 
   #loseAll(): void {
@@ -162,23 +125,14 @@ class Membership implements Session {
     this.#partitions.clear()
   }
 
-  #receive(fetched: EachBatch): void {
-    const { topic, partition: number, messages } = fetched.batch
-    if (this.#ending.signal.aborted || !fetched.isRunning() || fetched.isStale()) return
+  #receive({ topic, partition: number, messages, lastOffset }: FetchedRecords): void {
+    if (this.#ending.signal.aborted) return
     const partition = this.#partition(topic, number)
     for (const message of messages) {
       if (partition.receive(message)) this.#hand(partition, messageOf(topic, number, message))
-      fetched.resolveOffset(message.offset)
     }
-    const lastOffset = fetched.batch.lastOffset()
     if (lastOffset !== messages.at(-1)?.offset) this.#passed(partition, lastOffset)
     if (this.#isPaused || partition.size >= HELD_MAX) this.#pause(partition)
-  }
-
-  /** The client hands over nothing of what was aborted, and of the ends of transactions. */
-  #processed({ topic, partition, batchSize, lastOffset }: BatchProcessed['payload']): void {
-    if (batchSize > 0 || this.#ending.signal.aborted) return
-    this.#passed(this.#partition(topic, partition), lastOffset)
   }
 
   #passed(partition: ConsumedPartition, lastOffset: string): void {
@@ -220,7 +174,7 @@ class Membership implements Session {
   }
 
   #partition(topic: string, number: number): ConsumedPartition {
-    const name = `${topic}/${number}`
+    const name = nameOf({ topic, partition: number })
     const known = this.#partitions.get(name)
     if (known !== undefined) return known
     const partition = new ConsumedPartition(topic, number)
@@ -231,16 +185,16 @@ class Membership implements Session {
   #pause(partition: ConsumedPartition): void {
     if (partition.isPaused || partition.signal.aborted) return
     partition.isPaused = true
-    this.#services.consumer.pause(placeOf(partition))
+    this.#services.member.pause(partition)
   }
 
   #resumeIfLow(partition: ConsumedPartition): void {
     if (!partition.isPaused || this.#isPaused || partition.signal.aborted || partition.size > HELD_LOW) return
     partition.isPaused = false
-    this.#services.consumer.resume(placeOf(partition))
+    this.#services.member.resume(partition)
   }
 }
 
-function placeOf({ topic, partition }: ConsumedPartition): readonly TopicPartitions[] {
-  return [{ topic, partitions: [partition] }]
+function nameOf({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`
 }

@@ -5,6 +5,12 @@ export type {
   KafkaConsumer,
   KafkaMessage,
   KafkaProducer,
+  KafkajsClient,
+  KafkajsConsumer,
+  KafkajsProducer,
+  PlatformaticClient,
+  PlatformaticConsumer,
+  PlatformaticProducer,
 } from './client.ts'
 export { consume } from './consumer.ts'
 export { dedupEachBatch } from './each-batch.ts'

@@ -5,8 +5,8 @@ import { expect, test } from 'vitest'
 import { connected, consuming, deduplicator, newQueue, quiet, readyIn, taken, until } from './set-up.ts'
 
 /**
- * A confirm that was under way when the queue went is waited for, for 15 s; a message that is worn out by then
- * makes its consumer pause for a minute.
+ * A confirm that was under way when the queue went is waited for, for 15 s; a message that is worn out by
+ * then makes its consumer pause for a minute.
  */
 const PARKED_WITHIN_MS = 90_000
 

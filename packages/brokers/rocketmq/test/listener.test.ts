@@ -38,7 +38,9 @@ describeService('rocketmq-fast', ({ url }) => {
     await until('the last answer', () => dedup.counts().completed === 1)
     expect(answers).toEqual([])
     expect(dedup.counts()).toMatchObject({ granted: 4, failed: 3 })
-    expect(warnings).toEqual([expect.stringContaining('a listener answered a value of type string')])
+    // That it failed at all is told, too.
+    const told = warnings.filter((message) => !message.startsWith('a handler keeps failing; '))
+    expect(told).toEqual([expect.stringContaining('a listener answered a value of type string')])
   })
 
   test('works on no more messages at a time than it is told', async () => {

@@ -48,7 +48,7 @@ export function processing<Tx, Message>(
       return outcome
     }
     const outcome = hasMiddlewares ? await around(held, delivery, innermost, options) : await innermost()
-    if (outcome.status === 'failed' && !outcome.final) warnings.handlerFailed(outcome.error)
+    if (outcome.status === 'failed' && !outcome.final) warnings.handlerFailed(outcome.error, outcome.attempt)
     if ((starts > 0 || hasMiddlewares) && !successes.has(outcome.status)) held.renew?.()
     return outcome
   }

@@ -3,6 +3,8 @@ import { isOncemqError } from '../errors.ts'
 import { placeOf, publicText } from '../observe/public-text.ts'
 
 const TOLD_MAX = 200
+/** From which failed attempt of a message on it is told. */
+const FAILURES_TOLD = 3
 
 /** What the engine tells its user: each thing once, however often it happens. */
 export class Warnings {
@@ -21,11 +23,12 @@ export class Warnings {
     this.#once(`${purpose}: a message could not be sent on; it is held, and tried again: ${described(error)}`)
   }
 
-  /** By its kind and place: a handler's message may quote what it worked on. */
-  handlerFailed(error: unknown): void {
+  /** By its kind and place: the message may quote what it worked on. What passes by itself is not told. */
+  handlerFailed(error: unknown, attempt: number): void {
+    if (attempt < FAILURES_TOLD) return
     const what =
       isOncemqError(error) && error.code === 'ONCEMQ_HANDLER_TIMEOUT' ? error.message : placeOf(error)
-    this.#once(`a handler failed; its message is tried again until attemptsMax: ${what}`)
+    this.#once(`a handler keeps failing; its message is tried again until attemptsMax: ${what}`)
   }
 
   #once(message: string): void {

@@ -52,11 +52,10 @@ async function wrapped(): Promise<Channel> {
 
 async function consumeWrapped(): Promise<void> {
   const channel = await wrapped()
-  await channel.consume(queue, async (message) => {
+  await channel.consume(queue, (message) => {
     if (message === null) return
     const { key, epoch } = contextOf(message) ?? {}
-    await handle(message, key, epoch)
-    channel.ack(message)
+    void handle(message, key, epoch).then(() => channel.ack(message))
   })
 }
 
