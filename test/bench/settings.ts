@@ -21,8 +21,8 @@ export interface Settings {
 // A million and some more: Redis doubles its table at 2^20 keys, which would fall into the runs.
 const KEYS = 1_200_000
 
-export const usage = `npm run bench -- [--suite store|consumer|filled|ways|logs|by-hand|peers]... [--store NAME]...
-                [--broker NAME]... [--in-flight N]... [--rounds N] [--duration-ms N] [--messages N]
+export const usage = `npm run bench -- [--suite store|consumer|filled|ways|logs|by-hand|peers]...
+                [--store NAME]... [--broker NAME]... [--in-flight N]... [--rounds N] [--duration-ms N] [--messages N]
                 [--keys N] [--delay MS] [--json FILE]
 
   --suite        what is measured; may be given several times; store and consumer by default;

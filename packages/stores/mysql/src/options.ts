@@ -1,4 +1,4 @@
-import type { Clock, Random } from '@oncemq/core/store'
+import type { Clock, OrmTransactions, Random } from '@oncemq/core/store'
 import { OptionError } from '@oncemq/core'
 import {
   givenOptions,
@@ -6,6 +6,7 @@ import {
   requireClock,
   requireInteger,
   requireOneOf,
+  requireOrm,
   requireRandom,
   systemClock,
   systemRandom,
@@ -16,7 +17,7 @@ import type { Mysql2Connection, MysqlCallbackPool, MysqlConnection, MysqlPool } 
 export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
 
 /** Options of {@link MysqlStore}: either `pool` or `url`, and what has a default. */
-export interface MysqlStoreOptions<Connection extends MysqlConnection = Mysql2Connection> {
+export interface MysqlStoreOptions<Connection extends MysqlConnection = Mysql2Connection, Tx = Connection> {
   /**
    * A pool of `mysql2/promise`, or of `mysql2`, of yours, which the store does not close and whose sessions
    * it leaves as they are. It needs `transactionsMax` + 2 connections, so that leases are renewed while
@@ -68,6 +69,12 @@ export interface MysqlStoreOptions<Connection extends MysqlConnection = Mysql2Co
    * @default 60000
    */
   transactionIdleMs?: number
+  /**
+   * The transactions of the ORM that handlers write with, from `@oncemq/mysql/orms` or your own: `context.tx`
+   * is one of these then, on a connection of the pool.
+   * @default the connection itself
+   */
+  transactions?: OrmTransactions<Connection, Tx>
   /** Time for waits, for tests. The system's by default. Leases and retention follow the server's clock. */
   clock?: Clock
   /** Randomness for tokens and for where sweeps begin, for tests. The system's by default. */
@@ -84,7 +91,7 @@ export const mysqlStoreDefaults = Object.freeze({
 })
 
 /** Options as the store uses them: complete, checked and frozen. */
-export interface Settings<Connection extends MysqlConnection = MysqlConnection> {
+export interface Settings<Connection extends MysqlConnection = MysqlConnection, Tx = unknown> {
   readonly source: { readonly pool: MysqlPool<Connection> } | { readonly url: string }
   readonly table: string
   readonly createSchema: boolean
@@ -92,6 +99,7 @@ export interface Settings<Connection extends MysqlConnection = MysqlConnection> 
   readonly transactionsMax: number
   readonly isolation: Isolation
   readonly transactionIdleMs: number
+  readonly transactions: OrmTransactions<Connection, Tx> | undefined
   readonly clock: Clock
   readonly random: Random
 }
@@ -114,6 +122,7 @@ const known = new Set([
   'url',
   'clock',
   'random',
+  'transactions',
   'transactionsMax',
 ])
 
@@ -121,11 +130,11 @@ const known = new Set([
  * Checks the options once. @throws OptionError that says what was expected, what was received, and the
  * remedy.
  */
-export function settingsOf<Connection extends MysqlConnection>(
-  options: MysqlStoreOptions<Connection>,
-): Settings<Connection> {
+export function settingsOf<Connection extends MysqlConnection, Tx>(
+  options: MysqlStoreOptions<Connection, Tx>,
+): Settings<Connection, Tx> {
   const given = givenOptions('MysqlStore', options, known)
-  const { pool: _pool, url: _url, ...chosen } = { ...mysqlStoreDefaults, ...given }
+  const { pool: _pool, url: _url, transactions, ...chosen } = { ...mysqlStoreDefaults, ...given }
   const source = sourceOf(given)
   const { transactionsMax = transactionsOf(source) } = given
   requireTable(chosen.table)
@@ -137,7 +146,8 @@ export function settingsOf<Connection extends MysqlConnection>(
   requireInteger('transactionIdleMs', transactionIdleMs, TRANSACTION_IDLE_MIN_MS, TRANSACTION_IDLE_MAX_MS)
   requireClock(clock)
   requireRandom(random)
-  return Object.freeze({ ...chosen, source, transactionsMax, clock, random })
+  if (transactions !== undefined) requireOrm('transactions', 'those of an ORM', transactions, ['within'])
+  return Object.freeze({ ...chosen, source, transactions, transactionsMax, clock, random })
 }
 
 /** All connections but those which handlers that wait for theirs must leave for claims and renewals. */
@@ -157,7 +167,7 @@ export function connectionLimitOf(pool: MysqlPool): number | undefined {
 function sourceOf<Connection extends MysqlConnection>({
   pool,
   url,
-}: MysqlStoreOptions<Connection>): Settings<Connection>['source'] {
+}: Pick<MysqlStoreOptions<Connection>, 'pool' | 'url'>): Settings<Connection>['source'] {
   if ((pool === undefined) === (url === undefined)) {
     throw new OptionError(
       `MysqlStore: expected either pool or url, received ${pool === undefined ? 'neither' : 'both'}; ` +
