@@ -189,6 +189,8 @@ export interface StoreGuarantees {
    * lease to end in. False without transactions.
    */
   readonly renewsInTransaction: boolean
+  /** Whether it is a {@link BatchingStore}, as it was set up. @default false */
+  readonly batchesTransactions?: boolean
   /** The step in which leases and retention end, in milliseconds. */
   readonly expiryGranularityMs: number
 }

@@ -1,8 +1,14 @@
-import type { TransactionEnd, UpdateAnswer } from '@oncemq/core/store'
-import { revocable, Semaphore, StoreError, untilAborted } from '@oncemq/core/store'
+import type {
+  BatchSteps,
+  NextMember,
+  TransactionEnd,
+  TransactionMember,
+  UpdateAnswer,
+} from '@oncemq/core/store'
+import { revocable, Semaphore, StoreError, together, untilAborted } from '@oncemq/core/store'
 import type { PostgresClient, PostgresResult } from './client.ts'
 import type { Connections } from './connection.ts'
-import { isUnanswered, nameOf } from './connection.ts'
+import { isUnanswered } from './connection.ts'
 import {
   behindAbort,
   commitError,
@@ -20,22 +26,18 @@ import {
 } from './errors.ts'
 import type { Finish } from './finish.ts'
 import { FINISH, isPreparedOn, notePrepared } from './finish.ts'
+import type { Frame } from './frame.ts'
+import { frameOf, KEEP, NO_SAVEPOINT, UNDO } from './frame.ts'
 import type { Settings } from './options.ts'
-import { setsSession } from './session-settings.ts'
+import { setsSession, setsTransaction } from './session-settings.ts'
 
 /** What the handler's code does in its transaction. */
 type Work<Client> = (tx: Client) => Promise<TransactionEnd | undefined>
 
+const ASK_AGAIN_MS = 20
+
 /** Asks for one answer; `undefined` for none. */
 type Ask = (text: string, values: unknown[]) => Promise<string | undefined>
-
-/** The statements around a handler, and their settings. */
-interface Frame {
-  readonly where: string
-  readonly transactionIdleMs: number
-  readonly begin: string
-  readonly finish: Finish
-}
 
 /**
  * The handlers' transactions, each on a connection of its own, a bounded number at a time: the connections
@@ -53,26 +55,26 @@ export class Transactions<Client extends PostgresClient> {
   readonly #turns: Semaphore
 
   constructor(connections: Connections<Client>, finish: Finish, settings: Settings<Client>) {
-    const { isolation, transactionIdleMs, transactionsMax } = settings
     this.#connections = connections
-    this.#turns = new Semaphore(transactionsMax)
-    this.#frame = {
-      where: nameOf(settings),
-      transactionIdleMs,
-      // The transaction's own number, by which it is known again, is assigned at once.
-      begin:
-        `BEGIN ISOLATION LEVEL ${isolation}; SELECT pg_current_xact_id()::text AS answer, ` +
-        `set_config('idle_in_transaction_session_timeout', '${transactionIdleMs}', true)`,
-      finish,
-    }
+    this.#turns = new Semaphore(settings.transactionsMax)
+    this.#frame = frameOf(settings as unknown as Settings, finish)
   }
 
   /**
    * Opens a transaction, runs the handler in it, and commits what it wrote and its completion, or neither.
    */
-  async handle(work: Work<Client>, signal?: AbortSignal): Promise<UpdateAnswer> {
+  handle(work: Work<Client>, signal?: AbortSignal): Promise<UpdateAnswer> {
+    return this.#inTurn(() => this.#handle(work, signal), signal)
+  }
+
+  /** Handles what `next` gives in one transaction: see `BatchingStore`. */
+  handleTogether(next: NextMember<Client>): Promise<void> {
+    return this.#inTurn(() => together(new PostgresBatch(this.#connections, this.#frame), next))
+  }
+
+  async #inTurn<Answer>(run: () => Promise<Answer>, signal?: AbortSignal): Promise<Answer> {
     await this.#turns.acquire(signal)
-    const running = this.#handle(work, signal).finally(() => {
+    const running = run().finally(() => {
       this.#running.delete(running)
       this.#turns.release()
     })
@@ -104,6 +106,54 @@ export class Transactions<Client extends PostgresClient> {
   }
 }
 
+/** A transaction of several handlers. */
+class PostgresBatch<Client extends PostgresClient> implements BatchSteps<Client> {
+  readonly #connections: Connections<Client>
+  readonly #frame: Frame
+  #transaction: Transaction<Client> | undefined
+
+  constructor(connections: Connections<Client>, frame: Frame) {
+    this.#connections = connections
+    this.#frame = frame
+  }
+
+  get #begun(): Transaction<Client> {
+    return this.#transaction as Transaction<Client>
+  }
+
+  get isOpen(): boolean {
+    return this.#begun.isOurs
+  }
+
+  get hasRoom(): boolean {
+    return this.#begun.isOurs && this.#begun.isUnset
+  }
+
+  async begin(): Promise<void> {
+    const client = await this.#connections.acquire().catch((error: unknown) => {
+      throw storeError(error, this.#frame.where)
+    })
+    this.#transaction = new Transaction(client, this.#connections, this.#frame, true)
+    await this.#transaction.begin()
+  }
+
+  async run({ work, signal }: Pick<TransactionMember<Client>, 'work' | 'signal'>) {
+    return this.#begun.keep(await this.#begun.lend(work, signal))
+  }
+
+  async commit(): Promise<void> {
+    await this.#begun.finish(undefined)
+  }
+
+  async end(): Promise<void> {
+    await this.#transaction?.end()
+  }
+
+  wasCommitted(): Promise<boolean | undefined> {
+    return this.#begun.wasCommitted()
+  }
+}
+
 /** One transaction on one connection. */
 class Transaction<Client extends PostgresClient> {
   readonly #client: Client
@@ -122,9 +172,15 @@ class Transaction<Client extends PostgresClient> {
   #abortedBy: unknown
   /** Whether the session has settings of the handler's, which its next user must not have. */
   #hasSet = false
+  /** Whether something is set for the rest of the transaction. */
+  #hasSetLocally = false
   #loss: unknown
+  /** Whether it goes back to a savepoint where another is rolled back. */
+  readonly #isBatch: boolean
+  #isEnded = false
 
-  constructor(client: Client, connections: Connections<Client>, frame: Frame) {
+  constructor(client: Client, connections: Connections<Client>, frame: Frame, isBatch = false) {
+    this.#isBatch = isBatch
     this.#client = client
     this.#connections = connections
     this.#frame = frame
@@ -133,7 +189,8 @@ class Transaction<Client extends PostgresClient> {
 
   async begin(): Promise<void> {
     this.#isOpen = true
-    const { begin, finish } = this.#frame
+    const { finish } = this.#frame
+    const begin = this.#isBatch ? this.#frame.beginBatch : this.#frame.begin
     const isPrepared = this.#connections.mayPrepare
     const isNew = isPrepared && !isPreparedOn(this.#client, finish.name)
     try {
@@ -152,8 +209,10 @@ class Transaction<Client extends PostgresClient> {
   /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
   async lend(work: Work<Client>, signal: AbortSignal | undefined): Promise<TransactionEnd | undefined> {
     const onError = (error: unknown): void => this.#noteError(error)
-    const onCall = (_method: unknown, args: readonly unknown[]): void =>
-      void (this.#hasSet ||= setsSession(args))
+    const onCall = (_method: unknown, args: readonly unknown[]): void => {
+      this.#hasSet ||= setsSession(args)
+      this.#hasSetLocally ||= this.#isBatch && setsTransaction(args)
+    }
     const loan = revocable(this.#client, { store: 'PostgresStore', ends, onCall, onError })
     try {
       const completion = await untilAborted(() => work(loan.proxy), signal)
@@ -162,7 +221,9 @@ class Transaction<Client extends PostgresClient> {
       return completion
     } catch (error) {
       loan.revoke()
-      this.#isAbandoned ||= signal?.aborted === true && error === signal.reason
+      const isAborted = signal?.aborted === true && error === signal.reason
+      // A batch goes on where nothing of this handler's is under way.
+      this.#isAbandoned ||= isAborted && (!this.#isBatch || loan.answered() !== undefined)
       if (this.#isAbandoned) throw error
       const made = loan.driverErrorIn(error)
       if (made !== undefined && this.#loss !== undefined) throw this.#lost(made)
@@ -196,6 +257,59 @@ class Transaction<Client extends PostgresClient> {
       if (state === FINISH.ENDED) throw endedError(error)
       if (state === FINISH.LOST && end !== undefined) return this.#owner(end, error)
       throw this.#finishError(error)
+    }
+  }
+
+  /** Completes in the transaction of a batch, which goes on after it, or back to its savepoint. */
+  async keep(end: TransactionEnd | undefined): Promise<UpdateAnswer | 'kept'> {
+    if (this.#loss !== undefined) throw this.#lost(this.#loss)
+    try {
+      await this.#run(`${this.#frame.finish.sql(end, this.#id as string, this.#isPrepared)}; ${KEEP}`)
+      return 'kept'
+    } catch (error) {
+      const isEnded = await this.#undo()
+      const state = sqlState(error)
+      if (isEnded || state === FINISH.ENDED) throw endedError(error)
+      if (state === FINISH.LOST && end !== undefined) return this.#standing(end, error)
+      if (state === undefined) throw storeError(error, this.#frame.where)
+      throw this.#finishError(error)
+    }
+  }
+
+  /** Goes back to the savepoint. Answers whether the transaction was ended, so that there is none. */
+  async #undo(): Promise<boolean> {
+    if (this.#hasFailed || this.#isAbandoned) return false
+    try {
+      await this.#run(`${UNDO}; ${this.#frame.finish.sql(undefined, this.#id as string, false)}`)
+      this.#abortedBy = undefined
+    } catch (error) {
+      const state = sqlState(error)
+      this.#isEnded = true
+      return state === FINISH.ENDED || NO_SAVEPOINT.has(state)
+    }
+    return false
+  }
+
+  /** Whether the transaction that was begun is open, and its connection of use. */
+  get isOurs(): boolean {
+    return !this.#isEnded && !this.#hasFailed && !this.#isAbandoned && this.#loss === undefined
+  }
+
+  /** Whether a further handler would find all set as the first one did. */
+  get isUnset(): boolean {
+    return !this.#hasSet && !this.#hasSetLocally
+  }
+
+  /** Asked by another connection, after the end; `undefined` where the server does not tell. */
+  async wasCommitted(): Promise<boolean | undefined> {
+    const { clock, timeoutMs } = this.#frame
+    const deadlineMs = clock.monotonicMs() + timeoutMs
+    const ask = () => this.#connections.run(statusOf(this.#id)).catch(() => [undefined])
+    // A connection that was abandoned is still being closed.
+    for (let status = 'in progress'; ; [status = 'unknown'] = await ask()) {
+      if (status === 'committed' || status === 'aborted') return status === 'committed'
+      if (clock.monotonicMs() >= deadlineMs) return undefined
+      await new Promise<void>((resolve) => void clock.after(ASK_AGAIN_MS, resolve))
     }
   }
 
@@ -234,6 +348,10 @@ class Transaction<Client extends PostgresClient> {
   async #owner(end: TransactionEnd, error: unknown): Promise<UpdateAnswer> {
     await this.#query('ROLLBACK')
     this.#isOpen = false
+    return this.#standing(end, error)
+  }
+
+  async #standing(end: TransactionEnd, error: unknown): Promise<UpdateAnswer> {
     const found = await this.#standings(end, async (text, values) => {
       const { rows } = await this.#query(text, values)
       return (rows as readonly { readonly answer: string }[])[0]?.answer
@@ -285,6 +403,7 @@ class Transaction<Client extends PostgresClient> {
 
   /** Rolls back, and answers whether the handler had committed by itself, which no other try may repeat. */
   async #rollback(): Promise<boolean> {
+    if (this.#isBatch) return this.#undo()
     // Of several statements `pg` answers several results.
     const results = (await this.#run(
       `ROLLBACK; ${statusOf(this.#id)}`,

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type {
+  BatchingStore,
   ClaimAnswer,
   ClaimOptions,
   ClaimRequest,
@@ -10,6 +11,7 @@ import type {
   LogStore,
   LogTaken,
   LogUpdate,
+  NextMember,
   StateStore,
   StateTable,
   StateTableNames,
@@ -31,6 +33,7 @@ import { settingsOf } from './options.ts'
 import { Records } from './records.ts'
 import { schemaSql } from './schema.ts'
 import { SqliteStateTable } from './state-table.ts'
+import type { Finish } from './transaction.ts'
 import { Transactions } from './transaction.ts'
 import { verify } from './verify.ts'
 
@@ -59,7 +62,7 @@ interface Opened {
  * const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
  */
 export class SqliteStore
-  implements KeyedStore<DatabaseSync>, StateStore<DatabaseSync>, LogStore<DatabaseSync>, SweepingStore
+  implements BatchingStore<DatabaseSync>, KeyedStore<DatabaseSync>, StateStore<DatabaseSync>, LogStore<DatabaseSync>, SweepingStore
 {
   readonly name = 'sqlite'
   readonly guarantees: StoreGuarantees
@@ -83,6 +86,7 @@ export class SqliteStore
       sharedBy: durable ? 'machine' : 'process',
       transactional: true,
       renewsInTransaction: true,
+      batchesTransactions: true,
       expiryGranularityMs: 1,
     })
   }
@@ -147,21 +151,30 @@ export class SqliteStore
     work: (tx: DatabaseSync) => Promise<TransactionEnd | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
-    const { records, logs, transactions } = this.#life.opened
-    return transactions.handle({
-      work,
-      signal,
-      finish: (end) => {
-        const { completion, advance } = partsOf(end)
-        // The repetition of a transaction whose commit was not known: the first run's writes are there, so
-        // that this run's must not be.
-        if (completion !== undefined && records.isCompleted(completion)) return REPEATED
-        if (advance !== undefined && logs.isAt(advance)) return REPEATED
-        const done = completion === undefined ? 'ok' : records.update(completion, records.nowMs())
-        const moved = advance === undefined ? 'ok' : logs.update(advance)
-        return done === 'ok' && moved === 'ok' ? COMMITTED : LOST
-      },
-    })
+    const { transactions } = this.#life.opened
+    return transactions.handle({ work, signal, finish: (end) => this.#finish(end) })
+  }
+
+  /** Handles what `next` gives in one transaction, each inside a savepoint. */
+  transactions(next: NextMember<DatabaseSync>): Promise<void> {
+    const { records, transactions } = this.#life.opened
+    const isDone = (end: TransactionEnd): boolean => {
+      const { completion } = partsOf(end)
+      return completion !== undefined && records.isCompleted(completion)
+    }
+    return transactions.handleTogether(next, { finish: (end) => this.#finish(end), isDone })
+  }
+
+  #finish(end: TransactionEnd | undefined): Finish {
+    const { records, logs } = this.#life.opened
+    const { completion, advance } = partsOf(end)
+    // The repetition of a transaction whose commit was not known: the first run's writes are there, so
+    // that this run's must not be.
+    if (completion !== undefined && records.isCompleted(completion)) return REPEATED
+    if (advance !== undefined && logs.isAt(advance)) return REPEATED
+    const done = completion === undefined ? 'ok' : records.update(completion, records.nowMs())
+    const moved = advance === undefined ? 'ok' : logs.update(advance)
+    return done === 'ok' && moved === 'ok' ? COMMITTED : LOST
   }
 
   uniqueKey(name: string): UniqueKey<DatabaseSync> {

@@ -1,0 +1,96 @@
+import { isOncemqError, StoreError } from '../errors.ts'
+import type { NextMember, TransactionMember } from './batch-contract.ts'
+import type { UpdateAnswer } from './contract.ts'
+
+/** A transaction of several handlers, as a store has it: a savepoint is set before each of them. */
+export interface BatchSteps<Tx> {
+  begin(): Promise<void>
+  /**
+   * Runs a handler and completes. `kept`: both are in the transaction. Otherwise what it wrote is rolled back
+   * to its savepoint, unless the transaction is not open any more.
+   */
+  run(member: Pick<TransactionMember<Tx>, 'work' | 'signal'>): Promise<UpdateAnswer | 'kept'>
+  /** Whether the transaction is the one that was begun, and its connection of use. */
+  readonly isOpen: boolean
+  /** Whether a further handler may be run in it. */
+  readonly hasRoom: boolean
+  commit(): Promise<void>
+  /** Rolls back what is open, and gives the connection back. Never rejects. */
+  end(): Promise<void>
+  /** Asked after the end of one that did not stay open: whether it was committed, if that can be told. */
+  wasCommitted(): Promise<boolean | undefined>
+}
+
+type Settle = (member: TransactionMember<never>) => void
+
+/**
+ * Handles several in one transaction: see {@link BatchingStore.transactions}.
+ *
+ *   begin ──▶ run ──▶ run ──▶ … ──▶ commit ──▶ all that were kept are answered
+ *              │ failed, lost: to the savepoint, answered at once
+ *              └ no more open (a handler's own COMMIT, a lost connection) ──▶ ask what became of it
+ */
+export async function together<Tx>(steps: BatchSteps<Tx>, next: NextMember<Tx>): Promise<void> {
+  try {
+    await steps.begin()
+  } catch (error) {
+    await steps.end()
+    for (let member = next(); member !== undefined; member = next()) member.reject(error)
+    return
+  }
+  const kept: TransactionMember<Tx>[] = []
+  for (let member = next(); member !== undefined; member = steps.hasRoom ? next() : undefined) {
+    if (await isKept(steps, member)) kept.push(member)
+  }
+  const settle = steps.isOpen ? await committed(steps, kept.length) : await ended(steps, kept.length)
+  for (const member of kept) settle(member)
+}
+
+async function isKept<Tx>(steps: BatchSteps<Tx>, member: TransactionMember<Tx>): Promise<boolean> {
+  try {
+    const answer = await steps.run(member)
+    if (answer === 'kept') return true
+    member.resolve(answer)
+  } catch (error) {
+    member.reject(error)
+  }
+  return false
+}
+
+async function committed(steps: BatchSteps<never>, count: number): Promise<Settle> {
+  try {
+    if (count > 0) await steps.commit()
+    return (member) => member.resolve('ok')
+  } catch (error) {
+    const isUnknown = isOncemqError(error) && error.code === 'ONCEMQ_COMMIT_UNKNOWN'
+    const told = isUnknown ? error : notCommitted(error)
+    return (member) => member.reject(told)
+  } finally {
+    await steps.end()
+  }
+}
+
+async function ended(steps: BatchSteps<never>, count: number): Promise<Settle> {
+  await steps.end()
+  const wasCommitted = count === 0 ? false : await steps.wasCommitted()
+  if (wasCommitted === true) return (member) => member.resolve('ok')
+  const told = wasCommitted === false ? notCommitted() : unknown()
+  return (member) => member.reject(told)
+}
+
+function notCommitted(cause?: unknown): StoreError {
+  return new StoreError(
+    'ONCEMQ_TRANSACTION_CONFLICT',
+    'expected to commit a batch, but another of its handlers, or the server, is in the way; each is to be ' +
+      'run again by itself',
+    cause === undefined ? {} : { cause },
+  )
+}
+
+function unknown(): StoreError {
+  return new StoreError(
+    'ONCEMQ_COMMIT_UNKNOWN',
+    'expected to learn what became of a batch whose transaction has ended, received no answer; the message ' +
+      'is delivered again and finds out',
+  )
+}
