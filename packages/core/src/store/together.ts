@@ -62,8 +62,9 @@ async function committed(steps: BatchSteps<never>, count: number): Promise<Settl
     if (count > 0) await steps.commit()
     return (member) => member.resolve('ok')
   } catch (error) {
-    const isUnknown = isOncemqError(error) && error.code === 'ONCEMQ_COMMIT_UNKNOWN'
-    const told = isUnknown ? error : notCommitted(error)
+    const code = isOncemqError(error) ? error.code : undefined
+    const isUnknown = code === 'ONCEMQ_COMMIT_UNKNOWN' || code === 'ONCEMQ_TRANSACTION_ENDED'
+    const told = isUnknown ? unknown(error) : notCommitted(error)
     return (member) => member.reject(told)
   } finally {
     await steps.end()
@@ -87,10 +88,11 @@ function notCommitted(cause?: unknown): StoreError {
   )
 }
 
-function unknown(): StoreError {
+function unknown(cause?: unknown): StoreError {
   return new StoreError(
     'ONCEMQ_COMMIT_UNKNOWN',
     'expected to learn what became of a batch whose transaction has ended, received no answer; the message ' +
       'is delivered again and finds out',
+    cause === undefined ? {} : { cause },
   )
 }
