@@ -48,16 +48,18 @@ const roles: Readonly<Record<string, () => Promise<void>>> = {
   /** Handles the keys that it is told in batches, and tells of each handler that has written. */
   async batch() {
     const strategy = transactional({ batch: { max: 16 } })
-    const dedup = createDeduplicator({ store, consumerGroup: 'killed', strategy, leaseMs: 1000 })
+    const dedup = createDeduplicator({ store, consumerGroup: 'killed', strategy, leaseMs: 2000 })
     await dedup.open()
     tell('ready')
     const keys = await told<string[]>()
-    const handle = (key: string) =>
+    const once = (key: string) =>
       dedup.run(key, async ({ tx }) => {
         const values = [key]
         await tx.query({ text: 'INSERT INTO batched_effects (name) VALUES ($1)', values })
         tell(key)
       })
+    // As a broker delivers again.
+    const handle = (key: string): Promise<unknown> => once(key).catch(() => handle(key))
     await Promise.all(keys.map(handle))
     await dedup.close()
     tell('done')

@@ -73,17 +73,19 @@ const roles: Readonly<Record<string, () => Promise<void>>> = {
   /** Handles the keys that it is told in batches, and tells of each handler that has written. */
   async batch() {
     const strategy = transactional({ batch: { max: 16 } })
-    const dedup = createDeduplicator({ store, consumerGroup: 'killed', strategy, leaseMs: 1000 })
+    const dedup = createDeduplicator({ store, consumerGroup: 'killed', strategy, leaseMs: 2000 })
     await dedup.open()
     tell('ready')
     const keys = await told<string[]>()
-    const handle = (key: string) =>
+    const once = (key: string) =>
       dedup.run(key, async ({ tx }) => {
         tx.prepare('INSERT INTO effects (name) VALUES (?)').run(key)
         tell(key)
         // A kill may come in between.
         await new Promise((resolve) => setImmediate(resolve))
       })
+    // As a broker delivers again.
+    const handle = (key: string): Promise<unknown> => once(key).catch(() => handle(key))
     await Promise.all(keys.map(handle))
     await dedup.close()
     tell('done')
