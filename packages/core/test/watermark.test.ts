@@ -22,7 +22,7 @@ async function setUp({ record = false, attemptsMax = 2, store = new LogLedger(ne
   })
   await dedup.open()
   store.calls.length = 0
-  store.transactions = 0
+  store.begun = 0
   const log = await dedup.takeLog(['orders', '0'])
   const at = (offset: bigint, more: Partial<Delivery> = {}): Delivery => {
     const startsBefore = log.startsBefore(offset)
@@ -55,7 +55,7 @@ describe('the row', () => {
     for (const offset of [0n, 4n]) {
       expect(await dedup.process(at(offset), writes)).toEqual({ status: 'duplicate', result: undefined })
     }
-    expect([store.transactions, dedup.counts().duplicate]).toEqual([1, 2])
+    expect([store.begun, dedup.counts().duplicate]).toEqual([1, 2])
   })
 
   test('is not moved by whoever has lost it: what was written is rolled back', async () => {
@@ -64,7 +64,7 @@ describe('the row', () => {
     expect(await dedup.process(at(0n), writes)).toEqual({ status: 'lost' })
     expect([store.committed, store.row.next, log.signal.aborted]).toEqual([[], undefined, true])
     expect(await dedup.process(at(0n), writes)).toEqual({ status: 'lost' })
-    expect(store.transactions).toBe(1)
+    expect(store.begun).toBe(1)
   })
 
   test('is not moved from where it was set back: the records in between would be missing', async () => {
@@ -94,7 +94,7 @@ describe('the row', () => {
     const passing = log.pass(4n)
     const running = dedup.process(at(4n), writes)
     await new Promise(setImmediate)
-    expect(store.transactions).toBe(0)
+    expect(store.begun).toBe(0)
     gate.resolve()
     expect(await passing).toBe(true)
     expect(await running).toMatchObject({ status: 'completed' })

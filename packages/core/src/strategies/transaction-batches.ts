@@ -59,71 +59,94 @@ export class TransactionBatches<Tx> {
   }
 
   async #run(): Promise<void> {
-    const store = this.#settings.store as Store as BatchingStore<Tx>
-    const batch = new Batch<Tx>(this.#settings)
-    const isOld = this.#clockOf(this.#settings.leaseMs * LEASE_SHARE)
-    let taken = 0
-    const next = (): TransactionMember<Tx> | undefined => {
-      if (batch.isOver || taken === this.#max || isOld()) return undefined
-      const [member] = this.#waiting
-      if (member === undefined) return undefined
-      this.#waiting.delete(member)
-      taken += 1
-      return batch.watched(member)
+    const batch = new Batch<Tx>(this.#settings, () => this.#next(batch))
+    try {
+      if (this.#waiting.size > 1) await batch.until(this.#store.transactions(() => batch.next()))
+      else await this.#runAlone(batch)
+    } catch (error) {
+      // A store that is closed, or has no connection in time: what waits would learn the same.
+      for (const member of this.#waiting) member.reject(error)
+      this.#waiting.clear()
     }
-    if (this.#waiting.size > 1) return batch.until(store.transactions(next))
-    const member = next()
-    if (member === undefined) return batch.until(Promise.resolve())
-    const alone = store.transaction(member.work, member.signal).then(member.resolve, member.reject)
-    return batch.until(alone)
   }
 
-  #clockOf(boundMs: number): () => boolean {
-    const { clock } = this.#settings
-    const endMs = clock.monotonicMs() + boundMs
-    return () => clock.monotonicMs() >= endMs
+  async #runAlone(batch: Batch<Tx>): Promise<void> {
+    const member = batch.next()
+    if (member === undefined) return batch.until(Promise.resolve())
+    const { work, signal, resolve, reject } = member
+    return batch.until(this.#store.transaction(work, signal).then(resolve, reject))
+  }
+
+  #next(batch: Batch<Tx>): TransactionMember<Tx> | undefined {
+    const [member] = this.#waiting
+    if (member === undefined || batch.size === this.#max) return undefined
+    this.#waiting.delete(member)
+    return member
+  }
+
+  get #store(): BatchingStore<Tx> {
+    return this.#settings.store as Store as BatchingStore<Tx>
   }
 }
 
 /** Bounds what the store does of a batch: the time in which none of its handlers runs. */
 class Batch<Tx> {
   readonly #settings: BatchSettings
+  readonly #take: () => TransactionMember<Tx> | undefined
   readonly #members = new Set<TransactionMember<Tx>>()
   readonly #silent: Deferred<void> = deferred()
   #timer: Timer | undefined
-  isOver = false
+  #untilMs = Infinity
+  #isOver = false
 
-  constructor(settings: BatchSettings) {
+  constructor(settings: BatchSettings, take: () => TransactionMember<Tx> | undefined) {
     this.#settings = settings
+    this.#take = take
     // To begin may take a lease, as for each handler alone.
     this.#expect(settings.leaseMs)
   }
 
-  watched(member: TransactionMember<Tx>): TransactionMember<Tx> {
+  /** How many it has taken. */
+  get size(): number {
+    return this.#members.size
+  }
+
+  next(): TransactionMember<Tx> | undefined {
+    const { clock, leaseMs, storeTimeoutMs } = this.#settings
+    if (this.#isOver || clock.monotonicMs() >= this.#untilMs) return undefined
+    const member = this.#take()
+    if (member === undefined) return undefined
+    if (this.size === 0) this.#untilMs = clock.monotonicMs() + leaseMs * LEASE_SHARE
     this.#members.add(member)
     const work = async (tx: Tx): Promise<TransactionEnd | undefined> => {
       this.#timer?.cancel()
       try {
         return await member.work(tx)
       } finally {
-        this.#expect(this.#settings.storeTimeoutMs)
+        this.#expect(storeTimeoutMs)
       }
     }
     return { ...member, work }
   }
 
-  /** Resolves with `run`, or when the store was silent for too long. Never rejects. */
+  /** Resolves with `run`, or when the store was silent for too long. Rejects as `run` does. */
   async until(run: Promise<unknown>): Promise<void> {
-    await Promise.race([run.catch((error: unknown) => this.#fail(error)), this.#silent.promise])
-    this.isOver = true
-    this.#timer?.cancel()
+    try {
+      await Promise.race([run, this.#silent.promise])
+    } catch (error) {
+      this.#fail(error)
+      throw error
+    } finally {
+      this.#isOver = true
+      this.#timer?.cancel()
+    }
   }
 
   #expect(boundMs: number): void {
-    if (this.isOver) return
+    if (this.#isOver) return
     this.#timer?.cancel()
     this.#timer = this.#settings.clock.after(boundMs, () => {
-      this.isOver = true
+      this.#isOver = true
       this.#fail(silent(boundMs))
       this.#silent.resolve()
     })
