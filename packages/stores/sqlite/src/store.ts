@@ -62,7 +62,12 @@ interface Opened {
  * const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
  */
 export class SqliteStore
-  implements BatchingStore<DatabaseSync>, KeyedStore<DatabaseSync>, StateStore<DatabaseSync>, LogStore<DatabaseSync>, SweepingStore
+  implements
+    BatchingStore<DatabaseSync>,
+    KeyedStore<DatabaseSync>,
+    StateStore<DatabaseSync>,
+    LogStore<DatabaseSync>,
+    SweepingStore
 {
   readonly name = 'sqlite'
   readonly guarantees: StoreGuarantees
@@ -151,30 +156,18 @@ export class SqliteStore
     work: (tx: DatabaseSync) => Promise<TransactionEnd | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
-    const { transactions } = this.#life.opened
-    return transactions.handle({ work, signal, finish: (end) => this.#finish(end) })
+    const { opened } = this.#life
+    return opened.transactions.handle({ work, signal, finish: (end) => finished(opened, end) })
   }
 
   /** Handles what `next` gives in one transaction, each inside a savepoint. */
   transactions(next: NextMember<DatabaseSync>): Promise<void> {
-    const { records, transactions } = this.#life.opened
+    const { opened } = this.#life
     const isDone = (end: TransactionEnd): boolean => {
       const { completion } = partsOf(end)
-      return completion !== undefined && records.isCompleted(completion)
+      return completion !== undefined && opened.records.isCompleted(completion)
     }
-    return transactions.handleTogether(next, { finish: (end) => this.#finish(end), isDone })
-  }
-
-  #finish(end: TransactionEnd | undefined): Finish {
-    const { records, logs } = this.#life.opened
-    const { completion, advance } = partsOf(end)
-    // The repetition of a transaction whose commit was not known: the first run's writes are there, so
-    // that this run's must not be.
-    if (completion !== undefined && records.isCompleted(completion)) return REPEATED
-    if (advance !== undefined && logs.isAt(advance)) return REPEATED
-    const done = completion === undefined ? 'ok' : records.update(completion, records.nowMs())
-    const moved = advance === undefined ? 'ok' : logs.update(advance)
-    return done === 'ok' && moved === 'ok' ? COMMITTED : LOST
+    return opened.transactions.handleTogether(next, { finish: (end) => finished(opened, end), isDone })
   }
 
   uniqueKey(name: string): UniqueKey<DatabaseSync> {
@@ -221,4 +214,16 @@ export class SqliteStore
 function isInMemory(source: Settings['source']): boolean {
   if ('path' in source) return source.path === ':memory:'
   return source.database.isOpen && source.database.location() === null
+}
+
+/** Also of a store that is being closed. */
+function finished({ records, logs }: Opened, end: TransactionEnd | undefined): Finish {
+  const { completion, advance } = partsOf(end)
+  // The repetition of a transaction whose commit was not known: the first run's writes are there, so
+  // that this run's must not be.
+  if (completion !== undefined && records.isCompleted(completion)) return REPEATED
+  if (advance !== undefined && logs.isAt(advance)) return REPEATED
+  const done = completion === undefined ? 'ok' : records.update(completion, records.nowMs())
+  const moved = advance === undefined ? 'ok' : logs.update(advance)
+  return done === 'ok' && moved === 'ok' ? COMMITTED : LOST
 }

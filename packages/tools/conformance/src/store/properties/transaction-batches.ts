@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import { isOncemqError } from '@oncemq/core'
-import type { BatchingStore, ClaimRequest, TransactionEnd, TransactionMember, UpdateAnswer } from '@oncemq/core/store'
+import type {
+  BatchingStore,
+  ClaimRequest,
+  TransactionEnd,
+  TransactionMember,
+  UpdateAnswer,
+} from '@oncemq/core/store'
 import { deferred } from '@oncemq/core/store'
 import { assertRecord } from '../answers.ts'
 import type { StoreContext } from '../context.ts'
