@@ -5,6 +5,8 @@ import { expect, test } from 'vitest'
 import type { Ledger } from './transactional-store.ts'
 import { LedgerStore } from './transactional-store.ts'
 
+type Work = Parameters<LedgerStore['transaction']>[0]
+
 /** Batches without a transaction around: each commits by itself. */
 class BatchingLedger extends LedgerStore {
   override readonly guarantees = { ...new LedgerStore(systemClock).guarantees, batchesTransactions: true }
@@ -18,7 +20,7 @@ class BatchingLedger extends LedgerStore {
       if (this.conflicts-- > 0) {
         await member.work({ words: [] })
         member.reject(conflict())
-      } else await this.transaction(member.work, member.signal).then(member.resolve, member.reject)
+      } else await this.transaction(member.work as Work, member.signal).then(member.resolve, member.reject)
     }
     this.sizes.push(size)
   }

@@ -59,7 +59,7 @@ export class TransactionBatches<Tx> {
   }
 
   async #run(): Promise<void> {
-    const batch = new Batch<Tx>(this.#settings, () => this.#next(batch))
+    const batch: Batch<Tx> = new Batch<Tx>(this.#settings, () => this.#next(batch))
     try {
       if (this.#waiting.size > 1) await batch.until(this.#store.transactions(() => batch.next()))
       else await this.#runAlone(batch)
