@@ -28,7 +28,7 @@ export interface TransactionWays<Tx> {
   readonly explain?: Explain<Tx>
   /** The log that is moved in the same transaction, and past which record. */
   readonly position?: Position<StoredLog>
-  /** Runs the first transaction of a message together with others. What they meet there is met alone later. */
+  /** Runs the first transaction of a message together with others; those after it are its own. */
   readonly batches?: Pick<TransactionBatches<Tx>, 'transaction'> | undefined
 }
 

@@ -5,7 +5,7 @@ import type { Clock, Timer } from '../time/clock.ts'
 import { deferred } from '../time/deferred.ts'
 import type { Deferred } from '../time/deferred.ts'
 
-/** The part of a lease after which a batch takes no more: what it has completed stays locked until it ends. */
+/** The part of a lease after which a batch takes no more: what it has completed stays locked till its end. */
 const LEASE_SHARE = 1 / 3
 
 export interface BatchSettings {

@@ -151,7 +151,7 @@ export class PostgresStore<Client extends PostgresClient = PgClient, Tx = Client
     return throughOrm(orm, work, EMPTY, (lent) => transactions.handle(lent, signal))
   }
 
-  /** Handles what `next` gives in one transaction, each inside a savepoint. Not with an ORM's transactions. */
+  /** Handles what `next` gives in one transaction, each inside a savepoint. Not with those of an ORM. */
   transactions(next: NextMember<Tx>): Promise<void> {
     return this.#life.opened.transactions.handleTogether(next as unknown as NextMember<Client>)
   }
