@@ -28,8 +28,9 @@ export class ThrownInterceptor implements NestInterceptor {
 
 Injectable()(ThrownInterceptor)
 
-/** What the handler has thrown that was given this context, or what Nest made of it. */
+/** What the handler has thrown that was given this context, or the error that a filter made of it. */
 export function thrownBy(context: object, answered: unknown): unknown {
+  if (answered instanceof Error) return answered
   const thrown = (context as Marked)[THROWN]
   return thrown === undefined ? answered : thrown.error
 }
