@@ -8,8 +8,7 @@ export type OncemqHealth = Record<
 
 /**
  * Tells `@nestjs/terminus` whether the store can be reached, as far as is known without asking it: an outage
- * is noticed by the first call that fails. It is up with `store: 'unopened'` too, before the application has
- * started.
+ * is noticed by the first call that fails.
  * @example
  * this.health.check([() => this.oncemq.isHealthy('oncemq')])
  */

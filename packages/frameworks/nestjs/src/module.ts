@@ -1,8 +1,8 @@
 import type { DynamicModule, OnApplicationShutdown, OnModuleInit, Provider } from '@nestjs/common'
-import { Global, Inject, Logger, Module } from '@nestjs/common'
+import { Global, Inject, Module } from '@nestjs/common'
 import { APP_INTERCEPTOR, ModuleRef } from '@nestjs/core'
 import type { Deduplicator } from '@oncemq/core'
-import { createDeduplicator, isOncemqError } from '@oncemq/core'
+import { createDeduplicator } from '@oncemq/core'
 import { OncemqHealthIndicator } from './health.ts'
 import type { OncemqModuleAsyncOptions, OncemqModuleOptions, Source } from './options.ts'
 import { ThrownInterceptor } from './thrown.ts'
@@ -13,11 +13,9 @@ export const DEDUPLICATOR = Symbol.for('oncemq.nestjs.deduplicator')
 /** Tells the module which token its deduplicator has. */
 const TOKEN = Symbol('oncemq.nestjs.token')
 
-const logger = new Logger('OncemqModule')
-
 /**
  * Gives an application its deduplicator, for the whole of it. It is opened when the application starts, which
- * fails if the store is set up wrongly, and not while it is down; and closed when everything else has ended: what runs may end.
+ * fails if the store cannot be used; and closed when everything else has ended: what runs may end.
  * @example
  * OncemqModule.forRoot({ store: new PostgresStore({ url }), consumerGroup: 'billing' })
  */
@@ -48,14 +46,8 @@ export class OncemqModule implements OnModuleInit, OnApplicationShutdown {
     return { ...moduleOf(token, { provide: token, useFactory: make, inject }), imports }
   }
 
-  /** A store that is down is an outage like any other: the application starts, and messages wait. */
   async onModuleInit(): Promise<void> {
-    try {
-      await this.#deduplicator().open()
-    } catch (error) {
-      if (!isOncemqError(error) || !error.retryable) throw error
-      logger.warn(`the store cannot be reached yet: ${error.message}`)
-    }
+    await this.#deduplicator().open()
   }
 
   async onApplicationShutdown(): Promise<void> {
