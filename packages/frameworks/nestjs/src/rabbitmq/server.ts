@@ -12,7 +12,7 @@ import { declaring } from './topology.ts'
 
 /** What `ClientRMQ` sends; an event has no `id`. */
 interface Packet {
-  readonly pattern: string
+  readonly pattern: unknown
   readonly data: unknown
   readonly id?: unknown
 }
@@ -106,7 +106,7 @@ export class OncemqRmqServer<Tx = undefined> extends Server implements CustomTra
       parsed(message.content),
       message.properties,
     )) as Packet
-    const route = this.getPatternAsString(pattern)
+    const route = typeof pattern === 'string' ? pattern : String(JSON.stringify(pattern))
     const handler = this.getHandlerByPattern(route)
     if (handler === null) throw this.#failures.unhandled()
     const context = new OncemqContext(message, route, run)
