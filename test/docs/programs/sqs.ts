@@ -13,7 +13,7 @@ interface SqsEvent {
   readonly Records: readonly { readonly messageId: string; readonly body: string }[]
 }
 
-// busyTimeoutMs and outageHoldMs end before the function's own time does, and its visibility timeout after it.
+// These waits end before the function's own time does, and the queue's visibility timeout after that.
 const dedup = createDeduplicator({
   store: new MemoryStore(), // for a real one, a store that all instances share
   consumerGroup: 'shipping',

@@ -18,7 +18,7 @@ async function ship(order: string): Promise<void> {
 // #region webhook
 const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'shipping', busyTimeoutMs: 5000 })
 
-/** What any framework answers. The signature covers the raw bytes, and is checked before the id is believed. */
+/** The same for all: the signature covers the raw bytes, and is checked before the id is believed. */
 async function webhook(raw: Uint8Array, signature = ''): Promise<{ status: number; retryAfter?: string }> {
   const expected = createHmac('sha256', secret).update(raw).digest()
   const given = Buffer.from(signature, 'hex')
@@ -61,7 +61,10 @@ const hono = new Hono()
 hono.post('/webhook', async (context) => {
   const raw = new Uint8Array(await context.req.arrayBuffer())
   const { status, retryAfter } = await webhook(raw, context.req.header('signature'))
-  return new Response(null, { status, ...(retryAfter !== undefined && { headers: { 'retry-after': retryAfter } }) })
+  return new Response(null, {
+    status,
+    ...(retryAfter !== undefined && { headers: { 'retry-after': retryAfter } }),
+  })
 })
 // #endregion
 
@@ -77,7 +80,8 @@ async function call(framework: string, event: { id: string; order: string }, key
   const request = { method: 'POST' as const, headers, body }
   const answers: Record<string, () => Promise<number>> = {
     express: async () => (await fetch(`http://127.0.0.1:${port}/webhook`, request)).status,
-    fastify: async () => (await fastify.inject({ method: 'POST', url: '/webhook', headers, body })).statusCode,
+    fastify: async () =>
+      (await fastify.inject({ method: 'POST', url: '/webhook', headers, body })).statusCode,
     hono: async () => (await hono.request('/webhook', request)).status,
   }
   console.log(framework, event.id, await answers[framework]?.())

@@ -14,7 +14,11 @@ async function ship(order: string): Promise<void> {
 }
 
 // #region consumer
-const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'shipping', outageHoldMs: 600_000 })
+const dedup = createDeduplicator({
+  store: new MemoryStore(),
+  consumerGroup: 'shipping',
+  outageHoldMs: 600_000,
+})
 
 const queueOptions = {
   durable: true,
@@ -26,18 +30,21 @@ const queueOptions = {
   },
 }
 
-const consumer = client.createConsumer({ queue, queueOptions, qos: { prefetchCount: 16 } }, async (message) => {
-  const { messageId } = message
-  if (messageId === undefined) return ConsumerStatus.DROP // without an id nothing can be told apart
-  try {
-    const { status } = await dedup.run(`${queue}:${messageId}`, () => ship(String(message.body)))
-    if (status !== 'busy') return ConsumerStatus.ACK
-  } catch (error) {
-    console.log(error instanceof Error ? error.message : error)
-  }
-  await setTimeout(1000) // the broker hands it out again at once
-  return ConsumerStatus.REQUEUE
-})
+const consumer = client.createConsumer(
+  { queue, queueOptions, qos: { prefetchCount: 16 } },
+  async (message) => {
+    const { messageId } = message
+    if (messageId === undefined) return ConsumerStatus.DROP // without an id nothing can be told apart
+    try {
+      const { status } = await dedup.run(`${queue}:${messageId}`, () => ship(String(message.body)))
+      if (status !== 'busy') return ConsumerStatus.ACK
+    } catch (error) {
+      console.log(error instanceof Error ? error.message : error)
+    }
+    await setTimeout(1000) // the broker hands it out again at once
+    return ConsumerStatus.REQUEUE
+  },
+)
 // #endregion
 
 await client.queueDeclare({ queue: `${queue}.dead`, durable: true })

@@ -14,8 +14,8 @@ export interface DeduplicatedOptions {
    */
   readonly key: KeyOfCall
   /**
-   * Whose keys they are: the same id at two methods is two keys, `scope:id`. `Class.method` by default, of the
-   * instance's class; name it where code is minified, or where a method may be renamed.
+   * Whose keys they are: the same id at two methods is two keys, `scope:id`. `Class.method` by default, of
+   * the instance's class; name it where code is minified, or where a method may be renamed.
    */
   readonly scope?: string
   /**
@@ -61,16 +61,16 @@ class NotDone extends Error {
 
 type Method = (this: object, ...args: never[]) => unknown
 
-/** The class of each scope, so that two classes of one name do not share keys without anybody's knowing. */
+/** The class of each scope: two of one name must not share keys without anybody's knowing. */
 const classes = new WeakMap<object, Map<string, unknown>>()
 
 const running = new AsyncLocalStorage<HandlerContext<unknown>>()
 
 /**
  * Runs a method of a provider or controller once per key: a webhook, a handler of
- * `@golevelup/nestjs-rabbitmq`, a job. A call that throws, or returns a `Nack` of golevelup's, may be made again.
- * A method that returns an observable has ended when that completes, and answers its last value. Inside of it,
- * {@link runContext} is the context of the run (`key`, `signal`, `tx`, `childId`).
+ * `@golevelup/nestjs-rabbitmq`, a job. A call that throws, or returns a `Nack` of golevelup's, may be made
+ * again. A method that returns an observable has ended when that completes, and answers its last value.
+ * Inside of it, {@link runContext} is the context of the run (`key`, `signal`, `tx`, `childId`).
  *
  * The method throws what it throws by itself, a {@link BusyException} while another call of the key runs, and
  * what `run` throws, for a key that cannot be used or a store that is down.

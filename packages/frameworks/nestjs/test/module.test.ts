@@ -56,7 +56,11 @@ test('a deduplicated method runs once per key, and its duplicates get its answer
     await hooks.onPaid({ id: 'a', order: 7 }),
     await hooks.onPaid({ id: 'b', order: 8 }),
   ]
-  expect(answers).toEqual(['parcel for 7, Webhooks.onPaid:paid:a', 'parcel for 7, Webhooks.onPaid:paid:a', 'parcel for 8, Webhooks.onPaid:paid:b'])
+  expect(answers).toEqual([
+    'parcel for 7, Webhooks.onPaid:paid:a',
+    'parcel for 7, Webhooks.onPaid:paid:a',
+    'parcel for 8, Webhooks.onPaid:paid:b',
+  ])
   expect(hooks.shipped).toEqual([7, 8])
 })
 
@@ -137,7 +141,11 @@ test('one id at two methods, and at one method of two classes, is two keys', asy
   await cards.also('2')
   await transfers.handle('1')
   await transfers.handle('1')
-  expect([...cards.keys, ...transfers.keys]).toEqual(['Cards.handle:1', 'Cards.handle:2', 'Transfers.handle:1'])
+  expect([...cards.keys, ...transfers.keys]).toEqual([
+    'Cards.handle:1',
+    'Cards.handle:2',
+    'Transfers.handle:1',
+  ])
 })
 
 test('two classes of one name are refused, until one has a scope', async () => {

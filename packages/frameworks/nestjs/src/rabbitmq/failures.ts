@@ -1,6 +1,7 @@
 import { HttpException } from '@nestjs/common'
 import { RpcException } from '@nestjs/microservices'
-import { PermanentError } from '@oncemq/core'
+import { isOncemqError, PermanentError } from '@oncemq/core'
+import { isError } from '@oncemq/core/broker'
 import { thrownBy } from '../thrown.ts'
 
 const WRONG_MESSAGE = new Set([400, 422])
@@ -29,7 +30,7 @@ export class Failures {
   of(context: object, answered: unknown): Error {
     const thrown = thrownBy(context, answered)
     const error = this.#isPermanent(thrown) ? permanent(thrown) : errorOf(thrown)
-    this.#answers.set(error, answered instanceof Error ? UNKNOWN : answered)
+    this.#answers.set(error, isError(answered) ? UNKNOWN : answered)
     return error
   }
 
@@ -43,17 +44,17 @@ export class Failures {
 
   /** What a client is answered when its message has been dead-lettered. */
   answerTo(error: unknown): unknown {
-    return (error instanceof Error ? this.#answers.get(error) : undefined) ?? UNKNOWN
+    return (isError(error) ? this.#answers.get(error) : undefined) ?? UNKNOWN
   }
 }
 
 function permanent(thrown: unknown): Error {
-  if (thrown instanceof PermanentError) return thrown
+  if (isOncemqError(thrown) && thrown.code === 'ONCEMQ_PERMANENT') return thrown
   const { name, message } = errorOf(thrown)
   return Object.defineProperty(new PermanentError(message, { cause: thrown }), 'name', { value: name })
 }
 
 function errorOf(thrown: unknown): Error {
-  if (thrown instanceof Error) return thrown
+  if (isError(thrown)) return thrown
   return new RpcException(typeof thrown === 'string' ? thrown : Object(thrown))
 }

@@ -20,8 +20,8 @@ interface Packet {
 /**
  * The RabbitMQ transport of Nest's microservices, with each message handled once. Handlers, patterns,
  * clients and their packets are those of `Transport.RMQ`. A handler that throws has its message again after a
- * wait; after its attempts it is parked, and the client of a `send` gets the error then. A duplicate is acked,
- * and one of a `send` gets the first one's reply.
+ * wait; after its attempts it is parked, and the client of a `send` gets the error then. A duplicate is
+ * acked, and one of a `send` gets the first one's reply.
  * @example
  * const strategy = new OncemqRmqServer({ connect: () => amqplib.connect(url), queue: 'orders', dedup })
  * const app = await NestFactory.createMicroservice(AppModule, { strategy })
@@ -147,11 +147,22 @@ export class OncemqRmqServer<Tx = undefined> extends Server implements CustomTra
   }
 }
 
+const nestsOptions: ReadonlySet<string> = new Set<keyof OncemqRmqOptions>([
+  'deserializer',
+  'exchange',
+  'exchangeArguments',
+  'exchangeType',
+  'isPermanent',
+  'queueOptions',
+  'routingKey',
+  'serializer',
+  'wildcards',
+])
+
 /** Those of `consume`: the others are Nest's. */
 function consumeOptions<Tx>(options: OncemqRmqOptions<Tx>): Omit<ConsumeOptions<Tx>, 'handler'> {
-  const { queueOptions, wildcards, exchange, exchangeType, exchangeArguments, routingKey, ...others } = options
-  const { isPermanent, serializer, deserializer, ...own } = others
-  return own
+  const own = Object.entries(options).filter(([name]) => !nestsOptions.has(name))
+  return Object.fromEntries(own) as unknown as Omit<ConsumeOptions<Tx>, 'handler'>
 }
 
 /** Without what Nest's client makes anew each time that it sends; what others have sent, as it is. */

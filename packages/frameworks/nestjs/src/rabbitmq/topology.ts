@@ -69,8 +69,8 @@ function refusal(cause: unknown, queue: string): unknown {
   if (!REFUSALS.has(code)) return cause
   return new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
-    `OncemqRmqServer: expected the queue '${queue}', its exchange and bindings as the options say, received ` +
-      `'${String(message).slice(0, 200)}'; correct queueOptions or exchangeType, or this user's rights`,
+    `OncemqRmqServer: expected the queue '${queue}', its exchange and bindings as the options say, ` +
+      `received '${String(message).slice(0, 200)}'; correct queueOptions or exchangeType, or this user's rights`,
     { cause },
   )
 }

@@ -58,7 +58,7 @@ const ask = (pattern: string, id: string, data?: object): Promise<unknown> =>
 const failure = (asked: Promise<unknown>): Promise<unknown> => asked.catch((error: unknown) => error)
 
 async function until(look: () => boolean): Promise<void> {
-  for (const endMs = Date.now() + 10_000; !look(); ) {
+  for (const endMs = Date.now() + 10_000; !look();) {
     if (Date.now() > endMs) throw new Error(`waited too long; seen: ${lines.join(', ')}`)
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
@@ -72,7 +72,10 @@ describe('the microservice of a hybrid application', () => {
   })
 
   test('replays replies, made by pipes and interceptors', async () => {
-    expect([await ask('price', 'price-1'), await ask('price', 'price-1')]).toEqual([{ price: 10 }, { price: 10 }])
+    expect([await ask('price', 'price-1'), await ask('price', 'price-1')]).toEqual([
+      { price: 10 },
+      { price: 10 },
+    ])
     expect(lines.filter((line) => line.startsWith('priced'))).toHaveLength(1)
   })
 
@@ -160,7 +163,10 @@ test('terminus is told when the store is away, and when it is back', async () =>
     const response = await fetch(`${await app.getUrl()}/health`)
     return { code: response.status, body: (await response.json()) as object }
   }
-  expect(await health()).toMatchObject({ code: 200, body: { details: { oncemq: { status: 'up', store: 'up' } } } })
+  expect(await health()).toMatchObject({
+    code: 200,
+    body: { details: { oncemq: { status: 'up', store: 'up' } } },
+  })
   const other = new DatabaseSync(path)
   other.exec('BEGIN EXCLUSIVE')
   const waiting = deduplicator.run('while-away', () => 'done').catch(() => undefined)

@@ -1,4 +1,14 @@
-import { Body, Controller, Get, Headers, Injectable, Param, ParseIntPipe, Post, UseGuards } from '@nestjs/common'
+import {
+  Body,
+  Controller,
+  Get,
+  Headers,
+  Injectable,
+  Param,
+  ParseIntPipe,
+  Post,
+  UseGuards,
+} from '@nestjs/common'
 import { CanActivate, ExecutionContext } from '@nestjs/common'
 import { HealthCheck, HealthCheckService } from '@nestjs/terminus'
 import { Deduplicated, OncemqHealthIndicator, runContext } from '@oncemq/nestjs'
@@ -6,12 +16,17 @@ import { Deduplicated, OncemqHealthIndicator, runContext } from '@oncemq/nestjs'
 @Injectable()
 class Signed implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
-    return context.switchToHttp().getRequest<{ headers: Record<string, string> }>().headers['signature'] === 'good'
+    return (
+      context.switchToHttp().getRequest<{ headers: Record<string, string> }>().headers['signature'] === 'good'
+    )
   }
 }
 
 /** Until when the handlers of slow events wait. */
-export const gate: { open: () => void; opened: Promise<void> } = { open: () => undefined, opened: Promise.resolve() }
+export const gate: { open: () => void; opened: Promise<void> } = {
+  open: () => undefined,
+  opened: Promise.resolve(),
+}
 
 export abstract class Webhooks {
   calls = 0
