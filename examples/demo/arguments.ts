@@ -2,8 +2,8 @@ import { parseArgs } from 'node:util'
 import { Failure } from './failure.ts'
 
 /**
- * What the demo was asked for. `broker`: `embedded`, `rabbitmq` or `rocketmq` (start one), or the URL of one
- * that runs.
+ * What the demo was asked for. `broker`: `embedded`, `rabbitmq`, `rocketmq` or `kafka` (start one), or the
+ * URL of one that runs.
  */
 export interface Arguments {
   readonly broker: string
@@ -20,7 +20,8 @@ A payment service through the three causes of duplicate messages, without and wi
   (no option)         a broker in this process and SQLite: nothing to install or to start
   --real              starts a RabbitMQ of its own and runs the same on it, as --broker rabbitmq
   --broker rocketmq   the same on a RocketMQ of its own; takes a minute, as RocketMQ redelivers after 10 s
-  --broker <url>      the same on yours: amqp://user:password@host:5672, or for RocketMQ
+  --broker kafka      the same on a Kafka of its own; takes half a minute, as a dead worker counts for 6 s
+  --broker <url>      the same on yours: amqp://user:password@host:5672, kafka://host:9092, or for RocketMQ
                       rocketmq://proxy:8081/?broker=host:10911 (topics and groups are made at the broker)
   --ways              the same orders through five ways to be idempotent, side by side, and what each costs;
                       a broker in this process and SQLite, nothing else
@@ -30,7 +31,7 @@ A payment service through the three causes of duplicate messages, without and wi
 Exit codes: 0 done, 1 the broker cannot be used, 2 a wrong option.`
 
 const USAGE_EXIT_CODE = 2
-const STARTED = ['rabbitmq', 'rocketmq']
+const STARTED = ['rabbitmq', 'rocketmq', 'kafka']
 
 /** Reads the command line. @throws Failure with exit code 2 for what it does not know. */
 export function readArguments(args: readonly string[]): Arguments {
@@ -61,10 +62,11 @@ function parse(args: readonly string[]) {
 function requireBroker(broker: string): void {
   if (STARTED.includes(broker)) return
   const url = URL.canParse(broker) ? new URL(broker) : undefined
-  if (url?.protocol === 'amqp:' || url?.protocol === 'amqps:') return
+  if (url !== undefined && ['amqp:', 'amqps:', 'kafka:'].includes(url.protocol)) return
   if (url?.protocol !== 'rocketmq:') {
     const what = url === undefined ? 'no URL' : `a URL that begins with ${url.protocol}`
-    throw wrong(`--broker ${STARTED.join(', ')}, amqp://host:port or rocketmq://host:port`, what)
+    const urls = 'amqp://host:port, kafka://host:port or rocketmq://host:port'
+    throw wrong(`--broker ${STARTED.join(', ')}, ${urls}`, what)
   }
   if (!url.searchParams.has('broker')) {
     throw wrong('--broker rocketmq://host:port/?broker=host:port', 'a URL without ?broker=')

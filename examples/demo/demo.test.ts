@@ -160,6 +160,29 @@ describeService('rocketmq-fast', (server) => {
   )
 })
 
+describeService('kafka-4.4', (server) => {
+  test(
+    'runs the same on a broker that is named',
+    async () => {
+      const { code, stdout, stderr } = await demo(['--broker', server.url, '--json'])
+      // Node.js tells of the client that it waits for a negative time.
+      expect({ code, stderr: stderr.replace(/^.*TimeoutNegativeWarning[^]*?created\)\n/m, '') }).toEqual({
+        code: 0,
+        stderr: '',
+      })
+      expect(JSON.parse(stdout)).toEqual(figures('kafka'))
+    },
+    REAL_TIMEOUT_MS,
+  )
+})
+
+test('an unreachable Kafka ends it with 1 and a sentence', { timeout: 30_000 }, async () => {
+  const { code, stdout, stderr } = await demo(['--broker', 'kafka://127.0.0.1:1'])
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+  expect(stderr).toMatch(/^--broker: expected a Kafka at 127\.0\.0\.1:1, received .*; see that it runs/)
+  expect(stderr.trim().split('\n')).toHaveLength(1)
+})
+
 test('an unreachable RocketMQ ends it with 1 and a sentence', async () => {
   const { code, stdout, stderr } = await demo(['--broker', 'rocketmq://127.0.0.1:1/?broker=127.0.0.1:1'])
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
@@ -199,6 +222,14 @@ test.each([
 test('--help tells every option', async () => {
   const { code, stdout } = await demo(['--help'])
   expect(code).toBe(0)
-  for (const option of ['--real', '--broker rocketmq', '--broker <url>', '--ways', '--json', '--help'])
+  for (const option of [
+    '--real',
+    '--broker rocketmq',
+    '--broker kafka',
+    '--broker <url>',
+    '--ways',
+    '--json',
+    '--help',
+  ])
     expect(stdout).toContain(option)
 })

@@ -7,7 +7,7 @@ type Open = (url: string, closed?: () => Promise<void>) => Promise<DemoBroker>
 /** A broker that runs somewhere: one of ours, started under its name, or one of yours, named by its URL. */
 interface Kind {
   readonly title: string
-  readonly server: 'rabbitmq-4.0' | 'rocketmq-fast'
+  readonly server: 'rabbitmq-4.0' | 'rocketmq-fast' | 'kafka-4.4'
   readonly protocols: readonly string[]
   /** Loaded where it is needed, with its client. */
   readonly load: () => Promise<Open>
@@ -25,6 +25,12 @@ const kinds: Readonly<Record<string, Kind>> = {
     server: 'rocketmq-fast',
     protocols: ['rocketmq:'],
     load: async () => (await import('./rocketmq.ts')).openRocketmq,
+  },
+  kafka: {
+    title: 'Kafka',
+    server: 'kafka-4.4',
+    protocols: ['kafka:'],
+    load: async () => (await import('./kafka.ts')).openKafka,
   },
 }
 

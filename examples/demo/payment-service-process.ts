@@ -32,9 +32,18 @@ function socketOf({ connection }: ChannelModel): Socket {
 }
 
 async function start({ url, plan }: Assignment): Promise<RunningService> {
-  if (new URL(url).protocol !== 'rocketmq:') return startAmqpService(plan, ownProcess(url))
-  const { startRocketmqService } = await import('./rocketmq-service.ts')
-  return startRocketmqService(plan, url)
+  switch (new URL(url).protocol) {
+    case 'rocketmq:': {
+      const { startRocketmqService } = await import('./rocketmq-service.ts')
+      return startRocketmqService(plan, url)
+    }
+    case 'kafka:': {
+      const { startKafkaService } = await import('./kafka-service.ts')
+      return startKafkaService(plan, url)
+    }
+    default:
+      return startAmqpService(plan, ownProcess(url))
+  }
 }
 
 async function run({ url, plan }: Assignment): Promise<void> {

@@ -10,7 +10,9 @@ const SERVICE = fileURLToPath(new URL('payment-service-process.ts', import.meta.
 
 /** Starts a payment service as a process of its own, which a plan may kill with -9. */
 export async function startServiceProcess(assignment: Assignment): Promise<RunningService> {
-  const child = fork(SERVICE, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  // kafkajs waits for a negative time, which Node.js tells each process once.
+  const execArgv = [...process.execArgv, '--disable-warning=TimeoutNegativeWarning']
+  const child = fork(SERVICE, { execArgv, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
   const exited = once(child, 'exit').then(() => undefined)
   child.send(assignment)
   await Promise.race([once(child, 'message'), exited.then(() => Promise.reject(diedAtStart(child)))])

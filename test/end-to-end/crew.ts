@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { History } from './history.ts'
 import type { StoreName } from './stores.ts'
@@ -63,6 +64,27 @@ export class Crew<Given extends AnyAssignment = Assignment> {
     const next = this.#hire()
     this.#places[place] = next
     await next.ready
+  }
+
+  /** Stops the consumer in a place for a while, as a machine that stalls: it does not notice. */
+  async freeze(place: number, forMs: number): Promise<void> {
+    const { process } = this.#at(place)
+    this.#history.append({ type: 'freeze', pid: process.pid ?? 0 })
+    process.kill('SIGSTOP')
+    await delay(forMs)
+    process.kill('SIGCONT')
+  }
+
+  /** Puts another one into a place whenever a message has ended the consumer there, until it ends as told. */
+  async succeed(place: number): Promise<void> {
+    for (;;) {
+      const { process } = this.#at(place)
+      if (process.exitCode === null && process.signalCode === null) await once(process, 'exit')
+      if (process.signalCode === null) return
+      const next = this.#hire()
+      next.ready.catch(() => undefined)
+      this.#places[place] = next
+    }
   }
 
   /** Lets the consumer in a place end what it is at, and puts another there. */

@@ -17,7 +17,7 @@ export type Event =
   /** What a consumer sees of its store. */
   | { readonly type: 'outage' | 'recovered'; readonly pid: number }
   /** What the test does. */
-  | { readonly type: 'kill'; readonly pid: number }
+  | { readonly type: 'kill' | 'freeze'; readonly pid: number }
   | { readonly type: 'down' | 'up' }
 
 export class History {

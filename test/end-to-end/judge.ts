@@ -14,7 +14,7 @@ interface KeyState {
 
 /**
  * What a history must not show: keys that never ran to an end, acks of what is neither done nor copied, runs
- * after a key was done, runs that no kill and no outage explains, epochs that do not rise.
+ * after a key was done, runs that no kill, no freeze and no outage explains, epochs that do not rise.
  */
 export function wrongsIn(events: readonly Event[], keys: readonly string[]): string[] {
   const judge = new Judge()
@@ -26,6 +26,8 @@ class Judge {
   readonly wrongs: string[] = []
   readonly #keys = new Map<string, KeyState>()
   readonly #killed = new Set<number>()
+  /** The number of the event at which a process was frozen last. */
+  readonly #frozenAtEvent = new Map<number, number>()
   #isDown = false
   /** The number of the event at which the last outage ended. */
   #upAtEvent = -1
@@ -41,6 +43,9 @@ class Judge {
     switch (event.type) {
       case 'kill':
         this.#killed.add(event.pid)
+        break
+      case 'freeze':
+        this.#frozenAtEvent.set(event.pid, this.#count)
         break
       case 'down':
       case 'up':
@@ -87,7 +92,8 @@ class Judge {
     if (state.isDone || state.isKnown) this.wrongs.push(`${key}: ran in ${pid} after it was done`)
     if (before !== undefined) {
       const overlapsOutage = this.#isDown || this.#upAtEvent > before.atEvent
-      if (!this.#killed.has(before.pid) && !overlapsOutage) {
+      const wasFrozen = (this.#frozenAtEvent.get(before.pid) ?? 0) > before.atEvent
+      if (!this.#killed.has(before.pid) && !wasFrozen && !overlapsOutage) {
         this.wrongs.push(`${key}: ran in ${pid} though ${before.pid} was not killed and the store was up`)
       }
       if (epoch <= before.epoch) this.wrongs.push(`${key}: epoch ${epoch} after ${before.epoch}`)

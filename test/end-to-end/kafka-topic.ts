@@ -24,7 +24,7 @@ export class KafkaTopic {
   }
 
   static async open(url: string, name: string): Promise<KafkaTopic> {
-    await declareKafka(url, [{ name, partitions: PARTITIONS }])
+    await declareKafka(url, [{ name, partitions: PARTITIONS }, { name: `${name}.parked` }])
     const kafka = clientOf(url)
     const [producer, admin] = [kafka.producer({ allowAutoTopicCreation: false }), kafka.admin()]
     await Promise.all([producer.connect(), admin.connect()])
@@ -33,7 +33,11 @@ export class KafkaTopic {
 
   /** Sends all once, and then all again, as a producer does that heard nothing. */
   async sendTwice(keys: readonly string[]): Promise<void> {
-    for (const key of [...keys, ...keys]) {
+    await this.send([...keys, ...keys])
+  }
+
+  async send(keys: readonly string[]): Promise<void> {
+    for (const key of keys) {
       const messages = [stampId({ key: groupOf(key), value: key }, key)]
       await this.#producer.send({ topic: this.name, messages })
     }

@@ -11,6 +11,7 @@ import type { Event } from './history.ts'
 import { groupedKeys } from './grouped-keys.ts'
 import { History } from './history.ts'
 import { wrongsIn } from './judge.ts'
+import type { KafkaClientName } from './kafka-member.ts'
 import { KafkaTopic } from './kafka-topic.ts'
 import type { MongodbAssignment } from './mongodb-worker.ts'
 import { effectsIn, historyFileOf, MONGODB_ARGS, openDatabase } from './mongodb-scene.ts'
@@ -24,20 +25,28 @@ const CONSUMERS = 3
 const MESSAGES = IS_SOAK ? 1000 : 300
 const PARTS = IS_SOAK ? 20 : 5
 const KILL_WITHIN_MS = 1000
+/** Past lease and session. */
+const FREEZE_MS = 7000
 const CHURN_EVERY_MS = 2000
 const CHURNS = IS_SOAK ? 30 : 4
 const SETTLE_MS = IS_SOAK ? 300_000 : 100_000
 const TEST_MS = 2 * SETTLE_MS
 
 const CASES = (['lease', 'transactional'] as const).flatMap((mode) =>
-  (['kills', 'rebalances'] as const).map((fault) => ({ mode, fault })),
+  (['kills', 'rebalances'] as const).map((fault) => ({
+    mode,
+    fault,
+    // So that each sees both modes and both faults.
+    client: (mode === 'lease') === (fault === 'kills') ? ('kafkajs' as const) : ('platformatic' as const),
+  })),
 )
 
 const { keys, groups } = groupedKeys(MESSAGES)
 
 describeService('mongodb-6', { args: MONGODB_ARGS }, (mongodb) => {
   describeService('kafka-4.4', ({ url }) => {
-    test.concurrent.for(CASES)('$mode, $fault', { timeout: TEST_MS }, async ({ mode, fault }, context) => {
+    test.concurrent.for(CASES)('$mode, $fault, $client', { timeout: TEST_MS }, async (given, context) => {
+      const { mode, fault, client } = given
       const { expect } = context
       const seed = seedOf()
       const hint = `ONCEMQ_SEED=${seed}`
@@ -46,8 +55,8 @@ describeService('mongodb-6', { args: MONGODB_ARGS }, (mongodb) => {
       const database = await openDatabase(mongodb.url, topic.name, context)
       const historyFile = historyFileOf(context)
       const history = new History(historyFile)
-      const assignment = { mode, storeUrl: mongodb.url, url, topic: topic.name, historyFile }
-      const crew = new Crew<MongodbAssignment>(assignment, CONSUMER)
+      const assignment = { client, mode, storeUrl: mongodb.url, url, topic: topic.name, historyFile }
+      const crew = new Crew<KafkaAssignment>(assignment, CONSUMER)
       context.onTestFinished(() => crew.end())
 
       await crew.start(CONSUMERS)
@@ -67,9 +76,10 @@ describeService('mongodb-6', { args: MONGODB_ARGS }, (mongodb) => {
   })
 })
 
-type Crowd = Crew<MongodbAssignment>
+type KafkaAssignment = MongodbAssignment & { readonly client: KafkaClientName }
+type Crowd = Crew<KafkaAssignment>
 
-/** One part of the records for each kill, which comes while they are handled. */
+/** One part of the records for each kill or freeze, which comes while they are handled. */
 async function sendAmongKills(
   crew: Crowd,
   topic: KafkaTopic,
@@ -80,7 +90,7 @@ async function sendAmongKills(
     const place = random(CONSUMERS)
     const sent = topic.sendTwice(keys.slice(part * size, (part + 1) * size))
     await delay(random(KILL_WITHIN_MS))
-    await Promise.all([sent, crew.kill(place)])
+    await Promise.all([sent, part % 3 === 2 ? crew.freeze(place, FREEZE_MS) : crew.kill(place)])
   }
 }
 

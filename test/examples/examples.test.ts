@@ -14,7 +14,8 @@ const ON_ROCKETMQ = {
   'rocketmq-simple': 'NORMAL',
   'rocketmq-transactions': 'TRANSACTION',
 } as const
-const ON_KAFKA = ['kafka-drop-in', 'kafka-managed-sqlite-transactional']
+const ON_KAFKA = ['kafka-drop-in', 'kafka-exactly-once', 'kafka-managed-sqlite-transactional']
+const ON_KAFKA_AND_POSTGRES = ['kafka-watermark-postgres']
 /** Has decorators, so that it is compiled before it runs. */
 const COMPILED = 'nestjs'
 const ALONE = ['webhook-run']
@@ -31,7 +32,15 @@ async function expectOutput(name: string, env?: Record<string, string>, main?: s
 test('each example is run here', () => {
   const names = readdirSync(EXAMPLES, { withFileTypes: true }).filter((entry) => entry.isDirectory())
   expect(names.map(({ name }) => name).toSorted()).toEqual(
-    [COMPILED, ...ON_RABBITMQ, ...Object.keys(ON_ROCKETMQ), ...ON_KAFKA, ...ALONE, ...ELSEWHERE].toSorted(),
+    [
+      COMPILED,
+      ...ON_RABBITMQ,
+      ...Object.keys(ON_ROCKETMQ),
+      ...ON_KAFKA,
+      ...ON_KAFKA_AND_POSTGRES,
+      ...ALONE,
+      ...ELSEWHERE,
+    ].toSorted(),
   )
 })
 
@@ -42,7 +51,11 @@ describeService('rabbitmq-4.0', (server) => {
 
   test(COMPILED, async () => {
     const folder = `${EXAMPLES}/${COMPILED}`
-    const { code, output } = await runProgram(process.execPath, [TSC, '--project', folder], folder)
+    const { code, output } = await runProgram(
+      process.execPath,
+      [TSC, '--project', 'tsconfig.build.json'],
+      folder,
+    )
     expect(code, output).toBe(0)
     await expectOutput(COMPILED, { ONCEMQ_RABBITMQ_URL: server.url }, 'dist/main.js')
   })
@@ -57,12 +70,20 @@ describeService('rocketmq-fast', ({ url }) => {
   })
 })
 
+async function expectOnKafka(name: string, url: string, env: Record<string, string> = {}): Promise<void> {
+  const topic = `${name}-${process.pid}`
+  await declareKafka(url, [{ name: topic }, { name: `${topic}.parked` }])
+  // kafkajs 2.2.4 asks for a timer in the past, which Node 24 tells.
+  const NODE_OPTIONS = '--disable-warning=TimeoutNegativeWarning'
+  await expectOutput(name, { ONCEMQ_KAFKA_URL: url, ONCEMQ_TOPIC: topic, NODE_OPTIONS, ...env })
+}
+
 describeService('kafka-4.4', ({ url }) => {
-  test.each(ON_KAFKA)('%s', async (name) => {
-    const topic = `${name}-${process.pid}`
-    await declareKafka(url, [{ name: topic }, { name: `${topic}.parked` }])
-    // kafkajs 2.2.4 asks for a timer in the past, which Node 24 tells.
-    const NODE_OPTIONS = '--disable-warning=TimeoutNegativeWarning'
-    await expectOutput(name, { ONCEMQ_KAFKA_URL: url, ONCEMQ_TOPIC: topic, NODE_OPTIONS })
+  test.each(ON_KAFKA)('%s', async (name) => expectOnKafka(name, url))
+
+  describeService('postgres-18', (postgres) => {
+    test.each(ON_KAFKA_AND_POSTGRES)('%s', async (name) =>
+      expectOnKafka(name, url, { ONCEMQ_POSTGRES_URL: postgres.url }),
+    )
   })
 })

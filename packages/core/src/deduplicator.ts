@@ -1,4 +1,5 @@
 import type { ClaimOutcome, Delivery, ProcessOutcome } from './delivery/outcome.ts'
+import type { TakenLog } from './delivery/position.ts'
 import type { OncemqError } from './errors.ts'
 import type { EventName, Events } from './observe/events.ts'
 import type { Health } from './observe/health.ts'
@@ -81,6 +82,13 @@ export interface Deduplicator<Tx = undefined> extends AsyncDisposable {
    * or at close.
    */
   available(signal?: AbortSignal): Promise<boolean>
+  /**
+   * For adapters of logs, where the strategy follows them: takes a partition or stream that the broker has
+   * given to this consumer, named by the parts that make it unique in its group: topic and partition.
+   * `fromBeginning`, true by default, says where one begins of which nothing was handled.
+   * @throws OncemqError while the store does not answer, or refuses.
+   */
+  takeLog(name: readonly string[], options?: { readonly fromBeginning?: boolean }): Promise<TakenLog>
   /** For adapters: emits, as event `warning`, what users should know and what is no outcome. */
   warn(message: string): void
   /** For adapters: emits, as event of that name, that a message was durably dead-lettered. */

@@ -4,6 +4,8 @@ import { OptionError, received, receivedPlain } from './errors.ts'
 import type { Random } from './time/random.ts'
 import { systemRandom } from './time/random.ts'
 import type { Store, TransactionalStore } from './store/contract.ts'
+import { noStore } from './store/no-store.ts'
+import { requireStore } from './store/require-store.ts'
 import type { Logger } from './observe/logger.ts'
 import { lease } from './strategies/lease.ts'
 import type { Strategy } from './strategies/strategy.ts'
@@ -20,7 +22,10 @@ import {
 
 /** Options of `createDeduplicator`. All times are milliseconds. */
 export interface DeduplicatorOptions<Tx = undefined> {
-  /** Where the records are. The deduplicator opens it; the last one to close closes it. */
+  /**
+   * Where the records are. The deduplicator opens it; the last one to close closes it. It may be left out
+   * with a strategy that needs none.
+   */
   store: Store | TransactionalStore<Tx>
   /**
    * Who consumes: the same key is processed once per group. Name the purpose (`billing`), not the process. 1
@@ -162,6 +167,10 @@ export interface DeduplicatorOptions<Tx = undefined> {
   random?: Random
 }
 
+/** Options as they come: a strategy may need no store. */
+export type GivenOptions<Tx> = Omit<DeduplicatorOptions<Tx>, 'store'> &
+  Partial<Pick<DeduplicatorOptions<Tx>, 'store'>>
+
 /** The defaults of {@link DeduplicatorOptions}, the one place that has them. */
 export const deduplicatorDefaults = Object.freeze({
   strategy: 'lease' as 'lease' | 'transactional',
@@ -195,7 +204,6 @@ export type Settings<Tx> = Readonly<
 >
 
 const DAY_MS = 86_400_000
-const BATCH_BOUND = 1_000_000
 
 const integers = {
   leaseMs: [100, DAY_MS],
@@ -236,7 +244,7 @@ const known = new Set([
  * Checks the options once. @throws OptionError that says what was expected, what was received, and the
  * remedy.
  */
-export function settingsOf<Tx>(options: DeduplicatorOptions<Tx>): Settings<Tx> {
+export function settingsOf<Tx>(options: GivenOptions<Tx>): Settings<Tx> {
   const given = givenOptions('createDeduplicator', options, known)
   const strategy = strategyOf<Tx>(given.strategy ?? deduplicatorDefaults.strategy)
   const leaseMs = given.leaseMs ?? deduplicatorDefaults.leaseMs
@@ -246,6 +254,7 @@ export function settingsOf<Tx>(options: DeduplicatorOptions<Tx>): Settings<Tx> {
     logger: undefined,
     random: given.random ?? systemRandom(),
     handlerTimeoutMs: strategy.defaultHandlerTimeoutMs(leaseMs),
+    ...(strategy.needsStore === false && { store: noStore() }),
     ...given,
     strategy,
   } as Mutable<Settings<Tx>>
@@ -291,24 +300,6 @@ function strategyOf<Tx>(given: unknown): Strategy<Tx> {
 function ownStoreDefaults(given: Pick<DeduplicatorOptions, 'doneCacheMax' | 'storeReadableKey'>) {
   const { doneCacheMax = 0, storeReadableKey = false } = given
   return { doneCacheMax, storeReadableKey }
-}
-
-const STORE_METHODS = ['open', 'claim', 'update', 'inspect', 'forget', 'close']
-
-function requireStore(store: unknown): asserts store is Store {
-  const without = missingMethod(store, STORE_METHODS)
-  if (without !== undefined) {
-    throw new OptionError(
-      `store: expected a store of oncemq, received ${without}; ` +
-        `pass one around your database, such as new SqliteStore({ path }) or new MemoryStore()`,
-    )
-  }
-  const { guarantees, batching } = store as Partial<Store>
-  requireInteger('store.batching.batchMax', batching?.batchMax, 1, BATCH_BOUND)
-  requireInteger('store.batching.batchesInFlightMax', batching?.batchesInFlightMax, 1, BATCH_BOUND)
-  if (batching?.batchMin !== undefined)
-    requireInteger('store.batching.batchMin', batching.batchMin, 1, batching.batchMax)
-  requireOneOf('store.guarantees.transactional', guarantees?.transactional ?? null, [true, false])
 }
 
 function requireCodes(codes: unknown): void {

@@ -15,15 +15,16 @@ import type {
   ProcessOutcome,
   Unprotected,
 } from './delivery/outcome.ts'
-import { closed } from './delivery/refusals.ts'
+import type { TakenLog } from './delivery/position.ts'
+import { closed, usedAfterClose, withoutClaims, withoutLogs } from './delivery/refusals.ts'
 import { Unrecorded } from './delivery/unrecorded.ts'
-import { OncemqError, received } from './errors.ts'
+import { type OncemqError, received } from './errors.ts'
 import { EventHub } from './observe/event-hub.ts'
 import type { EventName, Events } from './observe/events.ts'
 import { eventNames } from './observe/events.ts'
 import type { Health } from './observe/health.ts'
 import { healthOf } from './observe/health.ts'
-import type { DeduplicatorOptions, Settings } from './options.ts'
+import type { GivenOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
 import type { RunOptions, RunOutcome, Work } from './run.ts'
 import { requireRun, runWork } from './run.ts'
@@ -36,6 +37,7 @@ import { selfTest } from './store/self-test.ts'
 import { sharedSecret } from './store/shared-secret.ts'
 import { Sweeper } from './store/sweeper.ts'
 import type { Handler } from './strategies/strategy.ts'
+import { pastOf, requirePositions } from './strategies/watermark/watermark.ts'
 import { closeTimeoutMs, givenOptions, requireFunction, requireOneOf } from './validate.ts'
 
 const OPEN_TIMEOUT_MS = 30_000
@@ -63,7 +65,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
   #secret: Promise<Uint8Array> | undefined
 
   /** @throws OptionError for an option that is wrong. */
-  constructor(options: DeduplicatorOptions<Tx>) {
+  constructor(options: GivenOptions<Tx>) {
     const settings = settingsOf(options)
     const { store, clock, random, storeTimeoutMs, sweepEveryMs } = settings
     this.settings = settings
@@ -104,6 +106,8 @@ export class Service<Tx> implements Deduplicator<Tx> {
   }
 
   process(delivery: Delivery, handler: Handler<Tx>): Promise<ProcessOutcome> {
+    const past = pastOf(delivery, this.#events)
+    if (past !== undefined) return Promise.resolve(past)
     if (!this.settings.strategy.usesRecords) return this.#processRecordless(delivery, handler)
     return this.claim(delivery).then((outcome) => handle(outcome, handler, this.#handling, delivery))
   }
@@ -115,6 +119,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
   ): Promise<RunOutcome<Value>> {
     requireKey(key, this.settings.onPlaceholderKey)
     const { body, message, signal } = requireRun(work, options)
+    requirePositions(this.settings.strategy, false)
     // A kept result goes only to those who sent the same payload.
     const fingerprint = options.result !== undefined || this.settings.fingerprint
     const onNotKept = (error: unknown): void =>
@@ -162,6 +167,18 @@ export class Service<Tx> implements Deduplicator<Tx> {
 
   counts(): Readonly<Record<EventName, number>> {
     return this.#events.counts()
+  }
+
+  async takeLog(name: readonly string[], { fromBeginning = true } = {}): Promise<TakenLog> {
+    const { strategy } = this.settings
+    const request = { settings: this.settings, store: this.#store, fromBeginning }
+    try {
+      await this.open()
+      if (strategy.takeLog === undefined) throw withoutLogs(strategy.name)
+      return await strategy.takeLog(name, request)
+    } catch (error) {
+      throw this.#failedBefore(error)
+    }
   }
 
   warn(message: string): void {
@@ -328,21 +345,6 @@ function storeDown({ startsBefore = 0 }: Delivery): Unprotected {
   return { status: 'unprotected', reason: 'store-down', attempt: startsBefore + 1 }
 }
 
-function withoutClaims(strategy: string): OncemqError {
-  return new OncemqError(
-    'ONCEMQ_CONSUMER_UNSAFE',
-    `claim: expected a strategy with claims, received '${strategy}', whose handler does not ack; ` +
-      `use consume, or strategy 'lease'`,
-  )
-}
-
 function isSweeping(store: Store): store is SweepingStore {
   return 'sweep' in store && typeof store.sweep === 'function'
-}
-
-function usedAfterClose(): OncemqError {
-  return new OncemqError(
-    'ONCEMQ_CLOSED',
-    'expected an open deduplicator, received a closed one; make a new one',
-  )
 }

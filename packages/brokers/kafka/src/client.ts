@@ -1,6 +1,6 @@
 /**
- * kafkajs, and clients with its API, as this package sees them: the parts that it uses, by structure. No type
- * of a client stands in a public signature, so that its declarations are not needed to read ours.
+ * What a user passes of a client, by structure, and records as all clients have them. No type of a client
+ * stands in a public signature, so that its declarations are not needed to read ours.
  */
 
 /** A header's value as a client delivers it. */
@@ -29,15 +29,12 @@ export interface ClientMessage {
   readonly timestamp: string
 }
 
-export interface TopicPartitions {
-  readonly topic: string
-  readonly partitions: number[]
-}
-
 export interface CommittedOffset {
   readonly topic: string
   readonly partition: number
   readonly offset: string
+  /** What the group keeps with it. */
+  readonly metadata?: string
 }
 
 /** What `eachMessage` gets. */
@@ -64,8 +61,8 @@ export interface EachBatch {
   isStale(): boolean
 }
 
-/** What a consumer must have: loose on purpose, since clients differ in what else they take and answer. */
-export interface KafkaConsumer {
+/** A consumer of kafkajs: loose on purpose, since clients differ in what else they take and answer. */
+export interface KafkajsConsumer {
   connect(): Promise<void>
   disconnect(): Promise<void>
   subscribe(subscription: never): Promise<void>
@@ -74,21 +71,61 @@ export interface KafkaConsumer {
   commitOffsets(offsets: never): Promise<unknown>
   pause(partitions: never): void
   resume(partitions: never): void
+  seek(place: never): void
 }
 
-/** What a producer must have, to send dead letters. */
-export interface KafkaProducer {
+/** A consumer of `@platformatic/kafka`. */
+export interface PlatformaticConsumer {
+  readonly groupId: string
+  joinGroup(options: never): Promise<unknown>
+  leaveGroup(force?: boolean): Promise<unknown>
+  fetch(options: never): Promise<unknown>
+  commit(options: never): Promise<void>
+  close(force?: boolean): Promise<void>
+}
+
+/** What a consumer must have. */
+export type KafkaConsumer = KafkajsConsumer | PlatformaticConsumer
+
+/** A producer of kafkajs. */
+export interface KafkajsProducer {
   connect(): Promise<void>
   disconnect(): Promise<void>
   send(record: never): Promise<unknown>
 }
 
-/** What a client must have: the `Kafka` object. */
-export interface KafkaClient {
-  consumer(config: never): KafkaConsumer
-  producer(config?: never): KafkaProducer
+/** A producer of `@platformatic/kafka` without serializers. */
+export interface PlatformaticProducer {
+  send(options: never): Promise<unknown>
+  beginTransaction(options: never): Promise<unknown>
+  close(force?: boolean): Promise<void>
+}
+
+/** What a producer must have, to send dead letters. */
+export type KafkaProducer = KafkajsProducer | PlatformaticProducer
+
+/** The `Kafka` object of kafkajs. */
+export interface KafkajsClient {
+  consumer(config: never): KafkajsConsumer
+  producer(config?: never): KafkajsProducer
   admin(): KafkaAdmin
 }
+
+/** The classes of `@platformatic/kafka`, and what all of them are made with. */
+export interface PlatformaticClient {
+  readonly Consumer: new (options: never) => PlatformaticConsumer
+  readonly Producer: new (options: never) => PlatformaticProducer
+  readonly Admin: new (options: never) => { close(): Promise<void> }
+  /** `clientId`, `bootstrapBrokers`, and further options of the client. */
+  readonly options: {
+    readonly clientId: string
+    readonly bootstrapBrokers: readonly unknown[]
+    readonly [further: string]: unknown
+  }
+}
+
+/** What a client must have. */
+export type KafkaClient = KafkajsClient | PlatformaticClient
 
 export interface KafkaAdmin {
   connect(): Promise<void>
@@ -98,65 +135,11 @@ export interface KafkaAdmin {
   describeConfigs(options: never): Promise<unknown>
 }
 
-/** Tells which partitions a consumer has got. */
-export interface GroupJoined {
-  readonly payload: { readonly memberAssignment: Readonly<Record<string, readonly number[]>> }
-}
-
-export interface Crashed {
-  readonly payload: { readonly error: Error; readonly restart: boolean }
-}
-
-/** Tells of records that a client has fetched, and has handed over by then. */
-export interface BatchProcessed {
-  readonly payload: {
-    readonly topic: string
-    readonly partition: number
-    /** How many were handed over. */
-    readonly batchSize: number
-    readonly lastOffset: string
-  }
-}
-
-/** A consumer as it is called here. */
-export interface RawConsumer {
-  readonly events: {
-    readonly GROUP_JOIN: string
-    readonly CRASH: string
-    readonly END_BATCH_PROCESS: string
-  }
-  on(event: string, listener: (event: never) => void): () => void
-  connect(): Promise<void>
-  disconnect(): Promise<void>
-  subscribe(subscription: { topics: readonly string[]; fromBeginning: boolean }): Promise<void>
-  run(config: {
-    autoCommit: boolean
-    eachBatchAutoResolve: boolean
-    eachBatch: (payload: EachBatch) => Promise<void>
-  }): Promise<void>
-  stop(): Promise<void>
-  commitOffsets(offsets: readonly CommittedOffset[]): Promise<unknown>
-  pause(partitions: readonly TopicPartitions[]): void
-  resume(partitions: readonly TopicPartitions[]): void
-}
-
 /** A record as it is sent. */
 export interface OutgoingMessage {
   readonly key: Buffer | null
   readonly value: Buffer | null
   readonly headers: Readonly<Record<string, HeaderValue>>
-}
-
-/** A producer as it is called here. */
-export interface RawProducer {
-  connect(): Promise<void>
-  disconnect(): Promise<void>
-  send(record: {
-    topic: string
-    acks: number
-    compression: number
-    messages: readonly OutgoingMessage[]
-  }): Promise<unknown>
 }
 
 /** A record with its place, which shares nothing with the client's own. */

@@ -1,4 +1,4 @@
-import type { DeadLetter, HeldMessage } from '@oncemq/core/broker'
+import type { DeadLetter, HeldMessage, Position, TakenLog } from '@oncemq/core/broker'
 import type { KafkaMessage } from './client.ts'
 import { copyOf } from './client.ts'
 import type { Ordering } from './options.ts'
@@ -7,6 +7,8 @@ import type { Arrival } from './parked-copy.ts'
 /** Where a record was fetched, and what becomes of it: one for each form. */
 export interface Fate {
   readonly signal: AbortSignal
+  /** How far its partition is done, where that says what becomes of it. */
+  readonly log?: TakenLog | undefined
   ack(): void
   deadLetter(arrival: Arrival, letter: DeadLetter): Promise<void>
   giveBack(): void
@@ -20,7 +22,8 @@ export class ConsumedMessage implements HeldMessage<KafkaMessage> {
   /** Kafka has no place but the partition where a record could wait: it waits here, whatever it waits for. */
   readonly order: string
   /** Kafka counts no deliveries. */
-  readonly startsBefore = 0
+  readonly startsBefore: number
+  readonly position: Position | undefined
   readonly fate: Fate
   #message: KafkaMessage | undefined
 
@@ -29,6 +32,9 @@ export class ConsumedMessage implements HeldMessage<KafkaMessage> {
     this.arrival = arrival
     this.order = orderOf(place, ordering)
     this.fate = fate
+    const offset = BigInt(place.offset)
+    this.position = fate.log && { log: fate.log, offset }
+    this.startsBefore = fate.log?.startsBefore(offset) ?? 0
   }
 
   /** A copy: what is done to it reaches neither its key, nor a further attempt, nor what is parked. */

@@ -1,3 +1,5 @@
+import type { TakenLog } from '@oncemq/core/broker'
+
 /**
  * A record's place in its partition. A topic that is made anew begins again with offset 0, at another time.
  */
@@ -12,6 +14,11 @@ export class ConsumedPartition {
   readonly partition: number
   /** Whether the client was told to fetch no more of it. */
   isPaused = false
+  /** How far it is done, where the strategy follows that; nothing is received before it is taken. */
+  log: TakenLog | undefined
+  isTaking = false
+  /** The first record that was received: where to go on while no log says more. */
+  from: bigint | undefined
   /** Records that are here and not handed over yet: one waits for the store. */
   arriving: Promise<void> | undefined
   readonly #lost = new AbortController()
@@ -20,6 +27,8 @@ export class ConsumedPartition {
   /** Settled without a gap, and not known to be committed: a client that joins again fetches them again. */
   readonly #uncommitted = new Map<string, string>()
   #next: string | undefined
+  /** The one after the last record that was received. */
+  #unread: bigint | undefined
 
   constructor(topic: string, partition: number) {
     this.topic = topic
@@ -44,6 +53,16 @@ export class ConsumedPartition {
     return this.#next
   }
 
+  /** It goes on where its log is, whatever offset the group has, which is to have this one. */
+  goOn(next: bigint): void {
+    this.#next = `${next}`
+  }
+
+  /** Where to go on, of one whose log is taken; `undefined` where only the group's offset says. */
+  get unread(): bigint | undefined {
+    return this.#unread ?? this.log?.next
+  }
+
   /**
    * Answers whether the record is new here: a client that joins its group again fetches once more what is not
    * committed.
@@ -52,6 +71,8 @@ export class ConsumedPartition {
     const name = nameOf(place)
     if (this.#records.has(name) || this.#uncommitted.has(name)) return false
     this.#records.set(name, { offset: place.offset, isSettled: false })
+    this.from ??= BigInt(place.offset)
+    this.#unread = BigInt(place.offset) + 1n
     return true
   }
 
@@ -90,6 +111,7 @@ export class ConsumedPartition {
 
   lose(): void {
     this.#lost.abort()
+    void this.log?.release()
     this.#records.clear()
     this.#uncommitted.clear()
   }

@@ -1,7 +1,9 @@
 import type { Deduplicator } from '@oncemq/core'
 import type { Consumer } from '@oncemq/core/broker'
 import { ManagedConsumer } from '@oncemq/core/broker'
-import type { KafkaMessage, RawConsumer, RawProducer } from './client.ts'
+import type { KafkaClient, KafkaMessage } from './client.ts'
+import { clientOf, memberOf, producerOf } from './clients/given.ts'
+import type { ClientPort, GroupMember, RecordProducer } from './clients/port.ts'
 import type { GroupServices } from './group-source.ts'
 import { GroupSource } from './group-source.ts'
 import type { ConsumeOptions } from './options.ts'
@@ -12,8 +14,6 @@ import { prepareTopics } from './topics.ts'
 
 /** Records wait in their partition, of which a bounded number is held. */
 const WINDOW = 65_536
-/** How soon a partition that was full is fetched again. */
-const FETCH_WAIT_MS = 500
 
 /**
  * Consumes as a member of a group: each record is claimed, handled once, recorded, and its offset committed
@@ -38,6 +38,7 @@ export async function consume<Tx = undefined>(options: ConsumeOptions<Tx>): Prom
     concurrency,
     onEnd,
     window: WINDOW,
+    givesPositions: true,
     // The client stays in its group for as long as a record is held.
     holdMs: Number.POSITIVE_INFINITY,
     async handler(held, context) {
@@ -57,15 +58,28 @@ export async function consume<Tx = undefined>(options: ConsumeOptions<Tx>): Prom
 }
 
 function servicesOf<Tx>(settings: ConsumeSettings<Tx>): GroupServices {
-  const { client, topics, parkingTopic, fromBeginning, ordering } = settings
+  const { topics, parkingTopic, fromBeginning, ordering } = settings
   const dedup = settings.dedup as unknown as Deduplicator<never>
-  const groupId = dedup.settings.consumerGroup
-  const consumer = settings.consumer ?? client?.consumer({ groupId, maxWaitTimeInMs: FETCH_WAIT_MS } as never)
-  const producer = settings.producer ?? client?.producer({ allowAutoTopicCreation: false } as never)
-  const raw = { consumer: consumer as unknown as RawConsumer, producer: producer as unknown as RawProducer }
-  const parking = new Parking(raw.producer, parkingTopic, dedup)
+  const { client, member, producer } = partsOf(settings)
+  const parking = new Parking(producer, parkingTopic, dedup)
   const prepare = async (): Promise<void> => {
-    if (client !== undefined) await prepareTopics(client, topics, parkingTopic)
+    if (client !== undefined) await prepareTopics(client.admin(), topics, parkingTopic)
   }
-  return { ...raw, parking, dedup, topics, fromBeginning, ordering, prepare }
+  return { member, producer, parking, dedup, topics, fromBeginning, ordering, prepare }
+}
+
+interface Parts {
+  readonly client: ClientPort | undefined
+  readonly member: GroupMember
+  readonly producer: RecordProducer
+}
+
+/** Either the user's own, or made with the user's client. */
+function partsOf<Tx>({ client: given, consumer, producer, dedup }: ConsumeSettings<Tx>): Parts {
+  const { clock, consumerGroup } = dedup.settings
+  if (consumer !== undefined && producer !== undefined) {
+    return { client: undefined, member: memberOf(consumer, clock), producer: producerOf(producer) }
+  }
+  const client = clientOf(given as KafkaClient, clock)
+  return { client, member: client.member(consumerGroup), producer: client.producer() }
 }

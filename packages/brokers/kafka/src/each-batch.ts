@@ -1,7 +1,8 @@
 import type { Deduplicator } from '@oncemq/core'
 import { refuseTransactional, requireDeduplicator } from '@oncemq/core/broker'
 import { BatchPassage } from './batch-passage.ts'
-import type { EachBatch, RawProducer } from './client.ts'
+import type { EachBatch } from './client.ts'
+import { producerOf } from './clients/given.ts'
 import { beating } from './heartbeat.ts'
 import type { DedupEachBatchOptions } from './options.ts'
 import { Parking } from './parking.ts'
@@ -35,7 +36,7 @@ export function dedupEachBatch<Payload extends EachBatch>(
   const settings = dedupEachBatchSettings(handler, options)
   const anyDedup = dedup as unknown as Deduplicator<never>
   const { producer, parkingTopic } = settings
-  const parking = new Parking(producer as unknown as RawProducer, parkingTopic, anyDedup)
+  const parking = new Parking(producerOf(producer), parkingTopic, anyDedup)
   return async (payload) => {
     const passage = new BatchPassage(payload, handler, { dedup: anyDedup, parking, settings })
     try {

@@ -1,7 +1,8 @@
 import type { Deduplicator, HandlerContext } from '@oncemq/core'
 import { DeliveryLoop, processing, requireDeduplicator } from '@oncemq/core/broker'
-import type { EachMessage, KafkaMessage, RawProducer } from './client.ts'
+import type { EachMessage, KafkaMessage } from './client.ts'
 import { messageOf } from './client.ts'
+import { producerOf } from './clients/given.ts'
 import { ConsumedMessage } from './consumed-message.ts'
 import { beating } from './heartbeat.ts'
 import type { DedupEachMessageOptions } from './options.ts'
@@ -39,7 +40,7 @@ export function dedupEachMessage<Payload extends EachMessage, Tx = undefined>(
   const { key, retry, producer, parkingTopic, signal } = dedupEachMessageSettings(handler, options)
   const anyDedup = dedup as unknown as Deduplicator<never>
   const { clock, onUnconfirmed } = dedup.settings
-  const parking = new Parking(producer as unknown as RawProducer, parkingTopic, anyDedup)
+  const parking = new Parking(producerOf(producer), parkingTopic, anyDedup)
   const loop = new DeliveryLoop<KafkaMessage>({
     dedup: anyDedup,
     key,

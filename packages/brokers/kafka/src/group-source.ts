@@ -1,31 +1,32 @@
 import type { Deduplicator } from '@oncemq/core'
 import type { MessageSource, Receiver, Session } from '@oncemq/core/broker'
-import type {
-  BatchProcessed,
-  Crashed,
-  EachBatch,
-  GroupJoined,
-  KafkaMessage,
-  RawConsumer,
-  RawProducer,
-  TopicPartitions,
-} from './client.ts'
+import { Condition } from '@oncemq/core/broker'
+import type { CommittedOffset, KafkaMessage } from './client.ts'
 import { messageOf } from './client.ts'
+
+import type { FetchedRecords, GroupMember, RecordProducer, TopicPartition } from './clients/port.ts'
 import { ConsumedMessage } from './consumed-message.ts'
 import { ConsumedPartition } from './consumed-partition.ts'
+import { senderInto } from './exactly-once/partition-log.ts'
 import { OffsetCommits } from './offset-commits.ts'
 import type { Ordering } from './options.ts'
 import { arrivalOf, isCopy } from './parked-copy.ts'
 import type { Parking } from './parking.ts'
+import { logGone, takenLog } from './taken-logs.ts'
 
 /** How many records of a partition are held before no more are fetched; fetched are whole batches. */
 const HELD_MAX = 1000
 /** How many are left when more are fetched. */
 const HELD_LOW = 500
+/**
+ * How long a log that another member has taken waits for the group to say that the partition is ours: one
+ * that slept, or was cut off for a while, is told by then that it is not.
+ */
+const CONFIRM_MS = 10_000
 
 export interface GroupServices {
-  readonly consumer: RawConsumer
-  readonly producer: RawProducer
+  readonly member: GroupMember
+  readonly producer: RecordProducer
   readonly parking: Parking
   readonly dedup: Deduplicator<never>
   readonly topics: readonly string[]
@@ -44,33 +45,15 @@ export class GroupSource implements MessageSource<KafkaMessage> {
   }
 
   async open(receiver: Receiver<KafkaMessage>): Promise<Session> {
-    const { consumer, topics, fromBeginning } = this.#services
     await this.#services.prepare()
-    await consumer.connect()
-    await consumer.subscribe({ topics, fromBeginning })
     const membership = new Membership(this.#services, receiver)
     await membership.begin()
     return membership
   }
 
   async close(): Promise<void> {
-    const { consumer, producer } = this.#services
-    this.#stayOut()
-    await Promise.allSettled([consumer.disconnect(), producer.disconnect()])
-  }
-
-  /**
-   * A client that was joining its group when it was disconnected joins nevertheless, and would keep
-   * partitions that nobody handles. It can be disconnected when it has told so, not before.
-   */
-  #stayOut(): void {
-    const { consumer, dedup } = this.#services
-    const { clock } = dedup.settings
-    const leave = (): void => {
-      clock.after(0, () => void consumer.disconnect().catch(() => undefined))
-    }
-    consumer.on(consumer.events.GROUP_JOIN, leave)
-    consumer.on(consumer.events.CRASH, leave)
+    const { member, producer } = this.#services
+    await Promise.all([member.close(), producer.close()])
   }
 }
 
@@ -80,6 +63,8 @@ export class GroupSource implements MessageSource<KafkaMessage> {
  *
  *   fetched ──▶ held ──▶ settled ──▶ all before it settled, too ──▶ committed
  *                └── its partition is another's: signal aborts, nothing is committed any more
+ *
+ * Where the strategy follows logs, a partition is paused until its log is taken, and read from where that is.
  */
 class Membership implements Session {
   readonly #services: GroupServices
@@ -87,27 +72,23 @@ class Membership implements Session {
   readonly #commits: OffsetCommits
   readonly #partitions = new Map<string, ConsumedPartition>()
   readonly #ending = new AbortController()
-  #listeners: (() => void)[] = []
+  /** The group has said that this is its member. */
+  readonly #confirmed = new Condition()
   #isPaused = false
 
   constructor(services: GroupServices, receiver: Receiver<KafkaMessage>) {
     this.#services = services
     this.#receiver = receiver
-    this.#commits = new OffsetCommits((offsets) => services.consumer.commitOffsets(offsets), services.dedup)
+    this.#commits = new OffsetCommits((offsets) => this.#commit(offsets), services.dedup)
   }
 
-  async begin(): Promise<void> {
-    const { consumer } = this.#services
-    const { GROUP_JOIN, CRASH, END_BATCH_PROCESS } = consumer.events
-    this.#listeners = [
-      consumer.on(GROUP_JOIN, ({ payload }: GroupJoined) => this.#assigned(payload.memberAssignment)),
-      consumer.on(CRASH, ({ payload }: Crashed) => this.#crashed(payload)),
-      consumer.on(END_BATCH_PROCESS, ({ payload }: BatchProcessed) => this.#processed(payload)),
-    ]
-    await consumer.run({
-      autoCommit: false,
-      eachBatchAutoResolve: false,
-      eachBatch: async (payload) => this.#receive(payload),
+  begin(): Promise<void> {
+    const { member, topics, fromBeginning } = this.#services
+    return member.join(topics, fromBeginning, {
+      assigned: (partitions) => this.#assigned(partitions),
+      received: (fetched) => this.#receive(fetched),
+      crashed: (error, ended) => this.#crashed(error, ended),
+      beaten: () => this.#confirmed.notifyAll(),
     })
   }
 
@@ -130,31 +111,92 @@ class Membership implements Session {
   async close(): Promise<void> {
     this.#ending.abort()
     await this.#commits.flush()
-    for (const remove of this.#listeners.splice(0)) remove()
-    await this.#services.consumer.stop().catch(() => undefined)
+    // A transaction that is under way is aborted before another member waits for it.
+    await Promise.all([...this.#partitions.values()].map(async ({ log }) => log?.release()))
+    await this.#services.member.leave()
     this.#loseAll()
   }
 
-  #assigned(assignment: GroupJoined['payload']['memberAssignment']): void {
-    const isOurs = ({ topic, partition }: ConsumedPartition): boolean =>
-      assignment[topic]?.includes(partition) === true
+  #assigned(partitions: readonly TopicPartition[]): void {
+    const names = new Set(partitions.map(nameOf))
     for (const [name, partition] of this.#partitions) {
-      if (isOurs(partition)) continue
-      // The client remembers what it was told to pause, until it has it again.
-      if (partition.isPaused) this.#services.consumer.resume(placeOf(partition))
+      if (names.has(name)) continue
       partition.lose()
       this.#partitions.delete(name)
     }
     for (const partition of this.#partitions.values()) {
+      const { unread } = partition
+      if (partition.log !== undefined && unread !== undefined) this.#seek(partition, unread)
       if (!partition.isPaused) continue
       partition.isPaused = false
       this.#pause(partition)
     }
+    this.#confirmed.notifyAll()
+    if (!this.#followsLog) return
+    for (const place of partitions) if (!this.#partitions.has(nameOf(place))) void this.#take(place)
   }
 
-  #crashed({ error, restart }: Crashed['payload']): void {
+  /** Whoever has the partition of the group has its log, whatever others think. */
+  async #take({ topic, partition: number }: TopicPartition, from?: bigint, isAnew = false): Promise<void> {
+    const { dedup, fromBeginning } = this.#services
+    const partition = this.#partition(topic, number)
+    partition.from = from
+    partition.isTaking = true
+    this.#pause(partition)
+    try {
+      if (isAnew) await this.#confirmed.wait(dedup.settings.clock, CONFIRM_MS, partition.signal)
+      const log = await takenLog(partition, { dedup, fromBeginning }, partition.signal)
+      if (log === undefined) return
+      partition.log = log
+      if (partition.signal.aborted) return void log.release()
+      log.signal.addEventListener('abort', () => this.#takenAway(partition), { once: true })
+      const next = log.next ?? from
+      if (next !== undefined) this.#seek(partition, next)
+      if (log.next !== undefined) {
+        partition.goOn(log.next)
+        this.#commits.changed(partition)
+      }
+      partition.isTaking = false
+      this.#resumeIfLow(partition)
+    } catch (error) {
+      if (!partition.signal.aborted) this.#receiver.ended(error)
+    }
+  }
+
+  /** What is held of it is of no use: the log goes on from where its row says. */
+  #takenAway(partition: ConsumedPartition): void {
+    if (partition.signal.aborted) return
+    partition.lose()
+    this.#partitions.delete(nameOf(partition))
+    if (!this.#ending.signal.aborted) void this.#take(partition, partition.from, true)
+  }
+
+  get #followsLog(): boolean {
+    return this.#services.dedup.settings.strategy.followsLog === true
+  }
+
+  #seek(partition: ConsumedPartition, next: bigint): void {
+    this.#services.member.seek(partition, `${next}`)
+  }
+
+  /**
+   * The row is never behind the group's offset, or whoever takes the log next would find once more what was
+   * put aside.
+   */
+  async #commit(offsets: readonly CommittedOffset[]): Promise<void> {
+    const passed = offsets.map(async (place) => {
+      const log = this.#partitions.get(nameOf(place))?.log
+      const isOurs = (await log?.pass(BigInt(place.offset))) ?? true
+      return isOurs && log?.movesOffset !== true
+    })
+    const isLeft = await Promise.all(passed)
+    const left = offsets.filter((_, at) => isLeft[at] === true)
+    if (left.length > 0) await this.#services.member.commit(left)
+  }
+
+  #crashed(error: Error, ended: boolean): void {
     this.#loseAll()
-    if (!restart) this.#receiver.ended(error)
+    if (ended) this.#receiver.ended(error)
   }
 
   #loseAll(): void {
@@ -162,23 +204,24 @@ class Membership implements Session {
     this.#partitions.clear()
   }
 
-  #receive(fetched: EachBatch): void {
-    const { topic, partition: number, messages } = fetched.batch
-    if (this.#ending.signal.aborted || !fetched.isRunning() || fetched.isStale()) return
+  #receive({ topic, partition: number, messages, lastOffset }: FetchedRecords): void {
+    if (this.#ending.signal.aborted) return
+    const isTaken = this.#partitions.get(nameOf({ topic, partition: number }))?.log !== undefined
+    // Of a partition that is not ours any more; once it is again, it is read from where its log is.
+    if (this.#followsLog && !isTaken) return
     const partition = this.#partition(topic, number)
+    const [first] = messages
+    const next = partition.log?.next
+    if (first !== undefined && next !== undefined && BigInt(first.offset) < next) {
+      // The group's own offset goes with its topic; a row stays.
+      if (partition.log?.movesOffset === true) return this.#takenAway(partition)
+      return this.#receiver.ended(logGone(partition, next, first.offset))
+    }
     for (const message of messages) {
       if (partition.receive(message)) this.#hand(partition, messageOf(topic, number, message))
-      fetched.resolveOffset(message.offset)
     }
-    const lastOffset = fetched.batch.lastOffset()
     if (lastOffset !== messages.at(-1)?.offset) this.#passed(partition, lastOffset)
     if (this.#isPaused || partition.size >= HELD_MAX) this.#pause(partition)
-  }
-
-  /** The client hands over nothing of what was aborted, and of the ends of transactions. */
-  #processed({ topic, partition, batchSize, lastOffset }: BatchProcessed['payload']): void {
-    if (batchSize > 0 || this.#ending.signal.aborted) return
-    this.#passed(this.#partition(topic, partition), lastOffset)
   }
 
   #passed(partition: ConsumedPartition, lastOffset: string): void {
@@ -209,18 +252,20 @@ class Membership implements Session {
     const { parking } = this.#services
     return {
       signal: partition.signal,
+      log: partition.log,
       ack: () => {
         if (partition.settle(place)) this.#commits.changed(partition)
         this.#resumeIfLow(partition)
       },
-      deadLetter: (arrival, letter) => parking.park(arrival, letter),
+      deadLetter: (arrival, letter) =>
+        parking.park(arrival, letter, senderInto(partition.log, BigInt(place.offset))),
       // Its offset is not committed, so that whoever has the partition next gets it.
       giveBack: () => undefined,
     }
   }
 
   #partition(topic: string, number: number): ConsumedPartition {
-    const name = `${topic}/${number}`
+    const name = nameOf({ topic, partition: number })
     const known = this.#partitions.get(name)
     if (known !== undefined) return known
     const partition = new ConsumedPartition(topic, number)
@@ -231,16 +276,17 @@ class Membership implements Session {
   #pause(partition: ConsumedPartition): void {
     if (partition.isPaused || partition.signal.aborted) return
     partition.isPaused = true
-    this.#services.consumer.pause(placeOf(partition))
+    this.#services.member.pause(partition)
   }
 
   #resumeIfLow(partition: ConsumedPartition): void {
-    if (!partition.isPaused || this.#isPaused || partition.signal.aborted || partition.size > HELD_LOW) return
+    if (!partition.isPaused || this.#isPaused || partition.isTaking || partition.signal.aborted) return
+    if (partition.size > HELD_LOW) return
     partition.isPaused = false
-    this.#services.consumer.resume(placeOf(partition))
+    this.#services.member.resume(partition)
   }
 }
 
-function placeOf({ topic, partition }: ConsumedPartition): readonly TopicPartitions[] {
-  return [{ topic, partitions: [partition] }]
+function nameOf({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`
 }

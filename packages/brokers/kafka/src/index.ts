@@ -5,7 +5,18 @@ export type {
   KafkaConsumer,
   KafkaMessage,
   KafkaProducer,
+  KafkajsClient,
+  KafkajsConsumer,
+  KafkajsProducer,
+  PlatformaticClient,
+  PlatformaticConsumer,
+  PlatformaticProducer,
 } from './client.ts'
+export type { BatchOptions, ExactlyOnceOptions } from './exactly-once/options.ts'
+export { exactlyOnceDefaults } from './exactly-once/options.ts'
+export { exactlyOnce } from './exactly-once/exactly-once.ts'
+export type { KafkaTransaction, OutgoingRecords } from './exactly-once/transaction.ts'
+export type { TransactionMessage } from './clients/port.ts'
 export { consume } from './consumer.ts'
 export { dedupEachBatch } from './each-batch.ts'
 export { dedupEachMessage } from './each-message.ts'

@@ -60,8 +60,9 @@ export type MessageHandler<Tx = undefined> = (message: KafkaMessage, context: Ha
 /** Options of {@link consume}. All times are milliseconds. */
 export interface ConsumeOptions<Tx = undefined> extends SharedOptions {
   /**
-   * The `Kafka` object of your client: the consumer (of the group that the deduplicator names), the producer
-   * of dead letters and their topics are made with it. Either this, or `consumer` with `producer`.
+   * The `Kafka` object of kafkajs, or `{ Consumer, Producer, Admin, options }` of `@platformatic/kafka`: the
+   * consumer (of the group that the deduplicator names), the producer of dead letters and their topics are
+   * made with it. Either this, or `consumer` with `producer`.
    */
   client?: KafkaClient
   /** A consumer of yours that does not run yet. `close()` disconnects it. */

@@ -1,49 +1,34 @@
 import type { Deduplicator } from '@oncemq/core'
 import type { DeadLetter } from '@oncemq/core/broker'
-import type { OutgoingMessage, RawProducer } from './client.ts'
+import type { OutgoingMessage } from './client.ts'
+import type { RecordProducer } from './clients/port.ts'
 import type { Arrival } from './parked-copy.ts'
 import { parkedCopy } from './parked-copy.ts'
 
-/** All replicas that are in step have it. */
-const ALL = -1
 /** A record may have come compressed with others, and be larger than a topic takes as it is. */
 const COMPRESSED_FROM_BYTES = 65_536
-const GZIP = 1
-const NONE = 0
+
+/** What a dead letter is sent with. */
+export type Sender = Pick<RecordProducer, 'send'>
 
 /** Sends what is not to be processed to a topic of its own. */
 export class Parking {
-  readonly #producer: RawProducer
+  readonly #producer: RecordProducer
   readonly #topicOf: (topic: string) => string
   readonly #dedup: Deduplicator<never>
-  #connecting: Promise<void> | undefined
 
-  constructor(producer: RawProducer, topicOf: (topic: string) => string, dedup: Deduplicator<never>) {
+  constructor(producer: RecordProducer, topicOf: (topic: string) => string, dedup: Deduplicator<never>) {
     this.#producer = producer
     this.#topicOf = topicOf
     this.#dedup = dedup
   }
 
   /** Resolves when the broker has it. @throws what the client throws; OncemqError while the store is down. */
-  async park(arrival: Arrival, letter: DeadLetter): Promise<void> {
+  async park(arrival: Arrival, letter: DeadLetter, sender: Sender = this.#producer): Promise<void> {
     const secret = await this.#dedup.secret()
-    await this.#connected()
     const message = parkedCopy(arrival, letter, secret)
-    await this.#producer.send({
-      topic: this.#topicOf(arrival.message.topic),
-      acks: ALL,
-      compression: sizeOf(message) < COMPRESSED_FROM_BYTES ? NONE : GZIP,
-      messages: [message],
-    })
-  }
-
-  /** Connecting twice is nothing to a client, so a producer of the user's may be connected already. */
-  #connected(): Promise<void> {
-    this.#connecting ??= this.#producer.connect().catch((error: unknown) => {
-      this.#connecting = undefined
-      throw error
-    })
-    return this.#connecting
+    const compressed = sizeOf(message) >= COMPRESSED_FROM_BYTES
+    await sender.send(this.#topicOf(arrival.message.topic), message, { compressed })
   }
 }
 

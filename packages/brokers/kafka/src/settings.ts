@@ -6,7 +6,6 @@ import {
   requireDeduplicator,
   requireFunction,
   requireInteger,
-  requireMethods,
   requireMiddlewares,
   requireOneOf,
   requireRetry,
@@ -14,6 +13,7 @@ import {
   retryDefaults,
   retryOf,
 } from '@oncemq/core/broker'
+import { requirePart } from './clients/given.ts'
 import type { KeyOf } from './message.ts'
 import { messageId } from './message.ts'
 import type { ConsumeOptions, DedupEachBatchOptions, DedupEachMessageOptions } from './options.ts'
@@ -51,6 +51,7 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   requireTopics(settings.topics)
   requireOneOf('ordering', settings.ordering, ['partition', 'key', 'none'])
   requireInteger('concurrency', settings.concurrency, 1, CONCURRENCY_MAX)
+  requireOrder(settings)
   requireOneOf('fromBeginning', settings.fromBeginning, [true, false])
   requireMiddlewares(settings.middlewares)
   if (settings.onEnd !== undefined) requireFunction('onEnd', settings.onEnd, '(error) => { ... }')
@@ -65,7 +66,7 @@ export function dedupEachMessageSettings(
   requireFunction('dedupEachMessage', handler, 'async ({ message }, context) => { ... }')
   const names = new Set(['producer', 'signal', ...sharedNames])
   const given = givenOptions('dedupEachMessage', options, names) as DedupEachMessageOptions
-  requireProducer(given.producer)
+  requirePart('producer', given.producer)
   requireSignal(given.signal)
   const retry = retryOf(given.retry)
   const settings = { ...sharedDefaults(), ...given, retry }
@@ -84,7 +85,7 @@ export function dedupEachBatchSettings(
   requireFunction('dedupEachBatch', handler, 'async ({ batch, resolveOffset }) => { ... }')
   const names = new Set(['producer', 'signal', 'eachBatchAutoResolve', 'key', 'parkingTopic'])
   const given = givenOptions('dedupEachBatch', options, names) as DedupEachBatchOptions
-  requireProducer(given.producer)
+  requirePart('producer', given.producer)
   requireSignal(given.signal)
   const settings = { ...sharedDefaults(), eachBatchAutoResolve: true, ...given }
   requireShared({ ...settings, retry: retryDefaults })
@@ -105,7 +106,7 @@ function requireShared({ key, parkingTopic, retry }: SharedSettings): void {
 
 function requireSource({ client, consumer, producer }: Pick<ConsumeOptions, Given>): void {
   if (client !== undefined && consumer === undefined && producer === undefined) {
-    return requireMethods('client', client, ['consumer', 'producer', 'admin'], 'pass new Kafka({ ... })')
+    return requirePart('client', client)
   }
   if (client !== undefined || consumer === undefined || producer === undefined) {
     const names = Object.entries({ client, consumer, producer }).filter(([, value]) => value !== undefined)
@@ -114,13 +115,18 @@ function requireSource({ client, consumer, producer }: Pick<ConsumeOptions, Give
         `received ${names.map(([name]) => name).join(', ') || 'none'}; pass client: new Kafka({ ... })`,
     )
   }
-  const methods = ['connect', 'disconnect', 'subscribe', 'run', 'stop', 'commitOffsets', 'pause', 'resume']
-  requireMethods('consumer', consumer, [...methods, 'on'], 'pass kafka.consumer({ groupId })')
-  requireProducer(producer)
+  requirePart('consumer', consumer)
+  requirePart('producer', producer)
 }
 
-function requireProducer(producer: unknown): void {
-  requireMethods('producer', producer, ['connect', 'disconnect', 'send'], 'pass kafka.producer()')
+/** One number says which records are done only where they are done one after the other. */
+function requireOrder({ ordering, dedup }: Pick<ConsumeSettings<unknown>, 'ordering' | 'dedup'>): void {
+  const { followsLog = false, name } = dedup.settings.strategy
+  if (!followsLog || ordering === 'partition') return
+  throw new OptionError(
+    `ordering: expected 'partition' with strategy '${name}', received '${ordering}'; ` +
+      `leave it out, and have more partitions for more records at a time`,
+  )
 }
 
 function requireTopics(topics: unknown): void {

@@ -11,8 +11,9 @@ import { declareKafka } from '@oncemq/test-services/kafka'
 import { FaultProxy } from '@oncemq/test-services/proxy'
 import type { Admin, EachMessagePayload, KafkaMessage as KafkaRecord } from 'kafkajs'
 import { Kafka, logLevel } from 'kafkajs'
-import type { KafkaMessage } from '../src/index.ts'
+import type { ConsumeOptions, KafkaMessage } from '../src/index.ts'
 import { consume, dedupEachMessage, header, parkedHeaders } from '../src/index.ts'
+import { platformaticOf } from './platformatic.ts'
 
 const SOON_MS = 50
 const RETRY = { firstMs: SOON_MS, factor: 1 }
@@ -60,10 +61,10 @@ export async function openBench(url: string, topic: string, form: Form): Promise
 
 type Start = (proxy: FaultProxy, request: ConsumeRequest, place: Place) => Promise<SuiteConsumer>
 
-export type Form = 'managed' | 'eachMessage'
+export type Form = 'managed' | 'platformatic' | 'eachMessage'
 
 /** The forms, each as its users write it. */
-const consumers: Readonly<Record<Form, Start>> = { managed, eachMessage }
+const consumers: Readonly<Record<Form, Start>> = { managed, platformatic, eachMessage }
 
 interface Place {
   readonly topic: string
@@ -71,21 +72,38 @@ interface Place {
   readonly parking: string
 }
 
-async function managed(
-  proxy: FaultProxy,
-  { dedup, handler, concurrency, middleware }: ConsumeRequest,
-  { topic, group, parking }: Place,
-): Promise<SuiteConsumer> {
+async function managed(proxy: FaultProxy, request: ConsumeRequest, place: Place): Promise<SuiteConsumer> {
   const kafka = clientOf(`127.0.0.1:${proxy.port}`, proxy.port)
   const times = { sessionTimeout: SESSION_MS, heartbeatInterval: HEARTBEAT_MS }
-  const client = kafka.consumer({ groupId: group, ...times, maxWaitTimeInMs: FETCH_WAIT_MS })
+  return started(proxy, request, place, {
+    consumer: kafka.consumer({ groupId: place.group, ...times, maxWaitTimeInMs: FETCH_WAIT_MS }),
+    producer: kafka.producer({ allowAutoTopicCreation: false }),
+  })
+}
+
+async function platformatic(
+  proxy: FaultProxy,
+  request: ConsumeRequest,
+  place: Place,
+): Promise<SuiteConsumer> {
+  const { port } = proxy
+  return started(proxy, request, place, {
+    client: platformaticOf('', { port, groupId: place.group, sessionTimeout: SESSION_MS }),
+  })
+}
+
+async function started(
+  proxy: FaultProxy,
+  { dedup, handler, concurrency, middleware }: ConsumeRequest,
+  { topic, parking }: Place,
+  client: Pick<ConsumeOptions, 'client' | 'consumer' | 'producer'>,
+): Promise<SuiteConsumer> {
   const asked = async <Outcome>(message: KafkaMessage, next: () => Promise<Outcome>): Promise<Outcome> => {
     await middleware?.(textOf(message))
     return next()
   }
   const consumer = await consume({
-    consumer: client,
-    producer: kafka.producer({ allowAutoTopicCreation: false }),
+    ...client,
     topics: [topic],
     parkingTopic: () => parking,
     key,

@@ -14,6 +14,10 @@ const eachMessage = {
 
 describeService('kafka-4.4', ({ url }) => {
   testBroker('managed', { open: ({ namespace }) => openBench(url, namespace, 'managed'), ...slow })
+  testBroker('managed, platformatic', {
+    open: ({ namespace }) => openBench(url, namespace, 'platformatic'),
+    ...slow,
+  })
   testBroker('drop-in, eachMessage', {
     open: ({ namespace }) => openBench(url, namespace, 'eachMessage'),
     lacks: eachMessage,

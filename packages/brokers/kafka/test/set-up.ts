@@ -5,8 +5,9 @@ import { declareKafka } from '@oncemq/test-services/kafka'
 import type { IHeaders } from 'kafkajs'
 import { Kafka, logLevel } from 'kafkajs'
 import { onTestFinished } from 'vitest'
-import type { ConsumeOptions } from '../src/index.ts'
+import type { ConsumeOptions, KafkaClient } from '../src/index.ts'
 import { consume } from '../src/index.ts'
+import { platformaticOf } from './platformatic.ts'
 
 const SOON = { firstMs: 20, factor: 1 }
 const WAIT_MS = 30_000
@@ -16,6 +17,16 @@ export function clientOf(url: string): Kafka {
   const retry = { initialRetryTime: 50, maxRetryTime: 500, retries: 20 }
   return new Kafka({ brokers: [new URL(url).host], retry, logLevel: logLevel.NOTHING })
 }
+
+/** The clients that are tested, each with waits that are short enough for tests. */
+export const clients = Object.freeze({
+  kafkajs: (url: string): KafkaClient => clientOf(url),
+  platformatic: (url: string): KafkaClient => platformaticOf(new URL(url).host),
+})
+
+export type ClientName = keyof typeof clients
+
+export const clientNames = Object.keys(clients) as readonly ClientName[]
 
 export function deduplicator(
   options: Partial<DeduplicatorOptions> & { strategy?: 'lease' } = {},
@@ -37,7 +48,7 @@ export async function running(
   options: { [Name in keyof ConsumeOptions]?: ConsumeOptions[Name] | undefined },
 ) {
   const dedup = options.dedup ?? deduplicator()
-  const given = { client: topic.kafka, topics: [topic.name], retry: SOON, ...options, dedup }
+  const given = { client: topic.client, topics: [topic.name], retry: SOON, ...options, dedup }
   // Where a test gives a consumer of its own, it takes the client away.
   const entries = Object.entries(given).filter(([, value]) => value !== undefined)
   const consumer = await consume(Object.fromEntries(entries) as unknown as ConsumeOptions)
@@ -61,18 +72,22 @@ export async function until(what: string, look: () => unknown, waitMs = WAIT_MS)
 /** A topic of this test alone. */
 export class Topic {
   readonly name: string
+  /** With which the test looks on. */
   readonly kafka: Kafka
+  /** With which records are consumed. */
+  readonly client: KafkaClient
   #producer: ReturnType<Kafka['producer']> | undefined
 
-  private constructor(name: string, kafka: Kafka) {
+  private constructor(name: string, url: string, client: ClientName) {
     this.name = name
-    this.kafka = kafka
+    this.kafka = clientOf(url)
+    this.client = clients[client](url)
   }
 
-  static async open(url: string, partitions = 1): Promise<Topic> {
-    const name = nameOf('t')
+  static async open(url: string, partitions = 1, client: ClientName = 'kafkajs', end = ''): Promise<Topic> {
+    const name = `${nameOf('t')}${end}`
     await declareKafka(url, [{ name, partitions }, { name: `${name}.parked` }])
-    return new Topic(name, clientOf(url))
+    return new Topic(name, url, client)
   }
 
   async send(...messages: { key?: string; value: string | null; partition?: number; headers?: IHeaders }[]) {
@@ -91,6 +106,12 @@ export class Topic {
       const [topic] = await admin.fetchOffsets({ groupId, topics: [this.name] })
       return Number(topic?.partitions.find((each) => each.partition === partition)?.offset ?? -1)
     })
+  }
+
+  /** Says in place of a group that has no members how far it is. */
+  async commit(groupId: string, offset: string, partition = 0): Promise<void> {
+    const partitions = [{ partition, offset }]
+    await this.#admin((admin) => admin.setOffsets({ groupId, topic: this.name, partitions }))
   }
 
   /** Collects what comes to the topic of dead letters. */

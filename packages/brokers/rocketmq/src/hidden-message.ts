@@ -30,7 +30,7 @@ export async function hidden(
   const holds = views.map((view) => new Hold(view, consumer, dedup.settings.clock, invisibleMs))
   for (const hold of holds) hold.keep()
   const arrivals = await Promise.all(views.map((view) => arrivalOf(view, dedup, signal)))
-  return holds.map((hold, position) => new HiddenMessage(arrivals[position] as Arrival, hold, services))
+  return holds.map((hold, at) => new HiddenMessage(arrivals[at] as Arrival, hold, services))
 }
 
 /** A message of a SimpleConsumer, hidden from others while it is held. */
@@ -38,7 +38,7 @@ export class HiddenMessage extends ArrivedMessage {
   static #received = 0
   readonly hold: Hold
   /** Rises with each message that was received here. */
-  readonly position = ++HiddenMessage.#received
+  readonly arrivedAs = ++HiddenMessage.#received
   readonly #services: HiddenServices
   #isSettled = false
 

@@ -134,7 +134,7 @@ class WrappedConsumer {
     if (this.#granted.length === 0 && (await this.#hasRoom())) await this.#ask(max, invisibleMs)
     if (this.#isDedupClosed) throw dedupClosed()
     // The store answers claims in any order.
-    this.#granted.sort((one, other) => one.hidden.position - other.hidden.position)
+    this.#granted.sort((one, other) => one.hidden.arrivedAs - other.hidden.arrivedAs)
     const taken = this.#granted.splice(0, max).filter((message) => message.take())
     return taken.map((given) => given.hidden.message)
   }

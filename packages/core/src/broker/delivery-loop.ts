@@ -11,7 +11,7 @@ import { CopiesInFlight } from './copies-in-flight.ts'
 import { deadLetterOf } from './dead-letter.ts'
 import type { DeadLetter, HeldMessage } from './held-message.ts'
 import { readKey } from './key.ts'
-import type { Attempt, DeliveryLoopOptions } from './loop-options.ts'
+import { type Attempt, checked, type DeliveryLoopOptions } from './loop-options.ts'
 import { MessageOrder } from './message-order.ts'
 import { attempted } from './not-started.ts'
 import { countStart, deliveryOf, isWornOut, leftMs, type Passage, passageOf, toldOf } from './passage.ts'
@@ -55,7 +55,7 @@ export class DeliveryLoop<Message> {
   #queued = 0
 
   constructor(options: DeliveryLoopOptions<Message>) {
-    this.#options = options
+    this.#options = checked(options)
     this.#warnings = new Warnings(options.dedup)
     this.#usesRecords = options.dedup.settings.strategy.usesRecords
     this.#clock = options.dedup.settings.clock
@@ -132,8 +132,9 @@ export class DeliveryLoop<Message> {
     const passage = passageOf(held, readKey(this.#options.key, held.message), this.#clock)
     if (outcome !== undefined || !(await this.#isReplaced(passage))) {
       this.#queued += 1
-      const outOfTheQueue = (next: () => Promise<unknown>) => (): Promise<unknown> => {
+      const outOfTheQueue = (next: () => Promise<unknown>) => (passOn?: () => void) => {
         this.#queued -= 1
+        passage.passOn = passOn
         return next()
       }
       const leaving = { signal: this.#room.closing, leave: outOfTheQueue(() => this.#leave(held)) }
@@ -185,8 +186,7 @@ export class DeliveryLoop<Message> {
 
   #deliveryOf(passage: Passage<Message>): Delivery {
     const signal = this.#signals.with(passage.held.signal)
-    const { fingerprint } = this.#options
-    const [holdMs, { place }] = [this.#leftMs(passage), this.#room]
+    const [holdMs, { place }, { fingerprint }] = [this.#leftMs(passage), this.#room, this.#options]
     const beforeStart = (): Promise<void> | undefined => this.#busyKeys.granted(passage)
     return deliveryOf(passage, { fingerprint, signal, holdMs, place, beforeStart })
   }

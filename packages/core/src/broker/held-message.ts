@@ -1,4 +1,5 @@
 import type { DeadLetterReason, RetryReason } from '../delivery/outcome.ts'
+import type { Position } from '../delivery/position.ts'
 
 /**
  * A message that an adapter has received and not settled. It is settled once, by one of the four verbs; each
@@ -13,6 +14,8 @@ export interface HeldMessage<Message = unknown> {
   readonly hops?: number
   /** Its payload, as it arrived: what a handler does to the message does not reach it. */
   readonly body: Uint8Array
+  /** Where it stands in its log, from adapters of logs: where it was fetched, whatever it is a copy of. */
+  readonly position?: Position | undefined
   /** What it must be in order with: messages of one order are worked on one after the other. */
   readonly order?: string | undefined
   /** How many starts of its handler the broker, or our copies, know of. */

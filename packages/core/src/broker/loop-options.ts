@@ -2,6 +2,7 @@ import type { Deduplicator } from '../deduplicator.ts'
 import type { Delivery, HoldReason, ProcessOutcome } from '../delivery/outcome.ts'
 import type { SettlementPolicy } from '../delivery/settlement.ts'
 import type { HeldMessage } from './held-message.ts'
+import { requirePositions } from '../strategies/watermark/watermark.ts'
 import type { KeyOf } from './key.ts'
 
 /** What a delivery loop is made of. */
@@ -19,6 +20,8 @@ export interface DeliveryLoopOptions<Message> {
   readonly holdMs: number
   /** Whether the payload is hashed whatever the deduplicator's option says, since results are replayed. */
   readonly fingerprint?: boolean
+  /** Whether each message has a position in a log, and those of a log come in its order. */
+  readonly givesPositions?: boolean | undefined
   /** Called when a message was held for as long as it may be, and must not be received again too soon. */
   readonly onHoldOver?: (reason: HoldReason | 'unsettled' | 'waited') => void
   /** Called when a message was sent on: the broker takes copies. */
@@ -35,3 +38,9 @@ export type Attempt<Message> = (
   held: HeldMessage<Message>,
   delivery: Delivery,
 ) => Promise<ProcessOutcome | undefined>
+
+/** @throws OptionError where the strategy follows logs, and the messages have no positions. */
+export function checked<Message>(options: DeliveryLoopOptions<Message>): DeliveryLoopOptions<Message> {
+  requirePositions(options.dedup.settings.strategy, options.givesPositions === true)
+  return options
+}

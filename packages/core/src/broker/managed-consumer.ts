@@ -44,6 +44,8 @@ export interface ManagedConsumerOptions<Tx, Message> extends ProcessingOptions<T
   readonly holdMs: number
   /** Whether results are replayed to duplicates, and so only to those with the same payload. */
   readonly replaysResults?: boolean
+  /** Whether each message has a position in a log, and those of a log come in its order. */
+  readonly givesPositions?: boolean
   /** Called once if the consumer ends without `close()`. */
   readonly onEnd?: ((error: OncemqError) => void) | undefined
 }
@@ -75,6 +77,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
       window,
       concurrency,
       holdMs,
+      givesPositions: options.givesPositions,
       fingerprint: replaysResults || dedup.settings.fingerprint,
       onHoldOver: (reason) => this.#holdOver(reason),
       onSentOn: () => (this.#unsettled = 0),

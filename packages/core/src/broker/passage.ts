@@ -12,6 +12,8 @@ export interface Passage<Message = unknown> {
   returns: number | undefined
   /** Holds in a row, which wait ever longer. */
   holds: number
+  /** Lets the next one of its order go on. */
+  passOn: (() => void) | undefined
 }
 
 export function passageOf<Message>(
@@ -20,7 +22,7 @@ export function passageOf<Message>(
   clock: Clock,
 ): Passage<Message> {
   const { startsBefore: starts, returnsBefore: returns } = held
-  return { held, key, sinceMs: clock.monotonicMs(), starts, returns, holds: 0 }
+  return { held, key, sinceMs: clock.monotonicMs(), starts, returns, holds: 0, passOn: undefined }
 }
 
 /** The handler was started, and this was its start of that number. */
@@ -41,9 +43,10 @@ export function isWornOut({ held, key }: Passage<unknown>, usesRecords: boolean)
 
 /** Its message as the core sees it; `way` is how it may wait. */
 export function deliveryOf(passage: Passage<unknown>, way: Partial<Delivery>): Delivery {
-  const { held, key, starts: startsBefore, returns: returnsBefore, sinceMs: heldSinceMs } = passage
-  const { source, body, hops, message, firstAtMs } = held
-  return { key, source, hops, body, message, firstAtMs, startsBefore, returnsBefore, heldSinceMs, ...way }
+  const { held, key, passOn, starts: startsBefore, returns: returnsBefore, sinceMs: heldSinceMs } = passage
+  const { source, body, hops, message, firstAtMs, position } = held
+  const told = { source, hops, body, message, firstAtMs, position, passOn }
+  return { key, ...told, startsBefore, returnsBefore, heldSinceMs, ...way }
 }
 
 /** For how much longer it may be held. */

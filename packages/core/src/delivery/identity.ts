@@ -23,7 +23,7 @@ export interface Identity {
 }
 
 /** Identities of different kinds never meet: who chooses a key cannot choose a hash or our own ids. */
-export type IdentityKind = 'key' | 'hop' | 'hash' | 'unkeyed' | 'suspect' | 'internal'
+export type IdentityKind = 'key' | 'hop' | 'hash' | 'unkeyed' | 'suspect' | 'internal' | 'log'
 
 /**
  * The id of a record: the first 128 bits of SHA-256 over the kind, the consumer group, the source and the

@@ -2,6 +2,7 @@ import type { Claim, RunningClaim } from '../claims/claim.ts'
 import type { WaitingPlace } from '../claims/waiters.ts'
 import type { OncemqError } from '../errors.ts'
 import type { Key } from './identity.ts'
+import type { Position } from './position.ts'
 import type { RejectReason, UnprotectedReason } from './reasons.ts'
 
 export type { Key } from './identity.ts'
@@ -28,6 +29,11 @@ export interface Delivery {
   readonly holdMs?: number | undefined
   /** The broker's own message, for strategies that read it. */
   readonly message?: unknown
+  /**
+   * For strategies that end several messages of an order together: lets the next one of its order start,
+   * although this one has not ended. May be called once its handler has.
+   */
+  readonly passOn?: (() => void) | undefined
   /** When it was received for the first time, as far as is known, in milliseconds since 1970. */
   readonly firstAtMs?: number | undefined
   /**
@@ -44,6 +50,8 @@ export interface Delivery {
   readonly returnsBefore?: number | undefined
   /** Whether its payload is hashed whatever the option `fingerprint` says, since its result is replayed. */
   readonly fingerprint?: boolean | undefined
+  /** Where it stands in its log, from adapters of logs. */
+  readonly position?: Position | undefined
   /** Where it waits for a busy key. */
   readonly place?: WaitingPlace | undefined
   /**

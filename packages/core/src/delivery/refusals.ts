@@ -57,3 +57,28 @@ export function lateAnswers(times: number): OncemqError {
       `raise leaseMs, or look at what blocks the event loop or the store`,
   )
 }
+
+/** The strategy has no claims to ask for. */
+export function withoutClaims(strategy: string): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_CONSUMER_UNSAFE',
+    `claim: expected a strategy with claims, received '${strategy}', whose handler does not ack; ` +
+      `use consume, or strategy 'lease'`,
+  )
+}
+
+/** The strategy takes no logs. */
+export function withoutLogs(strategy: string): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_CONSUMER_UNSAFE',
+    `takeLog: expected a strategy that follows logs, received '${strategy}'; see followsLog`,
+  )
+}
+
+/** It cannot be opened again. */
+export function usedAfterClose(): OncemqError {
+  return new OncemqError(
+    'ONCEMQ_CLOSED',
+    'expected an open deduplicator, received a closed one; make a new one',
+  )
+}

@@ -6,6 +6,7 @@ import type { Settings } from '../options.ts'
 import { suspected, unkeyed } from './identify.ts'
 import type { Identity } from './identity.ts'
 import type { Asked, ClaimOutcome, Delivery, NotGranted, Unprotected } from './outcome.ts'
+import { passedOver } from './position.ts'
 import { rejectedForAttempts, startsMax } from './refusals.ts'
 
 export interface UnrecordedServices {
@@ -30,7 +31,7 @@ export class Unrecorded {
     const key = typeof delivery.key === 'string' ? delivery.key : undefined
     const tell = (): void => events.emit('unprotected', () => ({ key, reason: outcome.reason }))
     if (!settings.strategy.runsWithoutClaim) {
-      const exhausted = this.#exhausted(outcome.attempt, key)
+      const exhausted = this.#exhausted(outcome.attempt, key, delivery)
       if (exhausted !== undefined) return exhausted
       tell()
       const asked = await ask(unkeyed(settings, outcome.attempt - 1), delivery)
@@ -49,7 +50,9 @@ export class Unrecorded {
    */
   async start(attempt: number, delivery: Delivery, identity?: Identity): Promise<RunningClaim | NotGranted> {
     const key = identity?.key ?? (typeof delivery.key === 'string' ? delivery.key : undefined)
-    return this.#exhausted(attempt, key) ?? this.#services.claims.unclaimed(attempt, identity, delivery)
+    return (
+      this.#exhausted(attempt, key, delivery) ?? this.#services.claims.unclaimed(attempt, identity, delivery)
+    )
   }
 
   /**
@@ -69,10 +72,12 @@ export class Unrecorded {
     return asked.status === 'unprotected' || isPassed ? undefined : asked
   }
 
-  #exhausted(attempt: number, key: string | undefined): NotGranted | undefined {
+  #exhausted(attempt: number, key: string | undefined, { position }: Delivery): NotGranted | undefined {
     const { events, settings } = this.#services
-    if (attempt <= startsMax(settings.attemptsMax, false)) return undefined
+    // The row of a log counts starts alone, and no returns.
+    if (attempt <= startsMax(settings.attemptsMax, position !== undefined)) return undefined
     events.emit('rejected', () => ({ key, reason: 'attempts' }))
-    return rejectedForAttempts(attempt - 1, settings.attemptsMax)
+    const forgive = position && (() => passedOver(position))
+    return rejectedForAttempts(attempt - 1, settings.attemptsMax, forgive)
   }
 }

@@ -9,9 +9,9 @@ export interface Events {
   completed: { key: string | undefined; epoch: number }
   /**
    * `memory`: answered without asking the store. `constraint`, `state`: told by the user's own data, for ways
-   * without a record.
+   * without a record. `position`: told by how far its log is done.
    */
-  duplicate: { key: string | undefined; source: 'store' | 'memory' | 'constraint' | 'state' }
+  duplicate: { key: string | undefined; source: 'store' | 'memory' | 'constraint' | 'state' | 'position' }
   /** Given back to the broker, since another worker holds the claim for longer than the waiting bound. */
   busy: { key: string; retryAfterMs: number }
   /** The lease ended or was taken over while the handler ran. */

@@ -44,7 +44,7 @@ export interface Store {
    * A running record expires for the sweeper `leaseMs + retentionMs` from now, so that its epoch outlives its
    * lease.
    */
-  claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]>
+  claim(batch: readonly ClaimRequest[], options?: ClaimOptions): Promise<readonly ClaimAnswer[]>
 
   /**
    * Changes records that are running with the entry's claim id, also after the lease's end if nobody took
@@ -72,7 +72,8 @@ export interface TransactionalStore<Tx> extends Store {
    * Opens a transaction, runs `work` in it, applies the completion that `work` answers, and commits both or
    * neither: `ok` after the commit; `lost` after a rollback. A completion of what this claim id has completed
    * already repeats a commit whose answer got lost: it rolls back and answers `ok`. Where `work` answers no
-   * completion, what it wrote commits alone: `ok`.
+   * completion, what it wrote commits alone: `ok`. A store that keeps logs is answered their moves, too: see
+   * `LogStore`.
    *
    * `tx` ends with `work`: when `work` settles it is revoked, before anything else is sent, and whatever a
    * branch that was left running asks of it throws `ONCEMQ_TRANSACTION_ENDED` and writes nothing. When
@@ -88,7 +89,7 @@ export interface TransactionalStore<Tx> extends Store {
    * known, `ONCEMQ_STORE_UNAVAILABLE` when the connection was lost.
    */
   transaction(
-    work: (tx: Tx) => Promise<CompleteUpdate | undefined>,
+    work: (tx: Tx) => Promise<TransactionEnd | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer>
 }
@@ -196,14 +197,26 @@ export interface StoreGuarantees {
 export interface StoreBatching {
   /** Most entries of one call. */
   readonly batchMax: number
-  /** Most calls of one kind under way at a time. */
+  /** Most calls of one kind under way at a time, once the store is busy. */
   readonly batchesInFlightMax: number
+  /** What may be under way while the store has time for more. By default a call leaves only when none is. */
+  readonly light?: LightLoad
   /**
    * With how many entries a further call leaves beside one under way. A burst of twice as many or more that
    * finds the store idle leaves in two calls, so that this process and the store work at the same time. By
    * default `batchMax`: a further call leaves only when it is full.
    */
   readonly batchMin?: number
+}
+
+/** As long as few entries of one kind are under way, those that come leave at once beside them. */
+export interface LightLoad {
+  /** Most calls that are then under way. Each may need a connection. */
+  readonly callsMax: number
+  /** So many entries are few in any case. */
+  readonly entriesMin: number
+  /** And so many for each millisecond that an answer takes: what the store does meanwhile in small calls. */
+  readonly entriesPerMs: number
 }
 
 /** Something about a store's set-up that its user should know. */
@@ -229,6 +242,17 @@ export interface ClaimRequest {
   readonly fingerprint: string | undefined
   /** Group and key for people: at most 256 characters, no NUL, well-formed; never an identity. */
   readonly label: string | undefined
+}
+
+export interface ClaimOptions {
+  /**
+   * Whether an answered grant has to survive the end of the store's server, and a change of its primary. Not
+   * for claims whose completion commits with the handler's writes, guarded by the claim id: what forgets the
+   * claim forgets that transaction too. It must survive the end of this process all the same. A store may do
+   * more than it has to.
+   * @default true
+   */
+  readonly isDurable?: boolean
 }
 
 export type ClaimAnswer =
@@ -268,7 +292,32 @@ export interface CompleteUpdate {
   readonly retentionMs: number
   /** Kept with the record and given to duplicates. */
   readonly result: Uint8Array | undefined
+  /** In a transaction: the log that moves with it, or else both are `lost`. */
+  readonly advance?: AdvanceUpdate | undefined
 }
+
+/**
+ * Moves a log on: in the transaction of a record's handler past that record, and beside transactions past
+ * what was put aside. `next` becomes this one where the row has this epoch and the `next` that the worker
+ * knows, `from`: so neither another worker's row is moved, nor one that a failover or a backup has set back,
+ * whose records would be missing for good. A row with this epoch that is at `next` already is the repetition
+ * of a step whose answer got lost: `ok`, and rolled back in a transaction. All else is `lost`, and rolled
+ * back.
+ */
+export interface AdvanceUpdate {
+  readonly op: 'advance'
+  readonly id: string
+  readonly epoch: number
+  /** `undefined` for a row without. */
+  readonly from: bigint | undefined
+  readonly next: bigint
+}
+
+/**
+ * What commits together with a handler's writes: the completion of a record, a log that moves, or a
+ * completion with a log that moves.
+ */
+export type TransactionEnd = CompleteUpdate | AdvanceUpdate
 
 export interface ReleaseUpdate {
   readonly op: 'release'

@@ -1,8 +1,15 @@
 import type { Commit, Start } from '../claims/start.ts'
 import { contextOf } from '../delivery/context.ts'
+import type { Position, StoredLog } from '../delivery/position.ts'
 import type { ProcessOutcome } from '../delivery/outcome.ts'
 import { isOncemqError, OncemqError, OptionError, StoreError } from '../errors.ts'
-import type { CompleteUpdate, Store, TransactionalStore, UpdateAnswer } from '../store/contract.ts'
+import type {
+  CompleteUpdate,
+  Store,
+  TransactionalStore,
+  TransactionEnd,
+  UpdateAnswer,
+} from '../store/contract.ts'
 import { backoffMs, jittered } from '../time/backoff.ts'
 import type { Timer } from '../time/clock.ts'
 import { pause } from '../time/condition.ts'
@@ -15,17 +22,24 @@ import type { CheckedSettings, Explain, Handler, StrategyServices } from './stra
 const CONFLICT_BACKOFF = { firstMs: 5, factor: 2, maxMs: 500 }
 const TRANSACTIONS_MAX = 8
 
+export interface TransactionWays<Tx> {
+  /** May know better what an error means than that the handler failed. */
+  readonly explain?: Explain<Tx>
+  /** The log that is moved in the same transaction, and past which record. */
+  readonly position?: Position<StoredLog>
+}
+
 /**
- * Runs a handler in a transaction of the store, and completes in the same one where there is a record.
- * `explain` may know better what an error means than that the handler failed. Never rejects.
+ * Runs a handler in a transaction of the store, and completes in the same one where there is a record. Never
+ * rejects.
  */
 export function inTransaction<Tx>(
   start: Start,
   handler: Handler<Tx>,
   services: StrategyServices,
-  explain?: Explain<Tx>,
+  ways: TransactionWays<Tx> = {},
 ): Promise<ProcessOutcome> {
-  return new Attempt(start, handler, services, explain).run()
+  return new Attempt(start, handler, services, ways).run()
 }
 
 /**
@@ -58,17 +72,19 @@ class Attempt<Tx> {
   readonly #handler: Handler<Tx>
   readonly #services: StrategyServices
   readonly #explain: Explain<Tx> | undefined
+  readonly #position: Position<StoredLog> | undefined
   #result: Uint8Array | undefined
   /** Whether the handler was run in the last transaction. */
   #hasRun = false
   /** What the handler of the last transaction threw. Whatever else is thrown is the store's. */
   #thrown: { readonly error: unknown; readonly tx: Tx } | undefined
 
-  constructor(start: Start, handler: Handler<Tx>, services: StrategyServices, explain?: Explain<Tx>) {
+  constructor(start: Start, handler: Handler<Tx>, services: StrategyServices, ways: TransactionWays<Tx>) {
     this.#start = start
     this.#handler = handler
     this.#services = services
-    this.#explain = explain
+    this.#explain = ways.explain
+    this.#position = ways.position
   }
 
   async run(): Promise<ProcessOutcome> {
@@ -151,15 +167,16 @@ class Attempt<Tx> {
     return new Promise((resolve, reject) => {
       let timer: Timer | undefined
       let isOver = false
-      const expectStore = (boundMs: number, error: StoreError): void => {
+      const expectStore = (boundMs: number, makeError: () => StoreError): void => {
         // A handler that was given up may end after its transaction has.
         if (isOver) return
         timer = clock.after(boundMs, () => {
+          const error = makeError()
           stop.abort(error)
           reject(error)
         })
       }
-      const work = async (tx: Tx): Promise<CompleteUpdate | undefined> => {
+      const work = async (tx: Tx): Promise<TransactionEnd | undefined> => {
         // Nobody waits for a transaction that begins so late: it is rolled back.
         stop.signal.throwIfAborted()
         timer?.cancel()
@@ -168,14 +185,18 @@ class Attempt<Tx> {
         this.#hasRun = true
         try {
           this.#result = await this.#handle(tx, stop)
-          return complete(this.#result)
+          return this.#endWith(complete(this.#result))
         } finally {
-          const message = silent('commit or rollback', storeTimeoutMs, 'storeTimeoutMs')
-          expectStore(storeTimeoutMs, new StoreError('ONCEMQ_COMMIT_UNKNOWN', message))
+          expectStore(storeTimeoutMs, () => {
+            const message = silent('commit or rollback', storeTimeoutMs, 'storeTimeoutMs')
+            return new StoreError('ONCEMQ_COMMIT_UNKNOWN', message)
+          })
         }
       }
-      const message = silent('transaction', leaseMs, 'leaseMs')
-      expectStore(leaseMs, new StoreError('ONCEMQ_STORE_TIMEOUT', message))
+      expectStore(leaseMs, () => {
+        const message = silent('transaction', leaseMs, 'leaseMs')
+        return new StoreError('ONCEMQ_STORE_TIMEOUT', message)
+      })
       ;(store as Store as TransactionalStore<Tx>)
         .transaction(work, stop.signal)
         .then(resolve, reject)
@@ -184,6 +205,13 @@ class Attempt<Tx> {
           timer?.cancel()
         })
     })
+  }
+
+  #endWith(completion: CompleteUpdate | undefined): TransactionEnd | undefined {
+    if (this.#position === undefined) return completion
+    const { log, offset } = this.#position
+    const advance = log.advance(offset)
+    return completion === undefined ? advance : { ...completion, advance }
   }
 
   async #handle(tx: Tx, stop: AbortController): Promise<Uint8Array | undefined> {

@@ -49,6 +49,7 @@ export function naturalKey(options: NaturalKeyOptions | OwnClientOptions): Strat
 const shared = {
   name: 'naturalKey',
   usesRecords: false,
+  needsDurableClaims: true,
   allowsDropIn: false,
   runsWithoutClaim: true,
 } as const
@@ -69,7 +70,9 @@ function inTheStore(names: readonly string[]): TransactionStrategy {
         const violated = keysOf(services.store).map(async (key) => key.isViolatedBy(made, tx))
         return (await Promise.all(violated)).includes(true)
       }
-      const outcome = await inTransaction(start, handler, services, guarded(isGuard, start, services))
+      const outcome = await inTransaction(start, handler, services, {
+        explain: guarded(isGuard, start, services),
+      })
       return told(outcome, start, services)
     },
   }

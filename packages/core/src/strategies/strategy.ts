@@ -1,6 +1,7 @@
 import type { Start } from '../claims/start.ts'
 import type { HandlerContext } from '../delivery/context.ts'
 import type { Delivery, ProcessOutcome } from '../delivery/outcome.ts'
+import type { LogRequest, TakenLog } from '../delivery/position.ts'
 import type { EventSink } from '../observe/events.ts'
 import type { CompleteUpdate, Finding, Store, UpdateAnswer } from '../store/contract.ts'
 import type { Clock } from '../time/clock.ts'
@@ -47,6 +48,11 @@ export interface TransactionStrategy extends Strategy<unknown> {
   readonly givesTx: true
 }
 
+/** A strategy that needs no store: what it goes by is elsewhere. */
+export interface StorelessStrategy<Tx = undefined> extends Strategy<Tx> {
+  readonly needsStore: false
+}
+
 /**
  * A way to be idempotent, picked once per deduplicator: how the handler's effect and the record of it are
  * kept together. A new one is one file beside this; nothing else asks which one it is.
@@ -61,6 +67,11 @@ export interface Strategy<Tx = undefined> {
    */
   readonly usesRecords: boolean
   /**
+   * Whether a claim has to survive a crash of the store's server. Not where the handler's writes commit with
+   * the record or not at all.
+   */
+  readonly needsDurableClaims: boolean
+  /**
    * Whether a consumer's own code may settle the message (the drop-in forms). Not where the record commits
    * with what the handler wrote: there the handler has to return.
    */
@@ -70,6 +81,21 @@ export interface Strategy<Tx = undefined> {
    * without a key gets a claim that nobody else has.
    */
   readonly runsWithoutClaim: boolean
+  /**
+   * Whether a message's position in its log says whether it is done, so that each must have one, and those of
+   * a log must come in its order. False by default.
+   */
+  readonly followsLog?: boolean
+  /**
+   * For those: takes a log that the broker has given to this consumer, named by the parts that make it unique
+   * in its group. @throws OncemqError while it cannot be taken.
+   */
+  takeLog?(name: readonly string[], request: LogRequest): Promise<TakenLog>
+  /**
+   * Whether there must be a store.
+   * @default true
+   */
+  readonly needsStore?: boolean
   /** `handlerTimeoutMs` where the user gives none, in milliseconds; 0 for no bound. */
   defaultHandlerTimeoutMs(leaseMs: number): number
   /** @throws OptionError for options that do not go with this strategy. */

@@ -17,7 +17,7 @@ export function schemaSql(table: string): string {
 }
 
 function statementsOf(table: string): readonly string[] {
-  const { records, meta } = tablesOf(table)
+  const { records, meta, logs } = tablesOf(table)
   return [
     `CREATE TABLE IF NOT EXISTS ${records} (
   id          BINARY(16)   NOT NULL PRIMARY KEY,
@@ -30,6 +30,16 @@ function statementsOf(table: string): readonly string[] {
   fingerprint BINARY(16),
   label       VARCHAR(256) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, -- group and key for people
   result      LONGBLOB
+) ENGINE = InnoDB`,
+    `CREATE TABLE IF NOT EXISTS ${logs} (
+  id             BINARY(16)      NOT NULL PRIMARY KEY,
+  epoch          BIGINT UNSIGNED NOT NULL, -- takes so far
+  next_offset    BIGINT          NOT NULL, -- after the last record that took effect; -1 while there is none
+  started_offset BIGINT          NOT NULL, -- the record whose starts were counted last; -1 for none
+  starts         INT UNSIGNED    NOT NULL,
+  is_held        TINYINT         NOT NULL, -- until it is released
+  was_held       TINYINT         NOT NULL, -- before the last take
+  label          VARCHAR(256) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin -- group and log for people
 ) ENGINE = InnoDB`,
     `CREATE TABLE IF NOT EXISTS ${meta} (
   name  VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,

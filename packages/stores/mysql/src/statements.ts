@@ -20,6 +20,7 @@ const SWEEP_TURN_MS = 30_000
 export interface Tables {
   readonly records: string
   readonly meta: string
+  readonly logs: string
 }
 
 /**
@@ -30,7 +31,7 @@ export function tablesOf(table: string, database?: string): Tables {
   const isPlain = database === undefined || table.includes('.')
   const place = isPlain ? '' : `\`${database.replaceAll('`', '``')}\`.`
   const quoted = (name: string): string => `${place}\`${name.replace('.', '`.`')}\``
-  return { records: quoted(table), meta: quoted(`${table}_meta`) }
+  return { records: quoted(table), meta: quoted(`${table}_meta`), logs: quoted(`${table}_logs`) }
 }
 
 /**

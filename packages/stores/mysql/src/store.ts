@@ -2,44 +2,55 @@ import type {
   ClaimAnswer,
   ClaimRequest,
   ClaimUpdate,
-  CompleteUpdate,
   Finding,
   KeyedStore,
+  LogRequest,
+  LogStore,
+  LogTaken,
+  LogUpdate,
   StateStore,
   StateTable,
   StateTableNames,
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
+  TransactionEnd,
   UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { LifeCycle } from '@oncemq/core/store'
+import { LifeCycle, throughOrm } from '@oncemq/core/store'
 import type { Mysql2Connection, MysqlConnection } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
 import { dialectOf } from './dialect.ts'
+import { Logs, logStatementsOf } from './logs.ts'
 import { MysqlUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { MysqlStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
+import { frameOf } from './frame.ts'
 import { Records } from './records.ts'
 import { ensureSchema, schemaSql } from './schema.ts'
 import { MysqlStateTable } from './state-table.ts'
 import { statementsOf, tablesOf } from './statements.ts'
 import { Sweep } from './sweep.ts'
-import { Transactions, frameOf } from './transaction.ts'
+import { Transactions } from './transaction.ts'
 import { readDatabase, readVariables, verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */
 interface Opened<Connection extends MysqlConnection> {
   readonly connections: Connections
   readonly records: Records
+  readonly logs: Logs
   readonly sweep: Sweep
   readonly transactions: Transactions<Connection>
   readonly findings: readonly Finding[]
   readonly end: () => Promise<void>
 }
+
+/** What `mysql2` answers to a statement without rows. */
+const NO_ROWS = Object.freeze({ affectedRows: 0, insertId: 0, warningStatus: 0 })
+const EMPTY = Object.freeze({ calledBack: NO_ROWS, promised: [NO_ROWS, undefined] })
 
 /**
  * Keeps records in a table of MySQL or MariaDB, beside the data of your own: with `strategy: 'transactional'`
@@ -49,16 +60,21 @@ interface Opened<Connection extends MysqlConnection> {
  * const pool = mysql.createPool({ uri: 'mysql://shop@db/shop', connectionLimit: 12 })
  * const dedup = createDeduplicator({ store: new MysqlStore({ pool }), consumerGroup: 'billing' })
  */
-export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection>
-  implements KeyedStore<Connection>, StateStore<Connection>, SweepingStore
+export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection, Tx = Connection>
+  implements KeyedStore<Tx>, StateStore<Tx>, LogStore<Tx>, SweepingStore
 {
   readonly name = 'mysql'
-  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
-  readonly #settings: Settings<Connection>
+  readonly batching = Object.freeze({
+    batchMax: 512,
+    batchesInFlightMax: 2,
+    batchMin: 128,
+    light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
+  })
+  readonly #settings: Settings<Connection, Tx>
   readonly #life: LifeCycle<Opened<Connection>>
   #hasSnapshots = false
 
-  constructor(options: MysqlStoreOptions<Connection>) {
+  constructor(options: MysqlStoreOptions<Connection, Tx>) {
     this.#settings = settingsOf(options)
     this.#life = new LifeCycle({
       name: 'MysqlStore',
@@ -115,24 +131,37 @@ export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection>
   }
 
   /**
-   * Runs `work` with a connection on which a transaction is open. Leave START TRANSACTION, COMMIT, ROLLBACK
-   * and `release` to the store, and keep statements that commit by themselves out of it (CREATE, ALTER, DROP,
-   * TRUNCATE, LOCK TABLES ...); SAVEPOINT is yours. At most `transactionsMax` run at a time, further ones
-   * wait.
+   * Runs `work` with a connection on which a transaction is open, or with the transaction object of the ORM
+   * that writes by it. Leave START TRANSACTION, COMMIT, ROLLBACK and `release` to the store, and keep
+   * statements that commit by themselves out of it (CREATE, ALTER, DROP, TRUNCATE, LOCK TABLES ...);
+   * SAVEPOINT is yours. At most `transactionsMax` run at a time, further ones wait.
    */
   async transaction(
-    work: (tx: Connection) => Promise<CompleteUpdate | undefined>,
+    work: (tx: Tx) => Promise<TransactionEnd | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
-    return this.#life.opened.transactions.handle(work, signal)
+    const { transactions } = this.#life.opened
+    const { transactions: orm } = this.#settings
+    // Without an ORM a handler's transaction is the connection.
+    const plain = work as unknown as (tx: Connection) => Promise<TransactionEnd | undefined>
+    if (orm === undefined) return transactions.handle(plain, signal)
+    return throughOrm(orm, work, EMPTY, (lent) => transactions.handle(lent, signal))
   }
 
-  uniqueKey(name: string): UniqueKey<Connection> {
-    return new MysqlUniqueKey<Connection>(() => this.#life.opened.connections, name)
+  uniqueKey(name: string): UniqueKey<Tx> {
+    return new MysqlUniqueKey<Tx>(() => this.#life.opened.connections, name)
   }
 
-  stateTable(names: StateTableNames): StateTable<Connection> {
-    return new MysqlStateTable<Connection>(() => this.#life.opened.connections, names)
+  stateTable(names: StateTableNames): StateTable<Tx> {
+    return new MysqlStateTable<Tx>(() => this.#life.opened.connections, names)
+  }
+
+  async takeLog(log: LogRequest): Promise<LogTaken> {
+    return this.#with(({ logs }) => logs.take(log))
+  }
+
+  async updateLog(update: LogUpdate): Promise<UpdateAnswer> {
+    return this.#with(({ logs }) => logs.update(update))
   }
 
   async close(): Promise<void> {
@@ -150,14 +179,20 @@ export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection>
         settings.isolation !== 'read committed' && variables.innodb_snapshot_isolation === 'ON'
       const tables = tablesOf(settings.table, await readDatabase(plain))
       const statements = statementsOf(tables, dialectOf(variables.version ?? ''))
+      const logs = logStatementsOf(tables)
       await connections.learnThreads()
       await ensureSchema(plain, settings)
       await connections.write(statements.probe())
       return {
         connections: plain,
         records: new Records(plain, statements, settings.random),
+        logs: new Logs(plain, logs),
         sweep: new Sweep(plain, statements, settings.random),
-        transactions: new Transactions(connections, statements, frameOf(this.#settings, variables)),
+        transactions: new Transactions(
+          connections,
+          { ...statements, logs },
+          frameOf(this.#settings, variables, pool),
+        ),
         findings: await verify(plain, pool, variables, settings),
         end,
       }

@@ -3,9 +3,8 @@ import { StoreError } from '@oncemq/core/store'
 import type { MysqlPool } from './client.ts'
 import type { Connections } from './connection.ts'
 import { dialectOf, tooOld } from './dialect.ts'
+import { CONNECTIONS_BESIDE, connectionLimitOf } from './options.ts'
 import type { Settings } from './options.ts'
-
-const CONNECTIONS_BESIDE = 2
 
 const NAMES = [
   'binlog_format',
@@ -69,7 +68,7 @@ async function tableFindings(
   const place = `TABLE_SCHEMA = ${database === undefined ? 'DATABASE()' : `'${database}'`}`
   const [row] = await connections.read(`
     SELECT (SELECT MAX(ENGINE) FROM information_schema.TABLES
-        WHERE ${place} AND TABLE_NAME IN ('${name}', '${name}_meta') AND ENGINE <> 'InnoDB'),
+        WHERE ${place} AND TABLE_NAME IN ('${name}', '${name}_meta', '${name}_logs') AND ENGINE <> 'InnoDB'),
       (SELECT LOWER(COLUMN_TYPE) FROM information_schema.COLUMNS
         WHERE ${place} AND TABLE_NAME = '${name}' AND COLUMN_NAME = 'id')`)
   const [engine, type] = (row ?? []).map((cell) => cell?.toString())
@@ -82,8 +81,8 @@ function engineFinding(table: string, engine: string | undefined): Finding | und
   return {
     severity: 'error',
     code: 'mysql-engine',
-    found: `The table ${table} or the one with _meta at its end is kept by ${engine}: without transactions.`,
-    remedy: 'ALTER TABLE ... ENGINE = InnoDB, for both.',
+    found: `The table ${table}, or one with _meta or _logs at its end, is kept by ${engine}.`,
+    remedy: 'ALTER TABLE ... ENGINE = InnoDB, for each.',
   }
 }
 
@@ -169,11 +168,9 @@ function severalPrimaries(variables: Variables): Finding | undefined {
 }
 
 function poolSize(pool: MysqlPool, transactionsMax: number): Finding | undefined {
-  const { pool: inner } = pool as { pool?: { config?: { connectionLimit?: unknown } } }
-  const limit = inner?.config?.connectionLimit
+  const limit = connectionLimitOf(pool)
   const needed = transactionsMax + CONNECTIONS_BESIDE
-  // 0 is no limit.
-  if (typeof limit !== 'number' || limit === 0 || limit >= needed) return undefined
+  if (limit === undefined || limit >= needed) return undefined
   return {
     severity: 'warning',
     code: 'mysql-pool',

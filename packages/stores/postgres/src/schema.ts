@@ -13,7 +13,7 @@ const SCHEMA_VERSION = 1
  * completion, stands on the same page and touches no index (a HOT update).
  */
 export function schemaSql(table: string): string {
-  const { records, meta } = tablesOf(table)
+  const { records, meta, logs } = tablesOf(table)
   return `
 CREATE TABLE IF NOT EXISTS ${records} (
   id          uuid        NOT NULL PRIMARY KEY,
@@ -26,6 +26,16 @@ CREATE TABLE IF NOT EXISTS ${records} (
   fingerprint uuid,
   label       text,                 -- group and key for people
   result      bytea
+) WITH (fillfactor = 50);
+CREATE TABLE IF NOT EXISTS ${logs} (
+  id             uuid    NOT NULL PRIMARY KEY,
+  epoch          bigint  NOT NULL, -- takes so far
+  next_offset    bigint  NOT NULL, -- after the last record that took effect; -1 while there is none
+  started_offset bigint  NOT NULL, -- the record whose starts were counted last; -1 for none
+  starts         integer NOT NULL,
+  is_held        boolean NOT NULL, -- until it is released
+  was_held       boolean NOT NULL, -- before the last take
+  label          text              -- group and log for people
 ) WITH (fillfactor = 50);
 CREATE TABLE IF NOT EXISTS ${meta} (
   name  text   NOT NULL PRIMARY KEY,

@@ -2,6 +2,7 @@ import type { Finding } from '@oncemq/core/store'
 import { StoreError } from '@oncemq/core/store'
 import type { PostgresPool } from './client.ts'
 import type { Connections } from './connection.ts'
+import { CONNECTIONS_BESIDE } from './options.ts'
 import type { Settings } from './options.ts'
 import { tablesOf } from './statements.ts'
 
@@ -9,7 +10,6 @@ import { tablesOf } from './statements.ts'
  * The oldest version that reads a range of the table without reading what is before it, as the sweep does.
  */
 const VERSION_MIN = 140_000
-const CONNECTIONS_BESIDE = 2
 
 interface ServerSettings {
   readonly version: number
@@ -55,13 +55,13 @@ export async function verify(
 }
 
 async function readSettings(connections: Connections, table: string): Promise<ServerSettings> {
-  const { records, meta } = tablesOf(table)
+  const { records, meta, logs } = tablesOf(table)
   const [answer] = await connections.run(`
     SELECT json_build_object(
       'version', current_setting('server_version_num')::integer,
       'isReadOnly', pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean,
       'isUnlogged', (SELECT bool_or(relpersistence <> 'p') FROM pg_class
-        WHERE oid IN ('${records}'::regclass, '${meta}'::regclass)),
+        WHERE oid IN ('${records}'::regclass, '${meta}'::regclass, to_regclass('${logs}'))),
       'fsync', current_setting('fsync'),
       'fullPageWrites', current_setting('full_page_writes'),
       'synchronousCommit', current_setting('synchronous_commit'),
@@ -76,7 +76,7 @@ function unlogged({ isUnlogged }: ServerSettings, table: string): Finding | unde
     severity: 'error',
     code: 'postgres-unlogged',
     found: `The table ${table} is UNLOGGED or temporary: after a crash it is empty, and all keys run again.`,
-    remedy: 'ALTER TABLE ... SET LOGGED, for the table and for the one with _meta at its end.',
+    remedy: 'ALTER TABLE ... SET LOGGED, for the table and for those with _meta and _logs at their end.',
   }
 }
 

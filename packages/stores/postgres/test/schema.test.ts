@@ -100,7 +100,7 @@ describeService('postgres-18', { own: true }, (server) => {
     const { rows } = await admin.query(
       `SELECT relname FROM pg_class WHERE relname LIKE 'xxxx%' AND relkind = 'r'`,
     )
-    expect(rows).toHaveLength(2)
+    expect(rows).toHaveLength(3)
     await store.close()
   })
 })

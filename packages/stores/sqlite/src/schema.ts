@@ -25,6 +25,16 @@ CREATE TABLE IF NOT EXISTS "${table}" (
   result      BLOB
 ) STRICT;
 CREATE INDEX IF NOT EXISTS "${table}_expires_at" ON "${table}" (expires_at);
+CREATE TABLE IF NOT EXISTS "${table}_logs" (
+  id             BLOB    NOT NULL PRIMARY KEY, -- 16 bytes
+  epoch          INTEGER NOT NULL,             -- takes so far
+  next_offset    INTEGER NOT NULL,             -- after the last record that took effect; -1: none yet
+  started_offset INTEGER NOT NULL,             -- the record whose starts were counted last; -1 for none
+  starts         INTEGER NOT NULL,
+  is_held        INTEGER NOT NULL,             -- until it is released
+  was_held       INTEGER NOT NULL,             -- before the last take
+  label          TEXT                          -- group and log for people
+) STRICT;
 CREATE TABLE IF NOT EXISTS "${table}_meta" (
   name  TEXT    NOT NULL PRIMARY KEY,
   value INTEGER NOT NULL

@@ -1,25 +1,31 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type {
   ClaimAnswer,
+  ClaimOptions,
   ClaimRequest,
   ClaimUpdate,
-  CompleteUpdate,
   Finding,
   KeyedStore,
+  LogRequest,
+  LogStore,
+  LogTaken,
+  LogUpdate,
   StateStore,
   StateTable,
   StateTableNames,
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
+  TransactionEnd,
   UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { LifeCycle } from '@oncemq/core/store'
+import { LifeCycle, partsOf } from '@oncemq/core/store'
 import { connect, nameOf } from './connection.ts'
 import { SqliteUniqueKey } from './duplicate-key.ts'
 import { asStoreError, STORE } from './errors.ts'
 import { whenFree } from './lock.ts'
+import { Logs } from './logs.ts'
 import type { Settings, SqliteStoreOptions } from './options.ts'
 import { settingsOf } from './options.ts'
 import { Records } from './records.ts'
@@ -28,10 +34,15 @@ import { SqliteStateTable } from './state-table.ts'
 import { Transactions } from './transaction.ts'
 import { verify } from './verify.ts'
 
+const COMMITTED = Object.freeze({ answer: 'ok', commit: true } as const)
+const REPEATED = Object.freeze({ answer: 'ok', commit: false } as const)
+const LOST = Object.freeze({ answer: 'lost', commit: false } as const)
+
 /** What `open()` makes and `close()` ends. */
 interface Opened {
   readonly database: DatabaseSync
   readonly records: Records
+  readonly logs: Logs
   readonly transactions: Transactions
   readonly findings: readonly Finding[]
 }
@@ -47,7 +58,9 @@ interface Opened {
  * const store = new SqliteStore({ path: 'oncemq.db' })
  * const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
  */
-export class SqliteStore implements KeyedStore<DatabaseSync>, StateStore<DatabaseSync>, SweepingStore {
+export class SqliteStore
+  implements KeyedStore<DatabaseSync>, StateStore<DatabaseSync>, LogStore<DatabaseSync>, SweepingStore
+{
   readonly name = 'sqlite'
   readonly guarantees: StoreGuarantees
   readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 1 })
@@ -83,12 +96,15 @@ export class SqliteStore implements KeyedStore<DatabaseSync>, StateStore<Databas
     return (await this.#life.open()).findings
   }
 
-  async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
+  async claim(
+    batch: readonly ClaimRequest[],
+    { isDurable }: ClaimOptions = {},
+  ): Promise<readonly ClaimAnswer[]> {
     const { records, transactions } = this.#life.opened
     return transactions.write(() => {
       const nowMs = records.nowMs()
       return batch.map((request) => records.claim(request, nowMs))
-    })
+    }, isDurable)
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
@@ -128,20 +144,22 @@ export class SqliteStore implements KeyedStore<DatabaseSync>, StateStore<Databas
    * after the other.
    */
   async transaction(
-    work: (tx: DatabaseSync) => Promise<CompleteUpdate | undefined>,
+    work: (tx: DatabaseSync) => Promise<TransactionEnd | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
-    const { records, transactions } = this.#life.opened
+    const { records, logs, transactions } = this.#life.opened
     return transactions.handle({
       work,
       signal,
-      finish: (completion) => {
-        if (completion === undefined) return { answer: 'ok', commit: true }
+      finish: (end) => {
+        const { completion, advance } = partsOf(end)
         // The repetition of a transaction whose commit was not known: the first run's writes are there, so
         // that this run's must not be.
-        if (records.isCompleted(completion)) return { answer: 'ok', commit: false }
-        const answer = records.update(completion, records.nowMs())
-        return { answer, commit: answer === 'ok' }
+        if (completion !== undefined && records.isCompleted(completion)) return REPEATED
+        if (advance !== undefined && logs.isAt(advance)) return REPEATED
+        const done = completion === undefined ? 'ok' : records.update(completion, records.nowMs())
+        const moved = advance === undefined ? 'ok' : logs.update(advance)
+        return done === 'ok' && moved === 'ok' ? COMMITTED : LOST
       },
     })
   }
@@ -154,6 +172,16 @@ export class SqliteStore implements KeyedStore<DatabaseSync>, StateStore<Databas
     return new SqliteStateTable(() => this.#life.opened.database, names)
   }
 
+  async takeLog(log: LogRequest): Promise<LogTaken> {
+    const { logs, transactions } = this.#life.opened
+    return transactions.write(() => logs.take(log))
+  }
+
+  async updateLog(update: LogUpdate): Promise<UpdateAnswer> {
+    const { logs, transactions } = this.#life.opened
+    return transactions.write(() => logs.update(update))
+  }
+
   async close(): Promise<void> {
     await this.#life.close()
   }
@@ -163,8 +191,9 @@ export class SqliteStore implements KeyedStore<DatabaseSync>, StateStore<Databas
     try {
       database = await connect(this.#settings)
       const records = new Records(database, this.#settings.table)
+      const logs = new Logs(database, this.#settings.table)
       const transactions = new Transactions(database, nameOf(this.#settings), this.#settings)
-      return { database, records, transactions, findings: verify(database) }
+      return { database, records, logs, transactions, findings: verify(database) }
     } catch (error) {
       if (database !== undefined) this.#release(database)
       throw asStoreError(error, nameOf(this.#settings))

@@ -5,6 +5,7 @@ import { brokenClaims } from './broken/claims.ts'
 import { brokenConflicts } from './broken/conflicts.ts'
 import { brokenContents } from './broken/contents.ts'
 import { brokenLocks } from './broken/locks.ts'
+import { brokenLogs } from './broken/logs.ts'
 import { brokenNeighbours } from './broken/neighbours.ts'
 import { brokenTransactions } from './broken/transactions.ts'
 import { brokenTimes } from './broken/times.ts'
@@ -19,6 +20,7 @@ const brokenStores = [
   ...brokenTransactions,
   ...brokenNeighbours,
   ...brokenLocks,
+  ...brokenLogs,
 ]
 
 describe('a correct store', () => {

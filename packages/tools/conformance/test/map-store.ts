@@ -5,13 +5,19 @@ import type {
   Clock,
   CompleteUpdate,
   Finding,
+  LogRequest,
+  LogStore,
+  LogTaken,
+  LogUpdate,
   StoredRecord,
   SweepingStore,
+  TransactionEnd,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import type { TransactionalStore } from '@oncemq/core'
 import type { Revocable, StoreError } from '@oncemq/core/store'
-import { revocable, storeError, untilAborted } from '@oncemq/core/store'
+import { partsOf, revocable, storeError, untilAborted } from '@oncemq/core/store'
+
+import { MapLogs, type MapLog } from './map-logs.ts'
 
 export interface MapRecord {
   state: 'running' | 'done' | 'free'
@@ -28,6 +34,7 @@ export interface MapRecord {
 /** A namespace's records and the rows of its user's own table: what outlives a handle. */
 export class MapDatabase {
   records = new Map<string, MapRecord>()
+  logs = new Map<string, MapLog>()
   rows: string[] = []
   /** Ids in whose place something of somebody else stands. */
   readonly foreign = new Set<string>()
@@ -61,7 +68,7 @@ export class MapTransaction {
  * The smallest correct store, each rule in a method of its own: the broken stores override one each. Every
  * step awaits once before it reads, so that calls of several handles interleave.
  */
-export class MapStore implements SweepingStore, TransactionalStore<MapTransaction> {
+export class MapStore implements SweepingStore, LogStore<MapTransaction> {
   readonly name: string = 'map'
   readonly guarantees = {
     durable: true,
@@ -73,10 +80,12 @@ export class MapStore implements SweepingStore, TransactionalStore<MapTransactio
   readonly batching = { batchMax: 100, batchesInFlightMax: 2 }
   protected readonly database: MapDatabase
   protected readonly clock: Clock
+  readonly logs: MapLogs
 
   constructor(database: MapDatabase, clock: Clock) {
     this.database = database
     this.clock = clock
+    this.logs = new MapLogs(database.logs)
   }
 
   async open(): Promise<readonly Finding[]> {
@@ -126,7 +135,7 @@ export class MapStore implements SweepingStore, TransactionalStore<MapTransactio
   }
 
   async transaction(
-    work: (tx: MapTransaction) => Promise<CompleteUpdate>,
+    work: (tx: MapTransaction) => Promise<TransactionEnd>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
     const tx = new MapTransaction(this.database)
@@ -136,7 +145,7 @@ export class MapStore implements SweepingStore, TransactionalStore<MapTransactio
       revoke()
       await answered()
       this.requireOpen(tx)
-      return this.finish(tx, update)
+      return this.end(tx, update)
     } catch (error) {
       this.requireOpen(tx, error)
       throw this.failureOf(error)
@@ -145,11 +154,31 @@ export class MapStore implements SweepingStore, TransactionalStore<MapTransactio
     }
   }
 
+  end(tx: MapTransaction, end: TransactionEnd): UpdateAnswer {
+    const { completion, advance } = partsOf(end)
+    const standing = advance === undefined ? 'before' : this.logs.standing(advance)
+    if (standing !== 'before') return standing === 'there' ? 'ok' : 'lost'
+    if (completion === undefined) this.database.rows.push(...tx.rows)
+    else if (this.finish(tx, completion) === 'lost') return 'lost'
+    if (advance !== undefined) this.logs.move(advance)
+    return 'ok'
+  }
+
+  async takeLog(log: LogRequest): Promise<LogTaken> {
+    await Promise.resolve()
+    return this.logs.take(log)
+  }
+
+  async updateLog(update: LogUpdate): Promise<UpdateAnswer> {
+    await Promise.resolve()
+    return this.logs.update(update)
+  }
+
   lend(tx: MapTransaction): Pick<Revocable<MapTransaction>, 'proxy' | 'revoke' | 'answered'> {
     return revocable(tx, { store: 'MapStore' })
   }
 
-  run(work: () => Promise<CompleteUpdate>, signal?: AbortSignal): Promise<CompleteUpdate> {
+  run(work: () => Promise<TransactionEnd>, signal?: AbortSignal): Promise<TransactionEnd> {
     return untilAborted(work, signal)
   }
 

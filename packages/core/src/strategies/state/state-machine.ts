@@ -43,6 +43,7 @@ export function stateMachine<Message = unknown>(options: StateMachineOptions<Mes
     name: 'stateMachine',
     givesTx: true,
     usesRecords: settings.record,
+    needsDurableClaims: false,
     allowsDropIn: false,
     runsWithoutClaim: true,
     // A handler that hangs keeps the database's locks.
@@ -98,7 +99,7 @@ class Step {
     }
     const explain: Explain<unknown> = (error) =>
       error instanceof NotMoved ? judged(error.verdict, start, services, policy) : undefined
-    const outcome = await inTransaction(start, moving, services, explain)
+    const outcome = await inTransaction(start, moving, services, { explain })
     if (outcome.status !== 'completed') return outcome
     const { key } = start
     if (this.#isPast) {

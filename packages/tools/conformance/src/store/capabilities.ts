@@ -2,7 +2,14 @@ import type { Store } from '@oncemq/core'
 import type { StoreSuiteOptions } from './options.ts'
 
 /** What a case may need: a guarantee, records that stay until they are swept, or a part of the options. */
-export type StoreNeed = 'durable' | 'sweeping' | 'transactional' | 'committing' | 'locking' | 'spoiling'
+export type StoreNeed =
+  | 'durable'
+  | 'sweeping'
+  | 'transactional'
+  | 'committing'
+  | 'locking'
+  | 'logs'
+  | 'spoiling'
 
 type Capable = (store: Store, options: StoreSuiteOptions<never>) => boolean
 
@@ -10,6 +17,7 @@ const CAPABLE: Record<StoreNeed, Capable> = {
   committing: (store, { effects }) => store.guarantees.transactional && effects?.commit !== undefined,
   locking: (_store, options) => options.lock !== undefined,
   spoiling: (_store, options) => options.spoil !== undefined,
+  logs: (store) => 'takeLog' in store,
   durable: (store) => store.guarantees.durable,
   sweeping: isSweeping,
   transactional: (store) => store.guarantees.transactional,
@@ -24,6 +32,7 @@ export function skipReason(
   if (need === undefined || CAPABLE[need](store, options)) return undefined
   if (need === 'locking') return "the suite's options have no lock()"
   if (need === 'spoiling') return "the suite's options have no spoil()"
+  if (need === 'logs') return `${store.name} keeps no logs`
   if (need !== 'committing') return `${store.name} is not ${need}`
   return store.guarantees.transactional
     ? "the suite's options have no effects.commit()"

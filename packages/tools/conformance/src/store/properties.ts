@@ -11,6 +11,7 @@ import { ids } from './properties/ids.ts'
 import { labels } from './properties/labels.ts'
 import { lease } from './properties/lease.ts'
 import { locks } from './properties/locks.ts'
+import { logs } from './properties/logs.ts'
 import { model } from './properties/model.ts'
 import { neighbours } from './properties/neighbours.ts'
 import { operators } from './properties/operators.ts'
@@ -44,4 +45,5 @@ export const storeProperties: readonly StoreProperty[] = Object.freeze([
   transactions,
   handlers,
   locks,
+  logs,
 ])

@@ -1,0 +1,161 @@
+import type { Clock } from '@oncemq/core/broker'
+import type { CommittedOffset, EachBatch } from '../client.ts'
+import type { Generation, GroupMember, MemberEvents, TopicPartition } from './port.ts'
+
+const UNKNOWN: Generation = { id: undefined, memberId: undefined }
+
+interface Assigned {
+  readonly payload: {
+    readonly memberId?: string
+    readonly memberAssignment: Readonly<Record<string, readonly number[]>>
+  }
+}
+
+interface Crashed {
+  readonly payload: { readonly error: Error; readonly restart: boolean }
+}
+
+interface Beaten {
+  readonly payload: { readonly groupGenerationId?: number }
+}
+
+/** Tells of records that a client has fetched, and has handed over by then. */
+interface BatchProcessed {
+  readonly payload: TopicPartition & { readonly batchSize: number; readonly lastOffset: string }
+}
+
+interface RawPartitions {
+  readonly topic: string
+  readonly partitions: number[]
+}
+
+/** A consumer as it is called here. */
+export interface RawConsumer {
+  readonly events: Readonly<Record<'GROUP_JOIN' | 'CRASH' | 'END_BATCH_PROCESS' | 'HEARTBEAT', string>>
+  on(event: string, listener: (event: never) => void): () => void
+  connect(): Promise<void>
+  disconnect(): Promise<void>
+  subscribe(subscription: { topics: readonly string[]; fromBeginning: boolean }): Promise<void>
+  run(config: {
+    autoCommit: boolean
+    eachBatchAutoResolve: boolean
+    eachBatch: (payload: EachBatch) => Promise<void>
+  }): Promise<void>
+  stop(): Promise<void>
+  commitOffsets(offsets: readonly CommittedOffset[]): Promise<unknown>
+  pause(partitions: readonly RawPartitions[]): void
+  resume(partitions: readonly RawPartitions[]): void
+  seek(place: CommittedOffset): void
+}
+
+export function kafkajsMember(consumer: RawConsumer, clock: Clock): GroupMember {
+  return new KafkajsMember(consumer, clock)
+}
+
+class KafkajsMember implements GroupMember {
+  generation = UNKNOWN
+  readonly #consumer: RawConsumer
+  readonly #clock: Clock
+  #listeners: (() => void)[] = []
+  /** The client remembers what it was told to pause, until it has it again. */
+  readonly #paused = new Map<string, TopicPartition>()
+
+  constructor(consumer: RawConsumer, clock: Clock) {
+    this.#consumer = consumer
+    this.#clock = clock
+  }
+
+  async join(topics: readonly string[], fromBeginning: boolean, events: MemberEvents): Promise<void> {
+    const consumer = this.#consumer
+    await consumer.connect()
+    await consumer.subscribe({ topics, fromBeginning })
+    const { GROUP_JOIN, CRASH, END_BATCH_PROCESS, HEARTBEAT } = consumer.events
+    this.#listeners = [
+      consumer.on(GROUP_JOIN, ({ payload }: Assigned) => this.#assigned(payload, events)),
+      consumer.on(HEARTBEAT, ({ payload }: Beaten) => {
+        this.generation = { ...this.generation, id: payload.groupGenerationId }
+        events.beaten()
+      }),
+      consumer.on(CRASH, ({ payload }: Crashed) => {
+        this.#paused.clear()
+        events.crashed(payload.error, !payload.restart)
+      }),
+      consumer.on(END_BATCH_PROCESS, ({ payload: { batchSize, ...place } }: BatchProcessed) => {
+        // The client hands over nothing of what was aborted, and of the ends of transactions.
+        if (batchSize === 0) events.received({ ...place, messages: [] })
+      }),
+    ]
+    await consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      eachBatch: async (fetched) => receive(fetched, events),
+    })
+  }
+
+  #assigned({ memberId, memberAssignment }: Assigned['payload'], events: MemberEvents): void {
+    const assigned = Object.entries(memberAssignment).flatMap(([topic, partitions]) =>
+      partitions.map((partition) => ({ topic, partition })),
+    )
+    const names = new Set(assigned.map(nameOf))
+    for (const [name, place] of this.#paused) if (!names.has(name)) this.resume(place)
+    this.generation = { id: undefined, memberId }
+    events.assigned(assigned, this.generation)
+  }
+
+  async commit(offsets: readonly CommittedOffset[]): Promise<void> {
+    await this.#consumer.commitOffsets(offsets)
+  }
+
+  pause(place: TopicPartition): void {
+    this.#paused.set(nameOf(place), place)
+    this.#consumer.pause(rawOf(place))
+  }
+
+  resume(place: TopicPartition): void {
+    this.#paused.delete(nameOf(place))
+    this.#consumer.resume(rawOf(place))
+  }
+
+  seek({ topic, partition }: TopicPartition, offset: string): void {
+    this.#consumer.seek({ topic, partition, offset })
+  }
+
+  async leave(): Promise<void> {
+    for (const remove of this.#listeners.splice(0)) remove()
+    await this.#consumer.stop().catch(() => undefined)
+    this.#paused.clear()
+  }
+
+  async close(): Promise<void> {
+    this.#stayOut()
+    await this.#consumer.disconnect().catch(() => undefined)
+  }
+
+  /**
+   * A client that was joining its group when it was disconnected joins nevertheless, and would keep
+   * partitions that nobody handles. It can be disconnected when it has told so, not before.
+   */
+  #stayOut(): void {
+    const consumer = this.#consumer
+    const leave = (): void => {
+      this.#clock.after(0, () => void consumer.disconnect().catch(() => undefined))
+    }
+    consumer.on(consumer.events.GROUP_JOIN, leave)
+    consumer.on(consumer.events.CRASH, leave)
+  }
+}
+
+function receive(fetched: EachBatch, events: MemberEvents): void {
+  if (!fetched.isRunning() || fetched.isStale()) return
+  const { topic, partition, messages } = fetched.batch
+  for (const { offset } of messages) fetched.resolveOffset(offset)
+  events.received({ topic, partition, messages, lastOffset: fetched.batch.lastOffset() })
+}
+
+function nameOf({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`
+}
+
+function rawOf({ topic, partition }: TopicPartition): readonly RawPartitions[] {
+  return [{ topic, partitions: [partition] }]
+}

@@ -1,0 +1,113 @@
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { MysqlStore } from '@oncemq/mysql'
+import { PostgresStore } from '@oncemq/postgres'
+import { SqliteStore } from '@oncemq/sqlite'
+import type { Connection } from 'mysql2/promise'
+import mysql from 'mysql2/promise'
+import pg from 'pg'
+
+/** How long a transaction may lie idle, so that a stopped worker holds its locks no longer. */
+const TRANSACTION_IDLE_MS = 5000
+const TIMEOUT_MS = 2000
+const TABLE = 'CREATE TABLE effects (at INTEGER PRIMARY KEY'
+
+/** A database to which handlers write, beside the rows of the logs; `table` is the records' one. */
+export interface LogScene {
+  /** What a worker consumes with, and how its handler writes the effect of a message. */
+  open(url: string): {
+    readonly store: PostgresStore | MysqlStore | SqliteStore
+    write(tx: unknown, message: string): Promise<unknown>
+  }
+  /** Makes a database of this name with a table of effects; answers its URL. */
+  create(url: string, name: string): Promise<string>
+  /** The messages of all effects, in the order in which they were committed within a partition. */
+  effects(url: string): Promise<readonly string[]>
+}
+
+const idle = { transactionIdleMs: TRANSACTION_IDLE_MS, timeoutMs: TIMEOUT_MS }
+const list = 'SELECT message FROM effects ORDER BY at'
+
+export const logScenes = {
+  postgres: {
+    open: (url) => ({
+      store: new PostgresStore({ url, ...idle }),
+      write: (tx, message) =>
+        (tx as pg.PoolClient).query('INSERT INTO effects (message) VALUES ($1)', [message]),
+    }),
+    async create(url, name) {
+      await onPostgres(url, `CREATE DATABASE ${name}`)
+      await onPostgres(within(url, name), 'CREATE TABLE effects (at serial PRIMARY KEY, message text)')
+      return within(url, name)
+    },
+    effects: async (url) => (await onPostgres(url, list)).map(({ message }) => message),
+  },
+  mysql: {
+    open: (url) => ({
+      store: new MysqlStore({ url, ...idle }),
+      write: (tx, message) => (tx as Connection).query('INSERT INTO effects (message) VALUES (?)', [message]),
+    }),
+    async create(url, name) {
+      await onMysql(url, `CREATE DATABASE ${name}`)
+      await onMysql(within(url, name), `${TABLE} AUTO_INCREMENT, message TEXT)`)
+      return within(url, name)
+    },
+    effects: async (url) =>
+      ((await onMysql(url, list)) as { message: string }[]).map(({ message }) => message),
+  },
+  sqlite: {
+    open: (path) => ({
+      store: new SqliteStore({ path, busyTimeoutMs: TIMEOUT_MS }),
+      write: async (tx, message) =>
+        (tx as DatabaseSync).prepare('INSERT INTO effects (message) VALUES (?)').run(message),
+    }),
+    async create(folder, name) {
+      const path = join(folder, name)
+      onSqlite(path, (database) => database.exec(`${TABLE}, message TEXT)`))
+      return path
+    },
+    effects: async (path) =>
+      onSqlite(path, (database) =>
+        database
+          .prepare(list)
+          .all()
+          .map(({ message }) => String(message)),
+      ),
+  },
+} satisfies Record<string, LogScene>
+
+export type LogStoreName = keyof typeof logScenes
+
+function within(url: string, database: string): string {
+  return Object.assign(new URL(url), { pathname: `/${database}` }).href
+}
+
+async function onPostgres(url: string, statement: string): Promise<readonly { message: string }[]> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    return (await client.query<{ message: string }>(statement)).rows
+  } finally {
+    await client.end()
+  }
+}
+
+async function onMysql(url: string, statement: string): Promise<unknown> {
+  const connection = await mysql.createConnection(url)
+  try {
+    const [rows] = await connection.query(statement)
+    return rows
+  } finally {
+    await connection.end()
+  }
+}
+
+function onSqlite<Answer>(path: string, use: (database: DatabaseSync) => Answer): Answer {
+  const database = new DatabaseSync(path, { timeout: TRANSACTION_IDLE_MS })
+  database.exec('PRAGMA journal_mode = WAL')
+  try {
+    return use(database)
+  } finally {
+    database.close()
+  }
+}
