@@ -70,7 +70,7 @@ function refusal(cause: unknown, queue: string): unknown {
   return new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
     `OncemqRmqServer: expected the queue '${queue}', its exchange and bindings as the options say, ` +
-      `received '${String(message).slice(0, 200)}'; correct queueOptions or exchangeType, or this user's rights`,
+      `received '${String(message).slice(0, 200)}'; correct queueOptions or exchangeType, or the rights`,
     { cause },
   )
 }
