@@ -1,4 +1,5 @@
 // A channel of amqp-connection-manager, which is set up again after each cut.
+/* oxlint-disable typescript/no-misused-promises -- consumers of amqplib are async callbacks everywhere */
 import { setTimeout } from 'node:timers/promises'
 import { createDeduplicator, MemoryStore } from '@oncemq/core'
 import { dedupChannel } from '@oncemq/rabbitmq'

@@ -123,12 +123,12 @@ test('one id at two methods, and at one method of two classes, is two keys', asy
   class Base {
     readonly keys: string[] = []
 
-    handle(_id: string): void {
+    handle(_id: string): Promise<void> | void {
       this.keys.push(String(runContext().key))
     }
 
-    also(id: string): void {
-      this.handle(id)
+    also(id: string): Promise<void> | void {
+      return this.handle(id)
     }
   }
   decorate(Base, 'handle', [Deduplicated({ key: (id: string) => id })])
@@ -151,7 +151,7 @@ test('one id at two methods, and at one method of two classes, is two keys', asy
 test('two classes of one name are refused, until one has a scope', async () => {
   const classOf = (scope?: string) => {
     class Webhook {
-      handle(_id: string): string {
+      handle(_id: string): Promise<string> | string {
         return String(runContext().key)
       }
     }
@@ -204,11 +204,11 @@ test('a Nack of golevelup is handed on, and nothing is done', async () => {
 
 test('two deduplicators have a token each', async () => {
   class Pair {
-    one(_id: string): string {
+    one(_id: string): Promise<string> | string {
       return String(runContext().key)
     }
 
-    two(_id: string): string {
+    two(_id: string): Promise<string> | string {
       return String(runContext().key)
     }
   }

@@ -56,5 +56,5 @@ function permanent(thrown: unknown): Error {
 
 function errorOf(thrown: unknown): Error {
   if (isError(thrown)) return thrown
-  return new RpcException(typeof thrown === 'string' ? thrown : Object(thrown))
+  return new RpcException(typeof thrown === 'string' ? thrown : (thrown as object))
 }
