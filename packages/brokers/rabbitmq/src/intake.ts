@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { ProcessOutcome } from '@oncemq/core'
 import type { Attempt, ClaimOutcome, DeliveryLoopOptions } from '@oncemq/core/broker'
 import { copySecret, DeliveryLoop } from '@oncemq/core/broker'
@@ -91,7 +90,7 @@ export class Intake {
     }
     const { queue, consume } = this.#options
     await answerOf((told) => channel.checkQueue(queue, told))
-    const consumerTag = consume?.consumerTag || `oncemq.${randomUUID()}`
+    const consumerTag = consume?.consumerTag || `oncemq.${dedup.settings.random.claimId()}`
     this.#consumerTag = consumerTag
     void this.#startLater()
     return { consumerTag }
