@@ -79,7 +79,9 @@ function inOne<Tx>(tx: Tx): Tx {
   type Inner = (tx: unknown) => Promise<unknown>
   const client = tx as object
   const $transaction = (asked: Inner | readonly PromiseLike<unknown>[], options?: unknown): unknown => {
-    const inner: Inner = Array.isArray(asked) ? () => inTurn(asked) : (within) => (asked as Inner)(inOne(within))
+    const inner: Inner = Array.isArray(asked)
+      ? () => inTurn(asked)
+      : (within) => (asked as Inner)(inOne(within))
     return (client as { $transaction(work: Inner, options?: unknown): unknown }).$transaction(inner, options)
   }
   return new Proxy(client, {
