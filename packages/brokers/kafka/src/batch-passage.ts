@@ -2,6 +2,7 @@ import type { Deduplicator, Delivery, ProcessOutcome } from '@oncemq/core'
 import { DeliveryLoop, rejectedForAttempts, retryDefaults } from '@oncemq/core/broker'
 import type { EachBatch, KafkaMessage } from './client.ts'
 import { messageOf } from './client.ts'
+import { committedOf } from './clients/kafkajs-records.ts'
 import { ConsumedMessage } from './consumed-message.ts'
 import { givenBack } from './given-back.ts'
 import type { BatchRecord } from './given-batch.ts'
@@ -61,12 +62,15 @@ export class BatchPassage<Payload extends EachBatch> {
       if (length > 0 && !(await this.#hand(part.slice(0, length)))) return
       from += length
     }
+    // Also of those after them that were aborted, or the client would fetch them for ever.
+    const last = this.#payload.batch.messages.at(-1)
+    if (last !== undefined && last.offset !== records.at(-1)?.message.offset) this.#resolve(last.offset)
   }
 
   async #records(): Promise<readonly BatchRecord[]> {
-    const { topic, partition, messages } = this.#payload.batch
+    const { topic, partition } = this.#payload.batch
     const records: BatchRecord[] = []
-    for (const each of messages) {
+    for (const each of committedOf(this.#payload.batch)) {
       const place = messageOf(topic, partition, each)
       const arrival = await arrivalOf(place, this.#services.dedup, this.#signal)
       const held = new ConsumedMessage(arrival, place, 'none', {
@@ -153,10 +157,7 @@ export class BatchPassage<Payload extends EachBatch> {
   /** Answers whether all of them are done. */
   async #hand(records: readonly BatchRecord[]): Promise<boolean> {
     const { dedup, settings } = this.#services
-    const resolve = (offset: string): void => {
-      // Somebody else may have the partition by then, or this client from another offset on.
-      if (!this.#ended.signal.aborted) this.#payload.resolveOffset(offset)
-    }
+    const resolve = (offset: string): void => this.#resolve(offset)
     const granted = records.filter(({ grant }) => grant !== undefined)
     const lastOffset = records.at(-1)?.message.offset ?? '0'
     if (granted.length > 0) {
@@ -166,6 +167,11 @@ export class BatchPassage<Payload extends EachBatch> {
     }
     resolve(lastOffset)
     return true
+  }
+
+  #resolve(offset: string): void {
+    // Somebody else may have the partition by then, or this client from another offset on.
+    if (!this.#ended.signal.aborted) this.#payload.resolveOffset(offset)
   }
 }
 

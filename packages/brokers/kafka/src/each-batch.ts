@@ -12,6 +12,8 @@ import { dedupEachBatchSettings } from './settings.ts'
  * Wraps the `eachBatch` of a consumer, so that its batches hold each record once:
  *
  * - duplicates are left out, also those within a batch; a batch of which nothing is left is passed over;
+ * - records of transactions that were aborted are left out where the batch says so: kafkajs hands over some. Of
+ *   one that ends in a later batch this is as the client has it; `consume` waits for its end;
  * - `resolveOffset(offset)` records as done what it resolves and what was given before it, and only then lets
  *   the client resolve; when the handler returns, all that it was given is done;
  * - when it throws, what is not resolved has failed, and what it threw goes on to the client, which fetches
