@@ -7,6 +7,7 @@ import { ConsumedMessage } from './consumed-message.ts'
 import { givenBack } from './given-back.ts'
 import type { BatchRecord } from './given-batch.ts'
 import { GivenBatch } from './given-batch.ts'
+import type { RecordFailures } from './record-failures.ts'
 import { arrivalOf } from './parked-copy.ts'
 import type { Parking } from './parking.ts'
 import type { DedupEachBatchSettings } from './settings.ts'
@@ -15,6 +16,7 @@ export interface BatchServices {
   readonly dedup: Deduplicator<never>
   readonly parking: Parking
   readonly settings: DedupEachBatchSettings
+  readonly failures: RecordFailures
 }
 
 /**
@@ -75,7 +77,11 @@ export class BatchPassage<Payload extends EachBatch> {
       const arrival = await arrivalOf(place, this.#services.dedup, this.#signal)
       const held = new ConsumedMessage(arrival, place, 'none', {
         signal: this.#signal,
-        ack: () => void (record.isSettled = true),
+        startsBefore: this.#services.failures.of(place),
+        ack: () => {
+          record.isSettled = true
+          this.#services.failures.forget(place)
+        },
         deadLetter: (of, letter) => this.#services.parking.park(of, letter),
         giveBack: () => undefined,
       })
@@ -123,16 +129,15 @@ export class BatchPassage<Payload extends EachBatch> {
     loop: DeliveryLoop<KafkaMessage>,
   ): Promise<ProcessOutcome | undefined> {
     const { dedup } = this.#services
+    const { attemptsMax } = dedup.settings
+    const { startsBefore } = record.held
+    // These have failed, and did not end their process: none of them has to be alone.
+    if (startsBefore >= attemptsMax) return rejectedForAttempts(startsBefore, attemptsMax)
     const outcome = await dedup.claim(delivery)
     if (!('claim' in outcome)) return outcome
-    const { attemptsMax } = dedup.settings
     const { claim, status } = outcome
     const { attempt } = claim
-    if (status === 'unprotected' && attempt > attemptsMax) {
-      await claim.release('unstarted')
-      return rejectedForAttempts(attempt - 1, attemptsMax)
-    }
-    record.grant = { claim, attempt }
+    record.grant = { claim, attempt, isRecorded: status !== 'unprotected' }
     if (loop.isStopped) await giveBack(record)
     return undefined
   }
@@ -156,14 +161,20 @@ export class BatchPassage<Payload extends EachBatch> {
 
   /** Answers whether all of them are done. */
   async #hand(records: readonly BatchRecord[]): Promise<boolean> {
-    const { dedup, settings } = this.#services
+    const { dedup, settings, failures } = this.#services
     const resolve = (offset: string): void => this.#resolve(offset)
     const granted = records.filter(({ grant }) => grant !== undefined)
     const lastOffset = records.at(-1)?.message.offset ?? '0'
     if (granted.length > 0) {
       const services = { settings: dedup.settings, lastOffset, resolve }
       const batch = new GivenBatch(this.#payload, granted, services)
-      if (!(await batch.handledBy(this.#handler, settings.eachBatchAutoResolve))) return false
+      const unrecorded = granted.filter(({ grant }) => grant?.isRecorded === false)
+      try {
+        if (!(await batch.handledBy(this.#handler, settings.eachBatchAutoResolve))) return false
+        for (const { held } of unrecorded) failures.forget(held.place)
+      } finally {
+        for (const record of unrecorded) if (batch.failed.includes(record)) failures.add(record.held.place)
+      }
     }
     resolve(lastOffset)
     return true
