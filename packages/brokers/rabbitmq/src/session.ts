@@ -7,6 +7,7 @@ import { answerOf } from './amqp.ts'
 import type { ChannelSource } from './channel-source.ts'
 import { Copies } from './copies.ts'
 import type { Delivery } from './delivery.ts'
+import { replyError } from './error-reply.ts'
 import { Publisher } from './publisher.ts'
 import { streamRefused } from './queue-kind.ts'
 import { Reception } from './reception.ts'
@@ -106,6 +107,7 @@ class ConsumerSession<Tx> implements Session {
       ...settings,
       clock: dedup.settings.clock,
       secret: () => dedup.secret(),
+      onDeadLettered: (delivery) => replyError(delivery, settings),
     })
     this.#reception = new Reception({
       queue,
