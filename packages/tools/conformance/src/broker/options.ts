@@ -6,6 +6,7 @@ import type { Deduplicator } from '@oncemq/core'
  * - `dead-lettering`: the user's code can dead-letter a message by itself;
  * - `handing back`: the client can close without handling all that it was handed;
  * - `counting`: starts of messages without a key are counted;
+ * - `context`: the handler is told its key, epoch and attempt;
  * - `middlewares`: the adapter runs middlewares around the handler;
  * - `errors`: the adapter sees what a handler throws;
  * - `answers`: the adapter does something with what a handler answers;
@@ -18,6 +19,7 @@ export type BrokerNeed =
   | 'dead-lettering'
   | 'handing back'
   | 'counting'
+  | 'context'
   | 'middlewares'
   | 'errors'
   | 'answers'
