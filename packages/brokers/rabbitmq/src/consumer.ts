@@ -8,7 +8,7 @@ import type { ConsumeOptions } from './options.ts'
 import { encodeReply } from './replies.ts'
 import { QueueSource } from './session.ts'
 import type { ConsumeSettings } from './settings.ts'
-import { consumeSettings } from './settings.ts'
+import { consumeSettings, followsLog } from './settings.ts'
 
 /** How much of the time that the broker allows a message may stay unacked here. */
 const HOLD_PART = 0.5
@@ -29,6 +29,7 @@ export async function consume<Tx = undefined, Message extends AmqpMessage = Amqp
 ): Promise<Consumer> {
   const settings = consumeSettings(options as unknown as ConsumeOptions<Tx>)
   const { ackTimeoutMs, dedup, key, middlewares, onEnd, prefetch, replayResult, retry } = settings
+  const isStream = followsLog(settings)
   return ManagedConsumer.start<Tx, AmqpMessage>({
     dedup,
     source: new QueueSource(
@@ -42,7 +43,9 @@ export async function consume<Tx = undefined, Message extends AmqpMessage = Amqp
     retry,
     window: prefetch,
     concurrency: prefetch,
-    holdMs: Math.ceil(ackTimeoutMs * HOLD_PART),
+    givesPositions: isStream,
+    // What a stream's message waits for, it waits for in its order.
+    holdMs: isStream ? Number.POSITIVE_INFINITY : Math.ceil(ackTimeoutMs * HOLD_PART),
     replaysResults: replayResult,
     onEnd,
   })

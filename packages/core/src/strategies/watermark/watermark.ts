@@ -166,6 +166,6 @@ export function requirePositions(
   if (!followsLog || givesPositions) return
   throw new OptionError(
     `strategy: expected one for messages without an order, received '${name}', which needs each message's ` +
-      `position in a log; use it with consume of @oncemq/kafka, or use strategy 'transactional'`,
+      `position in a log; use it with consume of an adapter of logs, or use strategy 'transactional'`,
   )
 }
