@@ -1,4 +1,5 @@
 import type { Deduplicator } from '@oncemq/core'
+import type { SuiteStore } from './suite-store.ts'
 
 /**
  * What a case may need of a client, beside what each has:
@@ -48,6 +49,13 @@ export interface BrokerSuiteOptions {
    * skipped and say so. Nothing by default.
    */
   readonly lacks?: Readonly<Partial<Record<BrokerNeed, string>>>
+  /**
+   * Opens a store for one case that the suite can take away, where the adapter needs another than the suite's
+   * own in memory.
+   */
+  readonly openStore?: () => SuiteStore
+  /** Further options of the deduplicators of all cases, such as another strategy that has records of keys. */
+  readonly dedup?: Readonly<Record<string, unknown>>
   /**
    * Whether cases run side by side: for brokers whose cases are mostly waiting. Vitest's `maxConcurrency`
    * bounds how many.
