@@ -21,8 +21,8 @@ import { logScenes, type LogStoreName } from './watermark-scene.ts'
 const IS_SOAK = process.env['ONCEMQ_SOAK'] === '1'
 const CONSUMER = fileURLToPath(new URL('stream-consumer.ts', import.meta.url))
 const CONSUMERS = 2
-const MESSAGES = IS_SOAK ? 1000 : 90
-const PARTS = IS_SOAK ? 20 : 3
+const MESSAGES = IS_SOAK ? 1000 : 80
+const PARTS = IS_SOAK ? 20 : 2
 const FAULT_WITHIN_MS = 1000
 /** For longer than the broker waits for a heartbeat. */
 const FROZEN_MS = 4500

@@ -13,7 +13,8 @@ import type { SuiteStore } from './suite-store.ts'
  * - `bounded close`: the adapter's close has a bound;
  * - `changing messages`: a handler can change the message that it is given;
  * - `two queues`: the bench has a second queue or topic;
- * - `several at once`: the client hands over further messages of a queue before one is settled.
+ * - `several at once`: the client hands over further messages of a queue before one is settled;
+ * - `redelivery`: what was not acked is delivered again, whatever its record says, and may still be done.
  */
 export type BrokerNeed =
   | 'dead-lettering'
@@ -26,6 +27,7 @@ export type BrokerNeed =
   | 'changing messages'
   | 'two queues'
   | 'several at once'
+  | 'redelivery'
 
 /** Which queue or topic of the bench; the first where nothing is said. */
 export type SuiteQueue = 'first' | 'second'
