@@ -1,6 +1,6 @@
 import type { HandlerContext, ProcessOutcome } from '@oncemq/core'
 import type { Consumer } from '@oncemq/core/broker'
-import { ManagedConsumer } from '@oncemq/core/broker'
+import { ManagedConsumer, untilLost } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
 import { channelSource } from './channel-source.ts'
 import type { Delivery } from './delivery.ts'
@@ -37,7 +37,12 @@ export async function consume<Tx = undefined, Message extends AmqpMessage = Amqp
       channelSource(settings as unknown as ConsumeSettings<never>, dedup.settings.clock),
     ),
     key,
-    handler: (held, context) => handle(held as Delivery, context, settings),
+    handler: (held, context) => {
+      const run = (given: typeof context) => handle(held as Delivery, given, settings)
+      if (!isStream) return run(context)
+      // Another worker may have a stream's message while this one runs.
+      return untilLost(held.signal, context.signal, (signal) => run({ ...context, signal }))
+    },
     onSuccess: (held, outcome) => reply(held as Delivery, outcome, replayResult),
     middlewares,
     retry,

@@ -217,6 +217,29 @@ describeService('rabbitmq-4.0', ({ url }) => {
     expect(runs).toBe(3)
   })
 
+  test('the signal of a handler whose stream is another worker\'s aborts', async () => {
+    const [connection, shop, proxy] = [await connected(url), new Shop(), await openProxy(url)]
+    onTestFinished(() => proxy.close())
+    const { queue, send } = await newQueue(connection, 'stream')
+    const [started, aborted] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    await shop.consume({
+      connection: await connected(proxy.url),
+      queue,
+      handler: async (_message, { signal }) => {
+        signal.addEventListener('abort', () => aborted.resolve())
+        started.resolve()
+        await aborted.promise
+        throw new Error('told to stop')
+      },
+    })
+    await send('a')
+    await started.promise
+    proxy.cut()
+    await aborted.promise
+    await shop.consume({ connection, queue })
+    await until('a', () => shop.sales.length === 1)
+  })
+
   test('whose turn queue is deleted ends its session, and waits for its turn', async () => {
     const [connection, shop] = [await connected(url), new Shop()]
     const { queue, send, channel } = await newQueue(connection, 'stream')
