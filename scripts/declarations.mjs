@@ -49,6 +49,8 @@ function configFor(root, packages, folder) {
     extends: join(root, 'tsconfig.base.json'),
     compilerOptions: {
       customConditions: ['@oncemq/source'],
+      // No more than the oldest Node.js has that the packages promise.
+      lib: ['es2023', 'es2024.string', 'esnext.disposable'],
       types: ['node'],
       typeRoots: [join(root, 'node_modules/@types')],
       declaration: true,

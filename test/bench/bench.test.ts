@@ -44,11 +44,14 @@ test('a store alone: naive and batched at each number in flight, with ratios and
     'ratioToNaive',
     'ratioToRaw',
     'ratioToEmpty',
+    'ratioToByHand',
     'clientCpuMicros',
     'serverCpuMicros',
     'brokerCpuMicros',
     'p50Micros',
     'p50RatioToNaive',
+    'p99Micros',
+    'p50RatioToByHand',
     'limit',
   ])
   expect(rows.map(({ p50Micros }) => Number(p50Micros) > 0)).toEqual(
@@ -65,11 +68,35 @@ test('a full store stands against an empty one', async () => {
   ])
 })
 
+test('each mode stands against what people write by hand, message by message from a socket', async () => {
+  const size = ['--store', 'sqlite', '--in-flight', '1', '--in-flight', '3', '--duration-ms', '20']
+  const rows = await rowsOf('--suite', 'by-hand', ...size)
+  expect(rows.map(({ variant, inFlight }) => `${String(variant)} ${String(inFlight)}`)).toEqual([
+    'by-hand 1',
+    'lease 1',
+    'by-hand 3',
+    'lease 3',
+    'by-hand-tx 1',
+    'transactional 1',
+    'by-hand-tx 3',
+    'transactional 3',
+  ])
+  for (const { ratioToByHand, p50Micros, p99Micros } of rows) {
+    expect(Number(ratioToByHand)).toBeGreaterThan(0)
+    expect(Number(p99Micros)).toBeGreaterThanOrEqual(Number(p50Micros))
+  }
+})
+
 test.each([
+  ['--delay', '0.5', "--delay: expected a whole number above 0, received '0.5'"],
   ['--rounds', 'many', "--rounds: expected a whole number above 0, received 'many'"],
   ['--store', 'oracle', "received 'oracle'"],
   ['--broker', 'kafka', "--broker: expected one of rabbitmq, rocketmq, received 'kafka'"],
-  ['--suite', 'all', "--suite: expected one of store, filled, consumer, ways, logs, received 'all'"],
+  [
+    '--suite',
+    'all',
+    "--suite: expected one of store, filled, consumer, ways, logs, by-hand, peers, received 'all'",
+  ],
 ])('a wrong argument is told, without a stack trace: %s %s', async (option, value, message) => {
   const failure = await bench(option, value).then(
     () => undefined,
@@ -108,6 +135,15 @@ test.each([
   ['latency', 8, null, null],
 ] as const)('%s is what limits', (limit, clientCpuMicros, serverCpuMicros, brokerCpuMicros) => {
   expect(limitOf(100_000, { clientCpuMicros, serverCpuMicros, brokerCpuMicros })).toBe(limit)
+})
+
+describeService('redis-8', () => {
+  test('a network in between makes each message take both ways', async () => {
+    const size = ['--store', 'redis', '--in-flight', '1', '--duration-ms', '50']
+    const rows = await rowsOf('--suite', 'by-hand', '--delay', '2', ...size)
+    // Two round trips, each of which passes twice.
+    expect(rows.map(({ p50Micros }) => Number(p50Micros) >= 8000)).toEqual([true, true])
+  })
 })
 
 describeService('rabbitmq-4.0', () => {

@@ -1,4 +1,6 @@
 import { cpus } from 'node:os'
+import { handWritten } from './by-hand/index.ts'
+import { benchByHand } from './by-hand/suite.ts'
 import { benchConsumers } from './consumer-suite.ts'
 import { benchFilled } from './filled-suite.ts'
 import { heading, writeRows } from './report.ts'
@@ -46,6 +48,12 @@ async function main(): Promise<void> {
     console.log(`\nA record for each message, or a row for each partition\n${heading}`)
     const { benchLogs } = await import('./logs-suite.ts')
     rows.push(...(await benchLogs(settings)))
+  }
+  if (suites.includes('by-hand') || suites.includes('peers')) {
+    const { delayMs } = settings
+    console.log(`\nAgainst what people write by hand, ${delayMs} ms away each way\n${heading}`)
+    const subjects = handWritten.filter(({ name }) => stores.length === 0 || stores.includes(name))
+    for (const subject of subjects) rows.push(...(await benchByHand(subject, settings)))
   }
   if (json !== undefined) await writeRows(json, rows)
 }

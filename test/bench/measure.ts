@@ -10,6 +10,8 @@ export interface Run {
   readonly brokerCpuMicros: number | null
   /** How long half of the messages took at most, where they are handled one by one. */
   readonly p50Micros: number | null
+  /** The same for all but one in a hundred. */
+  readonly p99Micros: number | null
 }
 
 /** The processes whose time counts besides this one's. */
@@ -39,6 +41,7 @@ export async function timed(work: () => Promise<number>, watched: Watched = {}):
     serverCpuMicros: server(messages),
     brokerCpuMicros: broker(messages),
     p50Micros: null,
+    p99Micros: null,
   }
 }
 
@@ -87,6 +90,12 @@ export function median(values: readonly number[]): number {
   const middle = sorted.length >>> 1
   const upper = sorted[middle] ?? Number.NaN
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
+}
+
+/** The value that so large a part of the values does not exceed. */
+export function quantile(values: readonly number[], part: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.ceil(sorted.length * part) - 1] ?? Number.NaN
 }
 
 /** Handles messages for `durationMs`, `inFlight` at a time, and answers how many it handled. */

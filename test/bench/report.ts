@@ -4,7 +4,7 @@ import type { Run } from './measure.ts'
 
 /** One line of the report; ratios are of medians within one interleaved run. */
 export interface Row {
-  readonly suite: 'store' | 'filled' | 'consumer' | 'ways' | 'logs'
+  readonly suite: 'store' | 'filled' | 'consumer' | 'ways' | 'logs' | 'by-hand'
   readonly broker: string | null
   readonly store: string
   readonly variant: string
@@ -13,11 +13,14 @@ export interface Row {
   readonly ratioToNaive: number | null
   readonly ratioToRaw: number | null
   readonly ratioToEmpty: number | null
+  readonly ratioToByHand: number | null
   readonly clientCpuMicros: number
   readonly serverCpuMicros: number | null
   readonly brokerCpuMicros: number | null
   readonly p50Micros: number | null
   readonly p50RatioToNaive: number | null
+  readonly p99Micros: number | null
+  readonly p50RatioToByHand: number | null
   readonly limit: Limit
 }
 
@@ -38,6 +41,8 @@ const BUSY = 0.85
 export function reported(subject: Subject, runs: ReadonlyMap<string, readonly Run[]>): readonly Row[] {
   const naive = runs.get('naive')
   const naiveP50 = naive && medianOf(naive, 'p50Micros')
+  const [, byHand] = [...runs].find(([variant]) => variant.startsWith('by-hand')) ?? []
+  const byHandP50 = byHand && medianOf(byHand, 'p50Micros')
   const ratio = (perSecond: number, to: string): number | null => {
     const base = runs.get(to)
     return base === undefined ? null : rounded(perSecond / medianOf(base, 'perSecond'), 3)
@@ -45,6 +50,7 @@ export function reported(subject: Subject, runs: ReadonlyMap<string, readonly Ru
   return [...runs].map(([variant, measured]) => {
     const perSecond = medianOf(measured, 'perSecond')
     const p50 = medianOf(measured, 'p50Micros')
+    const p99 = medianOf(measured, 'p99Micros')
     const cpu = {
       clientCpuMicros: medianOf(measured, 'clientCpuMicros'),
       serverCpuMicros: medianOf(measured, 'serverCpuMicros'),
@@ -57,11 +63,14 @@ export function reported(subject: Subject, runs: ReadonlyMap<string, readonly Ru
       ratioToNaive: ratio(perSecond, 'naive'),
       ratioToRaw: ratio(perSecond, 'raw'),
       ratioToEmpty: ratio(perSecond, 'empty'),
+      ratioToByHand: byHand === undefined ? null : rounded(perSecond / medianOf(byHand, 'perSecond'), 3),
       clientCpuMicros: rounded(cpu.clientCpuMicros, 2),
       serverCpuMicros: cpu.serverCpuMicros && rounded(cpu.serverCpuMicros, 2),
       brokerCpuMicros: cpu.brokerCpuMicros && rounded(cpu.brokerCpuMicros, 2),
       p50Micros: p50 && rounded(p50, 1),
       p50RatioToNaive: p50 && naiveP50 ? rounded(p50 / naiveP50, 3) : null,
+      p99Micros: p99 && rounded(p99, 1),
+      p50RatioToByHand: p50 && byHandP50 ? rounded(p50 / byHandP50, 3) : null,
       limit: limitOf(perSecond, cpu),
     }
     console.log(lineOf(row, measured))
@@ -106,15 +115,18 @@ function lineOf(row: Row, runs: readonly Run[]): string {
     row.variant.padEnd(13),
     number(row.inFlight, 6, 0),
     number(row.perSecond, 9, 0),
-    ...[row.ratioToNaive, row.ratioToRaw, row.ratioToEmpty].map((ratio) => number(ratio, 6, 2)),
+    ...[row.ratioToNaive, row.ratioToRaw, row.ratioToEmpty, row.ratioToByHand].map((ratio) =>
+      number(ratio, 6, 2),
+    ),
     ...[row.clientCpuMicros, row.serverCpuMicros, row.brokerCpuMicros].map((micros) => number(micros, 7, 1)),
     number(row.p50Micros, 8, 0),
-    number(row.p50RatioToNaive, 6, 2),
+    number(row.p50RatioToNaive ?? row.p50RatioToByHand, 6, 2),
+    number(row.p99Micros, 8, 0),
     row.limit.padEnd(7),
     `[${raw}]`,
   ].join(' ')
 }
 
 export const heading =
-  'store         variant       inFlight perSecond xnaive   xraw xempty  client  server  broker   p50 us ' +
-  'xnaive limit   [each run]'
+  'store         variant       inFlight perSecond xnaive   xraw xempty  xhand  client  server  broker ' +
+  '  p50 us   x p50   p99 us limit   [each run]'

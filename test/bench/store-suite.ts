@@ -5,10 +5,12 @@ import { reported } from './report.ts'
 import type { Row } from './report.ts'
 import type { BenchStore } from './stores/bench-store.ts'
 
+const IN_FLIGHT = [1, 16, 64, 256, 1024]
+
 /** Claims and completions of a store alone, batched by oncemq against naive ones. */
 export async function benchStore(
   subject: BenchStore,
-  { inFlight: numbers, rounds, durationMs }: Settings,
+  { inFlight: numbers = IN_FLIGHT, rounds, durationMs }: Settings,
 ): Promise<readonly Row[]> {
   const opened = await subject.open()
   const { store, naive } = opened

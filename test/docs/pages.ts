@@ -9,7 +9,7 @@ export const files = readTree(ROOT)
 
 /** What people read: the pages at the top, in `docs`, and of each package and example. */
 export const pages: readonly SourceFile[] = files.filter(({ path }) =>
-  /^(README|CONTRIBUTING|SECURITY|CODE_OF_CONDUCT)\.md$|^docs\/.*\.md$|^(packages|examples)\/.*\.md$/.test(
+  /^(README(\.zh-CN)?|CONTRIBUTING|SECURITY|CODE_OF_CONDUCT)\.md$|^docs\/.*\.md$|^(packages|examples)\/.*\.md$/.test(
     path,
   ),
 )

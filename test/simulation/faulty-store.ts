@@ -65,7 +65,7 @@ export class FaultyStore implements TransactionalStore<Writes> {
   readonly #process: ProcessClock
 
   constructor(world: StoreWorld, process: ProcessClock) {
-    const { batchMax, batchesInFlightMax, batchMin } = world.plan
+    const { batchMax, batchesInFlightMax, batchMin, light } = world.plan
     this.#world = world
     this.#process = process
     this.guarantees = {
@@ -74,7 +74,7 @@ export class FaultyStore implements TransactionalStore<Writes> {
       renewsInTransaction: true,
       sharedBy: 'network' as const,
     }
-    this.batching = { batchMax, batchesInFlightMax, batchMin: Math.min(batchMin, batchMax) }
+    this.batching = { batchMax, batchesInFlightMax, batchMin: Math.min(batchMin, batchMax), light }
   }
 
   async open() {

@@ -1,4 +1,12 @@
+import type { LightLoad } from '@oncemq/core/store'
 import { Dice } from './dice.ts'
+
+/** Of strict group commit, of few calls beside each other, and of as many as a distant store takes. */
+const LIGHTS: readonly LightLoad[] = [
+  { callsMax: 1, entriesMin: 1, entriesPerMs: 0 },
+  { callsMax: 3, entriesMin: 4, entriesPerMs: 0 },
+  { callsMax: 8, entriesMin: 1, entriesPerMs: 0.1 },
+]
 
 /** What the handler of a key does, each time and for ever; `flaky` only while there are faults. */
 export type KeyKind = 'fine' | 'flaky' | 'failing' | 'permanent' | 'poison' | 'hung'
@@ -15,6 +23,7 @@ export interface Plan {
   readonly batchMax: number
   readonly batchesInFlightMax: number
   readonly batchMin: number
+  readonly light: LightLoad
   readonly leaseMs: number
   readonly storeTimeoutMs: number
   readonly busyTimeoutMs: number
@@ -101,6 +110,7 @@ export function planOf(seed: number): Plan {
     batchMax: dice.pick([1, 2, 5, 64]),
     batchesInFlightMax: dice.pick([1, 2, 4]),
     batchMin: dice.pick([1, 2, 64]),
+    light: LIGHTS[seed % LIGHTS.length] as LightLoad,
     leaseMs,
     storeTimeoutMs,
     // Else each copy of a key that ends the process goes round, and some are left twice when it does.

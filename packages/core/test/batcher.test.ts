@@ -2,6 +2,10 @@ import { describe, expect, test } from 'vitest'
 
 import { Batcher } from '../src/claims/batcher.ts'
 import type { BatchFaults, StoreLoad } from '../src/claims/batcher.ts'
+import type { LightLoad } from '../src/store/contract.ts'
+import type { Clock } from '../src/time/clock.ts'
+import { systemClock } from '../src/time/clock.ts'
+import { VirtualClock } from '../src/time/virtual-clock.ts'
 import { settle } from './elapse.ts'
 
 interface Sent {
@@ -17,7 +21,14 @@ const faults: BatchFaults = {
 }
 
 /** A batcher whose batches wait for the test to answer them; each request is answered by ten times itself. */
-function heldBatcher(batchMax: number, batchesInFlightMax: number, batchMin?: number, load = idle()) {
+function heldBatcher(
+  batchMax: number,
+  batchesInFlightMax: number,
+  batchMin?: number,
+  load = idle(),
+  light?: LightLoad,
+  clock: Clock = systemClock,
+) {
   const sent: Sent[] = []
   const send = (batch: readonly number[]): Promise<readonly number[]> => {
     const { promise, resolve, reject } = Promise.withResolvers<readonly number[]>()
@@ -25,7 +36,7 @@ function heldBatcher(batchMax: number, batchesInFlightMax: number, batchMin?: nu
     return promise
   }
   const limits = { batchMax, batchesInFlightMax, ...(batchMin && { batchMin }) }
-  const batcher = new Batcher(send, limits, faults, load)
+  const batcher = new Batcher(send, { ...limits, ...(light && { light }) }, faults, load, clock)
   const ended: string[] = []
   const submit = (...requests: number[]): void => {
     for (const request of requests) {
@@ -146,6 +157,54 @@ describe('gathering', () => {
   })
 })
 
+describe('while few entries are under way', () => {
+  test('what waits leaves at once beside them, up to the number of calls', async () => {
+    const light = { callsMax: 3, entriesMin: 4, entriesPerMs: 0 }
+    const { submit, batches } = heldBatcher(8, 1, 8, idle(), light)
+    for (const request of [1, 2, 3, 4]) {
+      submit(request)
+      await settle()
+    }
+    expect(batches()).toEqual([[1], [2], [3]])
+  })
+
+  test('only until they are many: then the next batch gathers', async () => {
+    const light = { callsMax: 9, entriesMin: 3, entriesPerMs: 0 }
+    const { submit, sent, batches } = heldBatcher(8, 1, 8, idle(), light)
+    submit(1)
+    await settle()
+    submit(2, 3)
+    await settle()
+    submit(4)
+    await settle()
+    submit(5)
+    await settle()
+    expect(batches()).toEqual([[1], [2, 3]])
+    sent[1]?.answer()
+    await settle()
+    expect(batches()).toEqual([[1], [2, 3], [4, 5]])
+  })
+
+  test('which a longer way to the store makes more, and not a slow answer now and then', async () => {
+    const clock = new VirtualClock()
+    const light = { callsMax: 99, entriesMin: 1, entriesPerMs: 2 }
+    const { submit, sent, batches } = heldBatcher(8, 1, 8, idle(), light, clock)
+    for (const tookMs of [2, 50]) {
+      submit(0)
+      await settle()
+      clock.advance(tookMs)
+      sent.at(-1)?.answer()
+      await settle()
+    }
+    for (const request of [1, 2, 3, 4, 5, 6]) {
+      submit(request)
+      await settle()
+    }
+    // Four, or five with a hundredth of what was slow.
+    expect(batches().slice(2)).toEqual([[1], [2], [3], [4], [5]])
+  })
+})
+
 describe('answers', () => {
   test('come in the order of the requests, also when a later batch is answered first', async () => {
     const { submit, sent, ended } = heldBatcher(2, 2)
@@ -192,7 +251,7 @@ describe('the fault of one entry', () => {
       if (batch.some((each) => bad.has(each))) return Promise.reject(new RangeError('fault'))
       return Promise.resolve(batch.map((each) => each * 10))
     }
-    const batcher = new Batcher(send, { batchMax, batchesInFlightMax: 1 }, faults, idle())
+    const batcher = new Batcher(send, { batchMax, batchesInFlightMax: 1 }, faults, idle(), systemClock)
     return { batcher, calls: () => calls }
   }
 

@@ -190,6 +190,17 @@ describe('store', () => {
       'store.batching.batchMin: expected an integer (1 to 2), received 3',
     ],
     [
+      'one that has room for no call',
+      without({
+        batching: {
+          batchMax: 2,
+          batchesInFlightMax: 1,
+          light: { callsMax: 0, entriesMin: 1, entriesPerMs: 1 },
+        },
+      }),
+      'store.batching.light.callsMax: expected an integer',
+    ],
+    [
       'one without guarantees',
       without({ guarantees: undefined }),
       'store.guarantees.transactional: expected one of',

@@ -1,6 +1,7 @@
 import { MemoryStore } from '../src/index.ts'
 import type {
   ClaimAnswer,
+  ClaimOptions,
   ClaimRequest,
   ClaimUpdate,
   Clock,
@@ -27,6 +28,7 @@ export class ScriptedStore implements Store {
   readonly batching: StoreBatching
   readonly memory: MemoryStore
   readonly calls: Call[] = []
+  readonly claimOptions: (ClaimOptions | undefined)[] = []
   around: Around = applied
 
   /** With the records of `memory`, as another connection to the same server. */
@@ -45,7 +47,8 @@ export class ScriptedStore implements Store {
     return this.#call('open', [], () => this.memory.open())
   }
 
-  claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
+  claim(batch: readonly ClaimRequest[], options?: ClaimOptions): Promise<readonly ClaimAnswer[]> {
+    this.claimOptions.push(options)
     return this.#call('claim', batch, () => this.memory.claim(batch))
   }
 

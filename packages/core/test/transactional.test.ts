@@ -54,6 +54,19 @@ function writes(word: string) {
   }
 }
 
+test.each([
+  ['transactional', false],
+  ['lease', true],
+] as const)('the claims of strategy %s need to be durable: %s', async (strategy, isDurable) => {
+  const store = new LedgerStore(new VirtualClock())
+  const dedup = createDeduplicator({ store, consumerGroup: GROUP, strategy } as never)
+  await dedup.open()
+  store.claimOptions.length = 0
+  await dedup.process({ key: 'a' }, () => undefined)
+  expect(store.claimOptions).toEqual([{ isDurable }])
+  await dedup.close()
+})
+
 describe('the handler', () => {
   test('writes once, and its result is kept', async () => {
     const { dedup, store } = await setUp()

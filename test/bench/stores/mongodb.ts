@@ -5,7 +5,7 @@ import { processesOf } from '../processor-time.ts'
 import type { BenchStore } from './bench-store.ts'
 
 // The tests' servers do with less memory and a shorter oplog, and look for expired records each second.
-const MONGODB = [
+export const MONGODB = [
   ['--wiredTigerCacheSizeGB', '1'],
   ['--oplogSize', '990'],
   ['--setParameter', 'ttlMonitorSleepSecs=60'],

@@ -7,7 +7,6 @@ import type { BenchStore } from './bench-store.ts'
 const CONNECTIONS = 12
 // The tests' servers do with less, and without the binary log that MySQL has by default.
 const MEMORY = '--innodb-buffer-pool-size=1G'
-const BINARY_LOG = ['--log-bin=bin', '--server-id=1']
 
 /** Both on one pool: an answer follows only what is on the server's disk. */
 function bench(name: string, server: 'mysql-8.0' | 'mariadb-11.8', args: readonly string[]): BenchStore {
@@ -37,5 +36,8 @@ function bench(name: string, server: 'mysql-8.0' | 'mariadb-11.8', args: readonl
   }
 }
 
-export const mysql8 = bench('mysql', 'mysql-8.0', [MEMORY, ...BINARY_LOG])
-export const mariadb = bench('mariadb', 'mariadb-11.8', [MEMORY])
+export const MYSQL = [MEMORY, '--log-bin=bin', '--server-id=1']
+export const MARIADB = [MEMORY]
+
+export const mysql8 = bench('mysql', 'mysql-8.0', MYSQL)
+export const mariadb = bench('mariadb', 'mariadb-11.8', MARIADB)

@@ -7,7 +7,7 @@ import type { BenchStore } from './bench-store.ts'
 const CONNECTIONS = 12
 
 // The tests' servers do with less memory.
-const POSTGRES = ['-c', 'shared_buffers=1GB']
+export const POSTGRES = ['-c', 'shared_buffers=1GB']
 
 /** Both on one pool: an answer follows only what is on its disk. */
 export const postgres: BenchStore = {

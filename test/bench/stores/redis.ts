@@ -9,13 +9,13 @@ const LEASE_MS = 30_000
 const RETENTION_MS = 86_400_000
 
 // To rewrite its log the server starts a second process, which would fall upon whichever row is at work.
-const SERVER = { own: true, args: ['--auto-aof-rewrite-percentage', '0'] }
+export const REDIS = { own: true, args: ['--auto-aof-rewrite-percentage', '0'] }
 
 /** Both with ioredis, each with a connection of its own; the append-only file is synced each second. */
 export const redis: BenchStore = {
   name: 'redis',
   async open() {
-    const server = await service('redis-8', SERVER)
+    const server = await service('redis-8', REDIS)
     return opened(server, () => new Redis(server.url))
   },
 }
@@ -24,7 +24,7 @@ export const redis: BenchStore = {
 export const redisCluster: BenchStore = {
   name: 'redis-cluster',
   async open() {
-    const server = await service('redis-cluster', SERVER)
+    const server = await service('redis-cluster', REDIS)
     const { hostname, port } = new URL(server.url)
     return opened(server, () => new Cluster([{ host: hostname, port: Number(port) }]))
   },

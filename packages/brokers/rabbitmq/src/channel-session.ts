@@ -6,6 +6,7 @@ import { answerOf } from './amqp.ts'
 import type { ChannelSource } from './channel-source.ts'
 import { Copies } from './copies.ts'
 import type { Delivery } from './delivery.ts'
+import { replyError } from './error-reply.ts'
 import { Publisher } from './publisher.ts'
 import type { ConsumeSettings } from './settings.ts'
 
@@ -51,6 +52,7 @@ export abstract class ChannelSession<Tx> implements Session {
       ...settings,
       clock: dedup.settings.clock,
       secret: () => dedup.secret(),
+      onDeadLettered: (delivery) => replyError(delivery, settings),
     })
     channel.on('close', this.#onClose)
   }

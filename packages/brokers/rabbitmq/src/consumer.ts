@@ -61,7 +61,7 @@ async function handle<Tx>(
   context: HandlerContext<Tx>,
   { dedup, handler, replayResult }: ConsumeSettings<Tx>,
 ): Promise<Uint8Array | undefined> {
-  const answer = await handler(delivery.message, context)
+  const answer = await handled(delivery, () => handler(delivery.message, context))
   if (delivery.arrival.properties.replyTo === undefined) return undefined
   try {
     delivery.reply = encodeReply(answer)
@@ -70,6 +70,15 @@ async function handle<Tx>(
     dedup.warn(`a reply was not sent: it cannot be JSON (${error instanceof Error ? error.name : 'unknown'})`)
   }
   return replayResult ? delivery.reply : undefined
+}
+
+async function handled<Answer>(delivery: Delivery, work: () => Promise<Answer> | Answer): Promise<Answer> {
+  try {
+    return await work()
+  } catch (error) {
+    delivery.thrown = error
+    throw error
+  }
 }
 
 async function reply(delivery: Delivery, outcome: ProcessOutcome, replayResult: boolean): Promise<void> {

@@ -70,6 +70,8 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
   intake: DeliveryOwner | undefined
   /** What is to be sent to the message's `replyTo` before it is acked. */
   reply: Uint8Array | undefined
+  /** What its handler threw last. */
+  thrown: unknown
   earlier: this | undefined
   later: this | undefined
 

@@ -135,6 +135,12 @@ export interface ConsumeOptions<
    */
   replayResult?: boolean
   /**
+   * What is sent to the `replyTo` of a message when it has been dead-lettered, from what its handler threw
+   * last: `undefined` where it did not run here. Those who ask hear nothing by default, and nothing before.
+   * @example (_message, error) => ({ failed: error instanceof Error ? error.name : 'unknown' })
+   */
+  errorReply?: (message: Message, error: unknown) => Reply | undefined
+  /**
    * What of a message its fingerprint is made of, for senders that put what differs each time around it. All
    * of its content by default, and where this throws or answers something else.
    * @example ({ content }) => Buffer.from(JSON.stringify(JSON.parse(content.toString()).data))

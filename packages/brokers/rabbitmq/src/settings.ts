@@ -30,7 +30,7 @@ export interface DedupChannelSettings extends SharedSettings {
   readonly connection: AmqpConnection | undefined
 }
 
-type Given = 'connection' | 'connect' | 'channel' | 'onEnd' | 'payload'
+type Given = 'connection' | 'connect' | 'channel' | 'errorReply' | 'onEnd' | 'payload'
 
 export type ConsumeSettings<Tx> = SharedSettings &
   Readonly<Required<Omit<ConsumeOptions<Tx>, Given | 'retry' | keyof SharedSettings>>> &
@@ -43,7 +43,7 @@ const ACK_TIMEOUT_MIN_MS = 1000
 const sharedNames =
   'key parkingQueue parkingArguments parkedMax waitQueueType onDeadLetter retry ackTimeoutMs'.split(' ')
 const consumeNames = 'queue dedup handler connection connect channel prefetch middlewares replayResult'
-  .concat(' consume onEnd payload fromBeginning')
+  .concat(' consume errorReply onEnd payload fromBeginning')
   .split(' ')
   .concat(sharedNames)
 /** Where the handler returns instead of acking. */
@@ -80,6 +80,8 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   requireMiddlewares(settings.middlewares)
   if (settings.payload !== undefined)
     requireFunction('payload', settings.payload, 'a function of the message')
+  if (settings.errorReply !== undefined)
+    requireFunction('errorReply', settings.errorReply, 'a function of the message and the error')
   if (settings.onEnd !== undefined) requireFunction('onEnd', settings.onEnd, 'a function of the error')
   requireMethods('consume', settings.consume, [], 'give arguments of basic.consume, such as { priority: 1 }')
   refuseNoAck('consume', settings.consume)

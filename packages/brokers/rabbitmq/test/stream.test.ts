@@ -217,7 +217,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     expect(runs).toBe(3)
   })
 
-  test('the signal of a handler whose stream is another worker\'s aborts', async () => {
+  test("the signal of a handler whose stream is another worker's aborts", async () => {
     const [connection, shop, proxy] = [await connected(url), new Shop(), await openProxy(url)]
     onTestFinished(() => proxy.close())
     const { queue, send } = await newQueue(connection, 'stream')
@@ -408,7 +408,9 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('what is no stream: %s
         }
         await expect(shop.consume({ connection, queue })).rejects.toMatchObject({
           code: 'ONCEMQ_CONSUMER_UNSAFE',
-          message: expect.stringMatching(/expected a stream for strategy 'watermark'.*'transactional'/) as string,
+          message: expect.stringMatching(
+            /expected a stream for strategy 'watermark'.*'transactional'/,
+          ) as string,
         })
         await until('all are there', async () => (await readyIn(connection, queue)) === backlog)
         await channel.consume(queue, () => undefined)

@@ -29,7 +29,9 @@ export class SuiteLogStore extends SqliteStore implements SuiteStore {
 
   /** How far the log of a queue is done. */
   doneOf(queue: string): number {
-    const row = this.#database.prepare('SELECT next_offset FROM oncemq_logs WHERE label LIKE ?').get(`%${queue}`)
+    const row = this.#database
+      .prepare('SELECT next_offset FROM oncemq_logs WHERE label LIKE ?')
+      .get(`%${queue}`)
     return Math.max(0, Number(row?.['next_offset'] ?? 0))
   }
 

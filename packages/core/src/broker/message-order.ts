@@ -1,3 +1,5 @@
+import { deferred } from '../time/deferred.ts'
+
 /** What a message does that shall no longer wait for its turn. */
 export interface Leaving {
   readonly signal: AbortSignal
@@ -21,7 +23,7 @@ export class MessageOrder {
     leaving: Leaving,
   ): Promise<unknown> {
     if (order === undefined) return work(toNobody)
-    const { promise: passedOn, resolve: passOn } = Promise.withResolvers<void>()
+    const { promise: passedOn, resolve: passOn } = deferred<void>()
     const before = this.#tails.get(order)
     const turn =
       before === undefined

@@ -5,7 +5,14 @@ import type { OncemqError } from '../errors.ts'
 import { isOncemqError } from '../errors.ts'
 import type { EventHub } from '../observe/event-hub.ts'
 import type { Settings } from '../options.ts'
-import type { ClaimAnswer, ClaimUpdate, RenewUpdate, Store, UpdateAnswer } from '../store/contract.ts'
+import type {
+  ClaimAnswer,
+  ClaimOptions,
+  ClaimUpdate,
+  RenewUpdate,
+  Store,
+  UpdateAnswer,
+} from '../store/contract.ts'
 import type { GuardedStore } from '../store/guarded-store.ts'
 import type { Outage } from '../store/outage.ts'
 import { pause } from '../time/condition.ts'
@@ -36,11 +43,13 @@ export class ClaimManager<Tx> {
   readonly #spent = new SpentKeys()
   readonly #keeper: LeaseKeeper
   readonly #closing = new AbortController()
+  readonly #claimOptions: ClaimOptions
   readonly #signals = new JoinedSignals(this.#closing.signal)
 
   constructor(settings: Settings<Tx>, store: GuardedStore, outage: Outage, events: EventHub) {
     const { clock, doneCacheMax, doneCacheMs, leaseMs, random, retentionMs } = settings
     const load: StoreLoad = { underWay: 0 }
+    this.#claimOptions = Object.freeze({ isDurable: settings.strategy.needsDurableClaims })
     // A turn has the calls around its handler too: a claim, a completion, and before it a release.
     this.#isolation = new Isolation(clock, leaseMs + 3 * settings.storeTimeoutMs)
     this.#keys = new LocalKeys({ keysMax: doneCacheMax, ttlMs: Math.min(doneCacheMs, retentionMs) }, clock)
@@ -139,7 +148,7 @@ export class ClaimManager<Tx> {
   #sendClaims(store: GuardedStore, batch: readonly Lease[]): Promise<readonly ClaimAnswer[]> {
     const sentAtMs = this.#services.clock.monotonicMs()
     for (const lease of batch) this.#keeper.start(lease, sentAtMs)
-    return store.claim(batch)
+    return store.claim(batch, this.#claimOptions)
   }
 
   /**
@@ -264,9 +273,9 @@ const faults: BatchFaults = Object.freeze({
 })
 
 function batcherOf<Request, Answer>(
-  { store }: Pick<KeeperSettings, 'store'>,
+  { store, clock }: Pick<KeeperSettings, 'store' | 'clock'>,
   send: (batch: readonly Request[]) => Promise<readonly Answer[]>,
   load: StoreLoad,
 ): Batcher<Request, Answer> {
-  return new Batcher(send, store.batching, faults, load)
+  return new Batcher(send, store.batching, faults, load, clock)
 }

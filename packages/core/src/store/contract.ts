@@ -44,7 +44,7 @@ export interface Store {
    * A running record expires for the sweeper `leaseMs + retentionMs` from now, so that its epoch outlives its
    * lease.
    */
-  claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]>
+  claim(batch: readonly ClaimRequest[], options?: ClaimOptions): Promise<readonly ClaimAnswer[]>
 
   /**
    * Changes records that are running with the entry's claim id, also after the lease's end if nobody took
@@ -197,14 +197,26 @@ export interface StoreGuarantees {
 export interface StoreBatching {
   /** Most entries of one call. */
   readonly batchMax: number
-  /** Most calls of one kind under way at a time. */
+  /** Most calls of one kind under way at a time, once the store is busy. */
   readonly batchesInFlightMax: number
+  /** What may be under way while the store has time for more. By default a call leaves only when none is. */
+  readonly light?: LightLoad
   /**
    * With how many entries a further call leaves beside one under way. A burst of twice as many or more that
    * finds the store idle leaves in two calls, so that this process and the store work at the same time. By
    * default `batchMax`: a further call leaves only when it is full.
    */
   readonly batchMin?: number
+}
+
+/** As long as few entries of one kind are under way, those that come leave at once beside them. */
+export interface LightLoad {
+  /** Most calls that are then under way. Each may need a connection. */
+  readonly callsMax: number
+  /** So many entries are few in any case. */
+  readonly entriesMin: number
+  /** And so many for each millisecond that an answer takes: what the store does meanwhile in small calls. */
+  readonly entriesPerMs: number
 }
 
 /** Something about a store's set-up that its user should know. */
@@ -230,6 +242,17 @@ export interface ClaimRequest {
   readonly fingerprint: string | undefined
   /** Group and key for people: at most 256 characters, no NUL, well-formed; never an identity. */
   readonly label: string | undefined
+}
+
+export interface ClaimOptions {
+  /**
+   * Whether an answered grant has to survive the end of the store's server, and a change of its primary. Not
+   * for claims whose completion commits with the handler's writes, guarded by the claim id: what forgets the
+   * claim forgets that transaction too. It must survive the end of this process all the same. A store may do
+   * more than it has to.
+   * @default true
+   */
+  readonly isDurable?: boolean
 }
 
 export type ClaimAnswer =

@@ -3,7 +3,15 @@ import { isOncemqError, received, StoreError } from '../errors.ts'
 import type { OncemqError } from '../errors.ts'
 import type { EventHub } from '../observe/event-hub.ts'
 import { isAnswer } from './outage.ts'
-import type { ClaimAnswer, ClaimRequest, ClaimUpdate, Store, StoredRecord, UpdateAnswer } from './contract.ts'
+import type {
+  ClaimAnswer,
+  ClaimOptions,
+  ClaimRequest,
+  ClaimUpdate,
+  Store,
+  StoredRecord,
+  UpdateAnswer,
+} from './contract.ts'
 
 /**
  * The store as the core calls it: every call has a timeout, every failure is a {@link OncemqError} and an
@@ -25,8 +33,8 @@ export class GuardedStore {
     this.#onAnswer = onAnswer
   }
 
-  async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    const answers = await this.#call('claim', batch.length, () => this.#store.claim(batch))
+  async claim(batch: readonly ClaimRequest[], options?: ClaimOptions): Promise<readonly ClaimAnswer[]> {
+    const answers = await this.#call('claim', batch.length, () => this.#store.claim(batch, options))
     return this.#checked('claim', batch.length, answers, isClaimAnswer)
   }
 

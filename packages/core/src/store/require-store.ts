@@ -19,5 +19,7 @@ export function requireStore(store: unknown): asserts store is Store {
   requireInteger('store.batching.batchesInFlightMax', batching?.batchesInFlightMax, 1, BATCH_BOUND)
   if (batching?.batchMin !== undefined)
     requireInteger('store.batching.batchMin', batching.batchMin, 1, batching.batchMax)
+  if (batching?.light !== undefined)
+    requireInteger('store.batching.light.callsMax', batching.light.callsMax, 1, BATCH_BOUND)
   requireOneOf('store.guarantees.transactional', guarantees?.transactional ?? null, [true, false])
 }

@@ -167,10 +167,11 @@ class Attempt<Tx> {
     return new Promise((resolve, reject) => {
       let timer: Timer | undefined
       let isOver = false
-      const expectStore = (boundMs: number, error: StoreError): void => {
+      const expectStore = (boundMs: number, makeError: () => StoreError): void => {
         // A handler that was given up may end after its transaction has.
         if (isOver) return
         timer = clock.after(boundMs, () => {
+          const error = makeError()
           stop.abort(error)
           reject(error)
         })
@@ -186,12 +187,16 @@ class Attempt<Tx> {
           this.#result = await this.#handle(tx, stop)
           return this.#endWith(complete(this.#result))
         } finally {
-          const message = silent('commit or rollback', storeTimeoutMs, 'storeTimeoutMs')
-          expectStore(storeTimeoutMs, new StoreError('ONCEMQ_COMMIT_UNKNOWN', message))
+          expectStore(storeTimeoutMs, () => {
+            const message = silent('commit or rollback', storeTimeoutMs, 'storeTimeoutMs')
+            return new StoreError('ONCEMQ_COMMIT_UNKNOWN', message)
+          })
         }
       }
-      const message = silent('transaction', leaseMs, 'leaseMs')
-      expectStore(leaseMs, new StoreError('ONCEMQ_STORE_TIMEOUT', message))
+      expectStore(leaseMs, () => {
+        const message = silent('transaction', leaseMs, 'leaseMs')
+        return new StoreError('ONCEMQ_STORE_TIMEOUT', message)
+      })
       ;(store as Store as TransactionalStore<Tx>)
         .transaction(work, stop.signal)
         .then(resolve, reject)

@@ -11,6 +11,7 @@ export function lease(): Strategy {
 
 const strategy: Strategy = Object.freeze({
   name: 'lease',
+  needsDurableClaims: true,
   usesRecords: true,
   allowsDropIn: true,
   runsWithoutClaim: true,

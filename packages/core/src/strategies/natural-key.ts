@@ -49,6 +49,7 @@ export function naturalKey(options: NaturalKeyOptions | OwnClientOptions): Strat
 const shared = {
   name: 'naturalKey',
   usesRecords: false,
+  needsDurableClaims: true,
   allowsDropIn: false,
   runsWithoutClaim: true,
 } as const

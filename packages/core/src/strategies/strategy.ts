@@ -67,6 +67,11 @@ export interface Strategy<Tx = undefined> {
    */
   readonly usesRecords: boolean
   /**
+   * Whether a claim has to survive a crash of the store's server. Not where the handler's writes commit with
+   * the record or not at all.
+   */
+  readonly needsDurableClaims: boolean
+  /**
    * Whether a consumer's own code may settle the message (the drop-in forms). Not where the record commits
    * with what the handler wrote: there the handler has to return.
    */

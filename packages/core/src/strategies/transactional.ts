@@ -9,6 +9,7 @@ import type { Strategy } from './strategy.ts'
 export function transactional<Tx>(): Strategy<Tx> {
   return {
     name: 'transactional',
+    needsDurableClaims: false,
     usesRecords: true,
     allowsDropIn: false,
     runsWithoutClaim: false,

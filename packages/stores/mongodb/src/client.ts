@@ -22,6 +22,8 @@ export interface MongoClient<Session extends MongoSession = MongoSession> {
 /** A session with a transaction: what a handler gets as `tx`, and gives to its own writes. */
 export interface MongoSession {
   startTransaction(options?: object): void
+  /** What the session reads from now on is of this moment or later: a `Timestamp` of the driver. */
+  advanceOperationTime(time: object): void
   commitTransaction(): Promise<unknown>
   abortTransaction(): Promise<unknown>
   endSession(): Promise<unknown>

@@ -10,6 +10,13 @@ export interface Reply {
   /** The entries that created a record. */
   readonly upserted?: readonly { readonly index: number }[]
   readonly cursor?: { readonly firstBatch: readonly object[] }
+  /** Of a replica set: which moment of it the reply is of. */
+  readonly operationTime?: OperationTime
+}
+
+/** A `Timestamp` of the driver. */
+export interface OperationTime {
+  greaterThan(other: OperationTime): boolean
 }
 
 interface WrittenReply extends Reply {
@@ -68,13 +75,12 @@ export class Commands<Session extends MongoSession = MongoSession> {
     return reply
   }
 
-  /** Runs a command that creates records, and answers whether none of them was there already. */
-  async create(command: object): Promise<boolean> {
+  /** Runs a command that creates records. `undefined` if one of them was there already. */
+  async create(command: object): Promise<Reply | undefined> {
     try {
-      await this.run(command)
-      return true
+      return await this.run(command)
     } catch (error) {
-      if (isDuplicateKey(error)) return false
+      if (isDuplicateKey(error)) return undefined
       throw error
     }
   }

@@ -1,4 +1,4 @@
-import type { Clock, Random } from '@oncemq/core/store'
+import type { Clock, OrmTransactions, Random } from '@oncemq/core/store'
 import { OptionError } from '@oncemq/core'
 import {
   givenOptions,
@@ -6,6 +6,7 @@ import {
   requireClock,
   requireInteger,
   requireOneOf,
+  requireOrm,
   requireRandom,
   systemClock,
   systemRandom,
@@ -13,7 +14,7 @@ import {
 import type { DriverSession, MongoCollection, MongoSession } from './client.ts'
 
 /** Options of {@link MongoStore}: a collection of yours, or `url`, and what has a default. */
-export interface MongoStoreOptions<Session extends MongoSession = DriverSession> {
+export interface MongoStoreOptions<Session extends MongoSession = DriverSession, Tx = Session> {
   /**
    * A collection of your own client, which the store neither configures nor closes. With `url`, the
    * collection's name: a letter or `_`, then letters, digits, `_`, `.` or `-`, 1 to 120 characters and not
@@ -43,6 +44,12 @@ export interface MongoStoreOptions<Session extends MongoSession = DriverSession>
    * @default 4000
    */
   timeoutMs?: number
+  /**
+   * The transactions of what handlers write with, `mongooseTransactions` of `@oncemq/mongodb/orms` or your
+   * own: `context.tx` is one of these then, on a session of the collection's client.
+   * @default the session itself
+   */
+  transactions?: OrmTransactions<Session, Tx>
   /** Time for waits, for tests. The system's by default. Leases and retention follow the server's clock. */
   clock?: Clock
   /** Randomness, for tests. The system's by default. */
@@ -62,10 +69,11 @@ export type Source<Session extends MongoSession> =
   | { readonly url: string; readonly database: string | undefined; readonly name: string }
 
 /** Options as the store uses them: complete, checked and frozen. */
-export interface Settings<Session extends MongoSession = MongoSession> {
+export interface Settings<Session extends MongoSession = MongoSession, Tx = unknown> {
   readonly source: Source<Session>
   readonly createSchema: boolean
   readonly timeoutMs: number
+  readonly transactions: OrmTransactions<Session, Tx> | undefined
   readonly clock: Clock
   readonly random: Random
 }
@@ -76,27 +84,37 @@ const URL_SCHEME = /^mongodb(\+srv)?:\/\//
 const COLLECTION_NAME = /^(?!system\.)[a-z_][a-z0-9_.-]{0,119}$/i
 const DATABASE_NAME = /^[a-z0-9_-]{1,63}$/i
 
-const known = new Set([...Object.keys(mongoStoreDefaults), 'url', 'database', 'clock', 'random'])
+const known = new Set([
+  ...Object.keys(mongoStoreDefaults),
+  'url',
+  'database',
+  'transactions',
+  'clock',
+  'random',
+])
 
 /**
  * Checks the options once. @throws OptionError that says what was expected, what was received, and the
  * remedy.
  */
-export function settingsOf<Session extends MongoSession>(
-  options: MongoStoreOptions<Session>,
-): Settings<Session> {
+export function settingsOf<Session extends MongoSession, Tx>(
+  options: MongoStoreOptions<Session, Tx>,
+): Settings<Session, Tx> {
   const given = givenOptions('MongoStore', options, known)
   const { createSchema, timeoutMs } = { ...mongoStoreDefaults, ...given }
   const source = sourceOf(given)
   requireOneOf('createSchema', createSchema, [true, false])
   requireInteger('timeoutMs', timeoutMs, 1, TIMEOUT_MAX_MS)
-  const { clock = systemClock, random = systemRandom() } = given
+  const { clock = systemClock, random = systemRandom(), transactions } = given
   requireClock(clock)
   requireRandom(random)
-  return Object.freeze({ source, createSchema, timeoutMs, clock, random })
+  if (transactions !== undefined) requireOrm('transactions', 'those of Mongoose', transactions, ['within'])
+  return Object.freeze({ source, createSchema, timeoutMs, transactions, clock, random })
 }
 
-function sourceOf<Session extends MongoSession>(given: MongoStoreOptions<Session>): Source<Session> {
+function sourceOf<Session extends MongoSession>(
+  given: Pick<MongoStoreOptions<Session>, 'url' | 'database' | 'collection'>,
+): Source<Session> {
   const { url, database, collection = mongoStoreDefaults.collection } = given
   const injects = typeof collection !== 'string'
   if ((url !== undefined) === injects) {

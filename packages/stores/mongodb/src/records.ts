@@ -10,7 +10,7 @@ import type {
 import { storeError } from '@oncemq/core/store'
 import { claimAnswer, hexOf, isOwn, ownAnswer, shown, updateAnswer } from './answers.ts'
 import type { MongoSession } from './client.ts'
-import type { Commands } from './commands.ts'
+import type { Commands, OperationTime } from './commands.ts'
 import { STORE, foreignError, heldError, isHeld, isOutOfTime } from './errors.ts'
 import type { RecordDocument, UpdateStatement } from './statements.ts'
 import {
@@ -37,6 +37,8 @@ const TAKE_MAX_MS = 1000
 const TAKE_HELD_MAX_MS = 50
 const HELD_MS = 1000
 
+const UNAWAITED: WriteConcernDocument = Object.freeze({ w: 1, j: false })
+
 type ClaimRound = readonly (ClaimAnswer | undefined)[]
 
 /** An entry of a batch that has no answer yet. */
@@ -60,16 +62,26 @@ export class Records {
   readonly #random: Random
   /** Whether the last batch met a known key, which makes the server create each of its records once more. */
   #looksFirst = false
+  #claimedAt: OperationTime | undefined
 
   constructor(writeConcern: WriteConcernDocument, random: Random) {
     this.#writeConcern = writeConcern
     this.#random = random
   }
 
-  /** @throws StoreError that `isHeld` knows when a transaction holds one of the records to be taken over. */
-  async claim(commands: Commands, batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
+  /**
+   * What need not be durable is created without waiting for the disk and for a majority. To take over a
+   * record waits all the same, since what a majority does not have yet cannot be read.
+   * @throws StoreError that `isHeld` knows when a transaction holds one of the records to be taken over.
+   */
+  async claim(
+    commands: Commands,
+    batch: readonly ClaimRequest[],
+    isDurable: boolean,
+  ): Promise<readonly ClaimAnswer[]> {
+    const writeConcern = isDurable ? this.#writeConcern : UNAWAITED
     // Most keys are new, and to create a record takes half of the server's time.
-    const create = (requests: readonly ClaimRequest[]) => this.#create(commands, requests)
+    const create = (requests: readonly ClaimRequest[]) => this.#create(commands, requests, writeConcern)
     const look = (requests: readonly ClaimRequest[]) => this.#look(commands, requests)
     const first = this.#looksFirst && batch.length > 1 ? [look, create] : [create]
     return inRounds(commands, batch, async (requests, round) => {
@@ -81,10 +93,18 @@ export class Records {
   /** The same beside such a record: each is taken over by itself, or is busy a moment later. */
   async claimBesideHeld(commands: Commands, batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
     const look = (requests: readonly ClaimRequest[]) => this.#look(commands, requests)
-    const create = (requests: readonly ClaimRequest[]) => this.#create(commands, requests)
+    const create = (requests: readonly ClaimRequest[]) => this.#create(commands, requests, this.#writeConcern)
     const take = async (requests: readonly ClaimRequest[]) =>
       (await Promise.all(requests.map((request) => this.#takeOne(commands, request)))).flat()
     return inRounds(commands, batch, (requests, round) => ([look, create][round] ?? take)(requests))
+  }
+
+  /**
+   * When the last record was created for whose majority nobody has waited. A transaction that begins earlier
+   * may not see it: the moment that it reads may lie before a write that was under way beside it.
+   */
+  get claimedAt(): OperationTime | undefined {
+    return this.#claimedAt
   }
 
   async update(commands: Commands, batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
@@ -137,11 +157,21 @@ export class Records {
     })
   }
 
-  async #create(commands: Commands, requests: readonly ClaimRequest[]): Promise<ClaimRound> {
-    const writeConcern = this.#writeConcern
+  #noteClaim(time: OperationTime | undefined): void {
+    if (time === undefined) return
+    if (this.#claimedAt === undefined || time.greaterThan(this.#claimedAt)) this.#claimedAt = time
+  }
+
+  async #create(
+    commands: Commands,
+    requests: readonly ClaimRequest[],
+    writeConcern: WriteConcernDocument,
+  ): Promise<ClaimRound> {
     const command = createCommand(requests, commands.collection.collectionName)
-    if (await commands.create({ ...command, writeConcern })) return requests.map(() => granted(1, 1))
-    return this.#look(commands, requests)
+    const reply = await commands.create({ ...command, writeConcern })
+    if (reply === undefined) return this.#look(commands, requests)
+    if (writeConcern === UNAWAITED) this.#noteClaim(reply.operationTime)
+    return requests.map(() => granted(1, 1))
   }
 
   /** Answers what can be told without a write. */
@@ -179,7 +209,7 @@ export class Records {
   /** Looks first whether it can be, without waiting for a majority: that a claim is repeated does no harm. */
   async #takeOne(commands: Commands, request: ClaimRequest): Promise<ClaimRound> {
     try {
-      const briefly = { waitMaxMs: TAKE_HELD_MAX_MS, writeConcern: { w: 1, j: false } }
+      const briefly = { waitMaxMs: TAKE_HELD_MAX_MS, writeConcern: UNAWAITED }
       await this.#upsert(commands, [claimStatement(request)], briefly)
       return await this.#take(commands, [request])
     } catch (error) {

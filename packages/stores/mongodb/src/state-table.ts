@@ -1,5 +1,5 @@
 import type { Finding, RowId, StateTable, StateTableNames } from '@oncemq/core/store'
-import { printable, storeError } from '@oncemq/core/store'
+import { connectionOf, printable, storeError } from '@oncemq/core/store'
 import type { MongoSession } from './client.ts'
 import type { Commands, Reply } from './commands.ts'
 import { isNamespaceMissing, STORE } from './errors.ts'
@@ -17,7 +17,7 @@ interface IndexReply {
  * which the whole is run again. So what is read here is old at worst for a document that this one does not
  * move.
  */
-export class MongoStateTable<Session extends MongoSession> implements StateTable<Session> {
+export class MongoStateTable<Session extends MongoSession, Tx> implements StateTable<Tx> {
   readonly #run: Run<Session>
   readonly #names: StateTableNames
 
@@ -43,19 +43,25 @@ export class MongoStateTable<Session extends MongoSession> implements StateTable
   }
 
   async move(
-    tx: Session,
+    tx: Tx,
     { id, from, to }: { readonly id: RowId; readonly from: readonly string[]; readonly to: string },
   ) {
     const { table, id: idField, state } = this.#names
     const q = { [idField]: { $eq: id }, [state]: { $in: [...from] } }
-    const { n = 0 } = await this.#run({ update: table, updates: [{ q, u: { $set: { [state]: to } } }] }, tx)
+    const { n = 0 } = await this.#run(
+      { update: table, updates: [{ q, u: { $set: { [state]: to } } }] },
+      connectionOf<Session>(tx),
+    )
     return n > 0 ? 'moved' : 'not-moved'
   }
 
-  async read(tx: Session, id: RowId): Promise<string | undefined> {
+  async read(tx: Tx, id: RowId): Promise<string | undefined> {
     const { table, id: idField, state } = this.#names
     const filter = { [idField]: { $eq: id } }
-    const { cursor } = await this.#run({ find: table, filter, projection: { [state]: 1 }, limit: 1 }, tx)
+    const { cursor } = await this.#run(
+      { find: table, filter, projection: { [state]: 1 }, limit: 1 },
+      connectionOf<Session>(tx),
+    )
     const [document] = (cursor?.firstBatch ?? []) as readonly Readonly<Record<string, unknown>>[]
     if (document === undefined) return undefined
     const value = document[state]

@@ -1,5 +1,6 @@
 import type {
   ClaimAnswer,
+  ClaimOptions,
   ClaimRequest,
   ClaimUpdate,
   CompleteUpdate,
@@ -12,7 +13,7 @@ import type {
   UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { LifeCycle, LockedRecords, storeError } from '@oncemq/core/store'
+import { LifeCycle, LockedRecords, storeError, throughOrm } from '@oncemq/core/store'
 import type { StoreError } from '@oncemq/core/store'
 import type { DriverSession, MongoCollection, MongoSession } from './client.ts'
 import type { Commands } from './commands.ts'
@@ -54,8 +55,8 @@ interface Opened<Session extends MongoSession> extends Connection<Session> {
  * const store = new MongoStore({ collection: client.db('shop').collection('oncemq') })
  * const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
  */
-export class MongoStore<Session extends MongoSession = DriverSession>
-  implements KeyedStore<Session>, StateStore<Session>
+export class MongoStore<Session extends MongoSession = DriverSession, Tx = Session>
+  implements KeyedStore<Tx>, StateStore<Tx>
 {
   readonly name = 'mongodb'
   readonly guarantees = Object.freeze({
@@ -65,17 +66,19 @@ export class MongoStore<Session extends MongoSession = DriverSession>
     renewsInTransaction: false,
     expiryGranularityMs: 1,
   } as const)
-  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
-  readonly #settings: Settings<Session>
-  readonly #locked = new LockedRecords({
-    usual: (batch) => this.#call(({ records }, commands) => records.claim(commands, batch)),
-    careful: (batch) => this.#call(({ records }, commands) => records.claimBesideHeld(commands, batch)),
-    isLockTaken: isHeld,
+  readonly batching = Object.freeze({
+    batchMax: 512,
+    batchesInFlightMax: 2,
+    batchMin: 128,
+    light: { callsMax: 8, entriesMin: 4, entriesPerMs: 4 },
   })
+  readonly #settings: Settings<Session, Tx>
+  readonly #durable = this.#claims(true)
+  readonly #fleeting = this.#claims(false)
   readonly #transactions = new Set<Promise<unknown>>()
   readonly #life: LifeCycle<Opened<Session>>
 
-  constructor(options: MongoStoreOptions<Session>) {
+  constructor(options: MongoStoreOptions<Session, Tx>) {
     this.#settings = settingsOf(options)
     this.#life = new LifeCycle({
       name: STORE,
@@ -102,8 +105,11 @@ export class MongoStore<Session extends MongoSession = DriverSession>
     return (await this.#life.open()).findings
   }
 
-  async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    return this.#locked.claim(batch)
+  async claim(
+    batch: readonly ClaimRequest[],
+    { isDurable = true }: ClaimOptions = {},
+  ): Promise<readonly ClaimAnswer[]> {
+    return (isDurable ? this.#durable : this.#fleeting).claim(batch)
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
@@ -127,12 +133,17 @@ export class MongoStore<Session extends MongoSession = DriverSession>
    * where a renewal of the lease meanwhile would be a conflict.
    */
   async transaction(
-    work: (tx: Session) => Promise<CompleteUpdate | undefined>,
+    work: (tx: Tx) => Promise<CompleteUpdate | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
     const opened = this.#life.opened
     if (opened.topology.isStandalone) throw noTransactions(opened.collection)
-    const running = commitTogether({ ...opened, ...this.#settings }, work, signal)
+    const { transactions: orm } = this.#settings
+    const run = (lent: (tx: Session) => Promise<CompleteUpdate | undefined>): Promise<UpdateAnswer> =>
+      commitTogether({ ...opened, ...this.#settings }, lent, signal)
+    // Without Mongoose a handler's transaction is the session.
+    const plain = work as unknown as (tx: Session) => Promise<CompleteUpdate | undefined>
+    const running = orm === undefined ? run(plain) : throughOrm(orm, work, undefined, run)
     this.#transactions.add(running)
     try {
       return await running
@@ -141,7 +152,7 @@ export class MongoStore<Session extends MongoSession = DriverSession>
     }
   }
 
-  uniqueKey(name: string): UniqueKey<Session> {
+  uniqueKey(name: string): UniqueKey<Tx> {
     return new MongoUniqueKey<Session>(
       (command) => this.#call((_opened, commands) => commands.run(command)),
       () => this.#life.opened.collection.db.databaseName,
@@ -149,14 +160,22 @@ export class MongoStore<Session extends MongoSession = DriverSession>
     )
   }
 
-  stateTable(names: StateTableNames): StateTable<Session> {
+  stateTable(names: StateTableNames): StateTable<Tx> {
     const run = (command: object, session?: Session) =>
       this.#call((_opened, commands) => runIn(commands, command, session))
-    return new MongoStateTable<Session>(run, names)
+    return new MongoStateTable<Session, Tx>(run, names)
   }
 
   async close(): Promise<void> {
     await this.#life.close()
+  }
+
+  #claims(isDurable: boolean): LockedRecords {
+    return new LockedRecords({
+      usual: (batch) => this.#call(({ records }, commands) => records.claim(commands, batch, isDurable)),
+      careful: (batch) => this.#call(({ records }, commands) => records.claimBesideHeld(commands, batch)),
+      isLockTaken: isHeld,
+    })
   }
 
   async #connect(): Promise<Opened<Session>> {

@@ -37,8 +37,10 @@ export async function commitTogether<Session extends MongoSession>(
   signal?: AbortSignal,
 ): Promise<UpdateAnswer> {
   signal?.throwIfAborted()
-  const session = context.collection.db.client.startSession()
+  const session = context.collection.db.client.startSession({ causalConsistency: true })
   try {
+    const { claimedAt } = context.records
+    if (claimedAt !== undefined) session.advanceOperationTime(claimedAt)
     session.startTransaction({
       readConcern: { level: 'snapshot' },
       writeConcern: context.writeConcern,

@@ -172,8 +172,8 @@ export class Connections<Connection extends MysqlConnection = MysqlConnection> {
   }
 
   /** COMMIT is not stopped: what became of it could not be told. */
-  async commit(connection: Connection): Promise<void> {
-    await this.#query(connection, 'COMMIT')
+  async commit(connection: Connection, sql = 'COMMIT'): Promise<void> {
+    await this.#query(connection, sql)
   }
 
   /** Resolves when nothing is under way in the background any more. */

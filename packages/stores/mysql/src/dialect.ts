@@ -7,6 +7,8 @@ export interface Dialect {
   readonly refusesSafeUpdates: boolean
   /** The setting of a session by which the server closes it, in seconds, once a transaction lies idle. */
   readonly idleSetting: string
+  /** One statement that runs these in turn until one fails; `undefined` where there is none. */
+  readonly compound: ((statements: readonly string[]) => string) | undefined
 }
 
 const mysql: Dialect = Object.freeze({
@@ -14,6 +16,7 @@ const mysql: Dialect = Object.freeze({
   refusesSafeUpdates: false,
   // Of any idle session, so that it holds no longer than the transaction.
   idleSetting: 'wait_timeout',
+  compound: undefined,
   rowsAs: (rows: readonly string[], name: string, columns: string) =>
     `(VALUES ${rows.map((row) => `ROW(${row})`).join(',')}) AS ${name} (${columns})`,
 })
@@ -22,6 +25,7 @@ const mariadb: Dialect = Object.freeze({
   name: 'MariaDB',
   refusesSafeUpdates: true,
   idleSetting: 'idle_transaction_timeout',
+  compound: (statements: readonly string[]) => `BEGIN NOT ATOMIC ${statements.join('; ')}; END`,
   rowsAs: (rows: readonly string[], name: string, columns: string) =>
     `(WITH ${name} (${columns}) AS (VALUES ${rows.map((row) => `(${row})`).join(',')}) ` +
     `SELECT * FROM ${name}) AS ${name}`,

@@ -1,6 +1,12 @@
 import type { Finding, UniqueKey } from '@oncemq/core/store'
-import { driverErrorOn, gapFindings, printable, StoreError, violatedKeyIn } from '@oncemq/core/store'
-import type { MysqlConnection } from './client.ts'
+import {
+  connectionOf,
+  driverErrorOn,
+  gapFindings,
+  printable,
+  StoreError,
+  violatedKeyIn,
+} from '@oncemq/core/store'
 import type { Connections } from './connection.ts'
 import { errorNumber } from './errors.ts'
 import { text } from './literals.ts'
@@ -88,7 +94,7 @@ export function noteDuplicateKey(error: unknown): void {
 }
 
 /** A unique index, by its table and name: see the contract's `UniqueKey`. */
-export class MysqlUniqueKey<Connection extends MysqlConnection> implements UniqueKey<Connection> {
+export class MysqlUniqueKey<Tx> implements UniqueKey<Tx> {
   readonly #connections: () => Connections
   readonly #name: string
   /** What it is called by statements that name no database, and by those that do. */
@@ -115,8 +121,8 @@ export class MysqlUniqueKey<Connection extends MysqlConnection> implements Uniqu
     ]
   }
 
-  isViolatedBy(thrown: unknown, tx: Connection | undefined): boolean {
-    const made = tx === undefined ? thrown : driverErrorOn(tx, thrown)
+  isViolatedBy(thrown: unknown, tx: Tx | undefined): boolean {
+    const made = tx === undefined ? thrown : driverErrorOn(connectionOf(tx), thrown)
     const [name, full] = violatedKeyIn(made, duplicateKeyOf)
     if (name === undefined) return false
     return full === undefined ? name === this.#reported?.plain : full === this.#reported?.full

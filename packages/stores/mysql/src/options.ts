@@ -1,4 +1,4 @@
-import type { Clock, Random } from '@oncemq/core/store'
+import type { Clock, OrmTransactions, Random } from '@oncemq/core/store'
 import { OptionError } from '@oncemq/core'
 import {
   givenOptions,
@@ -6,6 +6,7 @@ import {
   requireClock,
   requireInteger,
   requireOneOf,
+  requireOrm,
   requireRandom,
   systemClock,
   systemRandom,
@@ -16,7 +17,7 @@ import type { Mysql2Connection, MysqlCallbackPool, MysqlConnection, MysqlPool } 
 export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
 
 /** Options of {@link MysqlStore}: either `pool` or `url`, and what has a default. */
-export interface MysqlStoreOptions<Connection extends MysqlConnection = Mysql2Connection> {
+export interface MysqlStoreOptions<Connection extends MysqlConnection = Mysql2Connection, Tx = Connection> {
   /**
    * A pool of `mysql2/promise`, or of `mysql2`, of yours, which the store does not close and whose sessions
    * it leaves as they are. It needs `transactionsMax` + 2 connections, so that leases are renewed while
@@ -49,8 +50,8 @@ export interface MysqlStoreOptions<Connection extends MysqlConnection = Mysql2Co
   timeoutMs?: number
   /**
    * How many transactions of handlers are open at a time, each with a connection of its own; further ones
-   * wait. 1 to 10000.
-   * @default 8
+   * wait. 1 to 10000. By default the pool's connections less two, which are for claims and renewals, or 16
+   * where the pool has no bound or is the store's own.
    */
   transactionsMax?: number
   /**
@@ -68,6 +69,12 @@ export interface MysqlStoreOptions<Connection extends MysqlConnection = Mysql2Co
    * @default 60000
    */
   transactionIdleMs?: number
+  /**
+   * The transactions of the ORM that handlers write with, from `@oncemq/mysql/orms` or your own: `context.tx`
+   * is one of these then, on a connection of the pool.
+   * @default the connection itself
+   */
+  transactions?: OrmTransactions<Connection, Tx>
   /** Time for waits, for tests. The system's by default. Leases and retention follow the server's clock. */
   clock?: Clock
   /** Randomness for tokens and for where sweeps begin, for tests. The system's by default. */
@@ -79,13 +86,12 @@ export const mysqlStoreDefaults = Object.freeze({
   table: 'oncemq',
   createSchema: true,
   timeoutMs: 4000,
-  transactionsMax: 8,
   isolation: 'read committed' as Isolation,
   transactionIdleMs: 60_000,
 })
 
 /** Options as the store uses them: complete, checked and frozen. */
-export interface Settings<Connection extends MysqlConnection = MysqlConnection> {
+export interface Settings<Connection extends MysqlConnection = MysqlConnection, Tx = unknown> {
   readonly source: { readonly pool: MysqlPool<Connection> } | { readonly url: string }
   readonly table: string
   readonly createSchema: boolean
@@ -93,12 +99,16 @@ export interface Settings<Connection extends MysqlConnection = MysqlConnection> 
   readonly transactionsMax: number
   readonly isolation: Isolation
   readonly transactionIdleMs: number
+  readonly transactions: OrmTransactions<Connection, Tx> | undefined
   readonly clock: Clock
   readonly random: Random
 }
 
 const TIMEOUT_MAX_MS = 600_000
 const TRANSACTIONS_MAX = 10_000
+const UNBOUNDED_TRANSACTIONS_MAX = 16
+/** What the pool needs beside the connections of handlers. */
+export const CONNECTIONS_BESIDE = 2
 const TRANSACTION_IDLE_MIN_MS = 1000
 const TRANSACTION_IDLE_MAX_MS = 86_400_000
 const ISOLATIONS = ['read committed', 'repeatable read', 'serializable'] as const
@@ -106,34 +116,58 @@ const ISOLATIONS = ['read committed', 'repeatable read', 'serializable'] as cons
 const TABLE_NAME = /^(?:[a-z_][a-z0-9_]{0,63}\.)?[a-z_][a-z0-9_]{0,58}$/i
 const URL_SCHEME = /^(?:mysql|mariadb):\/\//
 
-const known = new Set([...Object.keys(mysqlStoreDefaults), 'pool', 'url', 'clock', 'random'])
+const known = new Set([
+  ...Object.keys(mysqlStoreDefaults),
+  'pool',
+  'url',
+  'clock',
+  'random',
+  'transactions',
+  'transactionsMax',
+])
 
 /**
  * Checks the options once. @throws OptionError that says what was expected, what was received, and the
  * remedy.
  */
-export function settingsOf<Connection extends MysqlConnection>(
-  options: MysqlStoreOptions<Connection>,
-): Settings<Connection> {
+export function settingsOf<Connection extends MysqlConnection, Tx>(
+  options: MysqlStoreOptions<Connection, Tx>,
+): Settings<Connection, Tx> {
   const given = givenOptions('MysqlStore', options, known)
-  const { pool: _pool, url: _url, ...chosen } = { ...mysqlStoreDefaults, ...given }
+  const { pool: _pool, url: _url, transactions, ...chosen } = { ...mysqlStoreDefaults, ...given }
   const source = sourceOf(given)
+  const { transactionsMax = transactionsOf(source) } = given
   requireTable(chosen.table)
   requireOneOf('createSchema', chosen.createSchema, [true, false])
   requireInteger('timeoutMs', chosen.timeoutMs, 1, TIMEOUT_MAX_MS)
-  requireInteger('transactionsMax', chosen.transactionsMax, 1, TRANSACTIONS_MAX)
+  requireInteger('transactionsMax', transactionsMax, 1, TRANSACTIONS_MAX)
   requireOneOf('isolation', chosen.isolation, ISOLATIONS)
   const { transactionIdleMs, clock = systemClock, random = systemRandom() } = chosen
   requireInteger('transactionIdleMs', transactionIdleMs, TRANSACTION_IDLE_MIN_MS, TRANSACTION_IDLE_MAX_MS)
   requireClock(clock)
   requireRandom(random)
-  return Object.freeze({ ...chosen, source, clock, random })
+  if (transactions !== undefined) requireOrm('transactions', 'those of an ORM', transactions, ['within'])
+  return Object.freeze({ ...chosen, source, transactions, transactionsMax, clock, random })
+}
+
+/** All connections but those which handlers that wait for theirs must leave for claims and renewals. */
+function transactionsOf(source: Settings['source']): number {
+  const limit = 'pool' in source ? connectionLimitOf(source.pool) : undefined
+  return limit === undefined ? UNBOUNDED_TRANSACTIONS_MAX : Math.max(1, limit - CONNECTIONS_BESIDE)
+}
+
+/** How many connections a pool may have; `undefined` for no limit, or none that can be seen. */
+export function connectionLimitOf(pool: MysqlPool): number | undefined {
+  const { pool: inner } = pool as { pool?: { config?: { connectionLimit?: unknown } } }
+  const limit = inner?.config?.connectionLimit
+  // 0 is no limit.
+  return typeof limit === 'number' && limit > 0 ? limit : undefined
 }
 
 function sourceOf<Connection extends MysqlConnection>({
   pool,
   url,
-}: MysqlStoreOptions<Connection>): Settings<Connection>['source'] {
+}: Pick<MysqlStoreOptions<Connection>, 'pool' | 'url'>): Settings<Connection>['source'] {
   if ((pool === undefined) === (url === undefined)) {
     throw new OptionError(
       `MysqlStore: expected either pool or url, received ${pool === undefined ? 'neither' : 'both'}; ` +

@@ -1,5 +1,5 @@
 import type { Finding, RowId, StateTable, StateTableNames } from '@oncemq/core/store'
-import { printable, quotedColumn, quotedName, StoreError } from '@oncemq/core/store'
+import { connectionOf, printable, quotedColumn, quotedName, StoreError } from '@oncemq/core/store'
 import type { MysqlConnection, MysqlHeader, MysqlQuery, MysqlRow } from './client.ts'
 import type { Connections } from './connection.ts'
 import { text } from './literals.ts'
@@ -17,7 +17,7 @@ interface Column {
 }
 
 /** Moves rows of a table from state to state: see the contract's `StateTable`. */
-export class MysqlStateTable<Connection extends MysqlConnection> implements StateTable<Connection> {
+export class MysqlStateTable<Tx> implements StateTable<Tx> {
   readonly #connections: () => Connections
   readonly #names: StateTableNames
   readonly #table: string
@@ -53,7 +53,7 @@ export class MysqlStateTable<Connection extends MysqlConnection> implements Stat
   }
 
   async move(
-    tx: Connection,
+    tx: Tx,
     { id, from, to }: { readonly id: RowId; readonly from: readonly string[]; readonly to: string },
   ) {
     const literal = this.#literal(id)
@@ -70,7 +70,7 @@ export class MysqlStateTable<Connection extends MysqlConnection> implements Stat
     return stays ? 'moved' : 'not-moved'
   }
 
-  async read(tx: Connection, id: RowId): Promise<string | undefined> {
+  async read(tx: Tx, id: RowId): Promise<string | undefined> {
     const literal = this.#literal(id)
     if (literal === undefined) return undefined
     // A locking read: a plain one would repeat what the transaction's snapshot holds, which the update
@@ -126,9 +126,9 @@ export class MysqlStateTable<Connection extends MysqlConnection> implements Stat
   }
 }
 
-async function query(tx: MysqlConnection, sql: string): Promise<unknown> {
+async function query(tx: unknown, sql: string): Promise<unknown> {
   const asked: MysqlQuery = { sql, values: null, rowsAsArray: true, typeCast: false, nestTables: false }
-  return (await tx.query(asked))[0]
+  return (await connectionOf<MysqlConnection>(tx).query(asked))[0]
 }
 
 /** Whatever the character set of the column. */

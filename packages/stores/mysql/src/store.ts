@@ -18,7 +18,7 @@ import type {
   UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { LifeCycle } from '@oncemq/core/store'
+import { LifeCycle, throughOrm } from '@oncemq/core/store'
 import type { Mysql2Connection, MysqlConnection } from './client.ts'
 import { connect, nameOf } from './connection.ts'
 import type { Connections } from './connection.ts'
@@ -28,12 +28,13 @@ import { MysqlUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { MysqlStoreOptions, Settings } from './options.ts'
 import { settingsOf } from './options.ts'
+import { frameOf } from './frame.ts'
 import { Records } from './records.ts'
 import { ensureSchema, schemaSql } from './schema.ts'
 import { MysqlStateTable } from './state-table.ts'
 import { statementsOf, tablesOf } from './statements.ts'
 import { Sweep } from './sweep.ts'
-import { Transactions, frameOf } from './transaction.ts'
+import { Transactions } from './transaction.ts'
 import { readDatabase, readVariables, verify } from './verify.ts'
 
 /** What `open()` makes and `close()` ends. */
@@ -47,6 +48,10 @@ interface Opened<Connection extends MysqlConnection> {
   readonly end: () => Promise<void>
 }
 
+/** What `mysql2` answers to a statement without rows. */
+const NO_ROWS = Object.freeze({ affectedRows: 0, insertId: 0, warningStatus: 0 })
+const EMPTY = Object.freeze({ calledBack: NO_ROWS, promised: [NO_ROWS, undefined] })
+
 /**
  * Keeps records in a table of MySQL or MariaDB, beside the data of your own: with `strategy: 'transactional'`
  * a handler's writes and the record commit together. Any number of machines may share the table.
@@ -55,16 +60,21 @@ interface Opened<Connection extends MysqlConnection> {
  * const pool = mysql.createPool({ uri: 'mysql://shop@db/shop', connectionLimit: 12 })
  * const dedup = createDeduplicator({ store: new MysqlStore({ pool }), consumerGroup: 'billing' })
  */
-export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection>
-  implements KeyedStore<Connection>, StateStore<Connection>, LogStore<Connection>, SweepingStore
+export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection, Tx = Connection>
+  implements KeyedStore<Tx>, StateStore<Tx>, LogStore<Tx>, SweepingStore
 {
   readonly name = 'mysql'
-  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
-  readonly #settings: Settings<Connection>
+  readonly batching = Object.freeze({
+    batchMax: 512,
+    batchesInFlightMax: 2,
+    batchMin: 128,
+    light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
+  })
+  readonly #settings: Settings<Connection, Tx>
   readonly #life: LifeCycle<Opened<Connection>>
   #hasSnapshots = false
 
-  constructor(options: MysqlStoreOptions<Connection>) {
+  constructor(options: MysqlStoreOptions<Connection, Tx>) {
     this.#settings = settingsOf(options)
     this.#life = new LifeCycle({
       name: 'MysqlStore',
@@ -121,24 +131,29 @@ export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection>
   }
 
   /**
-   * Runs `work` with a connection on which a transaction is open. Leave START TRANSACTION, COMMIT, ROLLBACK
-   * and `release` to the store, and keep statements that commit by themselves out of it (CREATE, ALTER, DROP,
-   * TRUNCATE, LOCK TABLES ...); SAVEPOINT is yours. At most `transactionsMax` run at a time, further ones
-   * wait.
+   * Runs `work` with a connection on which a transaction is open, or with the transaction object of the ORM
+   * that writes by it. Leave START TRANSACTION, COMMIT, ROLLBACK and `release` to the store, and keep
+   * statements that commit by themselves out of it (CREATE, ALTER, DROP, TRUNCATE, LOCK TABLES ...);
+   * SAVEPOINT is yours. At most `transactionsMax` run at a time, further ones wait.
    */
   async transaction(
-    work: (tx: Connection) => Promise<TransactionEnd | undefined>,
+    work: (tx: Tx) => Promise<TransactionEnd | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
-    return this.#life.opened.transactions.handle(work, signal)
+    const { transactions } = this.#life.opened
+    const { transactions: orm } = this.#settings
+    // Without an ORM a handler's transaction is the connection.
+    const plain = work as unknown as (tx: Connection) => Promise<TransactionEnd | undefined>
+    if (orm === undefined) return transactions.handle(plain, signal)
+    return throughOrm(orm, work, EMPTY, (lent) => transactions.handle(lent, signal))
   }
 
-  uniqueKey(name: string): UniqueKey<Connection> {
-    return new MysqlUniqueKey<Connection>(() => this.#life.opened.connections, name)
+  uniqueKey(name: string): UniqueKey<Tx> {
+    return new MysqlUniqueKey<Tx>(() => this.#life.opened.connections, name)
   }
 
-  stateTable(names: StateTableNames): StateTable<Connection> {
-    return new MysqlStateTable<Connection>(() => this.#life.opened.connections, names)
+  stateTable(names: StateTableNames): StateTable<Tx> {
+    return new MysqlStateTable<Tx>(() => this.#life.opened.connections, names)
   }
 
   async takeLog(log: LogRequest): Promise<LogTaken> {
@@ -176,7 +191,7 @@ export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection>
         transactions: new Transactions(
           connections,
           { ...statements, logs },
-          frameOf(this.#settings, variables),
+          frameOf(this.#settings, variables, pool),
         ),
         findings: await verify(plain, pool, variables, settings),
         end,

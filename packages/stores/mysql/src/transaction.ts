@@ -1,9 +1,8 @@
-import type { Clock, TransactionEnd, UpdateAnswer } from '@oncemq/core/store'
+import type { TransactionEnd, UpdateAnswer } from '@oncemq/core/store'
 import { revocable, Semaphore, untilAborted } from '@oncemq/core/store'
-import type { MysqlConnection } from './client.ts'
+import type { MysqlConnection, MysqlHeader } from './client.ts'
 import type { Connections } from './connection.ts'
-import { isUnanswered, nameOf } from './connection.ts'
-import { dialectOf } from './dialect.ts'
+import { isUnanswered } from './connection.ts'
 import { noteDuplicateKey } from './duplicate-key.ts'
 import {
   MYSQL,
@@ -19,55 +18,20 @@ import {
   storeError,
 } from './errors.ts'
 import { HandlerCalls } from './handler-calls.ts'
-import type { Settings } from './options.ts'
 import type { FinishStatements } from './finish.ts'
-import { finish } from './finish.ts'
-import type { Variables } from './verify.ts'
-
-// A savepoint before the handler's writes, by which its transaction is known again.
-const GUARD = 'oncemq_handler'
-const IDLE_BEFORE = '@oncemq_idle_before'
-const MS_PER_SECOND = 1000
+import { changesOf, ownerOf } from './finish.ts'
+import { GUARD } from './frame.ts'
+import type { Frame } from './frame.ts'
 
 /** What the handler's code does in its transaction. */
 type Work<Connection> = (tx: Connection) => Promise<TransactionEnd | undefined>
-
-/** The statements around a handler, and their settings. */
-export interface Frame {
-  readonly where: string
-  readonly clock: Clock
-  readonly transactionsMax: number
-  readonly transactionIdleMs: number
-  readonly begin: readonly string[]
-  /** Gives the session back the setting that it came with. */
-  readonly restore: string
-}
-
-/** The isolation is of the next transaction alone; how long it may lie idle is the session's setting. */
-export function frameOf<Connection extends MysqlConnection>(
-  settings: Settings<Connection>,
-  { version = '', transaction_isolation: newName }: Variables,
-): Frame {
-  const { clock, isolation, transactionsMax, transactionIdleMs } = settings
-  const prefix = newName === undefined ? 'tx' : 'transaction'
-  const idle = `@@SESSION.${dialectOf(version).idleSetting}`
-  const seconds = Math.ceil(transactionIdleMs / MS_PER_SECOND)
-  const level = isolation.toUpperCase().replace(' ', '-')
-  const begin = [
-    `SET @@${prefix}_isolation = '${level}', @@${prefix}_read_only = 0, ` +
-      `${IDLE_BEFORE} = ${idle}, ${idle} = ${seconds}`,
-    'START TRANSACTION',
-    `SAVEPOINT ${GUARD}`,
-  ]
-  const restore = `SET ${idle} = ${IDLE_BEFORE}`
-  return { where: nameOf(settings), clock, transactionsMax, transactionIdleMs, begin, restore }
-}
 
 /**
  * The handlers' transactions, each on a connection of its own, a bounded number at a time: the connections
  * that are left are for claims and renewals, which handlers that wait for a connection must not hold up.
  *
  *   START ──▶ work ──▶ tx is revoked ──▶ completion, if this very transaction is still open ──▶ COMMIT
+ *               │          │                │  (one message, where the server takes several statements)
  *               │          │                └─ lost ──▶ ROLLBACK
  *               │          └─ thrown ──▶ ROLLBACK
  *               └─ aborted ──▶ tx is revoked, what waits is stopped, the connection is closed
@@ -122,9 +86,7 @@ export class Transactions<Connection extends MysqlConnection> {
     try {
       await transaction.begin()
       const completion = await transaction.lend(work, signal)
-      const { answer, commit } = await transaction.complete(this.#statements, completion)
-      if (commit) await transaction.commit()
-      return answer
+      return await transaction.finish(this.#statements, completion)
     } finally {
       await transaction.end()
     }
@@ -212,21 +174,52 @@ class Transaction<Connection extends MysqlConnection> {
     }
   }
 
-  async complete(
+  async finish(statements: FinishStatements, end: TransactionEnd | undefined): Promise<UpdateAnswer> {
+    if (this.#rolledBackBy !== undefined) throw conflict(this.#rolledBackBy)
+    const changes = changesOf(statements, end)
+    if (this.#frame.finish === undefined) return this.#finishInSteps(statements, end, changes)
+    try {
+      await this.#commit(this.#frame.finish(changes))
+      return 'ok'
+    } catch (error) {
+      const { cause } = error as { cause?: unknown }
+      const number = errorNumber(cause)
+      if (number === MYSQL.SUBQUERY_ROWS && end !== undefined) return this.#owner(statements, end)
+      const isLeftOpen = number === undefined || isDisconnect(cause)
+      if (number !== MYSQL.SAVEPOINT_MISSING && !(isLeftOpen && this.#calls.mayHaveEnded)) {
+        throw isDisconnect(cause) && this.#isIdleTooLong ? this.#lost(cause) : error
+      }
+      // What ended it may have locked tables, which would stay so in the pool: the connection is closed.
+      this.#hasFailed = true
+      throw endedError(cause)
+    }
+  }
+
+  /** Statement by statement. */
+  async #finishInSteps(
     statements: FinishStatements,
     end: TransactionEnd | undefined,
-  ): Promise<{ answer: UpdateAnswer; commit: boolean }> {
-    if (this.#rolledBackBy !== undefined) throw conflict(this.#rolledBackBy)
+    changes: readonly string[],
+  ): Promise<UpdateAnswer> {
     await this.#requireSameTransaction()
     // A handler's own time would be that of the record, too.
     if (end?.op === 'complete' && this.#calls.hasSet) await this.#query('SET timestamp = DEFAULT')
-    return finish((statement) => this.#query(statement), statements, end)
+    for (const change of changes) {
+      const { affectedRows } = (await this.#query(change)) as MysqlHeader
+      if (Number(affectedRows) !== 1) return this.#owner(statements, end)
+    }
+    await this.#commit()
+    return 'ok'
+  }
+
+  #owner(statements: FinishStatements, end: TransactionEnd | undefined): Promise<UpdateAnswer> {
+    return ownerOf((statement) => this.#query(statement), statements, end)
   }
 
   /** A COMMIT without an answer may wait for a replica: nobody is told to give that up. */
-  async commit(): Promise<void> {
+  async #commit(sql?: string): Promise<void> {
     try {
-      await this.#connections.commit(this.#connection)
+      await this.#connections.commit(this.#connection, sql)
       this.#isOpen = false
     } catch (error) {
       this.#hasFailed ||= errorNumber(error) === undefined
@@ -287,9 +280,13 @@ class Transaction<Connection extends MysqlConnection> {
   #lost(error: unknown, thrown = error): unknown {
     // Whether it was committed is not known any more, so that it must not be run again.
     if (this.#calls.mayHaveEnded) return endedError(thrown)
-    const { clock, transactionIdleMs, where } = this.#frame
-    const isIdleTooLong = clock.monotonicMs() - this.#beganAtMs >= transactionIdleMs
-    return isIdleTooLong ? idleError(transactionIdleMs, error) : storeError(error, where)
+    const { transactionIdleMs, where } = this.#frame
+    return this.#isIdleTooLong ? idleError(transactionIdleMs, error) : storeError(error, where)
+  }
+
+  get #isIdleTooLong(): boolean {
+    const { clock, transactionIdleMs } = this.#frame
+    return clock.monotonicMs() - this.#beganAtMs >= transactionIdleMs
   }
 
   #send(statement: string): Promise<unknown> {

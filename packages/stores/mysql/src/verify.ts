@@ -3,9 +3,8 @@ import { StoreError } from '@oncemq/core/store'
 import type { MysqlPool } from './client.ts'
 import type { Connections } from './connection.ts'
 import { dialectOf, tooOld } from './dialect.ts'
+import { CONNECTIONS_BESIDE, connectionLimitOf } from './options.ts'
 import type { Settings } from './options.ts'
-
-const CONNECTIONS_BESIDE = 2
 
 const NAMES = [
   'binlog_format',
@@ -169,11 +168,9 @@ function severalPrimaries(variables: Variables): Finding | undefined {
 }
 
 function poolSize(pool: MysqlPool, transactionsMax: number): Finding | undefined {
-  const { pool: inner } = pool as { pool?: { config?: { connectionLimit?: unknown } } }
-  const limit = inner?.config?.connectionLimit
+  const limit = connectionLimitOf(pool)
   const needed = transactionsMax + CONNECTIONS_BESIDE
-  // 0 is no limit.
-  if (typeof limit !== 'number' || limit === 0 || limit >= needed) return undefined
+  if (limit === undefined || limit >= needed) return undefined
   return {
     severity: 'warning',
     code: 'mysql-pool',

@@ -4,8 +4,8 @@ import mysql from 'mysql2/promise'
 import type { Pool, PoolConnection, RowDataPacket } from 'mysql2/promise'
 
 /** A pool that ends with the suite, and the handler's own writes: rows of a table beside the records. */
-export function databaseOf({ url }: Pick<Server, 'url'>) {
-  const pool = mysql.createPool({ uri: url, connectionLimit: 40 })
+export function databaseOf({ url }: Pick<Server, 'url'>, { multipleStatements = false } = {}) {
+  const pool = mysql.createPool({ uri: url, connectionLimit: 40, multipleStatements })
   const lock: StoreSuiteOptions['lock'] = async (namespace, ids, kind) => {
     const columns = 'id, state, claim_id, epoch, attempts, lease_until, expires_at'
     const statementOf = {

@@ -67,8 +67,8 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
     )
 
     test('a pool that handlers could hold alone is reported', async () => {
-      expect(await findings({ connectionLimit: 9 })).toContain('warning mysql-pool')
-      expect(await findings({ connectionLimit: 10 })).toEqual(always)
+      expect(await findings({ connectionLimit: 2 })).toContain('warning mysql-pool')
+      expect(await findings({ connectionLimit: 3 })).toEqual(always)
       expect(await findings({ connectionLimit: 0 })).toEqual(always)
     })
 

@@ -79,6 +79,16 @@ export class Connections<Client extends PostgresClient = PostgresClient> {
     this.#knowsProcesses = String(processID) === answers[0]
   }
 
+  /** Whether statements that are prepared on a connection stay there: no pooler is in between. */
+  get mayPrepare(): boolean {
+    return this.#prepares && this.#knowsProcesses
+  }
+
+  /** What was prepared on a connection was not there. */
+  stopPreparing(): void {
+    this.#prepares = false
+  }
+
   /** Gives a connection within the time limit. */
   async acquire(): Promise<Client> {
     return within(() => this.#connect(), {
@@ -164,7 +174,7 @@ export class Connections<Client extends PostgresClient = PostgresClient> {
       try {
         return await this.#once(text, values, this.#prepares ? name : undefined)
       } catch (error) {
-        if (isUnprepared(error)) this.#prepares = false
+        if (isUnprepared(error)) this.stopPreparing()
         else if (!isConflict(error) || count === CONFLICTS_MAX) throw error
       }
     }

@@ -1,6 +1,12 @@
 import type { Finding, KeyGaps, UniqueKey } from '@oncemq/core/store'
-import { driverErrorOn, gapFindings, printable, StoreError, violatedKeyIn } from '@oncemq/core/store'
-import type { PostgresClient } from './client.ts'
+import {
+  connectionOf,
+  driverErrorOn,
+  gapFindings,
+  printable,
+  StoreError,
+  violatedKeyIn,
+} from '@oncemq/core/store'
 import type { Connections } from './connection.ts'
 import { behindAbort } from './errors.ts'
 
@@ -56,7 +62,7 @@ interface Found extends KeyGaps {
 }
 
 /** A unique constraint or index: see the contract's `UniqueKey`. */
-export class PostgresUniqueKey<Client extends PostgresClient> implements UniqueKey<Client> {
+export class PostgresUniqueKey<Tx> implements UniqueKey<Tx> {
   readonly #connections: () => Connections
   readonly #name: string
   #found: Found | undefined
@@ -74,8 +80,8 @@ export class PostgresUniqueKey<Client extends PostgresClient> implements UniqueK
     return gapFindings(this.#name, this.#found)
   }
 
-  async isViolatedBy(thrown: unknown, tx: Client | undefined): Promise<boolean> {
-    const made = behindAbort(tx === undefined ? thrown : driverErrorOn(tx, thrown))
+  async isViolatedBy(thrown: unknown, tx: Tx | undefined): Promise<boolean> {
+    const made = behindAbort(tx === undefined ? thrown : driverErrorOn(connectionOf(tx), thrown))
     const violated = violatedKeyIn(made, duplicateKeyOf).at(-1)
     const found = this.#found
     if (violated === undefined || found === undefined) return false

@@ -8,7 +8,7 @@ import type { Tables } from './statements.ts'
 export type LogStatements = ReturnType<typeof logStatementsOf>
 
 /** Every statement on the table of the logs. Each is one step on one row, and a transaction of its own. */
-export function logStatementsOf({ logs }: Pick<Tables, 'logs'>, { loneMs, commitMs }: LockWaits) {
+export function logStatementsOf({ logs }: Pick<Tables, 'logs'>, { loneMs }: LockWaits) {
   const row = 'id = $1::uuid AND epoch = $2::bigint'
   return {
     // id, label -> the row as it was taken. `was_held` is there since an update cannot answer old values.
@@ -41,19 +41,6 @@ export function logStatementsOf({ logs }: Pick<Tables, 'logs'>, { loneMs, commit
     unstart: `
       UPDATE ${logs} SET starts = starts - 1
       WHERE id = $1::uuid AND started_offset = $2::bigint AND starts > 0 AND ${boundedWaits(loneMs)}`,
-
-    // id, epoch, from, next, transaction -> one row, as of the statement that finishes a record. In the
-    // handler's transaction.
-    finish: `
-      WITH changed AS (
-        UPDATE ${logs} SET next_offset = $4::bigint
-        WHERE ${row} AND next_offset = $3::bigint AND pg_current_xact_id_if_assigned()::text = $5
-          AND ${boundedWaits(loneMs)}
-          AND (SELECT set_config('idle_in_transaction_session_timeout', '${commitMs}', true)) IS NOT NULL
-        RETURNING id
-      )
-      SELECT json_build_object('isChanged', EXISTS (SELECT FROM changed), 'wasDone', ${isAt(logs)},
-        'transaction', pg_current_xact_id_if_assigned()::text)::text AS answer`,
   }
 }
 
@@ -65,7 +52,7 @@ function isAt(logs: string): string {
   )
 }
 
-/** What `advance` and `finish` take, of which `finish` takes one more. */
+/** What `advance` takes. */
 export function advanceValues({ id, epoch, from, next }: AdvanceUpdate): unknown[] {
   return [id, epoch, `${storedOffset(from)}`, `${next}`]
 }

@@ -1,4 +1,4 @@
-import type { Clock } from '@oncemq/core/store'
+import type { Clock, OrmTransactions } from '@oncemq/core/store'
 import { OptionError } from '@oncemq/core'
 import {
   givenOptions,
@@ -6,6 +6,7 @@ import {
   requireClock,
   requireInteger,
   requireOneOf,
+  requireOrm,
   systemClock,
 } from '@oncemq/core/store'
 import type { PgClient, PostgresClient, PostgresPool } from './client.ts'
@@ -14,7 +15,7 @@ import type { PgClient, PostgresClient, PostgresPool } from './client.ts'
 export type Isolation = 'read committed' | 'repeatable read' | 'serializable'
 
 /** Options of {@link PostgresStore}: either `pool` or `url`, and what has a default. */
-export interface PostgresStoreOptions<Client extends PostgresClient = PgClient> {
+export interface PostgresStoreOptions<Client extends PostgresClient = PgClient, Tx = Client> {
   /**
    * A `pg.Pool` of yours, which the store does not close. It needs `transactionsMax` + 2 connections, so that
    * leases are renewed while handlers hold theirs.
@@ -46,8 +47,8 @@ export interface PostgresStoreOptions<Client extends PostgresClient = PgClient> 
   timeoutMs?: number
   /**
    * How many transactions of handlers are open at a time, each with a connection of its own; further ones
-   * wait. 1 to 10000.
-   * @default 8
+   * wait. 1 to 10000. By default the pool's connections less two, which are for claims and renewals, or 16
+   * where the pool has no bound or is the store's own.
    */
   transactionsMax?: number
   /**
@@ -64,6 +65,12 @@ export interface PostgresStoreOptions<Client extends PostgresClient = PgClient> 
    */
   transactionIdleMs?: number
   /**
+   * The transactions of the ORM that handlers write with, from `@oncemq/postgres/orms` or your own:
+   * `context.tx` is one of these then, on a connection of the pool.
+   * @default the connection itself
+   */
+  transactions?: OrmTransactions<Client, Tx>
+  /**
    * Time for waits, for tests. The system's by default. Leases and retention follow the server's own clock.
    */
   clock?: Clock
@@ -74,13 +81,12 @@ export const postgresStoreDefaults = Object.freeze({
   table: 'oncemq',
   createSchema: true,
   timeoutMs: 4000,
-  transactionsMax: 8,
   isolation: 'read committed' as Isolation,
   transactionIdleMs: 60_000,
 })
 
 /** Options as the store uses them: complete, checked and frozen. */
-export interface Settings<Client extends PostgresClient = PostgresClient> {
+export interface Settings<Client extends PostgresClient = PostgresClient, Tx = unknown> {
   readonly source: { readonly pool: PostgresPool<Client> } | { readonly url: string }
   readonly table: string
   readonly createSchema: boolean
@@ -88,11 +94,15 @@ export interface Settings<Client extends PostgresClient = PostgresClient> {
   readonly transactionsMax: number
   readonly isolation: Isolation
   readonly transactionIdleMs: number
+  readonly transactions: OrmTransactions<Client, Tx> | undefined
   readonly clock: Clock
 }
 
 const TIMEOUT_MAX_MS = 600_000
 const TRANSACTIONS_MAX = 10_000
+const UNBOUNDED_TRANSACTIONS_MAX = 16
+/** What the pool needs beside the connections of handlers. */
+export const CONNECTIONS_BESIDE = 2
 const TRANSACTION_IDLE_MIN_MS = 1000
 const TRANSACTION_IDLE_MAX_MS = 86_400_000
 const ISOLATIONS = ['read committed', 'repeatable read', 'serializable'] as const
@@ -100,33 +110,57 @@ const ISOLATIONS = ['read committed', 'repeatable read', 'serializable'] as cons
 const TABLE_NAME = /^(?:[a-z_][a-z0-9_]{0,62}\.)?[a-z_][a-z0-9_]{0,57}$/i
 const URL_SCHEME = /^postgres(?:ql)?:\/\//
 
-const known = new Set([...Object.keys(postgresStoreDefaults), 'pool', 'url', 'clock'])
+const known = new Set([
+  ...Object.keys(postgresStoreDefaults),
+  'pool',
+  'url',
+  'transactions',
+  'clock',
+  'transactionsMax',
+])
 
 /**
  * Checks the options once. @throws OptionError that says what was expected, what was received, and the
  * remedy.
  */
-export function settingsOf<Client extends PostgresClient>(
-  options: PostgresStoreOptions<Client>,
-): Settings<Client> {
+export function settingsOf<Client extends PostgresClient, Tx>(
+  options: PostgresStoreOptions<Client, Tx>,
+): Settings<Client, Tx> {
   const given = givenOptions('PostgresStore', options, known)
-  const { pool: _pool, url: _url, clock = systemClock, ...chosen } = { ...postgresStoreDefaults, ...given }
+  const {
+    pool: _pool,
+    url: _url,
+    clock = systemClock,
+    transactions,
+    ...chosen
+  } = {
+    ...postgresStoreDefaults,
+    ...given,
+  }
   const source = sourceOf(given)
+  const { transactionsMax = transactionsOf(source) } = given
   requireTable(chosen.table)
   requireOneOf('createSchema', chosen.createSchema, [true, false])
   requireInteger('timeoutMs', chosen.timeoutMs, 1, TIMEOUT_MAX_MS)
-  requireInteger('transactionsMax', chosen.transactionsMax, 1, TRANSACTIONS_MAX)
+  requireInteger('transactionsMax', transactionsMax, 1, TRANSACTIONS_MAX)
   requireOneOf('isolation', chosen.isolation, ISOLATIONS)
   const { transactionIdleMs } = chosen
   requireInteger('transactionIdleMs', transactionIdleMs, TRANSACTION_IDLE_MIN_MS, TRANSACTION_IDLE_MAX_MS)
   requireClock(clock)
-  return Object.freeze({ ...chosen, source, clock })
+  if (transactions !== undefined) requireOrm('transactions', 'those of an ORM', transactions, ['within'])
+  return Object.freeze({ ...chosen, source, transactions, transactionsMax, clock })
+}
+
+/** All connections but those which handlers that wait for theirs must leave for claims and renewals. */
+function transactionsOf(source: Settings['source']): number {
+  const max = 'pool' in source ? source.pool.options?.max : undefined
+  return max === undefined ? UNBOUNDED_TRANSACTIONS_MAX : Math.max(1, max - CONNECTIONS_BESIDE)
 }
 
 function sourceOf<Client extends PostgresClient>({
   pool,
   url,
-}: PostgresStoreOptions<Client>): Settings<Client>['source'] {
+}: Pick<PostgresStoreOptions<Client>, 'pool' | 'url'>): Settings<Client>['source'] {
   if ((pool === undefined) === (url === undefined)) {
     throw new OptionError(
       `PostgresStore: expected either pool or url, received ${pool === undefined ? 'neither' : 'both'}; ` +

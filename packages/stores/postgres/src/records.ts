@@ -10,7 +10,7 @@ import { inPieces, LockedRecords, systemRandom } from '@oncemq/core/store'
 import type { Connections } from './connection.ts'
 import { isLockTaken } from './errors.ts'
 import { DONE, FREE, RUNNING, SWEEP_BLOCKS } from './statements.ts'
-import type { Statements } from './statements.ts'
+import type { ClaimStatements, Statements } from './statements.ts'
 
 const STATE_NAMES = Object.freeze({ [FREE]: 'free', [RUNNING]: 'running', [DONE]: 'done' } as const)
 const STATE_AFTER = Object.freeze({ release: FREE, renew: RUNNING, complete: DONE })
@@ -56,24 +56,19 @@ interface RecordRow {
 export class Records {
   readonly #connections: Connections
   readonly #statements: Statements
-  readonly #locked: LockedRecords
+  readonly #durable: LockedRecords
+  readonly #fleeting: LockedRecords
   readonly #random = systemRandom()
 
   constructor(connections: Connections, statements: Statements) {
     this.#connections = connections
     this.#statements = statements
-    const { claim, claimUnlocked } = statements
-    this.#locked = new LockedRecords({
-      usual: async (batch) =>
-        resolved(batch, NEW, await this.#insert(batch), (entries) => this.#claim(claim, entries)),
-      careful: (batch) =>
-        resolved(batch, NEW, [...batch.keys()], (entries) => this.#claimUnlocked(claimUnlocked, entries)),
-      isLockTaken,
-    })
+    this.#durable = this.#claimsBy(statements.durable)
+    this.#fleeting = this.#claimsBy(statements.fleeting)
   }
 
-  async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    return this.#locked.claim(batch)
+  claim(batch: readonly ClaimRequest[], isDurable: boolean): Promise<readonly ClaimAnswer[]> {
+    return (isDurable ? this.#durable : this.#fleeting).claim(batch)
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
@@ -111,10 +106,23 @@ export class Records {
     return removed
   }
 
+  #claimsBy(statements: ClaimStatements): LockedRecords {
+    const { claim, claimUnlocked } = statements
+    return new LockedRecords({
+      usual: async (batch) =>
+        resolved(batch, NEW, await this.#insert(statements, batch), (entries) => this.#claim(claim, entries)),
+      careful: (batch) =>
+        resolved(batch, NEW, [...batch.keys()], (entries) => this.#claimUnlocked(claimUnlocked, entries)),
+      isLockTaken,
+    })
+  }
+
   /** Claims what is new. Answers the positions of all other entries. */
-  async #insert(batch: readonly ClaimRequest[]): Promise<readonly number[]> {
+  async #insert(
+    { insert, insertMany }: ClaimStatements,
+    batch: readonly ClaimRequest[],
+  ): Promise<readonly number[]> {
     const [first] = batch as [ClaimRequest]
-    const { insert, insertMany } = this.#statements
     if (batch.length === 1)
       return (await this.#connections.change(insert, insertValues(first))) === 1 ? [] : [0]
     const { leaseMs, retentionMs } = first

@@ -1,5 +1,5 @@
 import type { Finding, RowId, StateTable, StateTableNames } from '@oncemq/core/store'
-import { printable, quotedColumn, quotedName, StoreError } from '@oncemq/core/store'
+import { connectionOf, printable, quotedColumn, quotedName, StoreError } from '@oncemq/core/store'
 import type { PostgresClient } from './client.ts'
 import type { Connections } from './connection.ts'
 import { sqlState } from './errors.ts'
@@ -8,7 +8,7 @@ import { sqlState } from './errors.ts'
 const DATA = '22'
 
 /** Moves rows of a table from state to state: see the contract's `StateTable`. */
-export class PostgresStateTable<Client extends PostgresClient> implements StateTable<Client> {
+export class PostgresStateTable<Tx> implements StateTable<Tx> {
   readonly #connections: () => Connections
   readonly #names: StateTableNames
   readonly #table: string
@@ -40,7 +40,7 @@ export class PostgresStateTable<Client extends PostgresClient> implements StateT
   }
 
   async move(
-    tx: Client,
+    tx: Tx,
     { id, from, to }: { readonly id: RowId; readonly from: readonly string[]; readonly to: string },
   ) {
     const places = from.map((_, position) => `$${position + 3}`).join(', ')
@@ -48,7 +48,7 @@ export class PostgresStateTable<Client extends PostgresClient> implements StateT
       `UPDATE ${this.#table} SET ${this.#state} = $2 ` +
       `WHERE ${this.#id} = $1 AND ${this.#state} IN (${places})`
     try {
-      const { rowCount } = await tx.query({ text, values: [id, to, ...from] })
+      const { rowCount } = await connectionOf<PostgresClient>(tx).query({ text, values: [id, to, ...from] })
       return (rowCount ?? 0) > 0 ? 'moved' : 'not-moved'
     } catch (error) {
       if (sqlState(error)?.startsWith(DATA) === true) return 'unfit-id'
@@ -56,10 +56,10 @@ export class PostgresStateTable<Client extends PostgresClient> implements StateT
     }
   }
 
-  async read(tx: Client, id: RowId): Promise<string | undefined> {
+  async read(tx: Tx, id: RowId): Promise<string | undefined> {
     // Locks the row, so that what is decided by its state stays true until the commit.
     const text = `SELECT ${this.#state}::text AS state FROM ${this.#table} WHERE ${this.#id} = $1 FOR UPDATE`
-    const { rows } = await tx.query({ text, values: [id] })
+    const { rows } = await connectionOf<PostgresClient>(tx).query({ text, values: [id] })
     const [row] = rows as readonly { readonly state: string | null }[]
     return row === undefined ? undefined : (row.state ?? '')
   }

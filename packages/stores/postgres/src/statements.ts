@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { boundedWaits } from './lock-waits.ts'
+import { boundedWaits, unawaitedCommit } from './lock-waits.ts'
 import type { LockWaits } from './lock-waits.ts'
 
 /** The states as they are stored. */
@@ -25,18 +25,23 @@ export interface NamedStatement {
 
 export type Statement = string | NamedStatement
 
-export interface Statements {
+/** The statements of claims; a claim whose commit is not awaited may be gone after a crash of the server. */
+export interface ClaimStatements {
   readonly insert: NamedStatement
   readonly insertMany: NamedStatement
   readonly claim: string
   readonly claimUnlocked: string
+}
+
+export interface Statements {
+  readonly durable: ClaimStatements
+  readonly fleeting: ClaimStatements
   readonly complete: NamedStatement
   readonly completeMany: string
   readonly update: (isLone: boolean) => string
   readonly inspect: string
   readonly forget: string
   readonly sweep: string
-  readonly finish: string
 }
 
 /**
@@ -66,25 +71,32 @@ export function tablesOf(table: string, schema?: string): Tables {
  * pool's owner changes.
  */
 export function statementsOf({ records, meta }: Tables, waits: LockWaits): Statements {
-  const { claimMs, manyMs, loneMs, commitMs } = waits
+  const { claimMs, manyMs, loneMs } = waits
+  const bounded = boundedWaits(claimMs)
   const updates = { many: updateSql(records, manyMs), lone: updateSql(records, loneMs) }
   return {
-    insert: named(insertSql(records, claimMs)),
-    insertMany: named(insertManySql(records, claimMs)),
-    claim: claimSql(records, claimMs, WAITING),
-    claimUnlocked: claimSql(records, claimMs, SKIPPING),
+    durable: claimsOf(records, bounded),
+    fleeting: claimsOf(records, `${bounded} AND ${unawaitedCommit}`),
     complete: named(completeSql(records, loneMs)),
     completeMany: completeManySql(records, manyMs),
     update: (isLone) => (isLone ? updates.lone : updates.many),
     inspect: inspectSql(records),
     forget: forgetSql(records, loneMs),
     sweep: sweepSql(records, meta),
-    finish: finishSql(records, loneMs, commitMs),
+  }
+}
+
+function claimsOf(records: string, settings: string): ClaimStatements {
+  return {
+    insert: named(insertSql(records, settings)),
+    insertMany: named(insertManySql(records, settings)),
+    claim: claimSql(records, settings, WAITING),
+    claimUnlocked: claimSql(records, settings, SKIPPING),
   }
 }
 
 /** One text has one name, also in other stores of the same pool. */
-function named(text: string): NamedStatement {
+export function named(text: string): NamedStatement {
   return { name: `oncemq_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`, text }
 }
 
@@ -122,12 +134,12 @@ const columns = '(id, state, claim_id, epoch, attempts, lease_until, expires_at,
  * For a lone claim: to plan the batch's statement takes longer than to run this one. Its times come as
  * intervals, and it answers no row, since that is measurably less to plan.
  */
-function insertSql(records: string, waitMs: number): string {
+function insertSql(records: string, settings: string): string {
   return `
     INSERT INTO ${records} ${columns}
     SELECT $1::uuid, ${RUNNING}, $2::uuid, 1, 1,
       clock_timestamp() + $3::interval, clock_timestamp() + $4::interval, $5::uuid, $6::text
-    WHERE ${boundedWaits(waitMs)}
+    WHERE ${settings}
     ON CONFLICT (id) DO NOTHING`
 }
 
@@ -137,12 +149,12 @@ function insertSql(records: string, waitMs: number): string {
  * long as 80 entries take to run. It may be prepared: an insert finds its conflicts by the primary key in
  * every plan, and the rest reads nothing but the batch.
  */
-function insertManySql(records: string, waitMs: number): string {
+function insertManySql(records: string, settings: string): string {
   return `
     WITH entry AS MATERIALIZED (
       SELECT * FROM unnest($1::uuid[], $2::uuid[], $5::uuid[], $6::text[])
         WITH ORDINALITY AS entry (id, claim_id, fingerprint, label, at)
-      WHERE ${boundedWaits(waitMs)}
+      WHERE ${settings}
     ), inserted AS (
       INSERT INTO ${records} ${columns}
       SELECT id, ${RUNNING}, claim_id, 1, 1, clock_timestamp() + $3::interval,
@@ -169,14 +181,14 @@ const SKIPPING: Locking = { lock: 'FOR NO KEY UPDATE SKIP LOCKED', untaken: 'loc
  * snapshot was taken, so that another statement has to look; 'locked' that somebody else has its row, perhaps
  * a host that vanished, until the server ends its transaction.
  */
-function claimSql(records: string, waitMs: number, { lock, untaken }: Locking): string {
+function claimSql(records: string, settings: string, { lock, untaken }: Locking): string {
   // A claim that is asked for again, because its answer got lost, changes nothing but the lease.
   const repeated = `record.state = ${RUNNING} AND record.claim_id = other.claim_id`
   return `
     WITH entry AS MATERIALIZED (
       SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::float8[], $4::float8[], $5::uuid[], $6::text[])
         WITH ORDINALITY AS entry (id, claim_id, lease_ms, retention_ms, fingerprint, label, at)
-      WHERE ${boundedWaits(waitMs)} ORDER BY id
+      WHERE ${settings} ORDER BY id
     ), looked AS MATERIALIZED (
       SELECT entry.*, seen.state, seen.epoch, seen.lease_until,
         seen.fingerprint AS kept_fingerprint, seen.result AS kept_result,
@@ -320,25 +332,4 @@ function sweepSql(records: string, meta: string): string {
       FROM step WHERE meta.name = 'sweep_block'
     )
     SELECT json_build_object('gone', gone, 'blocks', blocks)::text AS answer FROM step`
-}
-
-/**
- * id, claim id, retention, result, transaction -> one row: whether the record ran with this claim id, whether
- * it was done by it before, and the transaction that is open now. Nothing is changed outside of the
- * transaction that the store has opened. From here on the record is locked, so that the server waits for the
- * COMMIT of a host that may have vanished no longer than it must.
- */
-function finishSql(records: string, waitMs: number, commitMs: number): string {
-  return `
-    WITH changed AS (
-      UPDATE ${records}
-      SET state = ${DONE}, lease_until = NULL, expires_at = ${after('$3::float8')}, result = $4
-      WHERE id = $1 AND claim_id = $2 AND state = ${RUNNING} AND pg_current_xact_id_if_assigned()::text = $5
-        AND ${boundedWaits(waitMs)}
-        AND (SELECT set_config('idle_in_transaction_session_timeout', '${commitMs}', true)) IS NOT NULL
-      RETURNING id
-    )
-    SELECT json_build_object('isChanged', EXISTS (SELECT FROM changed),
-      'wasDone', EXISTS (SELECT FROM ${records} WHERE id = $1 AND claim_id = $2 AND state = ${DONE}),
-      'transaction', pg_current_xact_id_if_assigned()::text)::text AS answer`
 }

@@ -1,5 +1,6 @@
 import type {
   ClaimAnswer,
+  ClaimOptions,
   ClaimRequest,
   ClaimUpdate,
   Finding,
@@ -18,7 +19,7 @@ import type {
   UniqueKey,
   UpdateAnswer,
 } from '@oncemq/core/store'
-import { LifeCycle } from '@oncemq/core/store'
+import { LifeCycle, throughOrm } from '@oncemq/core/store'
 import type { PgClient, PostgresClient } from './client.ts'
 import { Logs, logStatementsOf } from './logs.ts'
 import { connect, nameOf } from './connection.ts'
@@ -26,6 +27,7 @@ import type { Connections } from './connection.ts'
 import { PostgresUniqueKey } from './duplicate-key.ts'
 import { storeError } from './errors.ts'
 import type { PostgresStoreOptions, Settings } from './options.ts'
+import { finishOf } from './finish.ts'
 import { settingsOf } from './options.ts'
 import { Records } from './records.ts'
 import { ensureSchema, schemaSql } from './schema.ts'
@@ -45,6 +47,10 @@ interface Opened<Client extends PostgresClient> {
   readonly end: () => Promise<void>
 }
 
+/** What `pg` answers to a statement without rows. */
+const NO_ROWS = Object.freeze({ command: '', rowCount: 0, rows: [], fields: [] })
+const EMPTY = Object.freeze({ calledBack: NO_ROWS, promised: NO_ROWS })
+
 /**
  * Keeps records in a table of PostgreSQL, beside the data of your own: with `strategy: 'transactional'` a
  * handler's writes and the record commit together. Any number of machines may share the table. Works through
@@ -54,16 +60,21 @@ interface Opened<Client extends PostgresClient> {
  * const pool = new pg.Pool({ max: 12 })
  * const dedup = createDeduplicator({ store: new PostgresStore({ pool }), consumerGroup: 'billing' })
  */
-export class PostgresStore<Client extends PostgresClient = PgClient>
-  implements KeyedStore<Client>, StateStore<Client>, LogStore<Client>, SweepingStore
+export class PostgresStore<Client extends PostgresClient = PgClient, Tx = Client>
+  implements KeyedStore<Tx>, StateStore<Tx>, LogStore<Tx>, SweepingStore
 {
   readonly name = 'postgres'
   readonly guarantees: StoreGuarantees
-  readonly batching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2, batchMin: 128 })
-  readonly #settings: Settings<Client>
+  readonly batching = Object.freeze({
+    batchMax: 512,
+    batchesInFlightMax: 2,
+    batchMin: 128,
+    light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
+  })
+  readonly #settings: Settings<Client, Tx>
   readonly #life: LifeCycle<Opened<Client>>
 
-  constructor(options: PostgresStoreOptions<Client>) {
+  constructor(options: PostgresStoreOptions<Client, Tx>) {
     this.#settings = settingsOf(options)
     this.#life = new LifeCycle({
       name: 'PostgresStore',
@@ -95,8 +106,11 @@ export class PostgresStore<Client extends PostgresClient = PgClient>
     }
   }
 
-  async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
-    return this.#with(({ records }) => records.claim(batch))
+  async claim(
+    batch: readonly ClaimRequest[],
+    { isDurable = true }: ClaimOptions = {},
+  ): Promise<readonly ClaimAnswer[]> {
+    return this.#with(({ records }) => records.claim(batch, isDurable))
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
@@ -116,22 +130,28 @@ export class PostgresStore<Client extends PostgresClient = PgClient>
   }
 
   /**
-   * Runs `work` with a connection on which a transaction is open. Leave BEGIN, COMMIT, ROLLBACK and `release`
+   * Runs `work` with a connection on which a transaction is open, or with the transaction object of the ORM
+   * that writes by it. Leave BEGIN, COMMIT, ROLLBACK and `release`
    * to the store; SAVEPOINT is yours. At most `transactionsMax` run at a time, further ones wait.
    */
   async transaction(
-    work: (tx: Client) => Promise<TransactionEnd | undefined>,
+    work: (tx: Tx) => Promise<TransactionEnd | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
-    return this.#life.opened.transactions.handle(work, signal)
+    const { transactions } = this.#life.opened
+    const { transactions: orm } = this.#settings
+    // Without an ORM a handler's transaction is the connection.
+    const plain = work as unknown as (tx: Client) => Promise<TransactionEnd | undefined>
+    if (orm === undefined) return transactions.handle(plain, signal)
+    return throughOrm(orm, work, EMPTY, (lent) => transactions.handle(lent, signal))
   }
 
-  uniqueKey(name: string): UniqueKey<Client> {
-    return new PostgresUniqueKey<Client>(() => this.#life.opened.connections, name)
+  uniqueKey(name: string): UniqueKey<Tx> {
+    return new PostgresUniqueKey<Tx>(() => this.#life.opened.connections, name)
   }
 
-  stateTable(names: StateTableNames): StateTable<Client> {
-    return new PostgresStateTable<Client>(() => this.#life.opened.connections, names)
+  stateTable(names: StateTableNames): StateTable<Tx> {
+    return new PostgresStateTable<Tx>(() => this.#life.opened.connections, names)
   }
 
   async takeLog(log: LogRequest): Promise<LogTaken> {
@@ -156,11 +176,9 @@ export class PostgresStore<Client extends PostgresClient = PgClient>
       const { table } = this.#settings
       const tables = tablesOf(table, await readSchema(plain, table))
       const waits = lockWaitsOf(this.#settings)
-      const [statements, logStatements] = [statementsOf(tables, waits), logStatementsOf(tables, waits)]
-      const records = new Records(plain, statements)
-      const logs = new Logs(plain, logStatements)
-      const finish = { record: statements.finish, log: logStatements.finish }
-      const transactions = new Transactions(connections, finish, this.#settings)
+      const records = new Records(plain, statementsOf(tables, waits))
+      const logs = new Logs(plain, logStatementsOf(tables, waits))
+      const transactions = new Transactions(connections, finishOf(tables, waits), this.#settings)
       return { connections: plain, records, logs, transactions, findings, end }
     } catch (error) {
       await end()

@@ -1,5 +1,5 @@
 import type { TransactionEnd, UpdateAnswer } from '@oncemq/core/store'
-import { partsOf, revocable, Semaphore, StoreError, untilAborted } from '@oncemq/core/store'
+import { revocable, Semaphore, StoreError, untilAborted } from '@oncemq/core/store'
 import type { PostgresClient, PostgresResult } from './client.ts'
 import type { Connections } from './connection.ts'
 import { isUnanswered, nameOf } from './connection.ts'
@@ -13,16 +13,21 @@ import {
   isAborted,
   isConflict,
   isIdleTooLong,
+  isUnprepared,
   noteAbort,
   sqlState,
   storeError,
 } from './errors.ts'
+import type { Finish } from './finish.ts'
+import { FINISH, isPreparedOn, notePrepared } from './finish.ts'
 import type { Settings } from './options.ts'
 import { setsSession } from './session-settings.ts'
-import { advanceValues } from './logs.ts'
 
 /** What the handler's code does in its transaction. */
 type Work<Client> = (tx: Client) => Promise<TransactionEnd | undefined>
+
+/** Asks for one answer; `undefined` for none. */
+type Ask = (text: string, values: unknown[]) => Promise<string | undefined>
 
 /** The statements around a handler, and their settings. */
 interface Frame {
@@ -32,18 +37,12 @@ interface Frame {
   readonly finish: Finish
 }
 
-/** What completes a record, and what moves a log, in the handler's transaction. */
-interface Finish {
-  readonly record: string
-  readonly log: string
-}
-
 /**
  * The handlers' transactions, each on a connection of its own, a bounded number at a time: the connections
  * that are left are for claims and renewals, which handlers that wait for a connection must not hold up.
  *
- *   BEGIN ──▶ work ──▶ tx is revoked ──▶ completion, if this very transaction is still open ──▶ COMMIT
- *               │          │                └─ lost ──▶ ROLLBACK
+ *   BEGIN ──▶ work ──▶ tx is revoked ──▶ completion, if this very transaction is still open; COMMIT
+ *               │          │                └─ fails, since the claim is not ours ──▶ ROLLBACK, ask whose
  *               │          └─ thrown ──▶ ROLLBACK
  *               └─ aborted ──▶ tx is revoked, the connection is closed and the server told
  */
@@ -62,9 +61,8 @@ export class Transactions<Client extends PostgresClient> {
       transactionIdleMs,
       // The transaction's own number, by which it is known again, is assigned at once.
       begin:
-        `BEGIN ISOLATION LEVEL ${isolation}; ` +
-        `SET LOCAL idle_in_transaction_session_timeout = ${transactionIdleMs}; ` +
-        'SELECT pg_current_xact_id()::text AS answer',
+        `BEGIN ISOLATION LEVEL ${isolation}; SELECT pg_current_xact_id()::text AS answer, ` +
+        `set_config('idle_in_transaction_session_timeout', '${transactionIdleMs}', true)`,
       finish,
     }
   }
@@ -95,8 +93,7 @@ export class Transactions<Client extends PostgresClient> {
     try {
       await transaction.begin()
       const completion = await transaction.lend(work, signal)
-      const { answer, commit } = await transaction.complete(completion)
-      if (commit) await transaction.commit()
+      const answer = await transaction.finish(completion)
       await transaction.end()
       return answer
     } catch (error) {
@@ -107,13 +104,6 @@ export class Transactions<Client extends PostgresClient> {
   }
 }
 
-/** The row of the finish statement. */
-interface FinishRow {
-  readonly isChanged: boolean
-  readonly wasDone: boolean
-  readonly transaction: string | null
-}
-
 /** One transaction on one connection. */
 class Transaction<Client extends PostgresClient> {
   readonly #client: Client
@@ -122,10 +112,12 @@ class Transaction<Client extends PostgresClient> {
   /** Notes why the connection was lost, which the driver says once, and not to whom asks later. */
   readonly #noteLoss = (error: unknown): void => void (this.#loss ??= error)
   #id: string | undefined
+  #isPrepared = false
   #isOpen = false
   #hasFailed = false
   #isAbandoned = false
   #isCommitting = false
+  #end: TransactionEnd | undefined
   /** The last error of a statement, which has aborted the transaction unless it went back to a savepoint. */
   #abortedBy: unknown
   /** Whether the session has settings of the handler's, which its next user must not have. */
@@ -141,9 +133,20 @@ class Transaction<Client extends PostgresClient> {
 
   async begin(): Promise<void> {
     this.#isOpen = true
-    // Of several statements `pg` answers several results.
-    const results = (await this.#query(this.#frame.begin)) as unknown as PostgresResult[]
-    this.#id = answerOf(results[2])
+    const { begin, finish } = this.#frame
+    const isPrepared = this.#connections.mayPrepare
+    const isNew = isPrepared && !isPreparedOn(this.#client, finish.name)
+    try {
+      // Of several statements `pg` answers several results.
+      const results: unknown = await this.#query(isNew ? `${finish.prepare}; ${begin}` : begin)
+      this.#id = answerOf((results as readonly PostgresResult[]).at(-1))
+    } catch (error) {
+      // Another copy of this package has prepared it. The whole is run again, without.
+      if (isNew && isUnprepared((error as Error).cause)) throw this.#unprepared(error)
+      throw error
+    }
+    if (isNew) notePrepared(this.#client, finish.name)
+    this.#isPrepared = isPrepared
   }
 
   /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
@@ -181,47 +184,70 @@ class Transaction<Client extends PostgresClient> {
     }
   }
 
-  async complete(end: TransactionEnd | undefined): Promise<{ answer: UpdateAnswer; commit: boolean }> {
-    if (end === undefined) return this.#completeNothing()
-    const { completion, advance } = partsOf(end)
-    const { record, log } = this.#frame.finish
-    const found: FinishRow[] = []
-    if (completion !== undefined) {
-      const { id, claimId, retentionMs, result } = completion
-      found.push(await this.#finish(record, [id, claimId, retentionMs, result]))
+  /** Completes and commits in one message: the COMMIT runs only if what stands before it did not fail. */
+  async finish(end: TransactionEnd | undefined): Promise<UpdateAnswer> {
+    if (this.#loss !== undefined) throw this.#lost(this.#loss)
+    this.#end = end
+    try {
+      await this.#commit(this.#frame.finish.sql(end, this.#id as string, this.#isPrepared))
+      return 'ok'
+    } catch (error) {
+      const state = sqlState(error)
+      if (state === FINISH.ENDED) throw endedError(error)
+      if (state === FINISH.LOST && end !== undefined) return this.#owner(end, error)
+      throw this.#finishError(error)
     }
-    if (advance !== undefined) found.push(await this.#finish(log, advanceValues(advance)))
-    if (found.every(({ isChanged }) => isChanged)) return { answer: 'ok', commit: true }
-    // The repetition of a transaction whose commit was not known: the first run's writes are there, so that
-    // this run's must not be.
-    return { answer: found.every(({ wasDone }) => wasDone) ? 'ok' : 'lost', commit: false }
-  }
-
-  async #finish(statement: string, values: unknown[]): Promise<FinishRow> {
-    const found = JSON.parse(answerOf(await this.#query(statement, [...values, this.#id]))) as FinishRow
-    if (found.transaction !== this.#id) throw endedError()
-    return found
-  }
-
-  /** Without a record there is still the transaction, which must be the one that was begun. */
-  async #completeNothing(): Promise<{ answer: UpdateAnswer; commit: boolean }> {
-    const current = 'SELECT pg_current_xact_id_if_assigned()::text AS answer'
-    if (answerOf(await this.#query(current)) !== this.#id) throw endedError()
-    return { answer: 'ok', commit: true }
   }
 
   /** A COMMIT without an answer may wait for a standby: nobody is told to give that up. */
-  async commit(): Promise<void> {
+  async #commit(finish: string): Promise<void> {
     this.#isCommitting = true
     try {
-      const { command } = await this.#connections.query(this.#client, 'COMMIT')
+      const results: unknown = await this.#connections.query(this.#client, `${finish}; COMMIT`)
       // PostgreSQL answers a COMMIT of what it has given up as a success, but names what it did.
-      if (command !== 'COMMIT') throw endedError()
+      if ((results as readonly PostgresResult[]).at(-1)?.command !== 'COMMIT') throw endedError()
       this.#isOpen = false
     } catch (error) {
       this.#hasFailed ||= sqlState(error) === undefined
-      throw commitError(error, this.#frame.where)
+      throw error
     }
+  }
+
+  #unprepared(error: unknown): StoreError {
+    this.#connections.stopPreparing()
+    return conflict(error)
+  }
+
+  #finishError(error: unknown): unknown {
+    // The handler, or a pooler that was not seen, has emptied the session. The whole is run again, without.
+    if (isUnprepared(error)) return this.#unprepared(error)
+    if (isIdleTooLong(error) || isIdleTooLong(this.#loss)) return this.#lost(error)
+    this.#noteError(error)
+    const made = behindAbort(error)
+    return isConflict(made) ? conflict(error) : commitError(error, this.#frame.where)
+  }
+
+  /**
+   * Whose record and log are, asked after the rollback. What this claim has done is the repetition of a
+   * transaction whose commit was not known: the first run's writes are there, so that this run's must not be.
+   */
+  async #owner(end: TransactionEnd, error: unknown): Promise<UpdateAnswer> {
+    await this.#query('ROLLBACK')
+    this.#isOpen = false
+    const found = await this.#standings(end, async (text, values) => {
+      const { rows } = await this.#query(text, values)
+      return (rows as readonly { readonly answer: string }[])[0]?.answer
+    })
+    // Ours as before: something else of this transaction has failed alike, such as a deferred trigger.
+    if (found.every((standing) => standing === 'ours')) throw commitError(error, this.#frame.where)
+    return found.every((standing) => standing === 'done') ? 'ok' : 'lost'
+  }
+
+  async #standings(end: TransactionEnd, ask: Ask): Promise<string[]> {
+    const found: string[] = []
+    for (const [text, values] of this.#frame.finish.standings(end))
+      found.push((await ask(text, values)) ?? 'lost')
+    return found
   }
 
   /** Rolls back what is open, and gives the connection back. Never rejects. */
@@ -240,9 +266,21 @@ class Transaction<Client extends PostgresClient> {
    */
   async wasCommittedByHandler(): Promise<boolean> {
     const isUseless = this.#isAbandoned || this.#hasFailed
-    if (!isUseless || this.#isCommitting || this.#id === undefined) return false
-    const [status] = await this.#connections.run(statusOf(this.#id)).catch(() => [])
-    return status === 'committed'
+    if (!isUseless || this.#id === undefined) return false
+    try {
+      const [status] = await this.#connections.run(statusOf(this.#id))
+      return status === 'committed' && !(await this.#mayHaveCommitted())
+    } catch {
+      return false
+    }
+  }
+
+  /** Whether it may have been the store that committed: then its record is done, and its log moved. */
+  async #mayHaveCommitted(): Promise<boolean> {
+    if (!this.#isCommitting || this.#end === undefined) return this.#isCommitting
+    const ask: Ask = async (text, values) => (await this.#connections.run(text, values))[0] as string
+    const found = await this.#standings(this.#end, ask)
+    return found.every((standing) => standing === 'done')
   }
 
   /** Rolls back, and answers whether the handler had committed by itself, which no other try may repeat. */

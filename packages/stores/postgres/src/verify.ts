@@ -2,6 +2,7 @@ import type { Finding } from '@oncemq/core/store'
 import { StoreError } from '@oncemq/core/store'
 import type { PostgresPool } from './client.ts'
 import type { Connections } from './connection.ts'
+import { CONNECTIONS_BESIDE } from './options.ts'
 import type { Settings } from './options.ts'
 import { tablesOf } from './statements.ts'
 
@@ -9,7 +10,6 @@ import { tablesOf } from './statements.ts'
  * The oldest version that reads a range of the table without reading what is before it, as the sweep does.
  */
 const VERSION_MIN = 140_000
-const CONNECTIONS_BESIDE = 2
 
 interface ServerSettings {
   readonly version: number

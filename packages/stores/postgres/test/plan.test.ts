@@ -39,7 +39,8 @@ describeService('postgres-18', (server) => {
 
   /** The plans of a batch of new claims, and of those that change records. */
   async function plans(table: string): Promise<{ insert: Plan[]; complete: Plan[]; others: Plan[][] }> {
-    const { insertMany, claim, completeMany, update } = statementsOf(tablesOf(table), WAITS)
+    const { durable, completeMany, update } = statementsOf(tablesOf(table), WAITS)
+    const { insertMany, claim } = durable
     const array = (value: () => unknown) => `{${Array.from({ length: BATCH }, value).join(',')}}`
     const [ids, claimIds, times] = [array(newHex), array(newHex), array(() => 1000)]
     // As the store gives a column of NULLs.

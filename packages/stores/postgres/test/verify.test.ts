@@ -39,8 +39,8 @@ describeService('postgres-18', off, (server) => {
   })
 
   test('a pool that handlers could hold alone is reported', async () => {
-    expect(await findings({ max: 9 })).toContain('warning postgres-pool')
-    expect(await findings({ max: 10 })).toEqual(always)
+    expect(await findings({ max: 2 })).toContain('warning postgres-pool')
+    expect(await findings({ max: 3 })).toEqual(always)
   })
 
   test('an old server is reported', async () => {

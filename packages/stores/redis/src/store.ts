@@ -18,9 +18,17 @@ import { Records } from './records.ts'
 import { verify } from './verify.ts'
 
 // Measured: small enough that the server works on one batch while the client makes the next.
-const BATCHING: StoreBatching = Object.freeze({ batchMax: 128, batchesInFlightMax: 4 })
+const BATCHING: StoreBatching = Object.freeze({
+  batchMax: 128,
+  batchesInFlightMax: 4,
+  light: { callsMax: 32, entriesMin: 32, entriesPerMs: 50 },
+})
 // A cluster's batch goes out in up to sixteen parts.
-const CLUSTER_BATCHING: StoreBatching = Object.freeze({ batchMax: 512, batchesInFlightMax: 2 })
+const CLUSTER_BATCHING: StoreBatching = Object.freeze({
+  batchMax: 512,
+  batchesInFlightMax: 2,
+  light: { callsMax: 16, entriesMin: 16, entriesPerMs: 20 },
+})
 
 /** What `open()` makes and `close()` ends. */
 interface Opened {

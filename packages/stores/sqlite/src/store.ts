@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type {
   ClaimAnswer,
+  ClaimOptions,
   ClaimRequest,
   ClaimUpdate,
   Finding,
@@ -95,12 +96,15 @@ export class SqliteStore
     return (await this.#life.open()).findings
   }
 
-  async claim(batch: readonly ClaimRequest[]): Promise<readonly ClaimAnswer[]> {
+  async claim(
+    batch: readonly ClaimRequest[],
+    { isDurable }: ClaimOptions = {},
+  ): Promise<readonly ClaimAnswer[]> {
     const { records, transactions } = this.#life.opened
     return transactions.write(() => {
       const nowMs = records.nowMs()
       return batch.map((request) => records.claim(request, nowMs))
-    })
+    }, isDurable)
   }
 
   async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {

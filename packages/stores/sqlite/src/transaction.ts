@@ -7,11 +7,16 @@ import type { LockSettings } from './lock.ts'
 
 // A savepoint around the handler's writes, by which its transaction is known again.
 const GUARD = 'oncemq_handler'
+// With a WAL journal a commit may be lost, and nothing breaks.
+const UNAWAITED = 'PRAGMA synchronous = NORMAL'
+const NORMAL = 1
 const PRAGMA = /\bpragma\b/i
 const ENDING = new Set<string | symbol>(['close', Symbol.dispose])
 
 /** A short write that waits for its turn. */
 interface Write {
+  /** Whether its commit has to be on the disk before it is answered. */
+  readonly isDurable: boolean
   timer: Timer | undefined
   apply(): void
   committed(): void
@@ -49,6 +54,8 @@ export class Transactions {
   readonly #settings: LockSettings
   readonly #lock: () => void
   readonly #commit: StatementSync
+  /** Sets what the connection came with, if its commits wait, and need not for the file's sake. */
+  readonly #sync: string | undefined
   #writes: Write[] = []
   readonly #handlers = new Set<() => Promise<void>>()
   #loop: Promise<void> | undefined
@@ -60,13 +67,18 @@ export class Transactions {
     this.#settings = settings
     this.#lock = lockOf(database)
     this.#commit = database.prepare('COMMIT')
+    this.#sync = syncOf(database)
   }
 
-  /** Runs `step` under the write lock and resolves with its answer once it is committed. */
-  write<Answer>(step: () => Answer): Promise<Answer> {
+  /**
+   * Runs `step` under the write lock and resolves with its answer once it is committed. What need not be
+   * durable, and finds no company that has to be, is not waited for until it is on the disk.
+   */
+  write<Answer>(step: () => Answer, isDurable = true): Promise<Answer> {
     return new Promise((resolve, reject) => {
       let answer: Answer
       const write: Write = {
+        isDurable,
         timer: undefined,
         apply: () => void (answer = step()),
         committed: () => resolve(answer),
@@ -137,6 +149,18 @@ export class Transactions {
    * lock that cannot be given back meanwhile.
    */
   #lockAndCommit(): () => void {
+    if (this.#sync === undefined || this.#writes.some(({ isDurable }) => isDurable))
+      return this.#commitWrites()
+    // Not inside of a transaction, where it would change nothing.
+    this.#database.exec(UNAWAITED)
+    try {
+      return this.#commitWrites()
+    } finally {
+      this.#database.exec(this.#sync)
+    }
+  }
+
+  #commitWrites(): () => void {
     this.#lock()
     const writes = this.#takeWrites()
     try {
@@ -259,6 +283,12 @@ export class Transactions {
       write.failed(heldByHandler(busyTimeoutMs))
     })
   }
+}
+
+function syncOf(database: DatabaseSync): string | undefined {
+  const journal = database.prepare('PRAGMA journal_mode').get()?.['journal_mode']
+  const synchronous = Number(database.prepare('PRAGMA synchronous').get()?.['synchronous'])
+  return journal === 'wal' && synchronous > NORMAL ? `PRAGMA synchronous = ${synchronous}` : undefined
 }
 
 /** Whether it uses the connection: a statement, an iterator or a session. Rows, lists and blobs do not. */

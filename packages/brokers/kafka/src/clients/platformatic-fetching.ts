@@ -1,5 +1,6 @@
 import type { Clock } from '@oncemq/core/broker'
 import { backoffMs, Condition, pause } from '@oncemq/core/broker'
+import { grouped } from './grouped.ts'
 import type {
   RawFetched,
   RawFetchTopic,
@@ -143,7 +144,7 @@ export class Fetching {
     const { fetcher, topics } = this.#services
     const metadata = await fetcher.metadata({ topics })
     await this.#watchCounts(metadata)
-    const byNode = Map.groupBy(wanted, (place) => leaderOf(metadata, place))
+    const byNode = grouped(wanted, (place) => leaderOf(metadata, place))
     for (const [node, positions] of byNode) {
       if (node < 0 || this.#flights.has(node) || this.#ending.signal.aborted) continue
       const landed = (): void => {
@@ -238,7 +239,7 @@ function answersOf(fetched: RawFetched | undefined) {
 }
 
 function requestOf(asked: ReadonlyMap<Position, bigint>, { topics }: RawMetadata): readonly RawFetchTopic[] {
-  const byTopic = Map.groupBy(asked, ([{ topic }]) => topics.get(topic)?.id ?? '')
+  const byTopic = grouped(asked, ([{ topic }]) => topics.get(topic)?.id ?? '')
   return [...byTopic].map(([topicId, positions]) => ({
     topicId,
     partitions: positions.map(([{ partition }, fetchOffset]) => ({
@@ -256,7 +257,7 @@ function leaderOf({ topics }: RawMetadata, { topic, partition }: TopicPartition)
 }
 
 function placesOf(positions: readonly TopicPartition[]): RawPlaces[] {
-  const byTopic = Map.groupBy(positions, ({ topic }) => topic)
+  const byTopic = grouped(positions, ({ topic }) => topic)
   return [...byTopic].map(([topic, places]) => ({
     topic,
     partitions: places.map(({ partition }) => partition),

@@ -37,6 +37,7 @@ export function exactlyOnce(options: ExactlyOnceOptions): StorelessStrategy<Kafk
     name: 'exactlyOnce',
     usesRecords: false,
     allowsDropIn: false,
+    needsDurableClaims: false,
     runsWithoutClaim: true,
     needsStore: false,
     // The broker aborts what takes longer than its own bound.

@@ -43,6 +43,7 @@ export function stateMachine<Message = unknown>(options: StateMachineOptions<Mes
     name: 'stateMachine',
     givesTx: true,
     usesRecords: settings.record,
+    needsDurableClaims: false,
     allowsDropIn: false,
     runsWithoutClaim: true,
     // A handler that hangs keeps the database's locks.

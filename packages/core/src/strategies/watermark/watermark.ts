@@ -54,6 +54,8 @@ export function watermark(options: WatermarkOptions = {}): TransactionStrategy {
     givesTx: true,
     usesRecords: record,
     allowsDropIn: false,
+    // The row guards the commit, and a record's claim id does.
+    needsDurableClaims: false,
     runsWithoutClaim: true,
     followsLog: true,
     // A handler that hangs keeps the database's locks.

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { isSweeping } from '../capabilities.ts'
 import type { StoreProperty } from '../property.ts'
 
+const NONE = { callsMax: 1, entriesMin: 1, entriesPerMs: 0 }
+
 export const guarantees: StoreProperty = {
   name: 'guarantees',
   cases: [
@@ -21,6 +23,9 @@ export const guarantees: StoreProperty = {
         const { batchMax, batchesInFlightMax, batchMin = batchMax } = store.batching
         assert.ok(Number.isInteger(batchesInFlightMax) && batchesInFlightMax >= 1, 'batchesInFlightMax')
         assert.ok(Number.isInteger(batchMin) && batchMin >= 1 && batchMin <= batchMax, 'batchMin')
+        const { callsMax, entriesMin, entriesPerMs } = store.batching.light ?? NONE
+        assert.ok(Number.isInteger(callsMax) && callsMax >= 1, 'light.callsMax')
+        assert.ok(entriesMin >= 1 && entriesPerMs >= 0, 'light')
       },
     },
     {

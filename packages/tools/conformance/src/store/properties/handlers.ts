@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { isOncemqError } from '@oncemq/core'
 import type { ClaimRequest } from '@oncemq/core/store'
+import { deferred } from '@oncemq/core/store'
 import { assertRecord } from '../answers.ts'
 import type { Effects } from '../handler.ts'
 import { completionOf, prepared, reasonOf, transactionOf, writeAndComplete } from '../handler.ts'
@@ -90,7 +91,7 @@ const cases: readonly StoreCase[] = [
       const [hanging, next] = [Array.from({ length: HUNG }, () => newClaim()), newClaim()]
       await worker.store.claim([...hanging, next])
       const [controller, reason] = [new AbortController(), new Error('handlerTimeoutMs')]
-      const written = Promise.withResolvers<unknown>()
+      const written = deferred<unknown>()
       const running = hanging.map(({ id }) =>
         transactionOf(worker).transaction(async (tx) => {
           await effects.write(tx, id)
@@ -214,7 +215,7 @@ const ownCommits: readonly StoreCase[] = [
     async run(context) {
       const [{ worker }, first, effects] = [context, newClaim(), await prepared(context)]
       await worker.claim(first)
-      const [controller, committed] = [new AbortController(), Promise.withResolvers<void>()]
+      const [controller, committed] = [new AbortController(), deferred<void>()]
       const running = transactionOf(worker).transaction(async (tx) => {
         await effects.write(tx, first.id)
         await effects.commit(tx)

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { deferred } from '@oncemq/core/store'
 import { assertGranted } from '../answers.ts'
 import { completionOf, prepared, reasonOf } from '../handler.ts'
 import { logStoreOf, newLog, stepOf, takeOf, writeAndEnd } from '../logs.ts'
@@ -94,8 +95,8 @@ const cases: readonly StoreCase[] = [
       const [{ worker }, log, effects] = [context, newLog(), await prepared(context)]
       const other = await context.another()
       const first = await takeOf(worker, log)
-      const begun = Promise.withResolvers<void>()
-      const taken = Promise.withResolvers<void>()
+      const begun = deferred<void>()
+      const taken = deferred<void>()
       const running = logStoreOf(worker).transaction(async (tx) => {
         begun.resolve()
         await taken.promise
