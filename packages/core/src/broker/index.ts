@@ -65,3 +65,4 @@ export {
 export type { Provenance, Seal, Sealed } from './provenance.ts'
 export { seal, unseal } from './provenance.ts'
 export { stampedId, unfitId } from './stamped-id.ts'
+export { untilLost } from './until-lost.ts'
