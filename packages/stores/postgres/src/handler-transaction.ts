@@ -18,7 +18,7 @@ import {
   sqlState,
   storeError,
 } from './errors.ts'
-import { FINISH, isPreparedOn, notePrepared } from './finish.ts'
+import { finishFailureOf, isPreparedOn, notePrepared } from './finish.ts'
 import type { Frame } from './frame.ts'
 import { KEEP, NO_SAVEPOINT, UNDO } from './frame.ts'
 import { setsSession, setsTransaction } from './session-settings.ts'
@@ -130,9 +130,9 @@ export class Transaction<Client extends PostgresClient> {
       await this.#commit(this.#frame.finish.sql(end, this.#id as string, this.#isPrepared))
       return 'ok'
     } catch (error) {
-      const state = sqlState(error)
-      if (state === FINISH.ENDED) throw endedError(error)
-      if (state === FINISH.LOST && end !== undefined) return this.#owner(end, error)
+      const failure = finishFailureOf(error, this.#id as string)
+      if (failure === 'ended') throw endedError(error)
+      if (failure === 'lost' && end !== undefined) return this.#owner(end, error)
       throw this.#finishError(error)
     }
   }
@@ -145,10 +145,10 @@ export class Transaction<Client extends PostgresClient> {
       return 'kept'
     } catch (error) {
       const isEnded = await this.#undo()
-      const state = sqlState(error)
-      if (isEnded || state === FINISH.ENDED) throw endedError(error)
-      if (state === FINISH.LOST && end !== undefined) return this.#standing(end, error)
-      if (state === undefined) throw storeError(error, this.#frame.where)
+      const failure = finishFailureOf(error, this.#id as string)
+      if (isEnded || failure === 'ended') throw endedError(error)
+      if (failure === 'lost' && end !== undefined) return this.#standing(end, error)
+      if (sqlState(error) === undefined) throw storeError(error, this.#frame.where)
       throw this.#finishError(error)
     }
   }
@@ -160,9 +160,8 @@ export class Transaction<Client extends PostgresClient> {
       await this.#run(`${UNDO}; ${this.#frame.finish.sql(undefined, this.#id as string, false)}`)
       this.#abortedBy = undefined
     } catch (error) {
-      const state = sqlState(error)
       this.#isEnded = true
-      return state === FINISH.ENDED || NO_SAVEPOINT.has(state)
+      return finishFailureOf(error, this.#id as string) === 'ended' || NO_SAVEPOINT.has(sqlState(error))
     }
     return false
   }
@@ -233,7 +232,7 @@ export class Transaction<Client extends PostgresClient> {
       const { rows } = await this.#query(text, values)
       return (rows as readonly { readonly answer: string }[])[0]?.answer
     })
-    // Ours as before: something else of this transaction has failed alike, such as a deferred trigger.
+    // Ours as before: the handler has changed the record within this transaction.
     if (found.every((standing) => standing === 'ours')) throw commitError(error, this.#frame.where)
     return found.every((standing) => standing === 'done') ? 'ok' : 'lost'
   }
