@@ -31,6 +31,7 @@ const BOUNDS = Object.freeze({ maxWait: 2 ** 31 - 1, timeout: 2 ** 31 - 1 })
  * const store = new PostgresStore({ pool, transactions: prismaTransactions(prisma, pool) })
  */
 export function lendingPool<Pool extends object>(pool: Pool): Pool {
+  requireOrm('lendingPool', 'a Pool of the package pg', pool, ['connect', 'query'])
   const loans = new AsyncLocalStorage<Loan>()
   const { connect: own } = pool as unknown as PostgresPool
   const connect = (...args: readonly unknown[]): unknown => {
