@@ -49,9 +49,11 @@ export async function play(stage: Stage, cause: Cause, isProtected: boolean): Pr
 
 async function deliverAll({ broker, signal }: Stage, cause: Cause, plan: ServicePlan): Promise<void> {
   const journal = new Journal(join(plan.folder, 'journal'))
+  const sendAll = () => Promise.all(payments.map((payment) => cause.send(broker, plan.queue, payment)))
+  if (broker.sendsFirst) await sendAll()
   let service = await broker.startService(plan)
   try {
-    await Promise.all(payments.map((payment) => cause.send(broker, plan.queue, payment)))
+    if (!broker.sendsFirst) await sendAll()
     if (plan.fault !== 'none') {
       await endOf(service, signal)
       // Whoever runs the service starts it again, and the second time nothing goes wrong.

@@ -35,6 +35,11 @@ export interface DemoBroker {
   readonly dropIn: string
   /** How long the producer waits for a confirm before it gives up on it, and sends again. */
   readonly patienceMs: number
+  /**
+   * Whether the messages are sent before the service starts: for a client that fetches no more until what it
+   * has fetched is handled, where handlers wait for each other.
+   */
+  readonly sendsFirst?: boolean
   /** Makes an empty queue of that name. */
   declare(queue: string): Promise<void>
   /** Sends a payment, with its id as the message's key; resolves when the broker has confirmed. */

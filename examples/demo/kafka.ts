@@ -38,6 +38,7 @@ class KafkaBroker implements DemoBroker {
   readonly crash = 'the process is killed with -9'
   readonly dropIn = 'dedupEachMessage around eachMessage; the consumer stays as it was'
   readonly patienceMs = 500
+  readonly sendsFirst = true
   readonly #parts: Parts
   /** One a topic: the client asks for all topics that it has ever sent to, and fails when one is gone. */
   readonly #producers = new Map<string, Producer>()

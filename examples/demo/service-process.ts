@@ -1,12 +1,15 @@
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { RunningService } from './demo-broker.ts'
 import { Failure } from './failure.ts'
 import type { Assignment } from './payment-service-process.ts'
 
 const SERVICE = fileURLToPath(new URL('payment-service-process.ts', import.meta.url))
+
+const STOP_MAX_MS = 20_000
 
 /** Starts a payment service as a process of its own, which a plan may kill with -9. */
 export async function startServiceProcess(assignment: Assignment): Promise<RunningService> {
@@ -20,6 +23,9 @@ export async function startServiceProcess(assignment: Assignment): Promise<Runni
     ended: exited,
     async stop() {
       if (child.connected) child.send('stop')
+      // One that waits for a fault which does not come, waits for ever, and would keep its reader waiting too.
+      await Promise.race([exited, delay(STOP_MAX_MS, undefined, { ref: false })])
+      child.kill('SIGKILL')
       await exited
     },
   }

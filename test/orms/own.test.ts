@@ -4,7 +4,7 @@ import { MongoStore } from '@oncemq/mongodb'
 import { mongooseTransactions } from '@oncemq/mongodb/orms'
 import { PostgresStore } from '@oncemq/postgres'
 import type { OrmTransactions } from '@oncemq/postgres/orms'
-import { knexTransactions, lendingPool, prismaTransactions } from '@oncemq/postgres/orms'
+import { drizzleTransactions, knexTransactions, lendingPool, prismaTransactions } from '@oncemq/postgres/orms'
 import { describeService } from '@oncemq/test-services/vitest'
 import { newHex } from '@oncemq/test-stores'
 import { PrismaPg } from '@prisma/adapter-pg'
@@ -108,6 +108,9 @@ describeService('postgres-18', { own: true }, (server) => {
     const options = { name: 'OptionError', code: 'ONCEMQ_OPTION_INVALID' }
     const wrongs = [
       () => knexTransactions(knex as never),
+      () => drizzleTransactions(undefined as never),
+      () => lendingPool(undefined as never),
+      () => lendingPool({}),
       () => prismaTransactions({ $transaction: () => undefined } as never, pool.options),
       () => new PostgresStore({ pool, transactions: knex({ client: 'pg' }) as never }),
     ]

@@ -169,7 +169,10 @@ export function received(value: unknown): string {
   if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') {
     return String(value)
   }
+  if (typeof value === 'function')
+    return isClass(value) ? 'a class (make an object of it with new)' : 'a function'
   if (typeof value !== 'object') return `a ${typeof value}`
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty array' : 'an array'
   return isPromise(value) ? 'a promise (await it first)' : `an object (${className(value)})`
 }
 
@@ -186,6 +189,11 @@ export function receivedPlain(value: unknown): string {
 
 /** Neither a quote nor what drives a terminal, and nothing of an address with a password. */
 const PLAIN = /^[\w .,+-]*$/
+
+/** Of its text only the beginning is looked at: all classes that are written as such begin so. */
+function isClass(value: unknown): boolean {
+  return /^class\b/.test(Function.prototype.toString.call(value))
+}
 
 /** A `then` that cannot be read is none. */
 function isPromise(value: object): boolean {

@@ -292,7 +292,7 @@ function strategyOf<Tx>(given: unknown): Strategy<Tx> {
   if (without === undefined) return given as Strategy<Tx>
   throw new OptionError(
     `strategy: expected one of 'lease', 'transactional', or a strategy object, received ${without}; ` +
-      `leave it out for the default`,
+      (typeof given === 'function' ? 'call it, such as watermark()' : 'leave it out for the default'),
   )
 }
 

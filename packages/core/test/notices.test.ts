@@ -35,7 +35,7 @@ describe('without a logger', () => {
     expect(warned).toEqual([
       'billing: the store is down; messages are held until it is back: no connection',
       "billing: a message was dead-lettered from 'orders' (attempts, attempt 16, TypeError); its headers " +
-        "say why, see 'Failed messages and replays' in docs/operations.md",
+        'say why, see https://github.com/oncemq/oncemq/blob/main/docs/operations.md#failed-messages-and-replays',
       'billing: a message without a key runs without protection; ' +
         'stamp an id at the producer, or set onMissingKey',
       'billing: one and the same',

@@ -167,7 +167,7 @@ describe('store', () => {
     ],
     ['null', null, 'received null'],
     ['a URL', 'redis://user:password@host', 'received a string; pass one'],
-    ['a class', MemoryStore, 'received a function'],
+    ['a class', MemoryStore, 'received a class (make an object of it with new)'],
     ['a client', { query() {} }, 'received an object (Object) without open()'],
     [
       'one without batching',
@@ -217,7 +217,8 @@ describe('consumerGroup', () => {
     ['an empty one', '', 'received one of 0 characters'],
     ['one that is too long', 'x'.repeat(201), 'received one of 201 characters'],
     ['a number', 7, 'received 7'],
-    ['an array', ['billing'], 'received an object (Array)'],
+    ['an array', ['billing'], 'received an array'],
+    ['an empty array', [], 'received an empty array'],
   ])('refuses %s', (_, value, message) => {
     const refused = refusal({ consumerGroup: value })
     expect(refused).toContain('consumerGroup: expected a string of 1 to 200 characters')

@@ -1,10 +1,10 @@
 import { OncemqError, OptionError } from '@oncemq/core'
-import { received } from '@oncemq/core/broker'
+import { pageAt, received } from '@oncemq/core/broker'
 import type { AmqpConnection } from './amqp.ts'
 
 const CHANNEL_METHODS = ['consume', 'ack', 'nack', 'on']
 const CONNECTION_METHODS = ['createChannel', 'createConfirmChannel']
-const OTHERWISE = "use amqplib, or run, see 'With another client' in docs/which-way.md"
+const OTHERWISE = `use amqplib, or run, see ${pageAt('which-way', 'with-another-client')}`
 
 /** What is mistaken for a channel or connection of amqplib, by the methods that tell it. */
 const others: readonly (readonly [what: string, methods: readonly string[], remedy: string])[] = [

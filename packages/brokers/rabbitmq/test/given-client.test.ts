@@ -21,8 +21,8 @@ const OTHERS: [string, unknown, RegExp][] = [
   ['an address', 'amqp://u:s3cr3t@h', /received a string; pass await/],
   ["a manager's channel", managerChannel, /amqp-connection-manager, whose tags .*; wrap the channel/],
   ['a manager', manager, /amqp-connection-manager, which opens .*; wrap the channel/],
-  ["rabbitmq-client's connection", otherConnection, /not supported; .* run, see .* docs\/which-way\.md/],
-  ["another client's channel", otherChannel, /not supported; .* run, see .* docs\/which-way\.md/],
+  ["rabbitmq-client's connection", otherConnection, /not supported; .* run, see https:.*docs\/which-way\.md/],
+  ["another client's channel", otherChannel, /not supported; .* run, see https:.*docs\/which-way\.md/],
 ]
 
 describe('dedupChannel refuses', () => {

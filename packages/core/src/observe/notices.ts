@@ -1,4 +1,5 @@
 import { printable } from '../delivery/identity.ts'
+import { pageAt } from '../pages.ts'
 import type { Clock } from '../time/clock.ts'
 import type { EventName, Events } from './events.ts'
 import type { Logger } from './logger.ts'
@@ -12,7 +13,7 @@ interface Notice {
   readonly isEnd?: boolean
 }
 
-const REPLAYS = "see 'Failed messages and replays' in docs/operations.md"
+const REPLAYS = `see ${pageAt('operations', 'failed-messages-and-replays')}`
 
 /** The other events are for counters. */
 const notices: { readonly [Name in EventName]?: (event: Events[Name]) => Notice | undefined } = {

@@ -19,6 +19,11 @@ export const FOREIGN: Explanation = [
   'there is a key that is no record of this version',
   'forget the key, choose another prefix, or use the version of @oncemq/redis that wrote it',
 ]
+const NO_CONNECTION: Explanation = [
+  'ONCEMQ_STORE_UNAVAILABLE',
+  'there is no working connection',
+  'look at the server and the network; the operation is tried again',
+]
 const UNKNOWN: Explanation = [
   'ONCEMQ_STORE_UNAVAILABLE',
   'the client failed',
@@ -86,6 +91,10 @@ const explanations: Readonly<Record<string, Explanation>> = {
 
 // Older servers put the script's own error behind a preface, so that the word is looked for everywhere.
 const CODE_WORD = new RegExp(`\\b(${Object.keys(explanations).join('|')})\\b`)
+// How a client says that it has no connection: by the system's code, by a class, and ioredis by a text alone.
+const NETWORK = /^E[A-Z_]+$/
+const CONNECTION_CLASS = /^\w*(?:[Cc]onnect|Socket|Closed|Offline|MaxRetries)\w*Error$/
+const CLOSED = 'Connection is closed.'
 // Each managed service has words of its own for a command that it does not have.
 const HIDDEN = /^(?:NOPERM|ERR)\b/
 
@@ -106,8 +115,18 @@ export function isUnknownScript(error: unknown): boolean {
 export function asStoreError(error: unknown): StoreError {
   if (isOncemqError(error)) return error as StoreError
   const word = error instanceof Error ? CODE_WORD.exec(error.message)?.[1] : undefined
-  const parts = { store: STORE, expected: 'an answer of the server', cause: withoutCommand(error) }
-  return storeError(parts, explanations[word ?? ''] ?? UNKNOWN)
+  const detail = word === undefined ? connectionFailure(error) : undefined
+  const parts = { store: STORE, expected: 'an answer of the server', detail, cause: withoutCommand(error) }
+  const otherwise = detail === undefined ? UNKNOWN : NO_CONNECTION
+  return storeError(parts, explanations[word ?? ''] ?? otherwise)
+}
+
+/** The code, or the client's class, of a failure that is no answer of the server. */
+function connectionFailure(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null) return undefined
+  if ('code' in error && typeof error.code === 'string' && NETWORK.test(error.code)) return error.code
+  if (error instanceof Error && error.message === CLOSED) return 'closed'
+  return CONNECTION_CLASS.exec(error.constructor.name)?.[0]
 }
 
 /** ioredis hangs the command on its errors, with every key and label in it, for any logger to print. */

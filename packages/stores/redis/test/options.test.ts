@@ -14,7 +14,7 @@ const wrong: readonly (readonly [what: string, options: unknown, message: RegExp
   ['an address without a protocol', { url: '127.0.0.1:6379' }, /received another string/],
   ['a url with a port that is none', { url: 'redis://127.0.0.1:port' }, /received another string/],
   ['a foreign client', { client: { query: () => 1 } }, /client: .* received an object \(Object\)/],
-  ['a class in place of a client', { client: Redis }, /client: .* received a function/],
+  ['a class in place of a client', { client: Redis }, /client: .* received a class/],
   ['a prefix with braces', { url, prefix: 'a{b}' }, /prefix: expected letters/],
   ['a prefix with a space', { url, prefix: 'a b' }, /prefix/],
   ['an empty prefix', { url, prefix: '' }, /prefix/],

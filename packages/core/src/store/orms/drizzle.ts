@@ -12,7 +12,7 @@ interface Session<Tx> extends DrizzleDatabase<Tx> {
 
 /** A session of drizzle holds what it sends by, so that one which inherits from it sends by another. */
 export function onDrizzle<Connection, Tx>(db: DrizzleDatabase<Tx>): OrmTransactions<Connection, Tx> {
-  const { session } = db as unknown as { readonly session?: Session<Tx> }
+  const session = (db as unknown as { readonly session?: Session<Tx> } | undefined)?.session
   const expected = 'a drizzle database of node-postgres or mysql2'
   requireOrm('drizzleTransactions', expected, session, ['transaction'])
   requireOrm('drizzleTransactions', expected, session?.client, ['query'])

@@ -1,4 +1,5 @@
 import { OptionError, received } from '../../errors.ts'
+import { pageAt } from '../../pages.ts'
 
 /** @throws OptionError if what is given lacks one of the methods. */
 export function requireOrm(name: string, expected: string, given: unknown, methods: readonly string[]): void {
@@ -7,6 +8,6 @@ export function requireOrm(name: string, expected: string, given: unknown, metho
   if (missing === undefined) return
   throw new OptionError(
     `${name}: expected ${expected}, received ${received(given)} without ${missing}; ` +
-      'see docs/orms.md for what fits, and for how to write the transactions of another one',
+      `what fits, and how to write the transactions of another one: ${pageAt('orms')}`,
   )
 }

@@ -7,6 +7,7 @@ import type { SuiteStore } from './suite-store.ts'
  * - `dead-lettering`: the user's code can dead-letter a message by itself;
  * - `handing back`: the client can close without handling all that it was handed;
  * - `counting`: starts of messages without a key are counted;
+ * - `context`: the handler is told its key, epoch and attempt;
  * - `middlewares`: the adapter runs middlewares around the handler;
  * - `errors`: the adapter sees what a handler throws;
  * - `answers`: the adapter does something with what a handler answers;
@@ -20,6 +21,7 @@ export type BrokerNeed =
   | 'dead-lettering'
   | 'handing back'
   | 'counting'
+  | 'context'
   | 'middlewares'
   | 'errors'
   | 'answers'
