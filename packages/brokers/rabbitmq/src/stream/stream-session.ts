@@ -166,8 +166,8 @@ export class StreamSession<Tx> extends ChannelSession<Tx> {
     if (this.#from === undefined || offset <= this.#from || this.#hasWarned) return
     this.#hasWarned = true
     this.dedup.warn(
-      `the stream '${this.settings.queue}' goes on with offset ${offset}, where ${this.#from} was expected; ` +
-        'if its retention has removed messages, they were never handled',
+      `the stream '${this.settings.queue}' goes on with offset ${offset}, where ${this.#from} was ` +
+        'expected; if its retention has removed messages, they were never handled',
     )
   }
 
