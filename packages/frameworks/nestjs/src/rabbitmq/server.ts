@@ -2,6 +2,7 @@ import type { CustomTransportStrategy } from '@nestjs/microservices'
 import { Server } from '@nestjs/microservices'
 import type { HandlerContext } from '@oncemq/core'
 import { PermanentError } from '@oncemq/core'
+import { requireMethods } from '@oncemq/core/broker'
 import type { AmqpConnection, AmqpMessage, Consumer } from '@oncemq/rabbitmq'
 import { consume } from '@oncemq/rabbitmq'
 import { lastValueFrom } from 'rxjs'
@@ -30,8 +31,11 @@ export class OncemqRmqServer<Tx = undefined> extends Server implements CustomTra
   readonly #options: OncemqRmqOptions<Tx>
   #consumer: Consumer | undefined
 
+  /** @throws OptionError without `connect`; the other options are checked by `listen`. */
   constructor(options: OncemqRmqOptions<Tx>) {
     super()
+    const remedy = 'pass { connect: () => amqplib.connect(url), queue, dedup }'
+    requireMethods('OncemqRmqServer', options, ['connect'], remedy)
     this.#options = options
     this.initializeDeserializer({})
     this.initializeSerializer({})
