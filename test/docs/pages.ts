@@ -9,9 +9,7 @@ export const files = readTree(ROOT)
 
 /** What people read: the pages at the top, in `docs`, and of each package and example. */
 export const pages: readonly SourceFile[] = files.filter(({ path }) =>
-  /^(README(\.zh-CN)?|CONTRIBUTING|SECURITY|CODE_OF_CONDUCT)\.md$|^docs\/.*\.md$|^(packages|examples)\/.*\.md$/.test(
-    path,
-  ),
+  /^((README(\.zh-CN)?|CONTRIBUTING|SECURITY|CODE_OF_CONDUCT)|(docs|packages|examples)\/.*)\.md$/.test(path),
 )
 
 export function pathOf(page: SourceFile): string {

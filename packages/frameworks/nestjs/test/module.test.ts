@@ -147,7 +147,7 @@ test.each<readonly [what: string, wrong: () => unknown, message: RegExp]>([
   expect(wrong).toThrow(
     expect.objectContaining({
       code: 'ONCEMQ_OPTION_INVALID',
-      message: expect.stringMatching(message),
+      message: expect.stringMatching(message) as string,
     }) as never,
   )
 })
