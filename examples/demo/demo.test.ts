@@ -89,7 +89,7 @@ describe('the five ways', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(JSON.parse(stdout)).toEqual({
       ways: [
-        cost('dedup-table', 12, 5),
+        cost('dedup-table', 14, 7),
         cost('business-key', 6, 6),
         cost('redis', 2, 1),
         cost('state-machine', 6, 6),

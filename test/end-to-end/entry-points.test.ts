@@ -43,6 +43,7 @@ const kafkaConsumer = {
   commitOffsets: refusing,
   pause: none,
   resume: none,
+  seek: none,
   on: none,
   events: {},
 }

@@ -1,4 +1,4 @@
-// 300 records that are sent twice with the same ids, to three members of a group on Kafka. They are killed
+// 120 records that are sent twice with the same ids, to three members of a group on Kafka. They are killed
 // with -9 again and again, or leave and join the group every two seconds. A history outside is judged.
 // ONCEMQ_SOAK=1: 1000 records, more kills, a minute of rebalances.
 import { randomInt } from 'node:crypto'
@@ -22,13 +22,13 @@ import { until } from './until.ts'
 const IS_SOAK = process.env['ONCEMQ_SOAK'] === '1'
 const CONSUMER = fileURLToPath(new URL('kafka-consumer.ts', import.meta.url))
 const CONSUMERS = 3
-const MESSAGES = IS_SOAK ? 1000 : 300
-const PARTS = IS_SOAK ? 20 : 5
+const MESSAGES = IS_SOAK ? 1000 : 120
+const PARTS = IS_SOAK ? 20 : 3
 const KILL_WITHIN_MS = 1000
 /** Past lease and session. */
 const FREEZE_MS = 7000
 const CHURN_EVERY_MS = 2000
-const CHURNS = IS_SOAK ? 30 : 4
+const CHURNS = IS_SOAK ? 30 : 2
 const SETTLE_MS = IS_SOAK ? 300_000 : 100_000
 const TEST_MS = 2 * SETTLE_MS
 

@@ -8,7 +8,7 @@ import { declareRocketmq } from '../services/servers/rocketmq/declare.ts'
 import { runProgram } from '../packaging/program.ts'
 import { EXAMPLES, runExample } from './run-example.ts'
 
-const ON_RABBITMQ = ['rabbitmq-drop-in', 'rabbitmq-managed-sqlite-transactional']
+const ON_RABBITMQ = ['rabbitmq-drop-in', 'rabbitmq-managed-sqlite-transactional', 'rabbitmq-stream-watermark']
 const ON_ROCKETMQ = {
   'rocketmq-push': 'NORMAL',
   'rocketmq-simple': 'NORMAL',

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { describeService } from '@oncemq/test-services/vitest'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { TestContext } from 'vitest'
 import { packAll } from './tarballs.ts'
@@ -18,11 +19,19 @@ const jest29 = new ToolSet('jest-29', {
   typescript: '5.9.3',
 })
 const nest11 = new ToolSet('nest-11', {
-  '@nestjs/common': '11.1.9',
-  '@nestjs/core': '11.1.9',
-  '@nestjs/testing': '11.1.9',
+  '@golevelup/nestjs-rabbitmq': '9.0.2',
+  '@nestjs/common': '11.1.21',
+  '@nestjs/core': '11.1.21',
+  '@nestjs/microservices': '11.1.21',
+  '@nestjs/platform-express': '11.1.21',
+  '@nestjs/terminus': '11.1.1',
+  '@nestjs/testing': '11.1.21',
   '@types/jest': '30.0.0',
   '@types/node': '24.19.2',
+  'amqp-connection-manager': '5.0.0',
+  amqplib: '2.3.1',
+  'class-transformer': '0.5.1',
+  'class-validator': '0.15.1',
   jest: '30.5.2',
   'reflect-metadata': '0.2.2',
   rxjs: '7.8.2',
@@ -96,6 +105,21 @@ describe('a plain NestJS 11 project', { timeout: INSTALL_TIMEOUT_MS }, () => {
     const project = await projectOf(nest11, 'nest', context)
     expect(await output(project.node(nest11.file('jest/bin/jest.js')))).toContain('1 passed')
   })
+})
+
+describeService('rabbitmq-4.0', ({ url }) => {
+  test(
+    'a NestJS 11 service with all that the package has',
+    { timeout: INSTALL_TIMEOUT_MS },
+    async (context) => {
+      const project = await projectOf(nest11, 'nest-service', context)
+      await output(project.node(nest11.file('typescript/bin/tsc')))
+      const queue = `nest-service-${process.pid}-${Date.now()}`
+      const env = [`AMQP_URL=${url}`, `QUEUE=${queue}`, `ONCEMQ_PATH=${join(project.folder, 'oncemq.db')}`]
+      const jest = project.run('env', ...env, process.execPath, nest11.file('jest/bin/jest.js'))
+      expect(await output(jest)).toContain('9 passed')
+    },
+  )
 })
 
 describe('TypeScript 5', { timeout: INSTALL_TIMEOUT_MS }, () => {

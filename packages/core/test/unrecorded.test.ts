@@ -46,7 +46,7 @@ describe('a suspect without a key', () => {
   const body = Buffer.from('poison')
   const suspect = { key: undefined, body, startsBefore: 9 }
 
-  test('is counted by a record of its payload: it is returned with each that ends the process', async () => {
+  test('is counted by a record of its own: it is returned with each that ends the process', async () => {
     const all = await setUp(worker)
     const attempts: number[] = []
     for (let life = 0; life < 4; life += 1) {
@@ -65,6 +65,16 @@ describe('a suspect without a key', () => {
       reason: 'attempts',
       attempt: 5,
     })
+  })
+
+  test('has a record of its own where it is told apart by more than its payload', async () => {
+    const { dedup } = await setUp(worker)
+    const empty = { ...suspect, body: Buffer.alloc(0) }
+    const poison = await dedup.claim({ ...empty, whole: () => Buffer.from('poison') })
+    if (poison.status !== 'unprotected') throw new Error('expected a claim')
+    await poison.claim.release('spent')
+    const neighbour = await dedup.claim({ ...empty, whole: () => Buffer.from('neighbour') })
+    expect(neighbour).toMatchObject({ status: 'unprotected', claim: { attempt: 3 } })
   })
 
   test('is forgotten when it is done: another one of the same payload is no duplicate', async () => {

@@ -2,10 +2,12 @@ import type { Deduplicator, Delivery, ProcessOutcome } from '@oncemq/core'
 import { DeliveryLoop, rejectedForAttempts, retryDefaults } from '@oncemq/core/broker'
 import type { EachBatch, KafkaMessage } from './client.ts'
 import { messageOf } from './client.ts'
+import { committedOf } from './clients/kafkajs-records.ts'
 import { ConsumedMessage } from './consumed-message.ts'
 import { givenBack } from './given-back.ts'
 import type { BatchRecord } from './given-batch.ts'
 import { GivenBatch } from './given-batch.ts'
+import type { RecordFailures } from './record-failures.ts'
 import { arrivalOf } from './parked-copy.ts'
 import type { Parking } from './parking.ts'
 import type { DedupEachBatchSettings } from './settings.ts'
@@ -14,6 +16,7 @@ export interface BatchServices {
   readonly dedup: Deduplicator<never>
   readonly parking: Parking
   readonly settings: DedupEachBatchSettings
+  readonly failures: RecordFailures
 }
 
 /**
@@ -61,17 +64,24 @@ export class BatchPassage<Payload extends EachBatch> {
       if (length > 0 && !(await this.#hand(part.slice(0, length)))) return
       from += length
     }
+    // Also of those after them that were aborted, or the client would fetch them for ever.
+    const last = this.#payload.batch.messages.at(-1)
+    if (last !== undefined && last.offset !== records.at(-1)?.message.offset) this.#resolve(last.offset)
   }
 
   async #records(): Promise<readonly BatchRecord[]> {
-    const { topic, partition, messages } = this.#payload.batch
+    const { topic, partition } = this.#payload.batch
     const records: BatchRecord[] = []
-    for (const each of messages) {
+    for (const each of committedOf(this.#payload.batch)) {
       const place = messageOf(topic, partition, each)
       const arrival = await arrivalOf(place, this.#services.dedup, this.#signal)
       const held = new ConsumedMessage(arrival, place, 'none', {
         signal: this.#signal,
-        ack: () => void (record.isSettled = true),
+        startsBefore: this.#services.failures.of(place),
+        ack: () => {
+          record.isSettled = true
+          this.#services.failures.forget(place)
+        },
         deadLetter: (of, letter) => this.#services.parking.park(of, letter),
         giveBack: () => undefined,
       })
@@ -119,16 +129,15 @@ export class BatchPassage<Payload extends EachBatch> {
     loop: DeliveryLoop<KafkaMessage>,
   ): Promise<ProcessOutcome | undefined> {
     const { dedup } = this.#services
+    const { attemptsMax } = dedup.settings
+    const { startsBefore } = record.held
+    // These have failed, and did not end their process: none of them has to be alone.
+    if (startsBefore >= attemptsMax) return rejectedForAttempts(startsBefore, attemptsMax)
     const outcome = await dedup.claim(delivery)
     if (!('claim' in outcome)) return outcome
-    const { attemptsMax } = dedup.settings
     const { claim, status } = outcome
     const { attempt } = claim
-    if (status === 'unprotected' && attempt > attemptsMax) {
-      await claim.release('unstarted')
-      return rejectedForAttempts(attempt - 1, attemptsMax)
-    }
-    record.grant = { claim, attempt }
+    record.grant = { claim, attempt, isRecorded: status !== 'unprotected' }
     if (loop.isStopped) await giveBack(record)
     return undefined
   }
@@ -152,20 +161,28 @@ export class BatchPassage<Payload extends EachBatch> {
 
   /** Answers whether all of them are done. */
   async #hand(records: readonly BatchRecord[]): Promise<boolean> {
-    const { dedup, settings } = this.#services
-    const resolve = (offset: string): void => {
-      // Somebody else may have the partition by then, or this client from another offset on.
-      if (!this.#ended.signal.aborted) this.#payload.resolveOffset(offset)
-    }
+    const { dedup, settings, failures } = this.#services
+    const resolve = (offset: string): void => this.#resolve(offset)
     const granted = records.filter(({ grant }) => grant !== undefined)
     const lastOffset = records.at(-1)?.message.offset ?? '0'
     if (granted.length > 0) {
       const services = { settings: dedup.settings, lastOffset, resolve }
       const batch = new GivenBatch(this.#payload, granted, services)
-      if (!(await batch.handledBy(this.#handler, settings.eachBatchAutoResolve))) return false
+      const unrecorded = granted.filter(({ grant }) => grant?.isRecorded === false)
+      try {
+        if (!(await batch.handledBy(this.#handler, settings.eachBatchAutoResolve))) return false
+        for (const { held } of unrecorded) failures.forget(held.place)
+      } finally {
+        for (const record of unrecorded) if (batch.failed.includes(record)) failures.add(record.held.place)
+      }
     }
     resolve(lastOffset)
     return true
+  }
+
+  #resolve(offset: string): void {
+    // Somebody else may have the partition by then, or this client from another offset on.
+    if (!this.#ended.signal.aborted) this.#payload.resolveOffset(offset)
   }
 }
 

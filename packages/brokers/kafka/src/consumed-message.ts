@@ -9,6 +9,8 @@ export interface Fate {
   readonly signal: AbortSignal
   /** How far its partition is done, where that says what becomes of it. */
   readonly log?: TakenLog | undefined
+  /** How often its handler has failed, where no record counts that. */
+  readonly startsBefore?: number
   ack(): void
   deadLetter(arrival: Arrival, letter: DeadLetter): Promise<void>
   giveBack(): void
@@ -21,10 +23,11 @@ export class ConsumedMessage implements HeldMessage<KafkaMessage> {
   readonly arrival: Arrival
   /** Kafka has no place but the partition where a record could wait: it waits here, whatever it waits for. */
   readonly order: string
-  /** Kafka counts no deliveries. */
+  /** Kafka itself counts no deliveries. */
   readonly startsBefore: number
   readonly position: Position | undefined
   readonly fate: Fate
+  readonly place: KafkaMessage
   #message: KafkaMessage | undefined
 
   /** `place` is where it was fetched, which is another than its own when it was a dead letter before. */
@@ -32,9 +35,10 @@ export class ConsumedMessage implements HeldMessage<KafkaMessage> {
     this.arrival = arrival
     this.order = orderOf(place, ordering)
     this.fate = fate
+    this.place = place
     const offset = BigInt(place.offset)
     this.position = fate.log && { log: fate.log, offset }
-    this.startsBefore = fate.log?.startsBefore(offset) ?? 0
+    this.startsBefore = fate.log?.startsBefore(offset) ?? fate.startsBefore ?? 0
   }
 
   /** A copy: what is done to it reaches neither its key, nor a further attempt, nor what is parked. */

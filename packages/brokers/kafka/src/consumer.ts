@@ -1,6 +1,6 @@
 import type { Deduplicator } from '@oncemq/core'
 import type { Consumer } from '@oncemq/core/broker'
-import { ManagedConsumer } from '@oncemq/core/broker'
+import { ManagedConsumer, untilLost } from '@oncemq/core/broker'
 import type { KafkaClient, KafkaMessage } from './client.ts'
 import { clientOf, memberOf, producerOf } from './clients/given.ts'
 import type { ClientPort, GroupMember, RecordProducer } from './clients/port.ts'
@@ -42,16 +42,9 @@ export async function consume<Tx = undefined>(options: ConsumeOptions<Tx>): Prom
     // The client stays in its group for as long as a record is held.
     holdMs: Number.POSITIVE_INFINITY,
     async handler(held, context) {
-      const lost = new AbortController()
-      const lose = (): void => lost.abort()
-      // Not joined with that of the partition: a signal remembers each that was ever made of it.
-      held.signal.addEventListener('abort', lose, { once: true })
-      const signal = AbortSignal.any([context.signal, lost.signal])
-      try {
-        await handler(held.message, { ...context, signal })
-      } finally {
-        held.signal.removeEventListener('abort', lose)
-      }
+      await untilLost(held.signal, context.signal, async (signal) =>
+        handler(held.message, { ...context, signal }),
+      )
       return undefined
     },
   })

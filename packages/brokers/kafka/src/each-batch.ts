@@ -6,16 +6,19 @@ import { producerOf } from './clients/given.ts'
 import { beating } from './heartbeat.ts'
 import type { DedupEachBatchOptions } from './options.ts'
 import { Parking } from './parking.ts'
+import { RecordFailures } from './record-failures.ts'
 import { dedupEachBatchSettings } from './settings.ts'
 
 /**
  * Wraps the `eachBatch` of a consumer, so that its batches hold each record once:
  *
  * - duplicates are left out, also those within a batch; a batch of which nothing is left is passed over;
+ * - records of transactions that were aborted are left out where the batch says so: kafkajs hands over some. Of
+ *   one that ends in a later batch this is as the client has it; `consume` waits for its end;
  * - `resolveOffset(offset)` records as done what it resolves and what was given before it, and only then lets
  *   the client resolve; when the handler returns, all that it was given is done;
- * - when it throws, what is not resolved has failed, and what it threw goes on to the client, which fetches
- *   again. A record that has failed before is given alone from then on, so that a poison one takes no other
+ * - when it throws, what is not resolved has failed, and the client fetches again: what would end the client
+ *   for good, as a TypeError does, is its cause then. A record that has failed before is given alone from then on, so that a poison one takes no other
  *   with it; after its last attempt it goes to the topic of dead letters;
  * - a record that is busy elsewhere, or has no answer from the store, waits here and keeps those after it
  *   waiting, so that a batch may come in several parts; the heart goes on beating.
@@ -37,8 +40,9 @@ export function dedupEachBatch<Payload extends EachBatch>(
   const anyDedup = dedup as unknown as Deduplicator<never>
   const { producer, parkingTopic } = settings
   const parking = new Parking(producerOf(producer), parkingTopic, anyDedup)
+  const failures = new RecordFailures()
   return async (payload) => {
-    const passage = new BatchPassage(payload, handler, { dedup: anyDedup, parking, settings })
+    const passage = new BatchPassage(payload, handler, { dedup: anyDedup, parking, settings, failures })
     try {
       await beating(
         dedup.settings.clock,

@@ -3,6 +3,7 @@ import { DeliveryLoop, processing, requireDeduplicator } from '@oncemq/core/brok
 import type { EachMessage, KafkaMessage } from './client.ts'
 import { messageOf } from './client.ts'
 import { producerOf } from './clients/given.ts'
+import { isTransactional } from './clients/kafkajs-records.ts'
 import { ConsumedMessage } from './consumed-message.ts'
 import { beating } from './heartbeat.ts'
 import type { DedupEachMessageOptions } from './options.ts'
@@ -14,6 +15,9 @@ import { dedupEachMessageSettings } from './settings.ts'
 /** The client hands over one record of a partition at a time. */
 const WINDOW = 65_536
 const NEVER = new AbortController().signal
+const TRANSACTIONAL =
+  'dedupEachMessage: expected records that no transaction has written, received one of a transaction; kafkajs ' +
+  'hands over some that were aborted, which only consume and dedupEachBatch leave out'
 
 /**
  * Wraps the `eachMessage` of a consumer, so that it is called once per record:
@@ -24,6 +28,8 @@ const NEVER = new AbortController().signal
  *   are used up, send it to the topic of dead letters;
  * - a record that is tried again, is busy elsewhere, or has no answer from the store, waits here, and the
  *   heart goes on beating, so that no rebalance is caused;
+ * - a record of a transaction causes one warning: kafkajs hands over some that were aborted, and a record alone
+ *   does not say whether it was;
  * - when the group rebalances meanwhile, the member joins it again at once. What runs goes on under its
  *   claim, and whoever gets the record next waits for it.
  *
@@ -53,7 +59,12 @@ export function dedupEachMessage<Payload extends EachMessage, Tx = undefined>(
   signal?.addEventListener('abort', stop, { once: true })
   if (signal?.aborted === true) stop()
 
+  let hasWarned = false
   async function handle(payload: Payload): Promise<void> {
+    if (!hasWarned && isTransactional(payload.message)) {
+      hasWarned = true
+      dedup.warn(TRANSACTIONAL)
+    }
     const message = messageOf(payload.topic, payload.partition, payload.message)
     const arrival = await arrivalOf(message, anyDedup, NEVER)
     return new Promise((resolve, reject) => {

@@ -16,3 +16,13 @@ export function lost(): OncemqError {
       'deduplicator is closed; close it after its consumers',
   )
 }
+
+/** By their names, kafkajs ends for good for these, as for those that say so, and tries again for others. */
+const ENDING = new Set(['RangeError', 'ReferenceError', 'SyntaxError', 'TypeError'])
+
+/** What a handler has thrown, so that the client fetches again, and a poison record has all its attempts. */
+export function retriable(error: unknown): unknown {
+  const { name, retriable: isRetriable } = (error ?? {}) as { name?: unknown; retriable?: unknown }
+  if (!ENDING.has(String(name)) && isRetriable !== false) return error
+  return new Error(`dedupEachBatch: the handler threw ${String(name)}`, { cause: error })
+}

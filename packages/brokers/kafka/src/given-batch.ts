@@ -1,7 +1,14 @@
 import type { Claim, ReleaseReason, Settings } from '@oncemq/core/broker'
 import type { ClientMessage, EachBatch } from './client.ts'
 import type { ConsumedMessage } from './consumed-message.ts'
-import { lost } from './given-back.ts'
+import { lost, retriable } from './given-back.ts'
+
+export interface BatchGrant {
+  readonly claim: Claim
+  readonly attempt: number
+  /** Whether a record of the store counts its starts. */
+  readonly isRecorded: boolean
+}
 
 /** A record of a batch, on its way to its handler. */
 export interface BatchRecord {
@@ -9,7 +16,7 @@ export interface BatchRecord {
   readonly message: ClientMessage
   isSettled: boolean
   /** What it is given with. */
-  grant: { readonly claim: Claim; readonly attempt: number } | undefined
+  grant: BatchGrant | undefined
 }
 
 export interface GivenBatchServices {
@@ -32,6 +39,8 @@ export class GivenBatch<Payload extends EachBatch> {
   readonly #messages: readonly ClientMessage[]
   /** What is neither done nor given back, in its order. */
   #open: readonly BatchRecord[]
+  /** What the handler has failed at. */
+  failed: readonly BatchRecord[] = []
   #wanted: string | undefined
   #resolving: Promise<void> | undefined
   /** What heartbeats threw: no failure of the handler. */
@@ -52,8 +61,9 @@ export class GivenBatch<Payload extends EachBatch> {
       await this.#resolving?.catch(() => undefined)
       const { attemptsMax } = this.#services.settings
       const hasFailed = !this.#interruptions.has(error)
+      if (hasFailed) this.failed = this.#open
       await this.#release((attempt) => (attempt >= attemptsMax ? 'spent' : 'failed'), hasFailed)
-      throw error
+      throw hasFailed ? retriable(error) : error
     }
     try {
       await this.#resolving

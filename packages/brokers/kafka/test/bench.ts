@@ -9,10 +9,11 @@ import type {
 } from '@oncemq/conformance'
 import { declareKafka } from '@oncemq/test-services/kafka'
 import { FaultProxy } from '@oncemq/test-services/proxy'
-import type { Admin, EachMessagePayload, KafkaMessage as KafkaRecord } from 'kafkajs'
+import type { Admin, ConsumerRunConfig, EachBatchPayload, EachMessagePayload } from 'kafkajs'
+import type { KafkaMessage as KafkaRecord, Producer } from 'kafkajs'
 import { Kafka, logLevel } from 'kafkajs'
 import type { ConsumeOptions, KafkaMessage } from '../src/index.ts'
-import { consume, dedupEachMessage, header, parkedHeaders } from '../src/index.ts'
+import { consume, dedupEachBatch, dedupEachMessage, header, parkedHeaders } from '../src/index.ts'
 import { platformaticOf } from './platformatic.ts'
 
 const SOON_MS = 50
@@ -21,6 +22,7 @@ const RETRY = { firstMs: SOON_MS, factor: 1 }
 const SESSION_MS = 3000
 const HEARTBEAT_MS = 500
 const FETCH_WAIT_MS = 100
+const UNTOLD = { epoch: 0, attempt: 0, signal: new AbortController().signal }
 /** The suite sends messages without a key, too. */
 const key = header('id')
 
@@ -61,10 +63,15 @@ export async function openBench(url: string, topic: string, form: Form): Promise
 
 type Start = (proxy: FaultProxy, request: ConsumeRequest, place: Place) => Promise<SuiteConsumer>
 
-export type Form = 'managed' | 'platformatic' | 'eachMessage'
+export type Form = 'managed' | 'platformatic' | 'eachMessage' | 'eachBatch'
 
 /** The forms, each as its users write it. */
-const consumers: Readonly<Record<Form, Start>> = { managed, platformatic, eachMessage }
+const consumers: Readonly<Record<Form, Start>> = {
+  managed,
+  platformatic,
+  eachMessage,
+  eachBatch,
+}
 
 interface Place {
   readonly topic: string
@@ -118,10 +125,48 @@ async function started(
   return { close: (given) => consumer.close(given), cut: async () => proxy.refuse() }
 }
 
-async function eachMessage(
+function eachMessage(
   proxy: FaultProxy,
   { dedup, handler }: ConsumeRequest,
   { topic, group, parking }: Place,
+): Promise<SuiteConsumer> {
+  return dropIn(proxy, { topic, group }, (producer, signal) => ({
+    eachMessage: dedupEachMessage<EachMessagePayload>(
+      ({ message: { value, offset, headers }, partition }, context) => {
+        const record = { topic, partition, offset, key: null, value, headers: headers ?? {}, timestamp: '' }
+        return handler(deliveryOf(record, context))
+      },
+      dedup,
+      { key, producer, parkingTopic: () => parking, retry: RETRY, signal },
+    ),
+  }))
+}
+
+/** Its handler is not told more than the batch says, and resolves each record when it is done with it. */
+function eachBatch(
+  proxy: FaultProxy,
+  { dedup, handler }: ConsumeRequest,
+  { topic, group, parking }: Place,
+): Promise<SuiteConsumer> {
+  return dropIn(proxy, { topic, group }, (producer, signal) => ({
+    eachBatch: dedupEachBatch<EachBatchPayload>(
+      async ({ batch: { messages, partition }, resolveOffset }) => {
+        for (const { value, offset, headers = {} } of messages) {
+          const record = { topic, partition, offset, key: null, value, headers, timestamp: '' }
+          await handler(deliveryOf(record, { ...UNTOLD, key: headers['id']?.toString() }))
+          resolveOffset(offset)
+        }
+      },
+      dedup,
+      { key, producer, parkingTopic: () => parking, signal },
+    ),
+  }))
+}
+
+async function dropIn(
+  proxy: FaultProxy,
+  { topic, group }: Omit<Place, 'parking'>,
+  run: (producer: Producer, signal: AbortSignal) => ConsumerRunConfig,
 ): Promise<SuiteConsumer> {
   const kafka = clientOf(`127.0.0.1:${proxy.port}`, proxy.port)
   const times = { sessionTimeout: SESSION_MS, heartbeatInterval: HEARTBEAT_MS }
@@ -130,16 +175,7 @@ async function eachMessage(
   const closing = new AbortController()
   await consumer.connect()
   await consumer.subscribe({ topics: [topic], fromBeginning: true })
-  await consumer.run({
-    eachMessage: dedupEachMessage<EachMessagePayload>(
-      ({ message: { value, offset, headers }, partition }, context) => {
-        const record = { topic, partition, offset, key: null, value, headers: headers ?? {}, timestamp: '' }
-        return handler(deliveryOf(record, context))
-      },
-      dedup,
-      { key, producer, parkingTopic: () => parking, retry: RETRY, signal: closing.signal },
-    ),
-  })
+  await consumer.run(run(producer, closing.signal))
   let closed: Promise<void> | undefined
   const close = async (): Promise<void> => {
     closing.abort()

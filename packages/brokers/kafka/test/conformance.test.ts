@@ -12,6 +12,13 @@ const eachMessage = {
   'bounded close': 'a consumer that is disconnected waits for its eachMessage',
 }
 
+const eachBatch = {
+  ...eachMessage,
+  context: 'eachBatch is handed the batch alone',
+  'dead-lettering': 'which record of the batch it was that threw is not known',
+  errors: 'which record of the batch it was that threw is not known',
+}
+
 describeService('kafka-4.4', ({ url }) => {
   testBroker('managed', { open: ({ namespace }) => openBench(url, namespace, 'managed'), ...slow })
   testBroker('managed, platformatic', {
@@ -21,6 +28,11 @@ describeService('kafka-4.4', ({ url }) => {
   testBroker('drop-in, eachMessage', {
     open: ({ namespace }) => openBench(url, namespace, 'eachMessage'),
     lacks: eachMessage,
+    ...slow,
+  })
+  testBroker('drop-in, eachBatch', {
+    open: ({ namespace }) => openBench(url, namespace, 'eachBatch'),
+    lacks: eachBatch,
     ...slow,
   })
 })

@@ -4,7 +4,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import type { EachBatchPayload } from 'kafkajs'
 import { expect, onTestFinished, test } from 'vitest'
 import type { DedupEachBatchOptions } from '../src/index.ts'
-import { dedupEachBatch, parkedHeaders, stampId } from '../src/index.ts'
+import { dedupEachBatch, header, parkedHeaders, stampId } from '../src/index.ts'
 import { deduplicator, Topic, until } from './set-up.ts'
 
 type Handler = (payload: EachBatchPayload) => Promise<void>
@@ -135,5 +135,45 @@ describeService('kafka-4.4', ({ url }) => {
     await outcome.claim.complete()
     await until('no lag', async () => (await topic.committed(group)) === 3)
     expect(parts.map(textsOf)).toEqual([['a'], ['c']])
+  })
+
+  test('an error for which the client ends is one of its attempts, as others are', async () => {
+    const topic = await Topic.open(url)
+    const parked = await topic.deadLetters()
+    let starts = 0
+    await topic.send(...stamped('poison', 'a'))
+    const seen: string[] = []
+    const group = await consuming(topic, deduplicator({ attemptsMax: 2 }), async (payload) => {
+      const texts = textsOf(payload)
+      if (texts.includes('poison')) {
+        starts += 1
+        throw new TypeError('poison')
+      }
+      seen.push(...texts)
+    })
+    await until('no lag', async () => (await topic.committed(group)) === 2)
+    await until('the dead letter', () => parked.length === 1)
+    expect({ starts, seen }).toEqual({ starts: 2, seen: ['a'] })
+  })
+
+  test('failures of a record without a key are counted, and it is parked', async () => {
+    const topic = await Topic.open(url)
+    const parked = await topic.deadLetters()
+    let starts = 0
+    await topic.send({ value: 'poison' }, { value: 'a' })
+    const seen: string[] = []
+    const dedup = deduplicator({ attemptsMax: 3, onMissingKey: 'process' })
+    const handler: Handler = async (payload) => {
+      const texts = textsOf(payload)
+      if (texts.includes('poison')) {
+        starts += 1
+        throw new Error('poison')
+      }
+      seen.push(...texts)
+    }
+    const group = await consuming(topic, dedup, handler, { key: header('id') })
+    await until('no lag', async () => (await topic.committed(group)) === 2)
+    await until('the dead letter', () => parked.length === 1)
+    expect({ starts, seen }).toEqual({ starts: 3, seen: ['a'] })
   })
 })

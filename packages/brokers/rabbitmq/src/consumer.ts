@@ -1,6 +1,6 @@
 import type { HandlerContext, ProcessOutcome } from '@oncemq/core'
 import type { Consumer } from '@oncemq/core/broker'
-import { ManagedConsumer } from '@oncemq/core/broker'
+import { ManagedConsumer, untilLost } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
 import { channelSource } from './channel-source.ts'
 import type { Delivery } from './delivery.ts'
@@ -8,7 +8,7 @@ import type { ConsumeOptions } from './options.ts'
 import { encodeReply } from './replies.ts'
 import { QueueSource } from './session.ts'
 import type { ConsumeSettings } from './settings.ts'
-import { consumeSettings } from './settings.ts'
+import { consumeSettings, followsLog } from './settings.ts'
 
 /** How much of the time that the broker allows a message may stay unacked here. */
 const HOLD_PART = 0.5
@@ -29,6 +29,7 @@ export async function consume<Tx = undefined, Message extends AmqpMessage = Amqp
 ): Promise<Consumer> {
   const settings = consumeSettings(options as unknown as ConsumeOptions<Tx>)
   const { ackTimeoutMs, dedup, key, middlewares, onEnd, prefetch, replayResult, retry } = settings
+  const isStream = followsLog(settings)
   return ManagedConsumer.start<Tx, AmqpMessage>({
     dedup,
     source: new QueueSource(
@@ -36,13 +37,20 @@ export async function consume<Tx = undefined, Message extends AmqpMessage = Amqp
       channelSource(settings as unknown as ConsumeSettings<never>, dedup.settings.clock),
     ),
     key,
-    handler: (held, context) => handle(held as Delivery, context, settings),
+    handler: (held, context) => {
+      const run = (given: typeof context) => handle(held as Delivery, given, settings)
+      if (!isStream) return run(context)
+      // Another worker may have a stream's message while this one runs.
+      return untilLost(held.signal, context.signal, (signal) => run({ ...context, signal }))
+    },
     onSuccess: (held, outcome) => reply(held as Delivery, outcome, replayResult),
     middlewares,
     retry,
     window: prefetch,
     concurrency: prefetch,
-    holdMs: Math.ceil(ackTimeoutMs * HOLD_PART),
+    givesPositions: isStream,
+    // What a stream's message waits for, it waits for in its order.
+    holdMs: isStream ? Number.POSITIVE_INFINITY : Math.ceil(ackTimeoutMs * HOLD_PART),
     replaysResults: replayResult,
     onEnd,
   })
@@ -53,7 +61,7 @@ async function handle<Tx>(
   context: HandlerContext<Tx>,
   { dedup, handler, replayResult }: ConsumeSettings<Tx>,
 ): Promise<Uint8Array | undefined> {
-  const answer = await handler(delivery.message, context)
+  const answer = await handled(delivery, () => handler(delivery.message, context))
   if (delivery.arrival.properties.replyTo === undefined) return undefined
   try {
     delivery.reply = encodeReply(answer)
@@ -62,6 +70,15 @@ async function handle<Tx>(
     dedup.warn(`a reply was not sent: it cannot be JSON (${error instanceof Error ? error.name : 'unknown'})`)
   }
   return replayResult ? delivery.reply : undefined
+}
+
+async function handled<Answer>(delivery: Delivery, work: () => Promise<Answer> | Answer): Promise<Answer> {
+  try {
+    return await work()
+  } catch (error) {
+    delivery.thrown = error
+    throw error
+  }
 }
 
 async function reply(delivery: Delivery, outcome: ProcessOutcome, replayResult: boolean): Promise<void> {

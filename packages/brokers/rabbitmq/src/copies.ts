@@ -31,6 +31,8 @@ export interface CopySettings {
   readonly parkedMax: number
   readonly waitQueueType: WaitQueueType
   readonly onDeadLetter: 'park' | 'broker'
+  /** Called when a message has been put aside, and before it is acked. Never rejects. */
+  readonly onDeadLettered?: (delivery: Delivery) => Promise<void>
 }
 
 interface Sent {
@@ -82,9 +84,14 @@ export class Copies implements CopySender {
     await this.#send(declaration?.queue ?? source, delivery, parts, headers)
   }
 
-  /** A message that cannot be copied whole is parked with its body and what can be written. */
   async deadLetter(delivery: Delivery, letter: DeadLetter): Promise<void> {
-    if (this.#settings.onDeadLetter === 'broker') return delivery.acks.nack(delivery, false)
+    if (this.#settings.onDeadLetter === 'broker') delivery.acks.nack(delivery, false)
+    else await this.#park(delivery, letter)
+    await this.#settings.onDeadLettered?.(delivery)
+  }
+
+  /** A message that cannot be copied whole is parked with its body and what can be written. */
+  async #park(delivery: Delivery, letter: DeadLetter): Promise<void> {
     const parts = copyable(delivery.arrival.properties)
     const declaration = parkingDeclaration(delivery.source, this.#settings)
     await this.#declareWithRoom(declaration)

@@ -1,4 +1,5 @@
 import type { AmqpProperties } from './amqp.ts'
+import type { Arrival } from './arrival.ts'
 import { DEPTH_MAX, RETURNS_HEADER } from './arrival.ts'
 import { isDeathHeader } from './deaths.ts'
 import { OWN_PREFIX } from './names.ts'
@@ -60,6 +61,22 @@ export function copyable({ headers = {}, expiration, userId, ...rest }: AmqpProp
     setAside: { properties: aside, headers: divided.aside },
     unwritable,
   }
+}
+
+/** What is written on a message on its way, by the broker and by Rascal. */
+const WRITTEN_ON_THE_WAY: ReadonlySet<string> = new Set(['x-acquired-count', 'rascal'])
+
+/**
+ * All that the sender of a message wrote, as bytes: the same for each delivery of it and of its copies. What
+ * cannot be written is left out.
+ */
+export function wholeOf({ content, fields, properties }: Arrival): Uint8Array {
+  const { exchange, routingKey } = fields
+  const { properties: kept, headers, setAside } = copyable(properties)
+  const acting = Object.entries(setAside.headers).filter(([name]) => !isDeathHeader(name))
+  const own = Object.entries(headers).filter(([name]) => !WRITTEN_ON_THE_WAY.has(name))
+  const around = [exchange, routingKey, kept, setAside.properties, acting, own]
+  return Buffer.concat([Buffer.from(`${JSON.stringify(around)}\n`), content])
 }
 
 function dividedHeaders(headers: Readonly<Record<string, unknown>>, unwritable: string[]) {

@@ -4,7 +4,7 @@ import { contextOf as claimContext } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
 import type { Arrival } from './arrival.ts'
 import { renewed } from './arrival.ts'
-import { copyable } from './copyable.ts'
+import { copyable, wholeOf } from './copyable.ts'
 
 /**
  * Where a delivery stands. `held`: it is on its way to a handler, or waits. `given`: the user has it.
@@ -70,6 +70,8 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
   intake: DeliveryOwner | undefined
   /** What is to be sent to the message's `replyTo` before it is acked. */
   reply: Uint8Array | undefined
+  /** What its handler threw last. */
+  thrown: unknown
   earlier: this | undefined
   later: this | undefined
 
@@ -123,6 +125,11 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
     if (redelivered && !hasRecord) return true
     if (returns === undefined || returns === 0) return false
     return returns >= RETURNS_MANY || (returns % RETURNS_STEP === 0 && !this.isUncopyable)
+  }
+
+  /** A payload alone may be many messages': empty ones are told apart by their routing keys or headers. */
+  whole(): Uint8Array {
+    return wholeOf(this.arrival)
   }
 
   /** Asked of few: what is not worn out need not be copied whole. */

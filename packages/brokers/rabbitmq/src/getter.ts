@@ -47,7 +47,7 @@ export class Getter implements DeliveryOwner {
     }
   }
 
-  /** Nothing is fetched before copies of it could be made: see `consume`. */
+  /** Nothing is fetched before copies of it could be made, as by `consume`. */
   async #isUncopyable(): Promise<boolean> {
     const { dedup, hopSecret } = this.#services
     if (hopSecret.secret !== undefined || dedup.settings.onStoreDown === 'process') return false

@@ -1,6 +1,6 @@
 import type { ProcessOutcome } from '@oncemq/core'
 import type { Attempt, ClaimOutcome, DeliveryLoopOptions } from '@oncemq/core/broker'
-import { DeliveryLoop } from '@oncemq/core/broker'
+import { copySecret, DeliveryLoop } from '@oncemq/core/broker'
 import type { AmqpMessage, Consuming, OnMessage } from './amqp.ts'
 import { answerOf, isThenable } from './amqp.ts'
 import { raise } from './callback-errors.ts'
@@ -18,7 +18,7 @@ export interface IntakeOptions {
   readonly window: number
   readonly sharedWatch: () => StallWatch | undefined
   /** The options of `consume`, as the user gave them. */
-  readonly consume: object | undefined
+  readonly consume: { readonly consumerTag?: string } | undefined
 }
 
 /** A channel without prefetch is sent all that there is. */
@@ -74,8 +74,38 @@ export class Intake {
     })
   }
 
-  /** Begins to consume. */
+  /**
+   * Begins to consume. Nothing is received before copies of it could be made: a worker that is killed again
+   * and again while the store is down would only return it, until the broker deletes it. Whoever asks is
+   * answered all the same.
+   */
   async start(): Promise<Consuming> {
+    const { channel, dedup, hopSecret, stopAll } = this.#services
+    const isReady = hopSecret.secret !== undefined || dedup.settings.onStoreDown === 'process'
+    const down = isReady ? undefined : await hopSecret.load()
+    if (down === undefined) return this.#consume()
+    if (down.code === 'ONCEMQ_CLOSED') {
+      void stopAll()
+      throw down
+    }
+    const { queue, consume } = this.#options
+    await answerOf((told) => channel.checkQueue(queue, told))
+    const consumerTag = consume?.consumerTag || `oncemq.${dedup.settings.random.claimId()}`
+    this.#consumerTag = consumerTag
+    void this.#startLater()
+    return { consumerTag }
+  }
+
+  async #startLater(): Promise<void> {
+    const { acks, dedup, hopSecret, stopAll } = this.#services
+    hopSecret.secret = await copySecret(dedup, acks.gone)
+    if (!acks.open || this.#loop.isStopped) return
+    if (hopSecret.secret === undefined) return stopAll()
+    // What the broker refuses closes the channel, which says so by itself.
+    await this.#consume().catch(() => undefined)
+  }
+
+  async #consume(): Promise<Consuming> {
     const { queue, consume } = this.#options
     const consumerTag = this.#consumerTag
     const options = consumerTag === undefined ? consume : { ...consume, consumerTag }
@@ -100,7 +130,7 @@ export class Intake {
       this.#loop.resume()
       this.#isPausing = false
       if (!acks.open || this.#loop.isStopped) return
-      if (isBack) await this.start()
+      if (isBack) await this.#consume()
       else await stopAll()
     } catch {
       // The channel is gone, and says so by itself.

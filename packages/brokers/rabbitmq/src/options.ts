@@ -101,7 +101,7 @@ export interface ConsumeOptions<
   Tx = undefined,
   Message extends AmqpMessage = AmqpMessage,
 > extends SharedOptions {
-  /** The queue to consume. It must exist. */
+  /** The queue to consume, with strategy `watermark` the stream. It must exist. */
   queue: string
   dedup: Deduplicator<Tx>
   /** Its message may be typed as amqplib's own `ConsumeMessage`. */
@@ -135,11 +135,24 @@ export interface ConsumeOptions<
    */
   replayResult?: boolean
   /**
+   * What is sent to the `replyTo` of a message when it has been dead-lettered, from what its handler threw
+   * last: `undefined` where it did not run here. Those who ask hear nothing by default, and nothing before.
+   * @example (_message, error) => ({ failed: error instanceof Error ? error.name : 'unknown' })
+   */
+  errorReply?: (message: Message, error: unknown) => Reply | undefined
+  /**
    * What of a message its fingerprint is made of, for senders that put what differs each time around it. All
    * of its content by default, and where this throws or answers something else.
    * @example ({ content }) => Buffer.from(JSON.stringify(JSON.parse(content.toString()).data))
    */
   payload?: (message: Message) => Uint8Array
+  /**
+   * With strategy `watermark`, whose queue is a stream: where a group begins of which nothing was handled,
+   * with the oldest message that is there, or with what is published from then on, which passes over what
+   * came before.
+   * @default true
+   */
+  fromBeginning?: boolean
   /** Arguments of `basic.consume`, such as `consumerTag`, `priority` or `exclusive`. */
   consume?: ConsumeArguments
   /** Called once if the consumer ends without `close()`: its channel or connection is gone for good. */
@@ -172,4 +185,5 @@ export const consumeDefaults = Object.freeze({
   prefetch: 128,
   middlewares: Object.freeze([]) as readonly Middleware<AmqpMessage, ProcessOutcome>[],
   replayResult: false,
+  fromBeginning: true,
 })

@@ -5,7 +5,7 @@ import type { AmqpMessage } from './amqp.ts'
 import { isThenable } from './amqp.ts'
 import type { Arrival } from './arrival.ts'
 import { readArrival, renewed } from './arrival.ts'
-import { copyable } from './copyable.ts'
+import { copyable, wholeOf } from './copyable.ts'
 import type { AckOrNack, Recovery } from './rascal.ts'
 
 /** Rascal's republishing deletes a message if it fails, so it is left for those that are near the limit. */
@@ -53,6 +53,10 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
 
   renew(): void {
     this.message = renewed(this.#arrival)
+  }
+
+  whole(): Uint8Array {
+    return wholeOf(this.#arrival)
   }
 
   /** Rascal throws at what the client cannot write, so that is left to the queue's own limit. */

@@ -9,7 +9,7 @@ import { isStream, looksLikeStream } from './queue-kind.ts'
 
 export interface ReceptionSettings {
   readonly queue: string
-  readonly dedup: Pick<Deduplicator<never>, 'available' | 'secret' | 'settings'>
+  readonly dedup: Pick<Deduplicator<never>, 'available' | 'secret' | 'settings' | 'warn'>
   readonly acks: ChannelAcks
   readonly copies: CopySender
   /** Opens a channel to ask the broker on. */

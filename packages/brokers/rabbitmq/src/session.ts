@@ -1,16 +1,14 @@
-import type { Deduplicator } from '@oncemq/core'
 import { OncemqError } from '@oncemq/core'
 import type { MessageSource, Receiver, Session } from '@oncemq/core/broker'
-import { ChannelAcks } from './acks.ts'
-import type { AmqpMessage, Consuming, RawChannel } from './amqp.ts'
-import { answerOf } from './amqp.ts'
+import type { AmqpMessage, RawChannel } from './amqp.ts'
 import type { ChannelSource } from './channel-source.ts'
-import { Copies } from './copies.ts'
-import type { Delivery } from './delivery.ts'
-import { Publisher } from './publisher.ts'
+import type { SessionParts } from './channel-session.ts'
+import { ChannelSession } from './channel-session.ts'
 import { streamRefused } from './queue-kind.ts'
 import { Reception } from './reception.ts'
 import type { ConsumeSettings } from './settings.ts'
+import { followsLog } from './settings.ts'
+import { StreamSession } from './stream/stream-session.ts'
 
 const CHANNEL_REFUSALS = new Set<unknown>([403, 404, 405, 406])
 
@@ -34,7 +32,7 @@ export class QueueSource<Tx> implements MessageSource<AmqpMessage> {
     if (this.#isClosed) await this.#channels.release(channel)
     // Whoever asked after this gets the same channel: on one channel there is one consumer.
     if (this.#isClosed || asked !== this.#asked) throw new Error('the channel came too late')
-    const session = new ConsumerSession(channel, this.#channels, this.#settings, receiver)
+    const session = this.#session(channel, receiver)
     try {
       await session.start()
     } catch (error) {
@@ -51,13 +49,18 @@ export class QueueSource<Tx> implements MessageSource<AmqpMessage> {
     return this.#channels.close()
   }
 
+  #session(channel: RawChannel, receiver: Receiver<AmqpMessage>): ChannelSession<Tx> {
+    const Kind = followsLog(this.#settings) ? StreamSession : ConsumerSession
+    return new Kind({ channel, channels: this.#channels, settings: this.#settings, receiver })
+  }
+
   /**
    * Nothing is received before copies of it could be made, and ours be known: without that a message could
    * only be returned, again and again, until the broker deletes it.
    */
   async #secretKnown(): Promise<void> {
     const { dedup } = this.#settings
-    if (dedup.settings.onStoreDown === 'process') return
+    if (dedup.settings.onStoreDown === 'process' && !followsLog(this.#settings)) return
     try {
       await dedup.secret()
     } catch (cause) {
@@ -66,144 +69,35 @@ export class QueueSource<Tx> implements MessageSource<AmqpMessage> {
   }
 }
 
-/**
- * The managed consumer's time on one raw channel. It ends when the channel closes or the server cancels the
- * consumer; what it delivered is then delivered again elsewhere, and is settled here no more.
- *
- *   consuming ⇄ paused        both ──channel closed, or cancelled by the server──▶ ended
- */
-class ConsumerSession<Tx> implements Session {
-  readonly #channel: RawChannel
-  readonly #channels: ChannelSource
-  readonly #settings: ConsumeSettings<Tx>
-  readonly #receiver: Receiver<AmqpMessage>
-  readonly #acks: ChannelAcks
-  readonly #publisher: Publisher
+/** The messages of a classic or quorum queue, which come again when their channel is gone. */
+class ConsumerSession<Tx> extends ChannelSession<Tx> {
   readonly #reception: Reception
-  readonly #onClose = (): void => this.#end()
-  #consumerTag: string | undefined
-  /**
-   * What was asked of the channel last: one thing after the other, so that there is never a second consumer.
-   */
-  #turn: Promise<unknown> | undefined
-  #closing: Promise<void> | undefined
 
-  constructor(
-    channel: RawChannel,
-    channels: ChannelSource,
-    settings: ConsumeSettings<Tx>,
-    receiver: Receiver<AmqpMessage>,
-  ) {
-    const { queue } = settings
-    const dedup = settings.dedup as unknown as Deduplicator<never>
-    this.#channel = channel
-    this.#channels = channels
-    this.#settings = settings
-    this.#receiver = receiver
-    this.#acks = new ChannelAcks(channel)
-    this.#publisher = new Publisher(channels.confirmChannel(channel), dedup.settings)
-    const copies = new Copies(this.#publisher, {
-      ...settings,
-      clock: dedup.settings.clock,
-      secret: () => dedup.secret(),
-    })
+  constructor(parts: SessionParts<Tx>) {
+    super(parts)
+    const { channel, channels, settings } = parts
     this.#reception = new Reception({
-      queue,
-      dedup,
-      acks: this.#acks,
-      copies,
+      queue: settings.queue,
+      dedup: this.dedup,
+      acks: this.acks,
+      copies: this.copies,
       openChannel: () => channels.openBeside(channel),
-      onDelivery: (delivery) => this.#deliver(delivery),
-      onStream: () => this.#end(streamRefused()),
+      onDelivery: (delivery) => this.deliver(delivery),
+      onStream: () => this.end(streamRefused()),
     })
-    channel.on('close', this.#onClose)
   }
 
   async start(): Promise<void> {
-    const { prefetch } = this.#settings
-    // Some imitations of amqplib answer nothing here.
-    await answerOf((done) => this.#channel.prefetch(prefetch, false, done) ?? done(null))
+    await this.prefetched()
     await this.resume()
   }
 
   resume(): Promise<void> {
-    return this.#inTurn(async () => {
-      const { queue, consume } = this.#settings
-      const receive = (message: AmqpMessage | null): void => this.#receive(message)
-      const consuming = await answerOf<Consuming>((done) =>
-        this.#channel.consume(queue, receive, consume, done),
-      )
-      this.#consumerTag = consuming.consumerTag
-    })
+    return this.inTurn(() => this.subscribe(this.settings.consume))
   }
 
-  pause(): Promise<void> {
-    return this.#inTurn(async () => {
-      const consumerTag = this.#consumerTag
-      this.#consumerTag = undefined
-      if (consumerTag === undefined) return
-      await answerOf((done) => this.#channel.cancel(consumerTag, done))
-    })
-  }
-
-  async stop(): Promise<void> {
-    await this.pause().catch(() => undefined)
-  }
-
-  /** A connection that is blocked answers nothing: one that does not must not keep the others. */
-  close(): Promise<void> {
-    this.#closing ??= this.#close()
-    return this.#closing
-  }
-
-  async #close(): Promise<void> {
-    this.#acks.flush()
-    this.#channel.removeListener('close', this.#onClose)
-    // A channel of the user's stays open: what it delivered would never be delivered again.
-    if (this.#channels.isShared) this.#acks.giveBack()
-    await Promise.all([this.#publisher.close(), this.#channels.release(this.#channel)])
-    if (!this.#channels.isShared) this.#acks.end()
-  }
-
-  /** Begins at once where nothing is under way, before anything else that is sent in the same step. */
-  #inTurn(action: () => Promise<void>): Promise<void> {
-    const turn = this.#turn === undefined ? action() : this.#turn.then(action)
-    const ended = turn
-      .catch(() => undefined)
-      .then(() => {
-        if (this.#turn === ended) this.#turn = undefined
-      })
-    this.#turn = ended
-    return turn
-  }
-
-  #receive(message: AmqpMessage | null): void {
-    if (message !== null) return this.#reception.receive(message)
-    this.#consumerTag = undefined
-    if (this.#channels.isShared) this.#acks.giveBack()
-    this.#end()
-  }
-
-  #deliver(delivery: Delivery): void {
-    const { payload } = this.#settings
-    if (payload !== undefined) delivery.body = payloadOf(delivery, payload)
-    this.#receiver.received(delivery)
-  }
-
-  /** The channel is gone, or shall be: nothing of it is settled any more. */
-  #end(error?: OncemqError): void {
-    this.#acks.end()
-    this.#receiver.ended(error)
-  }
-}
-
-/** One that cannot be told apart from others by less is told by all of it. */
-function payloadOf({ body, message }: Delivery, read: (message: AmqpMessage) => Uint8Array): Uint8Array {
-  try {
-    const payload: unknown = read(message)
-    return payload instanceof Uint8Array ? payload : body
-  } catch {
-    return body
+  protected received(message: AmqpMessage): void {
+    this.#reception.receive(message)
   }
 }
 

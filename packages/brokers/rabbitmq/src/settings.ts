@@ -19,7 +19,7 @@ import type { ConsumeOptions, DedupChannelOptions, DedupListenerOptions, SharedO
 import { consumeDefaults, dedupChannelDefaults } from './options.ts'
 import { requireChannel, requireConnection } from './given-client.ts'
 import { declarable } from './names.ts'
-import { refuseStreamArguments } from './queue-kind.ts'
+import { refuseStreamArguments, requireRowOffset } from './queue-kind.ts'
 import type { Recovery } from './rascal.ts'
 
 /** Options of both forms, complete. */
@@ -30,7 +30,7 @@ export interface DedupChannelSettings extends SharedSettings {
   readonly connection: AmqpConnection | undefined
 }
 
-type Given = 'connection' | 'connect' | 'channel' | 'onEnd' | 'payload'
+type Given = 'connection' | 'connect' | 'channel' | 'errorReply' | 'onEnd' | 'payload'
 
 export type ConsumeSettings<Tx> = SharedSettings &
   Readonly<Required<Omit<ConsumeOptions<Tx>, Given | 'retry' | keyof SharedSettings>>> &
@@ -43,7 +43,7 @@ const ACK_TIMEOUT_MIN_MS = 1000
 const sharedNames =
   'key parkingQueue parkingArguments parkedMax waitQueueType onDeadLetter retry ackTimeoutMs'.split(' ')
 const consumeNames = 'queue dedup handler connection connect channel prefetch middlewares replayResult'
-  .concat(' consume onEnd payload')
+  .concat(' consume errorReply onEnd payload fromBeginning')
   .split(' ')
   .concat(sharedNames)
 /** Where the handler returns instead of acking. */
@@ -80,11 +80,36 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   requireMiddlewares(settings.middlewares)
   if (settings.payload !== undefined)
     requireFunction('payload', settings.payload, 'a function of the message')
+  if (settings.errorReply !== undefined)
+    requireFunction('errorReply', settings.errorReply, 'a function of the message and the error')
   if (settings.onEnd !== undefined) requireFunction('onEnd', settings.onEnd, 'a function of the error')
   requireMethods('consume', settings.consume, [], 'give arguments of basic.consume, such as { priority: 1 }')
   refuseNoAck('consume', settings.consume)
-  refuseStreamArguments(settings.consume)
+  requireOneOf('fromBeginning', settings.fromBeginning, [true, false])
+  if (followsLog(settings)) requireStream(settings)
+  else refuseStreamArguments(settings.consume)
   return Object.freeze(settings)
+}
+
+/** Whether the messages of a stream are consumed, by a log in the store. */
+export function followsLog<Tx>({ dedup }: Pick<ConsumeSettings<Tx>, 'dedup'>): boolean {
+  return dedup.settings.strategy.followsLog === true
+}
+
+/** @throws OptionError for what does not go with a stream. */
+function requireStream<Tx>(settings: ConsumeSettings<Tx>): void {
+  const { consume, dedup, onDeadLetter } = settings
+  const { name, needsStore } = dedup.settings.strategy
+  requireRowOffset(consume)
+  if (needsStore === false) {
+    throw new OptionError(
+      `strategy: expected one whose store keeps how far a stream is done, received '${name}'; use 'watermark'`,
+    )
+  }
+  if (onDeadLetter !== 'broker') return
+  throw new OptionError(
+    `onDeadLetter: expected 'park' for a stream, received 'broker'; a stream dead-letters nothing, and goes on`,
+  )
 }
 
 /** @throws OptionError for an option that is wrong. */

@@ -9,7 +9,7 @@ import { closed, Getter } from './getter.ts'
 import { HopSecret } from './hop-secret.ts'
 import { hopOptions } from './hops.ts'
 import type { WrappedServices } from './wrapped-services.ts'
-import { Intake } from './intake.ts'
+import { Intake, type IntakeOptions } from './intake.ts'
 import { Publisher } from './publisher.ts'
 import { refuseStreamArguments } from './queue-kind.ts'
 import type { DedupChannelSettings } from './settings.ts'
@@ -129,7 +129,7 @@ export class WrappedChannel {
   #consume(
     queue: string,
     callback: OnMessage,
-    options?: { noAck?: boolean },
+    options?: { noAck?: boolean; consumerTag?: string },
     done?: Done<Consuming>,
   ): unknown {
     return this.#answer(done, async () => {
@@ -148,7 +148,7 @@ export class WrappedChannel {
     })
   }
 
-  async #start(queue: string, callback: OnMessage, options: object | undefined): Promise<Consuming> {
+  async #start(queue: string, callback: OnMessage, options: IntakeOptions['consume']): Promise<Consuming> {
     // What it was sent would be given back, and be sent to it again.
     if (this.#isStopped) throw closed('consume')
     const windows = [this.#prefetched ?? 0, this.#prefetchedGlobally].filter((count) => count > 0)

@@ -13,6 +13,7 @@ import type { AmqpMessage } from '../src/index.ts'
 import { consume, contextOf, dedupChannel } from '../src/index.ts'
 import { openProxy, type Proxy } from './proxy.ts'
 import { readyIn, until } from './set-up.ts'
+import type { SuiteLogStore } from './suite-log-store.ts'
 
 export type Form = 'drop-in' | 'managed'
 
@@ -21,7 +22,7 @@ export async function openBench(
   url: string,
   namespace: string,
   form: Form,
-  type: 'classic' | 'quorum' = 'classic',
+  type: 'classic' | 'quorum' | 'stream' = 'classic',
 ): Promise<BrokerBench> {
   const connection = await connect(url)
   const channel = await connection.createConfirmChannel()
@@ -33,13 +34,16 @@ export async function openBench(
   for (const queue of ['first', 'second'] as const) {
     await channel.assertQueue(nameOf(queue), {
       durable: true,
-      arguments: { 'x-queue-type': type, ...dlx },
+      arguments: { 'x-queue-type': type, ...(type !== 'stream' && dlx) },
     })
   }
   const started = form === 'managed' ? managed : dropIn
   const proxies: Proxy[] = []
+  let sent = 0
+  let store: unknown
   return {
-    async send({ key, body, queue }) {
+    async send({ key, body, queue = 'first' }) {
+      if (queue === 'first') sent += 1
       const options = {
         persistent: true,
         headers: { trace: body },
@@ -51,9 +55,14 @@ export async function openBench(
     async consume(request) {
       const proxy = await openProxy(url)
       proxies.push(proxy)
+      store = request.dedup.settings.store
       return started(proxy, nameOf(request.queue), request)
     },
-    remaining: async () => (await readyIn(connection, namespace)) ?? 0,
+    // A stream keeps all messages; its log says which of them are done.
+    remaining: async () =>
+      type === 'stream'
+        ? sent - (store as SuiteLogStore).doneOf(namespace)
+        : ((await readyIn(connection, namespace)) ?? 0),
     deadLettered: () => deadLettersIn(connection, parking),
     async close() {
       for (const proxy of proxies) proxy.close()

@@ -44,14 +44,14 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('outages', (name) => {
       const counts = counting(bare)
       const channel = dedupChannel(bare, deduplicator({ store, outageHoldMs: 50 }))
       const seen: string[] = []
-      store.isDown = true
-      for (const id of ids) await send(id)
       await channel.prefetch(2)
       await channel.consume(queue, (message) => {
         if (message === null) return
         seen.push(message.content.toString())
         channel.ack(message)
       })
+      store.isDown = true
+      for (const id of ids) await send(id)
       await quiet(2000)
       expect(counts.deliveries).toBe(2)
       store.isDown = false

@@ -10,6 +10,7 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('replies', (name) => {
     async function setUp(
       options: Parameters<typeof deduplicator>[0] = {},
       payload?: (message: AmqpMessage) => Uint8Array,
+      errorReply?: (message: AmqpMessage, error: unknown) => string,
     ) {
       const connection = await connected(url)
       const { queue, send, channel } = await newQueue(connection)
@@ -31,6 +32,7 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('replies', (name) => {
         dedup: deduplicator(options),
         replayResult: true,
         ...(payload && { payload }),
+        ...(errorReply && { errorReply }),
         retry: { firstMs: 50 },
         async handler({ content }) {
           const body = content.toString()
@@ -76,6 +78,32 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('replies', (name) => {
       await ask('impostor', 'no JSON')
       await quiet()
       expect(replies).toHaveLength(2)
+    })
+
+    test('a request that is dead-lettered is told so, once, where the consumer says what', async () => {
+      const errorReply = (_message: AmqpMessage, error: unknown): string =>
+        error instanceof Error ? `failed: ${error.message}` : 'refused'
+      const { replies, runs, ask, parked } = await setUp({ attemptsMax: 2 }, undefined, errorReply)
+      await ask('owner', 'bad')
+      await until('the reply', () => replies.length === 1)
+      expect(await parked()).toBe(1)
+      // Nothing of the owner's failure is told to who comes with another payload.
+      await ask('impostor', 'not mine')
+      await until('its reply', () => replies.length === 2)
+      await quiet()
+      expect(replies).toEqual(['owner: failed: always', 'impostor: refused'])
+      expect(runs).toEqual(['bad', 'bad'])
+    })
+
+    test('an error reply that cannot be had keeps no message', async () => {
+      const { replies, ask, parked } = await setUp({ attemptsMax: 1 }, undefined, () => {
+        throw new Error('no')
+      })
+      await ask('owner', 'bad')
+      await until('parked', async () => (await parked()) === 1)
+      await ask('owner', 'mine')
+      await until('parked', async () => (await parked()) === 2)
+      expect(replies).toEqual([])
     })
 
     test('nor one under a key that runs', async () => {

@@ -3,7 +3,7 @@ import type { AmqpMessage, AmqpProperties } from '../src/index.ts'
 import { cloudEvents, debeziumOutbox, header, jsonField, messageId } from '../src/index.ts'
 import { readKey, systemClock } from '@oncemq/core/broker'
 import { readArrival, sealedHeaders } from '../src/arrival.ts'
-import { copyable } from '../src/copyable.ts'
+import { copyable, wholeOf } from '../src/copyable.ts'
 
 function message(properties: AmqpProperties, body = ''): AmqpMessage {
   const fields = { deliveryTag: 1, redelivered: false, exchange: '', routingKey: 'q' }
@@ -82,6 +82,30 @@ describe('the properties of a copy', () => {
       unwritable: [],
     })
   })
+})
+
+test('a message is told by all that its sender wrote, and by nothing that was written on its way', () => {
+  const secret = Buffer.from('secret')
+  const read = (arrived: AmqpMessage) => readArrival(arrived, { queue: 'q', clock: systemClock, secret })
+  const whole = (arrived: AmqpMessage): string => Buffer.from(wholeOf(read(arrived))).toString()
+  const headers = { 'x-type': 'paid', BCC: ['others'], at: { '!': 'timestamp', value: 7 } }
+  const sent = message({ type: 'event', deliveryMode: 2, expiration: '9', headers })
+  const { headers: kept, properties, setAside } = copyable(sent.properties)
+  const original = { properties: { ...setAside.properties, deliveryMode: 2 }, headers: setAside.headers }
+  const provenance = { kind: 'retry', source: 'q', starts: 2, firstAtMs: 1, original } as const
+  const sealed = sealedHeaders(secret, provenance, { body: sent.content, id: '' })
+  const onItsWay = { 'x-delivery-count': 3, 'x-acquired-count': 4, 'x-death': [{ queue: 'other', count: 1 }] }
+  const copy = message({ ...properties, deliveryMode: 2, headers: { ...kept, ...sealed, ...onItsWay } })
+  const again = { ...copy, fields: { ...copy.fields, redelivered: true } }
+  expect(whole(again)).toBe(whole(sent))
+  const others = [
+    message({ ...sent.properties, headers: { ...headers, 'x-type': 'refunded' } }),
+    message({ ...sent.properties, type: 'command' }),
+    message(sent.properties, 'a body'),
+    { ...sent, fields: { ...sent.fields, exchange: 'e' } },
+    { ...sent, fields: { ...sent.fields, routingKey: 'other' } },
+  ]
+  expect(new Set([sent, ...others].map(whole)).size).toBe(6)
 })
 
 test('a copy tells its starts, and which of them were returns; the broker counts on', () => {

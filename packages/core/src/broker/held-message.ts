@@ -14,6 +14,11 @@ export interface HeldMessage<Message = unknown> {
   readonly hops?: number
   /** Its payload, as it arrived: what a handler does to the message does not reach it. */
   readonly body: Uint8Array
+  /**
+   * All that its sender wrote, as bytes that are the same whenever it is delivered: by it the starts of a
+   * message without a key are counted. Its payload by default.
+   */
+  whole?(): Uint8Array
   /** Where it stands in its log, from adapters of logs: where it was fetched, whatever it is a copy of. */
   readonly position?: Position | undefined
   /** What it must be in order with: messages of one order are worked on one after the other. */

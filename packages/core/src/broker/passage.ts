@@ -45,7 +45,8 @@ export function isWornOut({ held, key }: Passage<unknown>, usesRecords: boolean)
 export function deliveryOf(passage: Passage<unknown>, way: Partial<Delivery>): Delivery {
   const { held, key, passOn, starts: startsBefore, returns: returnsBefore, sinceMs: heldSinceMs } = passage
   const { source, body, hops, message, firstAtMs, position } = held
-  const told = { source, hops, body, message, firstAtMs, position, passOn }
+  const whole = held.whole && (() => held.whole?.() ?? body)
+  const told = { source, hops, body, whole, message, firstAtMs, position, passOn }
   return { key, ...told, startsBefore, returnsBefore, heldSinceMs, ...way }
 }
 

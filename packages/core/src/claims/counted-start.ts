@@ -2,8 +2,8 @@ import type { RunningClaim } from './claim.ts'
 import type { Commit, Completion, ReleaseReason } from './start.ts'
 
 /**
- * A start of a message that has no key, counted by a record of its payload. Nothing is kept when it is done:
- * another message with the same payload is no duplicate of it.
+ * A start of a message that has no key, counted by a record of what it consists of. Nothing is kept when it
+ * is done: another message that looks the same is no duplicate of it.
  */
 export class CountedStart implements RunningClaim {
   readonly key = undefined

@@ -41,14 +41,15 @@ export function unkeyed(settings: KeySettings, startsBefore: number): Identity {
   return { ...identityOf(settings.random.claimId(), 'unkeyed', {}, settings), startsBefore }
 }
 
-/** The identity of a payload whose starts are to be counted, beyond those that the broker may count alone. */
+/** The identity of a message whose starts are to be counted, beyond those that the broker may count alone. */
 export function suspected(
   settings: KeySettings & Pick<Settings<unknown>, 'attemptsMax'>,
-  { source, body }: Delivery,
+  { source, body, whole }: Delivery,
 ): Identity | undefined {
-  if (body === undefined) return undefined
+  const bytes = whole?.() ?? body
+  if (bytes === undefined) return undefined
   const startsBefore = settings.attemptsMax
-  return { ...identityOf(payloadHash(body), 'suspect', { source }, settings), startsBefore }
+  return { ...identityOf(payloadHash(bytes), 'suspect', { source }, settings), startsBefore }
 }
 
 function identityOf(

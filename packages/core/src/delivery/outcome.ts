@@ -23,6 +23,11 @@ export interface Delivery {
   readonly hops?: number | undefined
   /** The payload, only to be hashed: as fingerprint, or as key with `onMissingKey: 'hash'`. Never stored. */
   readonly body?: Uint8Array | undefined
+  /**
+   * All that its sender wrote, as bytes that are the same whenever it is delivered; its payload by default.
+   * Only to be hashed: tells a message without a key from others with its payload.
+   */
+  readonly whole?: (() => Uint8Array) | undefined
   /** Stops waiting for a busy key or a store that is down: the answer is then `busy` or `store-down`. */
   readonly signal?: AbortSignal | undefined
   /** For how long it waits for a store that is down, in milliseconds. `outageHoldMs` by default. */

@@ -57,7 +57,7 @@ export class Unrecorded {
 
   /**
    * A suspect that waits for its turn is returned each time that the one before it ends the process. So its
-   * last starts are counted by a record of its payload, and its returns are not, while the store is up.
+   * last starts are counted by a record of its own, and its returns are not, while the store is up.
    */
   async #suspect(
     { attempt }: Unprotected,

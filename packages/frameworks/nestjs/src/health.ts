@@ -7,7 +7,8 @@ export type OncemqHealth = Record<
 >
 
 /**
- * Tells `@nestjs/terminus` whether the store can be reached.
+ * Tells `@nestjs/terminus` whether the store can be reached, as far as is known without asking it: an outage
+ * is noticed by the first call that fails.
  * @example
  * this.health.check([() => this.oncemq.isHealthy('oncemq')])
  */
@@ -19,8 +20,7 @@ export class OncemqHealthIndicator {
   }
 
   isHealthy(name = 'oncemq'): OncemqHealth {
-    const { outage } = this.#deduplicator
-    if (outage === undefined) return { [name]: { status: 'up' } }
-    return { [name]: { status: 'down', code: outage.code } }
+    const { isReady, ...details } = this.#deduplicator.health()
+    return { [name]: { status: isReady ? 'up' : 'down', ...details } }
   }
 }

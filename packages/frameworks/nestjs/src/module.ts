@@ -18,7 +18,7 @@ const TOKEN = Symbol('oncemq.nestjs.token')
 
 /**
  * Gives an application its deduplicator, for the whole of it. It is opened when the application starts, which
- * fails if the store is set up wrongly, and closed when everything else has ended: what runs may end.
+ * fails if the store cannot be used; and closed when everything else has ended: what runs may end.
  * @example
  * OncemqModule.forRoot({ store: new PostgresStore({ url }), consumerGroup: 'billing' })
  */

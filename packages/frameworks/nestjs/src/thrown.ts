@@ -1,5 +1,6 @@
 import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common'
 import { Injectable } from '@nestjs/common'
+import { isError } from '@oncemq/core/broker'
 import type { Observable } from 'rxjs'
 import { catchError } from 'rxjs'
 
@@ -28,8 +29,9 @@ export class ThrownInterceptor implements NestInterceptor {
 
 Injectable()(ThrownInterceptor)
 
-/** What the handler has thrown that was given this context, or what Nest made of it. */
+/** What the handler has thrown that was given this context, or the error that a filter made of it. */
 export function thrownBy(context: object, answered: unknown): unknown {
+  if (isError(answered)) return answered
   const thrown = (context as Marked)[THROWN]
   return thrown === undefined ? answered : thrown.error
 }

@@ -75,10 +75,10 @@ export async function application(module: Type): Promise<INestApplicationContext
 }
 
 /** Nest's own client, as the services that send have it. */
-export async function client(url: string, queue: string): Promise<ClientProxy> {
+export async function client(url: string, queue: string, options: object = {}): Promise<ClientProxy> {
   const proxy = ClientProxyFactory.create({
     transport: Transport.RMQ,
-    options: { urls: [url], queue, queueOptions: { durable: true } },
+    options: { urls: [url], queue, queueOptions: { durable: true }, ...options },
   })
   onTestFinished(() => proxy.close() as void)
   await proxy.connect()

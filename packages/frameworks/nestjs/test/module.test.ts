@@ -4,6 +4,7 @@ import type { DynamicModule } from '@nestjs/common'
 import { createDeduplicator, MemoryStore } from '@oncemq/core'
 import type { Deduplicator } from '@oncemq/core'
 import { SqliteStore } from '@oncemq/sqlite'
+import { defer, of, throwError } from 'rxjs'
 import { expect, test } from 'vitest'
 import {
   BusyException,
@@ -37,7 +38,12 @@ class Webhooks {
 decorate(Webhooks, 'onPaid', [Deduplicated({ key: ({ id }: Paid) => `paid:${id}`, result: true })])
 decorate(Webhooks, 'onRefund', [Deduplicated({ key: ({ id }: Paid) => `refund:${id}` })])
 
-const options = { store: new MemoryStore(), consumerGroup: 'webhooks' }
+const options = {
+  consumerGroup: 'webhooks',
+  get store() {
+    return new MemoryStore()
+  },
+}
 
 async function webhooks(imported: DynamicModule = OncemqModule.forRoot(options)) {
   const app = await application(moduleOf([imported], [], [Webhooks]))
@@ -51,7 +57,11 @@ test('a deduplicated method runs once per key, and its duplicates get its answer
     await hooks.onPaid({ id: 'a', order: 7 }),
     await hooks.onPaid({ id: 'b', order: 8 }),
   ]
-  expect(answers).toEqual(['parcel for 7, paid:a', 'parcel for 7, paid:a', 'parcel for 8, paid:b'])
+  expect(answers).toEqual([
+    'parcel for 7, Webhooks.onPaid:paid:a',
+    'parcel for 7, Webhooks.onPaid:paid:a',
+    'parcel for 8, Webhooks.onPaid:paid:b',
+  ])
   expect(hooks.shipped).toEqual([7, 8])
 })
 
@@ -68,7 +78,7 @@ test('a call while another runs is busy', async () => {
   const busy = { ...options, busyTimeoutMs: 0 }
   const { dedup, hooks } = await webhooks(OncemqModule.forRoot(busy))
   let end: () => void = () => undefined
-  const first = dedup.run('paid:d', () => new Promise<void>((resolve) => (end = resolve)))
+  const first = dedup.run('Webhooks.onPaid:paid:d', () => new Promise<void>((resolve) => (end = resolve)))
   const second = Promise.resolve(hooks.onPaid({ id: 'd', order: 1 }))
   await expect(second).rejects.toBeInstanceOf(BusyException)
   await expect(second).rejects.toMatchObject({ status: 503 })
@@ -102,12 +112,117 @@ test('the store is opened at start, which fails if it is set up wrongly, and clo
   await expect(dedup.run('late', () => undefined)).rejects.toMatchObject({ code: 'ONCEMQ_CLOSED' })
 })
 
-test('the health indicator tells of an outage', async () => {
-  const { app } = await webhooks()
-  expect(app.get(OncemqHealthIndicator).isHealthy()).toEqual({ oncemq: { status: 'up' } })
-  const outage = { code: 'ONCEMQ_STORE_UNAVAILABLE' }
-  const down = new OncemqHealthIndicator({ outage } as never)
-  expect(down.isHealthy('store')).toEqual({ store: { status: 'down', code: 'ONCEMQ_STORE_UNAVAILABLE' } })
+test('the health indicator tells of an outage, with all that is known', async () => {
+  const { app, dedup } = await webhooks()
+  const indicator = app.get(OncemqHealthIndicator)
+  expect(indicator.isHealthy()).toMatchObject({ oncemq: { status: 'up', store: 'up', inFlight: 0 } })
+  await dedup.close()
+  expect(indicator.isHealthy('store')).toMatchObject({ store: { status: 'down', store: 'closed' } })
+})
+
+test('one id at two methods, and at one method of two classes, is two keys', async () => {
+  class Base {
+    readonly keys: string[] = []
+
+    handle(_id: string): Promise<void> | void {
+      this.keys.push(String(runContext().key))
+    }
+
+    also(id: string): Promise<void> | void {
+      return this.handle(id)
+    }
+  }
+  decorate(Base, 'handle', [Deduplicated({ key: (id: string) => id })])
+  decorate(Base, 'also', [Deduplicated({ key: (id: string) => id })])
+  class Cards extends Base {}
+  class Transfers extends Base {}
+  const app = await application(moduleOf([OncemqModule.forRoot(options)], [], [Cards, Transfers]))
+  const [cards, transfers] = [app.get(Cards), app.get(Transfers)]
+  await cards.handle('1')
+  await cards.also('2')
+  await transfers.handle('1')
+  await transfers.handle('1')
+  expect([...cards.keys, ...transfers.keys]).toEqual([
+    'Cards.handle:1',
+    'Cards.handle:2',
+    'Transfers.handle:1',
+  ])
+})
+
+test('two classes of one name are refused, until one has a scope', async () => {
+  const classOf = (scope?: string) => {
+    class Webhook {
+      handle(_id: string): Promise<string> | string {
+        return String(runContext().key)
+      }
+    }
+    decorate(Webhook, 'handle', [Deduplicated({ key: (id: string) => id, ...(scope && { scope }) })])
+    return Webhook
+  }
+  const [one, two, three] = [classOf(), classOf(), classOf('three: webhooks')]
+  const app = await application(moduleOf([OncemqModule.forRoot(options)], [], [one, two, three]))
+  expect(await app.get(one).handle('a')).toBe('Webhook.handle:a')
+  await expect(Promise.resolve(app.get(two).handle('a'))).rejects.toThrow(/one class .* Webhook.handle/)
+  expect(await app.get(three).handle('a')).toBe('three%3A%20webhooks:a')
+})
+
+test('what answers an observable has ended when that has', async () => {
+  class Calls {
+    ended = 0
+
+    call(_id: string): unknown {
+      return defer(() => {
+        this.ended += 1
+        return this.ended === 1 ? throwError(() => new Error('not yet')) : of(1, this.ended)
+      })
+    }
+  }
+  decorate(Calls, 'call', [Deduplicated({ key: (id: string) => id })])
+  const app = await application(moduleOf([OncemqModule.forRoot(options)], [], [Calls]))
+  const calls = app.get(Calls)
+  await expect(Promise.resolve(calls.call('o'))).rejects.toThrow('not yet')
+  expect(await calls.call('o')).toBe(2)
+  expect(await calls.call('o')).toBeUndefined()
+})
+
+test('a Nack of golevelup is handed on, and nothing is done', async () => {
+  class Nack {
+    readonly requeue = true
+  }
+  class Subscriber {
+    readonly answers: unknown[] = [new Nack(), 'shipped']
+
+    onPaid(_id: string): unknown {
+      return this.answers.shift()
+    }
+  }
+  decorate(Subscriber, 'onPaid', [Deduplicated({ key: (id: string) => id })])
+  const app = await application(moduleOf([OncemqModule.forRoot(options)], [], [Subscriber]))
+  const subscriber = app.get(Subscriber)
+  expect(await subscriber.onPaid('n')).toBeInstanceOf(Nack)
+  expect(await subscriber.onPaid('n')).toBe('shipped')
+})
+
+test('two deduplicators have a token each', async () => {
+  class Pair {
+    one(_id: string): Promise<string> | string {
+      return String(runContext().key)
+    }
+
+    two(_id: string): Promise<string> | string {
+      return String(runContext().key)
+    }
+  }
+  decorate(Pair, 'one', [Deduplicated({ key: (id: string) => id })])
+  decorate(Pair, 'two', [Deduplicated({ key: (id: string) => id, token: 'audit' })])
+  const audit = OncemqModule.forRoot({ store: new MemoryStore(), consumerGroup: 'audit', token: 'audit' })
+  const app = await application(moduleOf([OncemqModule.forRoot(options), audit], [], [Pair]))
+  await app.get(Pair).one('x')
+  await app.get(Pair).two('x')
+  const [first, second] = [app.get<Deduplicator>(DEDUPLICATOR), app.get<Deduplicator>('audit')]
+  expect([first.counts().completed, second.counts().completed]).toEqual([1, 1])
+  await app.close()
+  expect([first.health().store, second.health().store]).toEqual(['closed', 'closed'])
 })
 
 test('a method of an object that Nest did not make says so, and one without a key is refused', async () => {
@@ -135,7 +250,7 @@ test.each<readonly [what: string, wrong: () => unknown, message: RegExp]>([
   [
     'a misspelt option of Deduplicated',
     () => Deduplicated({ key: String, results: true } as never),
-    /Deduplicated: expected only the options key, result, body, token, received 'results'/,
+    /Deduplicated: expected only the options key, result, body, scope, token, received 'results'/,
   ],
   ['a server without options', () => new OncemqRmqServer(undefined as never), /OncemqRmqServer: .*pass/],
   [

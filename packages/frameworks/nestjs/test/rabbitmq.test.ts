@@ -1,5 +1,4 @@
 // RabbitMQ microservices of Nest, with Nest's own client, on a real server.
-import { RmqRecordBuilder } from '@nestjs/microservices'
 import { createDeduplicator, MemoryStore, PermanentError } from '@oncemq/core'
 import { describeService } from '@oncemq/test-services/vitest'
 import { connect } from 'amqplib'
@@ -7,47 +6,12 @@ import { firstValueFrom, of } from 'rxjs'
 import { expect, onTestFinished, test } from 'vitest'
 import { OncemqModule } from '../src/index.ts'
 import type { OncemqContext } from '../src/rabbitmq/index.ts'
-import { client, controllerOf, microservice, moduleOf } from './application.ts'
+import { controllerOf, microservice, moduleOf } from './application.ts'
 import type { Handle } from './application.ts'
-
-const WAIT_MS = 15_000
-const queueOptions = { durable: true }
-
-async function until(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
-  const endMs = performance.now() + WAIT_MS
-  while (!(await look())) {
-    if (performance.now() > endMs) throw new Error(`waited ${WAIT_MS} ms for: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-}
-
-const withId = (data: unknown, messageId: string) =>
-  new RmqRecordBuilder(data).setOptions({ messageId }).build()
+import { servicesOf, until, withId } from './service.ts'
 
 describeService('rabbitmq-4.0', ({ url }) => {
-  let queues = 0
-
-  async function service(handlers: { onPaid?: Handle; price?: Handle }, options = {}) {
-    const queue = `nest-${process.pid}-${Date.now()}-${(queues += 1)}`
-    const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'nest', ...options })
-    const module = moduleOf([OncemqModule.forRoot({ deduplicator: dedup })], [controllerOf(handlers)])
-    const connection = await connect(url)
-    onTestFinished(() => connection.close())
-    const counts = async (name: string): Promise<number> => {
-      const channel = await connection.createChannel()
-      const { messageCount } = await channel.assertQueue(name, queueOptions)
-      await channel.close()
-      return messageCount
-    }
-    const app = await microservice(module, {
-      connect: () => connect(url),
-      queue,
-      queueOptions,
-      dedup,
-      retry: { firstMs: 20 },
-    })
-    return { app, dedup, queue, counts, sender: await client(url, queue) }
-  }
+  const service = servicesOf(url)
 
   test('an event that is sent twice is handled once', async () => {
     const paid: unknown[] = []
@@ -73,7 +37,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
       attempts.push((context as OncemqContext).run.attempt)
       throw new TypeError('the ledger is closed')
     }
-    const { sender, queue, counts } = await service({ onPaid }, { attemptsMax: 3 })
+    const { sender, queue, counts } = await service({ onPaid }, { dedup: { attemptsMax: 3 } })
     await firstValueFrom(sender.emit('order.paid', withId({}, 'paid-8')))
     await until('parked', async () => (await counts(`${queue}.parked`)) === 1)
     expect(attempts).toEqual([1, 2, 3])
@@ -103,11 +67,9 @@ describeService('rabbitmq-4.0', ({ url }) => {
     const onPaid: Handle = (_data, context) => {
       contexts.push(context as OncemqContext)
       // As code does that was written for Nest's own transport.
-      const own = context as unknown as {
-        getChannelRef(): { ack(message: unknown): void }
-        getMessage(): unknown
-      }
-      own.getChannelRef().ack(own.getMessage())
+      const own = context as OncemqContext
+      const channel = own.getChannelRef() as { ack(message: unknown): void }
+      channel.ack(own.getMessage())
     }
     const { sender, dedup } = await service({ onPaid })
     await firstValueFrom(sender.emit('order.paid', withId({}, 'paid-10')))

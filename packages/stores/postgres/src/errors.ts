@@ -40,6 +40,11 @@ const UNKNOWN: Explanation = [
   'the server failed',
   'the cause says more; the operation is tried again',
 ]
+const RAISED: Explanation = [
+  'ONCEMQ_STORE_REFUSED',
+  'the server does not commit what the handler wrote',
+  'look at its deferred triggers and constraints, which are checked at the end: the cause says more',
+]
 const DISCONNECTED: Explanation = [
   'ONCEMQ_STORE_UNAVAILABLE',
   'there is no working connection',
@@ -94,6 +99,9 @@ const explanations: Readonly<Record<string, Explanation>> = {
   [SQLSTATE.INDEX_DAMAGED]: DAMAGED,
 }
 
+/** What a COMMIT fails by, by class, when the server is in need. All else is raised by what it checks. */
+const ofTheServer = /^(?:25|40|53|55|58|F0|XX)/
+
 /** For codes that stand in no list of their own, by their class: the first two characters. */
 const classes: Readonly<Record<string, Explanation>> = {
   '08': DISCONNECTED,
@@ -141,14 +149,14 @@ export function isUnprepared(error: unknown): boolean {
 
 /**
  * What the store throws for `error`. `where` names the table. The driver's message is not repeated, since it
- * may hold values; the cause has it.
+ * may hold values; the cause has it. `otherwise` explains codes that stand in no list.
  */
-export function storeError(error: unknown, where: string): StoreError {
+export function storeError(error: unknown, where: string, otherwise = UNKNOWN): StoreError {
   if (isOncemqError(error)) return error as StoreError
   const state = sqlState(error)
   const detail = state === undefined ? nodeCode(error) : `SQLSTATE ${state}`
   const parts = { store: 'PostgresStore', expected: `to use ${where}`, detail, cause: withoutValues(error) }
-  return errorOf(parts, explain(state))
+  return errorOf(parts, explain(state, otherwise))
 }
 
 /**
@@ -165,7 +173,7 @@ export function commitError(error: unknown, where: string): StoreError {
   if (isConflict(error)) return conflict(error)
   const state = sqlState(error)
   const isKnown = state !== undefined && state !== SQLSTATE.COMPLETION_UNKNOWN && !/^(?:08|57)/.test(state)
-  if (isKnown) return storeError(error, where)
+  if (isKnown) return storeError(error, where, ofTheServer.test(state) ? UNKNOWN : RAISED)
   return new StoreError(
     'ONCEMQ_COMMIT_UNKNOWN',
     'PostgresStore: expected the answer to COMMIT, received none; the message is delivered again and ' +
@@ -244,9 +252,9 @@ function withoutValues(error: unknown): unknown {
   return error
 }
 
-function explain(state: string | undefined): Explanation {
+function explain(state: string | undefined, otherwise: Explanation): Explanation {
   if (state === undefined) return DISCONNECTED
-  return explanations[state] ?? classes[state.slice(0, 2)] ?? UNKNOWN
+  return explanations[state] ?? classes[state.slice(0, 2)] ?? otherwise
 }
 
 function nodeCode(error: unknown): string | undefined {

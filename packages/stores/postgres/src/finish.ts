@@ -1,5 +1,6 @@
 import type { AdvanceUpdate, CompleteUpdate, TransactionEnd } from '@oncemq/core/store'
 import { partsOf, storedOffset } from '@oncemq/core/store'
+import { sqlState } from './errors.ts'
 import { boundedWaits } from './lock-waits.ts'
 import type { LockWaits } from './lock-waits.ts'
 import { advanceValues } from './logs.ts'
@@ -13,23 +14,29 @@ export interface Finish {
   /** Prepares what completes a record, for as long as the session lasts: to plan it takes longest. */
   readonly prepare: string
   /**
-   * Completes a record and moves a log, and fails by {@link FINISH} unless it did both, or unless the
-   * transaction of this number is open.
+   * Completes a record and moves a log, and fails as {@link finishFailureOf} tells unless it did both, or
+   * unless the transaction of this number is open.
    */
   readonly sql: (end: TransactionEnd | undefined, transaction: string, isPrepared: boolean) => string
   /** Each answers `ours`, as before; `done`, by us; or something else, or nothing, for `lost`. */
   readonly standings: (end: TransactionEnd) => (readonly [text: string, values: unknown[]])[]
 }
 
-/**
- * By what they fail. LOST: the record did not run with this claim id, or the log is
- * another's. ENDED: another transaction is open, or
- * none.
- */
-export const FINISH = Object.freeze({ LOST: '22012', ENDED: '2201E' })
+/** Of a failed finish: the record or log is not the claim's own any more; another transaction is open, or none. */
+export type FinishFailure = 'lost' | 'ended'
 
-/** Of no rows. What is computed from a constant alone would fail while it is planned. */
-const FAILING = Object.freeze({ LOST: '1 / count(*)', ENDED: 'ln(-count(*))' })
+const INVALID_TEXT = '22P02'
+
+/** A number that is none: by its text, which has this transaction's number, it is told from errors of triggers. */
+const failing = (transaction: string, failure: FinishFailure): string =>
+  `(${transaction} || ' ${failure} ' || count(*))::integer`
+
+/** How the finish of this transaction has failed, if the error is of its statements, and not of the handler's. */
+export function finishFailureOf(error: unknown, transaction: string): FinishFailure | undefined {
+  if (sqlState(error) !== INVALID_TEXT) return undefined
+  const { message } = error as Error
+  return (['lost', 'ended'] as const).find((failure) => message.includes(`${transaction} ${failure} 0`))
+}
 
 /**
  * The statements fail where the transaction must not be committed, so that the COMMIT can follow in the same
@@ -84,6 +91,12 @@ function literalsOf({ id, claimId, retentionMs, result }: CompleteUpdate, transa
 
 const isOpenSql = (transaction: string): string => `pg_current_xact_id_if_assigned()::text = ${transaction}`
 
+/** Of the rows that were changed. What is computed from a constant alone would fail while it is planned. */
+function verdict(isOpen: string, transaction: string): string {
+  return `SELECT CASE WHEN count(*) = 1 THEN 1 WHEN ${isOpen} THEN ${failing(transaction, 'lost')}
+      ELSE ${failing(transaction, 'ended')} END`
+}
+
 function completeSql(
   records: string,
   waitMs: number,
@@ -98,7 +111,7 @@ function completeSql(
         AND ${boundedWaits(waitMs)}
       RETURNING id
     )
-    SELECT CASE WHEN ${isOpen} THEN ${FAILING.LOST} ELSE ${FAILING.ENDED} END FROM changed`
+    ${verdict(isOpen, transaction)} FROM changed`
 }
 
 function advanceSql(
@@ -107,7 +120,8 @@ function advanceSql(
   { id, epoch, from, next }: AdvanceUpdate,
   transaction: string,
 ): string {
-  const isOpen = isOpenSql(`'${transaction}'`)
+  const number = `'${transaction}'`
+  const isOpen = isOpenSql(number)
   return `
     WITH changed AS (
       UPDATE ${logs} SET next_offset = ${next}
@@ -115,13 +129,14 @@ function advanceSql(
         AND ${boundedWaits(waitMs)}
       RETURNING id
     )
-    SELECT CASE WHEN ${isOpen} THEN ${FAILING.LOST} ELSE ${FAILING.ENDED} END FROM changed`
+    ${verdict(isOpen, number)} FROM changed`
 }
 
 /** For a COMMIT of a transaction without a record. */
 function checkSql(transaction: string): string {
-  const isOpen = isOpenSql(`'${transaction}'`)
-  return `SELECT CASE WHEN ${isOpen} THEN 1 ELSE ${FAILING.ENDED} END FROM unnest('{}'::integer[])`
+  const number = `'${transaction}'`
+  const ended = failing(number, 'ended')
+  return `SELECT CASE WHEN ${isOpenSql(number)} THEN 1 ELSE ${ended} END FROM unnest('{}'::integer[])`
 }
 
 function ownerSql(records: string): string {

@@ -69,10 +69,32 @@ export function prismaTransactions<Tx>(
     async within(connection, work) {
       const errors = new Errors()
       const loan: Loan = { connection: errors.of(connection) }
-      const begin = () => prisma.$transaction((tx) => errors.linked(() => work(tx)), BOUNDS)
+      const begin = () => prisma.$transaction((tx) => errors.linked(() => work(inOne(tx))), BOUNDS)
       return (loans as AsyncLocalStorage<Loan>).run(loan, begin)
     },
   }
+}
+
+/** A client of a transaction, whose lists of queries run in it too: by itself it runs them beside it. */
+function inOne<Tx>(tx: Tx): Tx {
+  type Inner = (tx: unknown) => Promise<unknown>
+  const client = tx as object
+  const $transaction = (asked: Inner | readonly PromiseLike<unknown>[], options?: unknown): unknown => {
+    const inner: Inner = Array.isArray(asked)
+      ? () => inTurn(asked)
+      : (within) => (asked as Inner)(inOne(within))
+    return (client as { $transaction(work: Inner, options?: unknown): unknown }).$transaction(inner, options)
+  }
+  return new Proxy(client, {
+    get: (target, name) => (name === '$transaction' ? $transaction : (Reflect.get(target, name) as unknown)),
+  }) as Tx
+}
+
+/** Prisma sends a query when it is awaited. */
+async function inTurn(queries: readonly PromiseLike<unknown>[]): Promise<unknown[]> {
+  const answers: unknown[] = []
+  for (const query of queries) answers.push(await query)
+  return answers
 }
 
 /** Prisma makes errors of its own and forgets those of the driver, by which the store knows what happened. */

@@ -19,7 +19,7 @@ import {
   storeError,
 } from './errors.ts'
 import type { Finish } from './finish.ts'
-import { FINISH, isPreparedOn, notePrepared } from './finish.ts'
+import { finishFailureOf, isPreparedOn, notePrepared } from './finish.ts'
 import type { Settings } from './options.ts'
 import { setsSession } from './session-settings.ts'
 
@@ -192,9 +192,9 @@ class Transaction<Client extends PostgresClient> {
       await this.#commit(this.#frame.finish.sql(end, this.#id as string, this.#isPrepared))
       return 'ok'
     } catch (error) {
-      const state = sqlState(error)
-      if (state === FINISH.ENDED) throw endedError(error)
-      if (state === FINISH.LOST && end !== undefined) return this.#owner(end, error)
+      const failure = finishFailureOf(error, this.#id as string)
+      if (failure === 'ended') throw endedError(error)
+      if (failure === 'lost' && end !== undefined) return this.#owner(end, error)
       throw this.#finishError(error)
     }
   }
@@ -238,7 +238,7 @@ class Transaction<Client extends PostgresClient> {
       const { rows } = await this.#query(text, values)
       return (rows as readonly { readonly answer: string }[])[0]?.answer
     })
-    // Ours as before: something else of this transaction has failed alike, such as a deferred trigger.
+    // Ours as before: the handler has changed the record within this transaction.
     if (found.every((standing) => standing === 'ours')) throw commitError(error, this.#frame.where)
     return found.every((standing) => standing === 'done') ? 'ok' : 'lost'
   }

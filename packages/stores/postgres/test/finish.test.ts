@@ -95,13 +95,22 @@ describeService('postgres-18', { own: true }, (server) => {
     await proxy.close()
   })
 
-  test('a deferred trigger that fails as a lost claim does is taken for what it is', async () => {
+  test.each([
+    ['divides by zero', '1 / 0'],
+    ['takes a logarithm', 'ln(0)'],
+    ['reads a number', "'1 ended 0'::integer"],
+    ['raises', "raised('P0001')"],
+    ['raises a code of its own', "raised('PAY01')"],
+  ])('a deferred trigger that %s refuses its message, which may be tried again', async (_, expression) => {
     const store = await open('alike')
-    await pool.query(`CREATE TABLE alike_rows (id integer);
-      CREATE FUNCTION divide() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN PERFORM 1 / 0; RETURN NULL; END $$;
-      CREATE CONSTRAINT TRIGGER divide AFTER INSERT ON alike_rows DEFERRABLE INITIALLY DEFERRED
-        FOR EACH ROW EXECUTE FUNCTION divide()`)
+    await pool.query(`DROP TABLE IF EXISTS alike_rows;
+      CREATE TABLE alike_rows (id integer);
+      CREATE OR REPLACE FUNCTION raised(code text) RETURNS void LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'unbalanced' USING ERRCODE = code; END $$;
+      CREATE OR REPLACE FUNCTION checked() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM ${expression}; RETURN NULL; END $$;
+      CREATE CONSTRAINT TRIGGER checked AFTER INSERT ON alike_rows DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION checked()`)
     const answer = await transact(store, 'INSERT INTO alike_rows VALUES (1)')
     expect(answer).toEqual(['ONCEMQ_STORE_REFUSED', 'running'])
   })

@@ -14,6 +14,7 @@ export type {
 export { brokerProperties } from './broker/properties.ts'
 export type { BrokerCase, BrokerProperty } from './broker/property.ts'
 export { runBrokerCase } from './broker/run-case.ts'
+export type { SuiteStore } from './broker/suite-store.ts'
 export { testBroker } from './broker/test-broker.ts'
 export type { Property, PropertyCase } from './property.ts'
 export { registerProperties } from './register.ts'

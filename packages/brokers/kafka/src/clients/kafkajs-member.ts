@@ -1,5 +1,6 @@
 import type { Clock } from '@oncemq/core/broker'
 import type { CommittedOffset, EachBatch } from '../client.ts'
+import { PartitionLog } from './kafkajs-records.ts'
 import type { Generation, GroupMember, MemberEvents, TopicPartition } from './port.ts'
 
 const UNKNOWN: Generation = { id: undefined, memberId: undefined }
@@ -21,7 +22,11 @@ interface Beaten {
 
 /** Tells of records that a client has fetched, and has handed over by then. */
 interface BatchProcessed {
-  readonly payload: TopicPartition & { readonly batchSize: number; readonly lastOffset: string }
+  readonly payload: TopicPartition & {
+    readonly batchSize: number
+    readonly firstOffset: string | null
+    readonly lastOffset: string
+  }
 }
 
 interface RawPartitions {
@@ -59,6 +64,8 @@ class KafkajsMember implements GroupMember {
   #listeners: (() => void)[] = []
   /** The client remembers what it was told to pause, until it has it again. */
   readonly #paused = new Map<string, TopicPartition>()
+  /** Since it has joined, or sought, from where it reads anew. */
+  readonly #logs = new Map<string, PartitionLog>()
 
   constructor(consumer: RawConsumer, clock: Clock) {
     this.#consumer = consumer
@@ -78,17 +85,18 @@ class KafkajsMember implements GroupMember {
       }),
       consumer.on(CRASH, ({ payload }: Crashed) => {
         this.#paused.clear()
+        this.#logs.clear()
         events.crashed(payload.error, !payload.restart)
       }),
-      consumer.on(END_BATCH_PROCESS, ({ payload: { batchSize, ...place } }: BatchProcessed) => {
-        // The client hands over nothing of what was aborted, and of the ends of transactions.
-        if (batchSize === 0) events.received({ ...place, messages: [] })
+      consumer.on(END_BATCH_PROCESS, ({ payload }: BatchProcessed) => {
+        // The client hands over nothing where all was aborted, or ends a transaction.
+        if (payload.batchSize === 0) this.#pass(payload, events)
       }),
     ]
     await consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,
-      eachBatch: async (fetched) => receive(fetched, events),
+      eachBatch: async (fetched) => this.#receive(fetched, events),
     })
   }
 
@@ -98,8 +106,34 @@ class KafkajsMember implements GroupMember {
     )
     const names = new Set(assigned.map(nameOf))
     for (const [name, place] of this.#paused) if (!names.has(name)) this.resume(place)
+    this.#logs.clear()
     this.generation = { id: undefined, memberId }
     events.assigned(assigned, this.generation)
+  }
+
+  #receive(fetched: EachBatch, events: MemberEvents): void {
+    if (!fetched.isRunning() || fetched.isStale()) return
+    const { topic, partition, messages } = fetched.batch
+    for (const { offset } of messages) fetched.resolveOffset(offset)
+    const decided = this.#log({ topic, partition }).received(fetched.batch)
+    if (decided !== undefined) events.received({ topic, partition, ...decided })
+  }
+
+  #pass(
+    { topic, partition, firstOffset, lastOffset }: BatchProcessed['payload'],
+    events: MemberEvents,
+  ): void {
+    const place = { topic, partition }
+    const { decided, sought } = this.#log(place).passed(firstOffset, lastOffset)
+    if (decided !== undefined) events.received({ ...place, ...decided })
+    if (sought !== undefined) this.#consumer.seek({ ...place, offset: sought })
+  }
+
+  #log(place: TopicPartition): PartitionLog {
+    const name = nameOf(place)
+    const log = this.#logs.get(name) ?? new PartitionLog()
+    this.#logs.set(name, log)
+    return log
   }
 
   async commit(offsets: readonly CommittedOffset[]): Promise<void> {
@@ -117,6 +151,7 @@ class KafkajsMember implements GroupMember {
   }
 
   seek({ topic, partition }: TopicPartition, offset: string): void {
+    this.#logs.delete(nameOf({ topic, partition }))
     this.#consumer.seek({ topic, partition, offset })
   }
 
@@ -124,6 +159,7 @@ class KafkajsMember implements GroupMember {
     for (const remove of this.#listeners.splice(0)) remove()
     await this.#consumer.stop().catch(() => undefined)
     this.#paused.clear()
+    this.#logs.clear()
   }
 
   async close(): Promise<void> {
@@ -143,13 +179,6 @@ class KafkajsMember implements GroupMember {
     consumer.on(consumer.events.GROUP_JOIN, leave)
     consumer.on(consumer.events.CRASH, leave)
   }
-}
-
-function receive(fetched: EachBatch, events: MemberEvents): void {
-  if (!fetched.isRunning() || fetched.isStale()) return
-  const { topic, partition, messages } = fetched.batch
-  for (const { offset } of messages) fetched.resolveOffset(offset)
-  events.received({ topic, partition, messages, lastOffset: fetched.batch.lastOffset() })
 }
 
 function nameOf({ topic, partition }: TopicPartition): string {

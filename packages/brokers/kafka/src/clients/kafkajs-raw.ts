@@ -3,7 +3,7 @@ import type { RawProducer } from './kafkajs-producer.ts'
 
 /** The `Kafka` object, as it is called here. */
 export interface RawKafka {
-  consumer(config: { groupId: string; maxWaitTimeInMs: number }): RawConsumer
+  consumer(config: { groupId: string; maxWaitTimeInMs: number; maxBytesPerPartition: number }): RawConsumer
   producer(config: {
     allowAutoTopicCreation: boolean
     transactionalId?: string

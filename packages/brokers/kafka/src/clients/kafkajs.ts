@@ -8,6 +8,9 @@ import type { ClientPort, NewTopic, TopicAdmin } from './port.ts'
 
 /** How soon a partition that was full is fetched again. */
 const FETCH_WAIT_MS = 500
+/** More than the client's own, so that the end of a transaction is mostly in the fetch of its records. */
+const PARTITION_BYTES_MAX = 4 * 1_048_576
+const FETCHING = { maxWaitTimeInMs: FETCH_WAIT_MS, maxBytesPerPartition: PARTITION_BYTES_MAX }
 const TOPIC = 2
 
 /** kafkajs, and clients with its API. */
@@ -15,7 +18,7 @@ export function kafkajs(client: RawKafka, clock: Clock): ClientPort {
   return {
     member: (groupId) =>
       kafkajsMember(
-        made(() => client.consumer({ groupId, maxWaitTimeInMs: FETCH_WAIT_MS })),
+        made(() => client.consumer({ groupId, ...FETCHING })),
         clock,
       ),
     producer: () => kafkajsProducer(made(() => client.producer({ allowAutoTopicCreation: false }))),

@@ -1,11 +1,11 @@
 import type { ClientMessage, HeaderValue } from '../client.ts'
 import type { RawBatch, RawFetchedPartition, RawRecord } from './platformatic-raw.ts'
+import type { LogEntry } from './transactions.ts'
+import { endOf, fatesOf } from './transactions.ts'
 
 const LOG_APPEND_TIME = 0x08
 const TRANSACTIONAL = 0x10
 const CONTROL = 0x20
-/** In the key of a control record, after its version. */
-const ABORT = 0
 
 /** What was fetched, from an offset on. */
 export interface Decoded {
@@ -18,41 +18,30 @@ export interface Decoded {
  * that were aborted the client takes out those of a producer's last transaction alone, so all are here.
  */
 export function decode({ records, abortedTransactions }: RawFetchedPartition, from: bigint): Decoded {
-  const messages: ClientMessage[] = []
-  const transactions = [...(abortedTransactions ?? [])].toSorted(byFirstOffset)
-  const aborted = new Set<bigint>()
-  let lastOffset: bigint | undefined
-  for (const batch of records ?? []) {
-    lastOffset = batch.firstOffset + BigInt(batch.lastOffsetDelta)
-    while (transactions[0] !== undefined && transactions[0].firstOffset <= lastOffset) {
-      aborted.add(transactions.shift()?.producerId ?? -1n)
-    }
-    if ((batch.attributes & CONTROL) !== 0) {
-      if (isAbort(batch)) aborted.delete(batch.producerId)
-      continue
-    }
-    if ((batch.attributes & TRANSACTIONAL) !== 0 && aborted.has(batch.producerId)) continue
-    for (const record of batch.records) {
-      const offset = batch.firstOffset + BigInt(record.offsetDelta)
-      if (offset >= from) messages.push(messageOf(batch, record, offset))
-    }
+  const batches = records ?? []
+  const entries = batches.map(entryOf)
+  const fates = fatesOf(entries, abortedTransactions ?? [], 'committed')
+  const messages = batches
+    .filter((_, at) => fates[at] === 'committed')
+    .flatMap((batch) => batch.records.map((record) => messageOf(batch, record)))
+    .filter(({ offset }) => BigInt(offset) >= from)
+  return { messages, lastOffset: entries.at(-1)?.lastOffset }
+}
+
+function entryOf(batch: RawBatch): LogEntry {
+  const { attributes, producerId, firstOffset, lastOffsetDelta } = batch
+  return {
+    producerId,
+    lastOffset: firstOffset + BigInt(lastOffsetDelta),
+    isTransactional: (attributes & TRANSACTIONAL) !== 0,
+    end: (attributes & CONTROL) === 0 ? undefined : endOf(batch.records[0]?.key),
   }
-  return { messages, lastOffset }
 }
 
-function byFirstOffset(one: { firstOffset: bigint }, other: { firstOffset: bigint }): number {
-  return one.firstOffset < other.firstOffset ? -1 : 1
-}
-
-function isAbort({ records }: RawBatch): boolean {
-  const key = records[0]?.key
-  return key !== undefined && key !== null && key.length >= 4 && key.readInt16BE(2) === ABORT
-}
-
-function messageOf(batch: RawBatch, record: RawRecord, offset: bigint): ClientMessage {
+function messageOf(batch: RawBatch, record: RawRecord): ClientMessage {
   const byBroker = (batch.attributes & LOG_APPEND_TIME) !== 0
   return {
-    offset: `${offset}`,
+    offset: `${batch.firstOffset + BigInt(record.offsetDelta)}`,
     timestamp: `${byBroker ? batch.maxTimestamp : batch.firstTimestamp + record.timestampDelta}`,
     key: record.key,
     value: record.value,

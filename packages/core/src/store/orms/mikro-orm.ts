@@ -1,4 +1,5 @@
 import { types } from 'node:util'
+import { StoreError } from '../../errors.ts'
 import type { OrmTransactions } from '../orm-transactions.ts'
 import type { KyselyDriver, KyselyInstance } from './kysely.ts'
 import { begin, ended } from './kysely.ts'
@@ -10,6 +11,11 @@ export interface MikroOrmInstance<Manager> {
 }
 
 interface Fork {
+  fork(...options: unknown[]): Fork
+  begin(...options: unknown[]): Promise<void>
+  commit(): Promise<void>
+  rollback(): Promise<void>
+  isInTransaction(): boolean
   setTransactionContext(transaction: unknown): void
   getConnection(): { getClient(): KyselyInstance<unknown> }
   flush(): Promise<void>
@@ -29,6 +35,7 @@ export function onMikroOrm<Connection, Manager>(
       const fork = manager as unknown as Fork
       const transaction = await begin(fork.getConnection().getClient(), keepingErrors(driver), connection)
       fork.setTransactionContext(transaction)
+      keepInTransaction(fork)
       return ended(transaction, async () => {
         const answer = await work(manager)
         await fork.flush()
@@ -36,6 +43,43 @@ export function onMikroOrm<Connection, Manager>(
       })
     },
   }
+}
+
+/**
+ * Refuses what would begin a transaction beside the store's, on a connection of its own, or would end the
+ * store's, after which all that is written goes beside it. So too of managers that are made of this one, as
+ * for each savepoint, until they begin their own.
+ */
+function keepInTransaction(manager: Fork): void {
+  let hasBegun = false
+  const { fork, begin, commit, rollback } = manager
+  const ending = (method: string, end: () => Promise<void>) => async (): Promise<void> => {
+    if (!hasBegun) throw refused(method)
+    await end.call(manager)
+    hasBegun = false
+  }
+  Object.assign(manager, {
+    fork(...options: unknown[]): Fork {
+      const made = fork.apply(manager, options)
+      keepInTransaction(made)
+      return made
+    },
+    async begin(...options: unknown[]): Promise<void> {
+      if (manager.isInTransaction()) throw refused('begin')
+      await begin.apply(manager, options)
+      hasBegun = true
+    },
+    commit: ending('commit', commit),
+    rollback: ending('rollback', rollback),
+  })
+}
+
+function refused(method: string): StoreError {
+  return new StoreError(
+    'ONCEMQ_TRANSACTION_ENDED',
+    `mikroOrmTransactions: expected a handler that leaves its transaction to the store, received a call of ` +
+      `${method}(), which did nothing; use transactional() inside, and return or throw to end it`,
+  )
 }
 
 /** MikroORM copies what a driver's error has, and forgets the error, by which the store knows it. */

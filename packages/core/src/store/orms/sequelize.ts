@@ -6,6 +6,8 @@ export interface SequelizeInstance<Tx> {
   transaction(options?: never): Promise<Tx>
 }
 
+type Hook = (this: unknown, transaction: unknown) => unknown
+
 interface Runner<Tx> {
   transaction<Answer>(work: (tx: Tx) => Promise<Answer>): Promise<Answer>
 }
@@ -17,7 +19,7 @@ export function onSequelize<Connection, Tx>(
 ): OrmTransactions<Connection, Tx> {
   requireOrm('sequelizeTransactions', 'a Sequelize instance', sequelize, ['transaction'])
   return {
-    within(connection, work) {
+    async within(connection, work) {
       const connectionManager = {
         getConnection: async () => raw(connection),
         releaseConnection: () => undefined,
@@ -26,7 +28,15 @@ export function onSequelize<Connection, Tx>(
       const runner = Object.create(sequelize, {
         connectionManager: { value: connectionManager },
       }) as Runner<Tx>
-      return runner.transaction(work)
+      const hooks: (() => unknown)[] = []
+      const answer = await runner.transaction((tx) => {
+        const add = (hook: Hook): void => void hooks.push(() => Reflect.apply(hook, tx, [tx]))
+        // By itself it runs its hooks also when COMMIT fails.
+        Object.defineProperty(tx, 'afterCommit', { value: add })
+        return work(tx)
+      })
+      for (const hook of hooks) await hook()
+      return answer
     },
   }
 }

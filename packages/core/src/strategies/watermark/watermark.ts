@@ -28,7 +28,7 @@ export const watermarkDefaults = Object.freeze({ record: false })
 const known = new Set(Object.keys(watermarkDefaults))
 
 /**
- * For partitioned logs, such as Kafka's topics, and handlers that write to the store's own database: the
+ * For logs, such as Kafka's topics and RabbitMQ's streams, and handlers that write to the store's own database: the
  * offset up to which a partition is done stands in one row, and moves in the transaction of each record's
  * handler. Where the row says done, nothing runs; where it does not, nothing was written. So a redelivery
  * costs nothing, and no record is kept of any message. The row decides where the consumer goes on, not the
@@ -168,6 +168,6 @@ export function requirePositions(
   if (!followsLog || givesPositions) return
   throw new OptionError(
     `strategy: expected one for messages without an order, received '${name}', which needs each message's ` +
-      `position in a log; use it with consume of @oncemq/kafka, or use strategy 'transactional'`,
+      `position in a log; use it with consume of an adapter of logs, or use strategy 'transactional'`,
   )
 }

@@ -1,18 +1,19 @@
-import type { CustomTransportStrategy } from '@nestjs/microservices'
+import type { CustomTransportStrategy, MessageHandler, OutgoingResponse } from '@nestjs/microservices'
 import { Server } from '@nestjs/microservices'
 import type { HandlerContext } from '@oncemq/core'
-import { PermanentError } from '@oncemq/core'
 import { requireMethods } from '@oncemq/core/broker'
-import type { AmqpConnection, AmqpMessage, Consumer } from '@oncemq/rabbitmq'
+import type { AmqpMessage, ConsumeOptions, Consumer } from '@oncemq/rabbitmq'
 import { consume } from '@oncemq/rabbitmq'
 import { lastValueFrom } from 'rxjs'
-import { thrownBy } from '../thrown.ts'
 import { OncemqContext } from './context.ts'
+import { Failures } from './failures.ts'
 import type { OncemqRmqOptions } from './options.ts'
+import { fits, hasWildcards } from './patterns.ts'
+import { declaring } from './topology.ts'
 
 /** What `ClientRMQ` sends; an event has no `id`. */
 interface Packet {
-  readonly pattern: string
+  readonly pattern: unknown
   readonly data: unknown
   readonly id?: unknown
 }
@@ -20,8 +21,8 @@ interface Packet {
 /**
  * The RabbitMQ transport of Nest's microservices, with each message handled once. Handlers, patterns,
  * clients and their packets are those of `Transport.RMQ`. A handler that throws has its message again after a
- * wait; after its attempts it is parked. A duplicate is acked, and one of a `send` gets the first one's
- * reply.
+ * wait; after its attempts it is parked, and the client of a `send` gets the error then. A duplicate is
+ * acked, and one of a `send` gets the first one's reply.
  * @example
  * const strategy = new OncemqRmqServer({ connect: () => amqplib.connect(url), queue: 'orders', dedup })
  * const app = await NestFactory.createMicroservice(AppModule, { strategy })
@@ -29,6 +30,9 @@ interface Packet {
 export class OncemqRmqServer<Tx = undefined> extends Server implements CustomTransportStrategy {
   override readonly transportId = Symbol.for('oncemq.nestjs.rabbitmq')
   readonly #options: OncemqRmqOptions<Tx>
+  readonly #failures: Failures
+  /** Further handlers of an event's pattern, by the first. */
+  readonly #further = new WeakMap<MessageHandler, MessageHandler[]>()
   #consumer: Consumer | undefined
 
   /** @throws OptionError without `connect`; the other options are checked by `listen`. */
@@ -37,29 +41,55 @@ export class OncemqRmqServer<Tx = undefined> extends Server implements CustomTra
     const remedy = 'pass { connect: () => amqplib.connect(url), queue, dedup }'
     requireMethods('OncemqRmqServer', options, ['connect'], remedy)
     this.#options = options
-    this.initializeDeserializer({})
-    this.initializeSerializer({})
+    this.#failures = new Failures(options.isPermanent)
+    this.initializeDeserializer(options as object)
+    this.initializeSerializer(options as object)
   }
 
   /** @throws nothing: `callback` gets what is wrong. */
   async listen(callback: (error?: unknown) => void): Promise<void> {
     try {
-      const { queueOptions, ...options } = this.#options
-      if (queueOptions !== undefined) await declared(options.connect, options.queue, queueOptions)
       this.#consumer = await consume<Tx>({
         replayResult: true,
         payload,
-        ...options,
+        ...consumeOptions(this.#options),
+        connect: declaring(this.#options, () => [...this.getHandlers().keys()]),
         handler: (message, context) => this.#handle(message, context),
+        errorReply: (message, error) => this.#errorReply(message, error),
         onEnd: (error) => {
           this.logger.error(error.message)
-          options.onEnd?.(error)
+          this.#options.onEnd?.(error)
         },
       })
       callback()
     } catch (error) {
       callback(error)
     }
+  }
+
+  /**
+   * Nest runs the handlers of one event side by side, and goes on when the first of them throws: the others
+   * would run beside the next attempt. Here they run one after the other.
+   */
+  override addHandler(
+    pattern: unknown,
+    callback: MessageHandler,
+    isEventHandler = false,
+    extras: Record<string, unknown> = {},
+  ): void {
+    const first = this.getHandlers().get(this.normalizePattern(pattern as string))
+    if (!isEventHandler || first === undefined) {
+      super.addHandler(pattern, callback, isEventHandler, extras)
+      return
+    }
+    this.#further.set(first, [...(this.#further.get(first) ?? []), Object.assign(callback, { extras })])
+  }
+
+  override getHandlerByPattern(pattern: string): MessageHandler | null {
+    const handler = super.getHandlerByPattern(pattern)
+    if (handler !== null || this.#options.wildcards !== true) return handler
+    const found = [...this.getHandlers()].find(([each]) => hasWildcards(each) && fits(each, pattern))
+    return found?.[1] ?? null
   }
 
   /** Takes no further messages, and waits for the handlers that run, for up to 30 s. */
@@ -80,17 +110,29 @@ export class OncemqRmqServer<Tx = undefined> extends Server implements CustomTra
       parsed(message.content),
       message.properties,
     )) as Packet
-    const route = this.getPatternAsString(pattern)
+    const route = typeof pattern === 'string' ? pattern : String(JSON.stringify(pattern))
     const handler = this.getHandlerByPattern(route)
-    // A sender names the pattern: it is no part of the message.
-    if (handler === null) throw new PermanentError('there is no handler for the pattern of this message')
+    if (handler === null) throw this.#failures.unhandled()
     const context = new OncemqContext(message, route, run)
     const response = await this.#processed(context, async () => {
-      const answer = this.transformToObservable(await handler(data, context))
-      return lastValueFrom(answer, { defaultValue: undefined })
+      let answer: unknown
+      for (const each of [handler, ...(this.#further.get(handler) ?? [])]) {
+        const answers = this.transformToObservable(await each(data, context))
+        answer = await lastValueFrom(answers, { defaultValue: undefined })
+      }
+      return answer
     })
-    if (id === undefined) return undefined
-    return this.serializer.serialize({ id: id as string, response, isDisposed: true }) as object
+    return id === undefined ? undefined : this.#reply({ id, response })
+  }
+
+  #reply(answer: { id: unknown; response?: unknown; err?: unknown }): object {
+    return this.serializer.serialize({ ...answer, isDisposed: true } as OutgoingResponse) as object
+  }
+
+  /** What a request that has been dead-lettered is answered; an event asks for nothing. */
+  #errorReply({ content, properties }: AmqpMessage, error: unknown): object {
+    const { id = properties.correlationId } = Object(parsed(content)) as Partial<Packet>
+    return this.#reply({ id, err: this.#failures.answerTo(error) })
   }
 
   /** Calls Nest's hooks around a handler, and throws what it has thrown. */
@@ -102,36 +144,36 @@ export class OncemqRmqServer<Tx = undefined> extends Server implements CustomTra
         })
       })
     } catch (error) {
-      throw thrownBy(context, error)
+      throw this.#failures.of(context, error)
     } finally {
       this.onProcessingEndHook?.(this.transportId, context)
     }
   }
 }
 
-async function declared(
-  connect: () => Promise<AmqpConnection>,
-  queue: string,
-  options: Readonly<Record<string, unknown>>,
-): Promise<void> {
-  const connection = (await connect()) as unknown as DeclaringConnection
-  try {
-    const channel = await connection.createChannel()
-    await channel.assertQueue(queue, options)
-  } finally {
-    await connection.close()
-  }
+const nestsOptions: ReadonlySet<string> = new Set<keyof OncemqRmqOptions>([
+  'deserializer',
+  'exchange',
+  'exchangeArguments',
+  'exchangeType',
+  'isPermanent',
+  'queueOptions',
+  'routingKey',
+  'serializer',
+  'wildcards',
+])
+
+/** Those of `consume`: the others are Nest's. */
+function consumeOptions<Tx>(options: OncemqRmqOptions<Tx>): Omit<ConsumeOptions<Tx>, 'handler'> {
+  const own = Object.entries(options).filter(([name]) => !nestsOptions.has(name))
+  return Object.fromEntries(own) as unknown as Omit<ConsumeOptions<Tx>, 'handler'>
 }
 
-interface DeclaringConnection {
-  createChannel(): Promise<{ assertQueue(queue: string, options: object): Promise<unknown> }>
-  close(): Promise<void>
-}
-
-/** Without what Nest's client makes anew each time that it sends. */
+/** Without what Nest's client makes anew each time that it sends; what others have sent, as it is. */
 function payload({ content }: AmqpMessage): Uint8Array {
-  const { pattern, data } = JSON.parse(content.toString()) as Packet
-  return Buffer.from(JSON.stringify([pattern, data]))
+  const packet = parsed(content) as Partial<Packet> | null
+  if (typeof packet !== 'object' || packet?.pattern === undefined) return content
+  return Buffer.from(JSON.stringify([packet.pattern, packet.data]))
 }
 
 /** As Nest's own transport reads it. */

@@ -1,4 +1,5 @@
 import type { Deduplicator } from '@oncemq/core'
+import type { SuiteStore } from './suite-store.ts'
 
 /**
  * What a case may need of a client, beside what each has:
@@ -6,18 +7,21 @@ import type { Deduplicator } from '@oncemq/core'
  * - `dead-lettering`: the user's code can dead-letter a message by itself;
  * - `handing back`: the client can close without handling all that it was handed;
  * - `counting`: starts of messages without a key are counted;
+ * - `context`: the handler is told its key, epoch and attempt;
  * - `middlewares`: the adapter runs middlewares around the handler;
  * - `errors`: the adapter sees what a handler throws;
  * - `answers`: the adapter does something with what a handler answers;
  * - `bounded close`: the adapter's close has a bound;
  * - `changing messages`: a handler can change the message that it is given;
  * - `two queues`: the bench has a second queue or topic;
- * - `several at once`: the client hands over further messages of a queue before one is settled.
+ * - `several at once`: the client hands over further messages of a queue before one is settled;
+ * - `redelivery`: what was not acked is delivered again, whatever its record says, and may still be done.
  */
 export type BrokerNeed =
   | 'dead-lettering'
   | 'handing back'
   | 'counting'
+  | 'context'
   | 'middlewares'
   | 'errors'
   | 'answers'
@@ -25,6 +29,7 @@ export type BrokerNeed =
   | 'changing messages'
   | 'two queues'
   | 'several at once'
+  | 'redelivery'
 
 /** Which queue or topic of the bench; the first where nothing is said. */
 export type SuiteQueue = 'first' | 'second'
@@ -48,6 +53,13 @@ export interface BrokerSuiteOptions {
    * skipped and say so. Nothing by default.
    */
   readonly lacks?: Readonly<Partial<Record<BrokerNeed, string>>>
+  /**
+   * Opens a store for one case that the suite can take away, where the adapter needs another than the suite's
+   * own in memory.
+   */
+  readonly openStore?: () => SuiteStore
+  /** Further options of the deduplicators of all cases, such as another strategy that has records of keys. */
+  readonly dedup?: Readonly<Record<string, unknown>>
   /**
    * Whether cases run side by side: for brokers whose cases are mostly waiting. Vitest's `maxConcurrency`
    * bounds how many.

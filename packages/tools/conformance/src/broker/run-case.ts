@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { createDeduplicator, type Deduplicator } from '@oncemq/core'
+import { createDeduplicator, type Deduplicator, type DeduplicatorOptions } from '@oncemq/core'
 import type { BrokerContext, SuiteDedupOptions } from './context.ts'
 import type { BrokerSuiteOptions, ConsumeRequest, SuiteConsumer, SuiteDelivery } from './options.ts'
 import type { BrokerCase } from './property.ts'
-import { SuiteStore } from './suite-store.ts'
+import { SuiteMemoryStore } from './suite-store.ts'
 import { type Latch, newLatch, waiting } from './waiting.ts'
 
 const CONCURRENCY = 10
@@ -33,9 +33,11 @@ export async function runBrokerCase(
   const bench = await options.open({ namespace: newNamespace(testCase.name) })
   const [dedups, consumers, seen]: [Deduplicator[], SuiteConsumer[], SuiteDelivery[]] = [[], [], []]
   const latches: Latch[] = []
-  const store = new SuiteStore()
+  const { openStore = () => new SuiteMemoryStore(), dedup: further = {} } = options
+  const store = openStore()
   const deduplicator = (given: Partial<SuiteDedupOptions> = {}): Deduplicator => {
-    const dedup = createDeduplicator({ store, consumerGroup: 'suite', ...QUICK, ...given })
+    const all = { store, consumerGroup: 'suite', ...QUICK, ...further, ...given }
+    const dedup = createDeduplicator(all as DeduplicatorOptions)
     dedups.push(dedup)
     return dedup
   }

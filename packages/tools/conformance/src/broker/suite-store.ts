@@ -1,13 +1,24 @@
 import type { ClaimAnswer, ClaimRequest, ClaimUpdate, UpdateAnswer } from '@oncemq/core/store'
 import { StoreError } from '@oncemq/core/store'
+import type { Store } from '@oncemq/core'
 import { MemoryStore } from '@oncemq/core'
 
 /** A store that can be taken away, and that can be made to keep completions waiting. */
-export class SuiteStore extends MemoryStore {
-  isDown = false
+export interface SuiteStore extends Store {
+  isDown: boolean
   /** Answers that it will not, as one does where a right is missing. */
-  isRefusing = false
+  isRefusing: boolean
   /** How many calls it was asked to claim in. */
+  readonly claims: number
+  /** Completions wait until `letGo`. */
+  hold(): void
+  letGo(): void
+}
+
+/** The suite's own, in memory. */
+export class SuiteMemoryStore extends MemoryStore implements SuiteStore {
+  isDown = false
+  isRefusing = false
   claims = 0
   #held: Promise<void> | undefined
   #letGo = (): void => undefined
@@ -24,7 +35,6 @@ export class SuiteStore extends MemoryStore {
     return super.update(batch)
   }
 
-  /** Completions wait until `letGo`. */
   hold(): void {
     this.#held = new Promise((resolve) => (this.#letGo = resolve))
   }

@@ -35,6 +35,7 @@ export const busy: BrokerProperty = {
     },
     {
       name: 'a key that is given back elsewhere is handled here',
+      needs: 'context',
       async run({ bench, seen, send, consume, deduplicator, until, quiet }) {
         const elsewhere = await deduplicator().claim({ key: 'a' })
         const consumer = await consume({})

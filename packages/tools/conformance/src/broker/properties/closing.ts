@@ -30,7 +30,7 @@ export const closing: BrokerProperty = {
     },
     {
       name: 'close leaves to others what did not start',
-      needs: 'handing back',
+      needs: ['handing back', 'several at once'],
       async run({ bench, send, consume, until, quiet, latch }) {
         const finish = latch()
         let starts = 0

@@ -28,6 +28,7 @@ export const deadLetters: BrokerProperty = {
     },
     {
       name: 'a message that is sent again after its dead letter is handled, from its first attempt on',
+      needs: 'context',
       async run({ bench, consume, send, deduplicator, until, quiet }) {
         const attempts: number[] = []
         let isMended = false
@@ -60,7 +61,7 @@ export const deadLetters: BrokerProperty = {
     },
     {
       name: 'what a handler does to its message does not reach the dead letter, nor its key',
-      needs: 'changing messages',
+      needs: ['changing messages', 'context'],
       async run({ bench, consume, send, deduplicator, until, quiet }) {
         const attempts: number[] = []
         const consumer = await consume({

@@ -8,6 +8,7 @@ export const failure: BrokerProperty = {
   cases: [
     {
       name: 'a handler that throws is started again, counts its attempts, and is acked when it succeeds',
+      needs: 'context',
       async run({ bench, consume, send, deduplicator, until, quiet }) {
         const attempts: number[] = []
         const dedup = deduplicator()

@@ -55,6 +55,7 @@ export const once: BrokerProperty = {
     },
     {
       name: 'the handler is told its key, epoch and attempt, and a signal that is not aborted',
+      needs: 'context',
       async run({ seen, send, consume, until }) {
         await consume({})
         await send('a=the body')

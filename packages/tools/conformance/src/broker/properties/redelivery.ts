@@ -6,6 +6,7 @@ export const redelivery: BrokerProperty = {
   cases: [
     {
       name: 'the redelivery of a message whose handler outlives its connection does not run beside it',
+      needs: 'redelivery',
       async run({ bench, seen, send, consume, deduplicator, until, quiet, latch }) {
         const [dedup, finish] = [deduplicator(), latch()]
         let starts = 0
@@ -39,6 +40,7 @@ export const redelivery: BrokerProperty = {
     },
     {
       name: 'the redelivery of a message that was done but not acked is acked unseen',
+      needs: 'redelivery',
       async run({ bench, store, seen, send, consume, deduplicator, until, quiet }) {
         const dedup = deduplicator()
         await dedup.open()

@@ -7,7 +7,7 @@ export const starts: BrokerProperty = {
   cases: [
     {
       name: 'a message without a key whose handler throws is dead-lettered when its attempts are used up',
-      needs: 'counting',
+      needs: ['counting', 'context'],
       async run({ bench, consume, deduplicator, until, quiet }) {
         const attempts: number[] = []
         const consumer = await consume({

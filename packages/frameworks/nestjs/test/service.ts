@@ -1,0 +1,51 @@
+// A service as `application.ts` has its controller, on a queue of its own, with Nest's own client.
+import { RmqRecordBuilder } from '@nestjs/microservices'
+import { createDeduplicator, MemoryStore } from '@oncemq/core'
+import { connect } from 'amqplib'
+import { onTestFinished } from 'vitest'
+import { OncemqModule } from '../src/index.ts'
+import { client, controllerOf, microservice, moduleOf } from './application.ts'
+import type { Handle } from './application.ts'
+
+const WAIT_MS = 15_000
+export const queueOptions = { durable: true }
+
+export async function until(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + WAIT_MS
+  while (!(await look())) {
+    if (performance.now() > endMs) throw new Error(`waited ${WAIT_MS} ms for: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+
+export const withId = (data: unknown, messageId: string) =>
+  new RmqRecordBuilder(data).setOptions({ messageId }).build()
+
+interface More {
+  /** Options of the deduplicator. */
+  readonly dedup?: object
+  /** Options of the server. */
+  readonly server?: object
+  /** Options of the client. */
+  readonly client?: object
+}
+
+export function servicesOf(url: string) {
+  let queues = 0
+  return async function service(handlers: { onPaid?: Handle; price?: Handle } = {}, more: More = {}) {
+    const queue = `nest-${process.pid}-${Date.now()}-${(queues += 1)}`
+    const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'nest', ...more.dedup })
+    const module = moduleOf([OncemqModule.forRoot({ deduplicator: dedup })], [controllerOf(handlers)])
+    const connection = await connect(url)
+    onTestFinished(() => connection.close())
+    const counts = async (name: string): Promise<number> => {
+      const channel = await connection.createChannel()
+      const { messageCount } = await channel.assertQueue(name, queueOptions)
+      await channel.close()
+      return messageCount
+    }
+    const options = { queue, queueOptions, dedup, retry: { firstMs: 20 }, ...more.server }
+    const app = await microservice(module, { connect: () => connect(url), ...options })
+    return { app, dedup, queue, connection, counts, sender: await client(url, queue, more.client) }
+  }
+}

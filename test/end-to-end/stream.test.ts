@@ -1,0 +1,135 @@
+// Messages of a RabbitMQ stream to two workers that read it by turns, with the effects in the same database.
+// Workers are killed with -9, or stopped for longer than the broker waits for them and let go on. The
+// database is looked at from outside: each effect once, in the stream's order.
+// ONCEMQ_SOAK=1: more messages and faults.
+import { randomInt } from 'node:crypto'
+import { dirname } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { describeService } from '@oncemq/test-services/vitest'
+import { connect } from 'amqplib'
+import type { TestContext } from 'vitest'
+import { test } from 'vitest'
+import { Crew } from './crew.ts'
+import { History } from './history.ts'
+import { historyFileOf } from './mongodb-scene.ts'
+import { randomOf, seedOf } from './random.ts'
+import type { StreamAssignment } from './stream-consumer.ts'
+import { until } from './until.ts'
+import { logScenes, type LogStoreName } from './watermark-scene.ts'
+
+const IS_SOAK = process.env['ONCEMQ_SOAK'] === '1'
+const CONSUMER = fileURLToPath(new URL('stream-consumer.ts', import.meta.url))
+const CONSUMERS = 2
+const MESSAGES = IS_SOAK ? 1000 : 80
+const PARTS = IS_SOAK ? 20 : 2
+const FAULT_WITHIN_MS = 1000
+/** For longer than the broker waits for a heartbeat. */
+const FROZEN_MS = 4500
+const SETTLE_MS = IS_SOAK ? 300_000 : 60_000
+const TEST_MS = 2 * SETTLE_MS
+const ATTEMPTS_MAX = 3
+
+const messages = Array.from({ length: MESSAGES }, (_, position) => `m${position}`)
+
+describeService('postgres-18', ({ url: postgres }) => {
+  describeService('rabbitmq-4.0', ({ url }) => {
+    test.concurrent.for(['postgres', 'sqlite'] as const)(
+      '%s, workers that are killed or stand still',
+      { timeout: TEST_MS },
+      async (store, context) => {
+        const { expect } = context
+        const seed = seedOf()
+        const hint = `ONCEMQ_SEED=${seed}`
+        const scene = await openScene({ store, attemptsMax: 100 }, { postgres }, url, context)
+        const { crew, send, effects } = scene
+        await crew.start(CONSUMERS)
+        await sendAmongFaults(crew, send, randomOf(seed))
+        await until('all effects', async () => (await effects()).length >= MESSAGES, SETTLE_MS)
+        await crew.stop()
+        const runs = scene.history.events().filter(({ type }) => type === 'run').length
+        console.log(`${store}: ${runs} runs, ${(await effects()).length} effects ${hint}`)
+        expect(await effects(), hint).toEqual(messages)
+      },
+    )
+
+    test.concurrent(
+      'a message that ends its process is put aside after its attempts',
+      { timeout: TEST_MS },
+      async (context) => {
+        const { expect } = context
+        const given = { store: 'sqlite', attemptsMax: ATTEMPTS_MAX } as const
+        const { crew, history, effects, send, letters } = await openScene(given, { postgres }, url, context)
+        await send(['a', 'poison', 'b', 'c'])
+        await crew.start(1)
+        const succession = crew.succeed(0)
+        await until('the others', async () => (await effects()).length === 3, SETTLE_MS)
+        await crew.stop()
+        await succession
+        expect(await effects()).toEqual(['a', 'b', 'c'])
+        // The usual ones, and one alone.
+        const starts = history.events().filter((event) => event.type === 'run' && event.key === 'poison')
+        expect(starts).toHaveLength(ATTEMPTS_MAX + 1)
+        expect(await letters()).toEqual([
+          { content: 'poison', reason: 'attempts', attempts: ATTEMPTS_MAX + 1 },
+        ])
+      },
+    )
+  })
+})
+
+async function openScene(
+  given: Pick<StreamAssignment, 'store' | 'attemptsMax'>,
+  urls: { readonly postgres: string },
+  url: string,
+  context: TestContext,
+) {
+  const queue = `stream_${given.store}_${randomInt(2 ** 31)}`
+  const historyFile = historyFileOf(context)
+  const scene = logScenes[given.store]
+  const places: Partial<Record<LogStoreName, string>> = { ...urls, sqlite: dirname(historyFile) }
+  const storeUrl = await scene.create(places[given.store] ?? '', queue)
+  const stream = await openStream(url, queue, context)
+  const crew = new Crew<StreamAssignment>({ ...given, storeUrl, url, queue, historyFile }, CONSUMER)
+  context.onTestFinished(() => crew.end())
+  return { ...stream, crew, history: new History(historyFile), effects: () => scene.effects(storeUrl) }
+}
+
+async function openStream(url: string, queue: string, context: TestContext) {
+  const connection = await connect(url)
+  connection.on('error', () => undefined)
+  context.onTestFinished(() => connection.close())
+  const channel = await connection.createConfirmChannel()
+  await channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'stream' } })
+  return {
+    async send(sent: readonly string[]): Promise<void> {
+      for (const each of sent) channel.sendToQueue(queue, Buffer.from(each), { persistent: true })
+      await channel.waitForConfirms()
+    },
+    async letters() {
+      const found = []
+      for (;;) {
+        const message = await channel.get(`${queue}.parked`, { noAck: true })
+        if (message === false) return found
+        const { 'x-oncemq-reason': reason, 'x-oncemq-attempts': attempts } = message.properties.headers ?? {}
+        found.push({ content: message.content.toString(), reason, attempts } as object)
+      }
+    },
+  }
+}
+
+/** Sends a part of the messages for each fault, which comes while they are handled. */
+async function sendAmongFaults(
+  crew: Crew<StreamAssignment>,
+  send: (sent: readonly string[]) => Promise<void>,
+  random: (bound: number) => number,
+): Promise<void> {
+  const size = MESSAGES / PARTS
+  for (let part = 0; part < PARTS; part += 1) {
+    await send(messages.slice(part * size, (part + 1) * size))
+    await delay(random(FAULT_WITHIN_MS))
+    // One place after the other: one of them reads.
+    if (part % 2 === 1) await crew.freeze(random(CONSUMERS), FROZEN_MS)
+    else for (let place = 0; place < CONSUMERS; place += 1) await crew.kill(place)
+  }
+}
