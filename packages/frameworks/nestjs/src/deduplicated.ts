@@ -1,8 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { Inject, ServiceUnavailableException } from '@nestjs/common'
 import type { Deduplicator, HandlerContext, ResultCodec } from '@oncemq/core'
+<<<<<<< HEAD
 import { jsonResult, OncemqError, OptionError } from '@oncemq/core'
 import { isObservable, lastValueFrom } from 'rxjs'
+=======
+import { jsonResult, OncemqError } from '@oncemq/core'
+import { givenOptions, requireFunction } from '@oncemq/core/broker'
+>>>>>>> attack-door
 import { DEDUPLICATOR } from './module.ts'
 
 /** Reads the key of a call from its arguments. */
@@ -46,6 +51,7 @@ export class BusyException extends ServiceUnavailableException {
   }
 }
 
+<<<<<<< HEAD
 /**
  * What a method answers that has not done its work: a handler of `@golevelup/nestjs-rabbitmq` that returns
  * `new Nack()`. It is handed on, and nothing is recorded as done.
@@ -58,6 +64,9 @@ class NotDone extends Error {
     this.answer = answer
   }
 }
+=======
+const KNOWN = new Set(['key', 'result', 'body', 'token'])
+>>>>>>> attack-door
 
 type Method = (this: object, ...args: never[]) => unknown
 
@@ -74,7 +83,7 @@ const running = new AsyncLocalStorage<HandlerContext<unknown>>()
  *
  * The method throws what it throws by itself, a {@link BusyException} while another call of the key runs, and
  * what `run` throws, for a key that cannot be used or a store that is down.
- * @throws OptionError without `key`.
+ * @throws OptionError without `key`, or for an option that is wrong or does not exist.
  * @example
  * class Webhooks {
  *   @Deduplicated({ key: (event: PaidEvent) => event.id })
@@ -82,12 +91,19 @@ const running = new AsyncLocalStorage<HandlerContext<unknown>>()
  * }
  */
 export function Deduplicated(options: DeduplicatedOptions): MethodDecorator {
+<<<<<<< HEAD
   if (typeof options?.key !== 'function') {
     throw new OptionError(
       'Deduplicated: expected a function as key, received none; pass { key: (event) => event.id }',
     )
   }
   const { key, body, result = false, scope, token = DEDUPLICATOR } = options
+=======
+  givenOptions('Deduplicated', options, KNOWN)
+  const { key, body, result = false, token = DEDUPLICATOR } = options
+  requireFunction('key', key, '(event) => event.id')
+  if (body !== undefined) requireFunction('body', body, '(event) => bytes')
+>>>>>>> attack-door
   const codec = result === true ? jsonResult<unknown>() : result === false ? undefined : result
   return (target: object, name: string | symbol, descriptor: PropertyDescriptor) => {
     const property = Symbol(`oncemq deduplicator of ${String(name)}`)

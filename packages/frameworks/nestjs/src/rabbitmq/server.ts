@@ -1,7 +1,13 @@
 import type { CustomTransportStrategy, MessageHandler, OutgoingResponse } from '@nestjs/microservices'
 import { Server } from '@nestjs/microservices'
 import type { HandlerContext } from '@oncemq/core'
+<<<<<<< HEAD
 import type { AmqpMessage, ConsumeOptions, Consumer } from '@oncemq/rabbitmq'
+=======
+import { PermanentError } from '@oncemq/core'
+import { requireMethods } from '@oncemq/core/broker'
+import type { AmqpConnection, AmqpMessage, Consumer } from '@oncemq/rabbitmq'
+>>>>>>> attack-door
 import { consume } from '@oncemq/rabbitmq'
 import { lastValueFrom } from 'rxjs'
 import { OncemqContext } from './context.ts'
@@ -34,8 +40,11 @@ export class OncemqRmqServer<Tx = undefined> extends Server implements CustomTra
   readonly #further = new WeakMap<MessageHandler, MessageHandler[]>()
   #consumer: Consumer | undefined
 
+  /** @throws OptionError without `connect`; the other options are checked by `listen`. */
   constructor(options: OncemqRmqOptions<Tx>) {
     super()
+    const remedy = 'pass { connect: () => amqplib.connect(url), queue, dedup }'
+    requireMethods('OncemqRmqServer', options, ['connect'], remedy)
     this.#options = options
     this.#failures = new Failures(options.isPermanent)
     this.initializeDeserializer(options as object)
