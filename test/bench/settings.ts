@@ -22,18 +22,8 @@ export interface Settings {
 const KEYS = 1_200_000
 
 export const usage = `npm run bench -- [--suite store|consumer|filled|ways|logs|by-hand|peers]...
-<<<<<<< HEAD
                 [--store NAME]... [--broker NAME]... [--in-flight N]... [--rounds N]
                 [--duration-ms N] [--messages N] [--keys N] [--delay MS] [--json FILE]
-=======
-<<<<<<< HEAD
-                [--store NAME]... [--broker NAME]... [--in-flight N]... [--rounds N]
-                [--duration-ms N] [--messages N] [--keys N] [--delay MS] [--json FILE]
-=======
-                [--store NAME]... [--broker NAME]... [--in-flight N]... [--rounds N] [--duration-ms N]
-                [--messages N] [--keys N] [--delay MS] [--json FILE]
->>>>>>> attack-door
->>>>>>> main
 
   --suite        what is measured; may be given several times; store and consumer by default;
                  ways is each way to be idempotent on RabbitMQ and PostgreSQL, whose handler writes a row;

@@ -8,21 +8,10 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 export const files = readTree(ROOT)
 
 /** What people read: the pages at the top, in `docs`, and of each package and example. */
-<<<<<<< HEAD
-=======
-<<<<<<< HEAD
->>>>>>> main
 export const pages: readonly SourceFile[] = files.filter(
   ({ path }) =>
     /^(README(\.zh-CN)?|CONTRIBUTING|SECURITY|CODE_OF_CONDUCT)\.md$/.test(path) ||
     /^(docs|packages|examples)\/.*\.md$/.test(path),
-<<<<<<< HEAD
-=======
-=======
-export const pages: readonly SourceFile[] = files.filter(({ path }) =>
-  /^((README(\.zh-CN)?|CONTRIBUTING|SECURITY|CODE_OF_CONDUCT)|(docs|packages|examples)\/.*)\.md$/.test(path),
->>>>>>> attack-door
->>>>>>> main
 )
 
 export function pathOf(page: SourceFile): string {

@@ -1,19 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { Inject, ServiceUnavailableException } from '@nestjs/common'
 import type { Deduplicator, HandlerContext, ResultCodec } from '@oncemq/core'
-<<<<<<< HEAD
 import { jsonResult, OncemqError } from '@oncemq/core'
 import { givenOptions, requireFunction } from '@oncemq/core/broker'
 import { isObservable, lastValueFrom } from 'rxjs'
-=======
-<<<<<<< HEAD
-import { jsonResult, OncemqError, OptionError } from '@oncemq/core'
-import { isObservable, lastValueFrom } from 'rxjs'
-=======
-import { jsonResult, OncemqError } from '@oncemq/core'
-import { givenOptions, requireFunction } from '@oncemq/core/broker'
->>>>>>> attack-door
->>>>>>> main
 import { DEDUPLICATOR } from './module.ts'
 
 /** Reads the key of a call from its arguments. */
@@ -57,12 +47,8 @@ export class BusyException extends ServiceUnavailableException {
   }
 }
 
-<<<<<<< HEAD
 const KNOWN = new Set(['key', 'result', 'body', 'scope', 'token'])
 
-=======
-<<<<<<< HEAD
->>>>>>> main
 /**
  * What a method answers that has not done its work: a handler of `@golevelup/nestjs-rabbitmq` that returns
  * `new Nack()`. It is handed on, and nothing is recorded as done.
@@ -75,12 +61,6 @@ class NotDone extends Error {
     this.answer = answer
   }
 }
-<<<<<<< HEAD
-=======
-=======
-const KNOWN = new Set(['key', 'result', 'body', 'token'])
->>>>>>> attack-door
->>>>>>> main
 
 type Method = (this: object, ...args: never[]) => unknown
 
@@ -105,25 +85,10 @@ const running = new AsyncLocalStorage<HandlerContext<unknown>>()
  * }
  */
 export function Deduplicated(options: DeduplicatedOptions): MethodDecorator {
-<<<<<<< HEAD
-=======
-<<<<<<< HEAD
-  if (typeof options?.key !== 'function') {
-    throw new OptionError(
-      'Deduplicated: expected a function as key, received none; pass { key: (event) => event.id }',
-    )
-  }
-  const { key, body, result = false, scope, token = DEDUPLICATOR } = options
-=======
->>>>>>> main
   givenOptions('Deduplicated', options, KNOWN)
   const { key, body, result = false, scope, token = DEDUPLICATOR } = options
   requireFunction('key', key, '(event) => event.id')
   if (body !== undefined) requireFunction('body', body, '(event) => bytes')
-<<<<<<< HEAD
-=======
->>>>>>> attack-door
->>>>>>> main
   const codec = result === true ? jsonResult<unknown>() : result === false ? undefined : result
   return (target: object, name: string | symbol, descriptor: PropertyDescriptor) => {
     const property = Symbol(`oncemq deduplicator of ${String(name)}`)

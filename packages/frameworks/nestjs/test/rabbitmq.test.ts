@@ -67,23 +67,9 @@ describeService('rabbitmq-4.0', ({ url }) => {
     const onPaid: Handle = (_data, context) => {
       contexts.push(context as OncemqContext)
       // As code does that was written for Nest's own transport.
-<<<<<<< HEAD
       const own = context as OncemqContext
       const channel = own.getChannelRef() as { ack(message: unknown): void }
       channel.ack(own.getMessage())
-=======
-<<<<<<< HEAD
-      const own = context as OncemqContext
-      const channel = own.getChannelRef() as { ack(message: unknown): void }
-      channel.ack(own.getMessage())
-=======
-      const own = context as unknown as {
-        getChannelRef(): { ack(message: unknown): void }
-        getMessage(): unknown
-      }
-      own.getChannelRef().ack(own.getMessage())
->>>>>>> attack-door
->>>>>>> main
     }
     const { sender, dedup } = await service({ onPaid })
     await firstValueFrom(sender.emit('order.paid', withId({}, 'paid-10')))

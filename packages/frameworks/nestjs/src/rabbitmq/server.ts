@@ -1,18 +1,8 @@
 import type { CustomTransportStrategy, MessageHandler, OutgoingResponse } from '@nestjs/microservices'
 import { Server } from '@nestjs/microservices'
 import type { HandlerContext } from '@oncemq/core'
-<<<<<<< HEAD
 import { requireMethods } from '@oncemq/core/broker'
 import type { AmqpMessage, ConsumeOptions, Consumer } from '@oncemq/rabbitmq'
-=======
-<<<<<<< HEAD
-import type { AmqpMessage, ConsumeOptions, Consumer } from '@oncemq/rabbitmq'
-=======
-import { PermanentError } from '@oncemq/core'
-import { requireMethods } from '@oncemq/core/broker'
-import type { AmqpConnection, AmqpMessage, Consumer } from '@oncemq/rabbitmq'
->>>>>>> attack-door
->>>>>>> main
 import { consume } from '@oncemq/rabbitmq'
 import { lastValueFrom } from 'rxjs'
 import { OncemqContext } from './context.ts'
