@@ -47,6 +47,8 @@ export class BusyException extends ServiceUnavailableException {
   }
 }
 
+const KNOWN = new Set(['key', 'result', 'body', 'scope', 'token'])
+
 /**
  * What a method answers that has not done its work: a handler of `@golevelup/nestjs-rabbitmq` that returns
  * `new Nack()`. It is handed on, and nothing is recorded as done.
@@ -59,8 +61,6 @@ class NotDone extends Error {
     this.answer = answer
   }
 }
-
-const KNOWN = new Set(['key', 'result', 'body', 'scope', 'token'])
 
 type Method = (this: object, ...args: never[]) => unknown
 

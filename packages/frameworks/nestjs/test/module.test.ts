@@ -250,7 +250,7 @@ test.each<readonly [what: string, wrong: () => unknown, message: RegExp]>([
   [
     'a misspelt option of Deduplicated',
     () => Deduplicated({ key: String, results: true } as never),
-    /Deduplicated: expected only the options key, result, body, token, received 'results'/,
+    /Deduplicated: expected only the options key, result, body, scope, token, received 'results'/,
   ],
   ['a server without options', () => new OncemqRmqServer(undefined as never), /OncemqRmqServer: .*pass/],
   [
