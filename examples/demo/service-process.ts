@@ -23,7 +23,7 @@ export async function startServiceProcess(assignment: Assignment): Promise<Runni
     ended: exited,
     async stop() {
       if (child.connected) child.send('stop')
-      // One that waits for a fault which does not come, waits for ever, and would keep its reader waiting too.
+      // One that waits for a fault which does not come would wait for ever, and who looks on with it.
       await Promise.race([exited, delay(STOP_MAX_MS, undefined, { ref: false })])
       child.kill('SIGKILL')
       await exited

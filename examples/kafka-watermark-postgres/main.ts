@@ -21,8 +21,8 @@ const connectionString = process.env['ONCEMQ_POSTGRES_URL'] ?? 'postgres://postg
 const pool = new pg.Pool({ connectionString, max: 12 })
 const transfers: Transfer[] = [1, 2, 3, 4, 5].map((n) => ({ from: 'ann', to: 'bob', cents: 100 * n }))
 
-await pool.query('CREATE TABLE accounts (name text PRIMARY KEY, cents bigint NOT NULL)')
-await pool.query("INSERT INTO accounts VALUES ('ann', 2000), ('bob', 0)")
+await pool.query('CREATE TABLE watermark_accounts (name text PRIMARY KEY, cents bigint NOT NULL)')
+await pool.query("INSERT INTO watermark_accounts VALUES ('ann', 2000), ('bob', 0)")
 const producer = kafka.producer({ allowAutoTopicCreation: false })
 await producer.connect()
 const send = (transfer: Transfer) =>
@@ -49,9 +49,9 @@ async function consumeUntil(done: number): Promise<void> {
     retry: { firstMs: 100 },
     handler: async ({ value }, { tx }) => {
       const { from, to, cents } = JSON.parse(String(value)) as Transfer
-      await tx.query('UPDATE accounts SET cents = cents - $1 WHERE name = $2', [cents, from])
+      await tx.query('UPDATE watermark_accounts SET cents = cents - $1 WHERE name = $2', [cents, from])
       stumble() // fails once, to show that nothing is left of it
-      await tx.query('UPDATE accounts SET cents = cents + $1 WHERE name = $2', [cents, to])
+      await tx.query('UPDATE watermark_accounts SET cents = cents + $1 WHERE name = $2', [cents, to])
     },
   })
   // #endregion
@@ -72,10 +72,12 @@ await send({ from: 'ann', to: 'bob', cents: 500 })
 await consumeUntil(1)
 await producer.disconnect()
 
-const { rows } = await pool.query<{ name: string; cents: string }>('SELECT * FROM accounts ORDER BY name')
+const { rows } = await pool.query<{ name: string; cents: string }>(
+  'SELECT * FROM watermark_accounts ORDER BY name',
+)
 for (const { name, cents } of rows) console.log(`${name}: ${cents}`)
 const logs = await pool.query<{ next_offset: string }>('SELECT next_offset FROM oncemq_logs')
 const records = await pool.query('SELECT FROM oncemq WHERE state <> 0')
 console.log(`rows for partitions: ${logs.rows.length}, records of messages: ${records.rowCount ?? 0}`)
-await pool.query('DROP TABLE accounts, oncemq, oncemq_meta, oncemq_logs')
+await pool.query('DROP TABLE watermark_accounts, oncemq, oncemq_meta, oncemq_logs')
 await pool.end()

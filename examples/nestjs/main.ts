@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { NestFactory } from '@nestjs/core'
 import { ClientProxyFactory, RmqRecordBuilder, Transport } from '@nestjs/microservices'
+// #region imports
 import { OncemqRmqServer } from '@oncemq/nestjs/rabbitmq'
 import { connect } from 'amqplib'
+// #endregion
 import { firstValueFrom } from 'rxjs'
 
 const url = process.env['ONCEMQ_RABBITMQ_URL'] ?? process.env['AMQP_URL'] ?? 'amqp://127.0.0.1:5672'

@@ -42,14 +42,14 @@ describeService('postgres-18', ({ url: postgres }) => {
         const seed = seedOf()
         const hint = `ONCEMQ_SEED=${seed}`
         const scene = await openScene({ store, attemptsMax: 100 }, { postgres }, url, context)
-        const { crew, send, effects } = scene
+        const { crew } = scene
         await crew.start(CONSUMERS)
-        await sendAmongFaults(crew, send, randomOf(seed))
-        await until('all effects', async () => (await effects()).length >= MESSAGES, SETTLE_MS)
+        await sendAmongFaults(crew, scene.send, randomOf(seed))
+        await until('all effects', async () => (await scene.effects()).length >= MESSAGES, SETTLE_MS)
         await crew.stop()
         const runs = scene.history.events().filter(({ type }) => type === 'run').length
-        console.log(`${store}: ${runs} runs, ${(await effects()).length} effects ${hint}`)
-        expect(await effects(), hint).toEqual(messages)
+        console.log(`${store}: ${runs} runs, ${(await scene.effects()).length} effects ${hint}`)
+        expect(await scene.effects(), hint).toEqual(messages)
       },
     )
 
@@ -102,17 +102,18 @@ async function openStream(url: string, queue: string, context: TestContext) {
   const channel = await connection.createConfirmChannel()
   await channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'stream' } })
   return {
-    async send(sent: readonly string[]): Promise<void> {
+    send: async (sent: readonly string[]): Promise<void> => {
       for (const each of sent) channel.sendToQueue(queue, Buffer.from(each), { persistent: true })
       await channel.waitForConfirms()
     },
-    async letters() {
-      const found = []
+    letters: async () => {
+      const found: object[] = []
       for (;;) {
         const message = await channel.get(`${queue}.parked`, { noAck: true })
         if (message === false) return found
-        const { 'x-oncemq-reason': reason, 'x-oncemq-attempts': attempts } = message.properties.headers ?? {}
-        found.push({ content: message.content.toString(), reason, attempts } as object)
+        const headers: Record<string, unknown> = message.properties.headers ?? {}
+        const { 'x-oncemq-reason': reason, 'x-oncemq-attempts': attempts } = headers
+        found.push({ content: message.content.toString(), reason, attempts })
       }
     },
   }

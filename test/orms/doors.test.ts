@@ -45,7 +45,7 @@ describeService('postgres-18', { own: true }, (server) => {
   test.each(['begin', 'commit', 'rollback'] as const)(
     '%s() of a manager of MikroORM is refused, and nothing is written beside',
     async (method) => {
-      const scene = await opened(postgresOrms.MikroORM)
+      const scene = await opened((url, table) => postgresOrms.MikroORM(url, table))
       type Tx = Parameters<Parameters<typeof scene.store.transaction>[0]>[0]
       const meddling = async (tx: Tx, name: string): Promise<unknown> => {
         await scene.write(tx, `${name}a`)
@@ -67,7 +67,7 @@ describeService('postgres-18', { own: true }, (server) => {
   )
 
   test('a manager of MikroORM that is late, or made of it, begins nothing of the message', async () => {
-    const scene = await opened(postgresOrms.MikroORM)
+    const scene = await opened((url, table) => postgresOrms.MikroORM(url, table))
     type Tx = Parameters<Parameters<typeof scene.store.transaction>[0]>[0]
     let late: Tx | undefined
     await handled(scene, async (tx) => (late = tx))
@@ -84,11 +84,11 @@ describeService('postgres-18', { own: true }, (server) => {
   })
 
   test('a list of queries of Prisma runs in the transaction', async () => {
-    const scene = await opened(postgresOrms.Prisma)
+    const scene = await opened((url, table) => postgresOrms.Prisma(url, table))
     type Tx = Parameters<Parameters<typeof scene.store.transaction>[0]>[0]
     const list = (tx: Tx, name: string) => {
-      const { $transaction } = tx as unknown as { $transaction(list: unknown[]): Promise<unknown[]> }
-      return $transaction(['a', 'b'].map((suffix) => scene.write(tx, name + suffix)))
+      const lists = tx as unknown as { $transaction(list: unknown[]): Promise<unknown[]> }
+      return lists.$transaction(['a', 'b'].map((suffix) => scene.write(tx, name + suffix)))
     }
     expect(await handled(scene, list)).toMatchObject({
       outcome: { status: 'completed' },
@@ -102,7 +102,7 @@ describeService('postgres-18', { own: true }, (server) => {
   })
 
   test('a hook after the commit does not run where the commit was refused', async () => {
-    const scene = await opened(postgresOrms.Sequelize)
+    const scene = await opened((url, table) => postgresOrms.Sequelize(url, table))
     const warnings = vi.spyOn(console, 'warn').mockImplementation(() => undefined)
     const seen: string[] = []
     const claim = claimOf()

@@ -8,7 +8,7 @@ import { packAll, publicManifests, ROOT, unpack } from './tarballs.ts'
 const BUILD_TIMEOUT_MS = 300_000
 const KEYWORDS_MIN = 4
 /** How large the code of a package may become, in KiB. Each is some quarter above what it is today. */
-const SIZE_MAX_KIB: Readonly<Record<string, number>> = { '@oncemq/core': 270, '@oncemq/conformance': 200 }
+const SIZE_MAX_KIB: Readonly<Record<string, number>> = { '@oncemq/core': 320, '@oncemq/conformance': 200 }
 const SIZE_DEFAULT_KIB = 120
 
 interface Published {

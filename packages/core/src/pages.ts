@@ -1,4 +1,4 @@
-/** Where the pages of `docs` are for those who have the packages alone. A test holds it to the root's package.json. */
+/** Where those find the pages who have the packages alone. A test holds it to the root's package.json. */
 const PAGES = 'https://github.com/oncemq/oncemq/blob/main/docs'
 
 /** The address of a page of `docs`, for messages: `pageAt('operations', 'failed-messages-and-replays')`. */

@@ -85,7 +85,7 @@ test.each([
   [true, 'true'],
   [-0.5, '-0.5'],
   ['a secret', 'a string'],
-  [['a secret'], 'an object (Array)'],
+  [['a secret'], 'an array'],
   [{ constructor: undefined }, 'an object (Object)'],
   [Object.create(null) as object, 'an object (no prototype)'],
   [Object.create({ constructor: 'a secret' }) as object, 'an object (no class)'],

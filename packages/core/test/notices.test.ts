@@ -5,6 +5,7 @@ import type { Logger } from '../src/index.ts'
 import { StoreError } from '../src/store/index.ts'
 import { VirtualClock } from '../src/testing/index.ts'
 import { EventHub } from '../src/observe/event-hub.ts'
+import { pageAt } from '../src/pages.ts'
 import { settle } from './elapse.ts'
 import { ScriptedStore } from './scripted-store.ts'
 
@@ -35,7 +36,7 @@ describe('without a logger', () => {
     expect(warned).toEqual([
       'billing: the store is down; messages are held until it is back: no connection',
       "billing: a message was dead-lettered from 'orders' (attempts, attempt 16, TypeError); its headers " +
-        'say why, see https://github.com/oncemq/oncemq/blob/main/docs/operations.md#failed-messages-and-replays',
+        `say why, see ${pageAt('operations', 'failed-messages-and-replays')}`,
       'billing: a message without a key runs without protection; ' +
         'stamp an id at the producer, or set onMissingKey',
       'billing: one and the same',

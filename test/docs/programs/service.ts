@@ -2,7 +2,9 @@
 import { createServer } from 'node:http'
 import { createDeduplicator, isOncemqError, MemoryStore, PermanentError, shutdown } from '@oncemq/core'
 
-const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'billing', logger: console })
+// To the stream of all else, so that the lines have one order.
+const logger = { warn: console.log }
+const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'billing', logger })
 await dedup.open()
 
 /** In the place of what `consume` answers, and of a client's connection. */

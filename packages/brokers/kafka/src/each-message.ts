@@ -16,8 +16,8 @@ import { dedupEachMessageSettings } from './settings.ts'
 const WINDOW = 65_536
 const NEVER = new AbortController().signal
 const TRANSACTIONAL =
-  'dedupEachMessage: expected records that no transaction has written, received one of a transaction; kafkajs ' +
-  'hands over some that were aborted, which only consume and dedupEachBatch leave out'
+  'dedupEachMessage: expected records that no transaction has written, received one of a transaction; ' +
+  'kafkajs hands over some that were aborted, which only consume and dedupEachBatch leave out'
 
 /**
  * Wraps the `eachMessage` of a consumer, so that it is called once per record:
@@ -28,8 +28,8 @@ const TRANSACTIONAL =
  *   are used up, send it to the topic of dead letters;
  * - a record that is tried again, is busy elsewhere, or has no answer from the store, waits here, and the
  *   heart goes on beating, so that no rebalance is caused;
- * - a record of a transaction causes one warning: kafkajs hands over some that were aborted, and a record alone
- *   does not say whether it was;
+ * - a record of a transaction causes one warning: kafkajs hands over some that were aborted, and a record
+ *   alone does not say whether it was;
  * - when the group rebalances meanwhile, the member joins it again at once. What runs goes on under its
  *   claim, and whoever gets the record next waits for it.
  *

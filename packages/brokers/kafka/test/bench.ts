@@ -150,11 +150,12 @@ function eachBatch(
 ): Promise<SuiteConsumer> {
   return dropIn(proxy, { topic, group }, (producer, signal) => ({
     eachBatch: dedupEachBatch<EachBatchPayload>(
-      async ({ batch: { messages, partition }, resolveOffset }) => {
+      async (payload) => {
+        const { messages, partition } = payload.batch
         for (const { value, offset, headers = {} } of messages) {
           const record = { topic, partition, offset, key: null, value, headers, timestamp: '' }
           await handler(deliveryOf(record, { ...UNTOLD, key: headers['id']?.toString() }))
-          resolveOffset(offset)
+          payload.resolveOffset(offset)
         }
       },
       dedup,

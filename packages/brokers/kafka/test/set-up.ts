@@ -92,7 +92,11 @@ export class Topic {
 
   async send(...messages: { key?: string; value: string | null; partition?: number; headers?: IHeaders }[]) {
     if (this.#producer === undefined) {
-      this.#producer = this.kafka.producer({ allowAutoTopicCreation: false })
+      this.#producer = this.kafka.producer({
+        allowAutoTopicCreation: false,
+        idempotent: true,
+        maxInFlightRequests: 1,
+      })
       const producer = this.#producer
       await producer.connect()
       onTestFinished(() => producer.disconnect())

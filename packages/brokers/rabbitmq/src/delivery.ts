@@ -137,7 +137,7 @@ export class Delivery implements HeldMessage<AmqpMessage>, Linked {
     return copyable(this.arrival.properties).unwritable.length > 0
   }
 
-  ack(): void {
+  ack(): Promise<void> | void {
     this.acks.ack(this)
   }
 

@@ -25,8 +25,9 @@ export function requireRowOffset(options: object): void {
   const { arguments: args } = options as { arguments?: Record<string, unknown> }
   if (args?.[OFFSET] === undefined) return
   throw new OptionError(
-    `consume: expected no ${OFFSET} with strategy 'watermark', whose row says where to go on, received one; ` +
-      `leave it out, and say with fromBeginning where a new group begins`,
+    `consume: expected no ${OFFSET} with strategy 'watermark', whose row says where to go on, ` +
+      `received one; ` +
+      `leave it out, say with fromBeginning where a new group begins`,
   )
 }
 
@@ -131,7 +132,7 @@ export function streamRefused(): OncemqError {
 export function streamExpected(queue: string): OncemqError {
   return new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
-    `consume: expected a stream for strategy 'watermark', received the queue '${queue}', whose messages have ` +
-      "no offset; use strategy 'transactional', or publish to a stream",
+    `consume: expected a stream for strategy 'watermark', received the queue '${queue}', whose messages ` +
+      "have no offset; use strategy 'transactional', or publish to a stream",
   )
 }

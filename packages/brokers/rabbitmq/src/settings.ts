@@ -103,12 +103,14 @@ function requireStream<Tx>(settings: ConsumeSettings<Tx>): void {
   requireRowOffset(consume)
   if (needsStore === false) {
     throw new OptionError(
-      `strategy: expected one whose store keeps how far a stream is done, received '${name}'; use 'watermark'`,
+      `strategy: expected one whose store keeps how far a stream is done, received '${name}'; ` +
+        `use 'watermark'`,
     )
   }
   if (onDeadLetter !== 'broker') return
   throw new OptionError(
-    `onDeadLetter: expected 'park' for a stream, received 'broker'; a stream dead-letters nothing, and goes on`,
+    `onDeadLetter: expected 'park' for a stream, received 'broker'; ` +
+      `a stream dead-letters nothing, and goes on`,
   )
 }
 

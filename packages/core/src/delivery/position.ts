@@ -1,5 +1,5 @@
 import type { AdvanceUpdate, Store } from '../store/contract.ts'
-import type { GuardedStore } from '../store/guarded-store.ts'
+import type { TimedCalls } from '../store/guarded-store.ts'
 import type { Clock } from '../time/clock.ts'
 
 /** Where a message stands in a log: for strategies to which the log's order says what is done. */
@@ -61,7 +61,7 @@ export interface LogRequest {
     readonly storeTimeoutMs: number
     readonly clock: Clock
   }
-  readonly store: GuardedStore
+  readonly store: TimedCalls
   /** Whether one of which nothing was handled begins with its oldest record, or with what comes next. */
   readonly fromBeginning: boolean
 }

@@ -13,11 +13,17 @@ import type {
   UpdateAnswer,
 } from './contract.ts'
 
+/** Calls of a store within a bound, whose failures are told. */
+export interface TimedCalls {
+  /** @throws OncemqError for what fails, or takes longer than `timeoutMs`. */
+  within<Answer>(operation: string, timeoutMs: number, call: () => Promise<Answer>): Promise<Answer>
+}
+
 /**
  * The store as the core calls it: every call has a timeout, every failure is a {@link OncemqError} and an
  * event.
  */
-export class GuardedStore {
+export class GuardedStore implements TimedCalls {
   readonly #store: Store
   readonly #timeoutMs: number
   readonly #clock: Clock

@@ -1,7 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { Inject, ServiceUnavailableException } from '@nestjs/common'
 import type { Deduplicator, HandlerContext, ResultCodec } from '@oncemq/core'
-import { jsonResult, OncemqError, OptionError } from '@oncemq/core'
+import { jsonResult, OncemqError } from '@oncemq/core'
+import { givenOptions, requireFunction } from '@oncemq/core/broker'
 import { isObservable, lastValueFrom } from 'rxjs'
 import { DEDUPLICATOR } from './module.ts'
 
@@ -46,6 +47,8 @@ export class BusyException extends ServiceUnavailableException {
   }
 }
 
+const KNOWN = new Set(['key', 'result', 'body', 'scope', 'token'])
+
 /**
  * What a method answers that has not done its work: a handler of `@golevelup/nestjs-rabbitmq` that returns
  * `new Nack()`. It is handed on, and nothing is recorded as done.
@@ -74,7 +77,7 @@ const running = new AsyncLocalStorage<HandlerContext<unknown>>()
  *
  * The method throws what it throws by itself, a {@link BusyException} while another call of the key runs, and
  * what `run` throws, for a key that cannot be used or a store that is down.
- * @throws OptionError without `key`.
+ * @throws OptionError without `key`, or for an option that is wrong or does not exist.
  * @example
  * class Webhooks {
  *   @Deduplicated({ key: (event: PaidEvent) => event.id })
@@ -82,12 +85,10 @@ const running = new AsyncLocalStorage<HandlerContext<unknown>>()
  * }
  */
 export function Deduplicated(options: DeduplicatedOptions): MethodDecorator {
-  if (typeof options?.key !== 'function') {
-    throw new OptionError(
-      'Deduplicated: expected a function as key, received none; pass { key: (event) => event.id }',
-    )
-  }
+  givenOptions('Deduplicated', options, KNOWN)
   const { key, body, result = false, scope, token = DEDUPLICATOR } = options
+  requireFunction('key', key, '(event) => event.id')
+  if (body !== undefined) requireFunction('body', body, '(event) => bytes')
   const codec = result === true ? jsonResult<unknown>() : result === false ? undefined : result
   return (target: object, name: string | symbol, descriptor: PropertyDescriptor) => {
     const property = Symbol(`oncemq deduplicator of ${String(name)}`)

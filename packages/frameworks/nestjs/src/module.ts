@@ -3,12 +3,15 @@ import { Global, Inject, Module } from '@nestjs/common'
 import { APP_INTERCEPTOR, ModuleRef } from '@nestjs/core'
 import type { Deduplicator } from '@oncemq/core'
 import { createDeduplicator } from '@oncemq/core'
+import { givenOptions, requireDeduplicator, requireMethods } from '@oncemq/core/broker'
 import { OncemqHealthIndicator } from './health.ts'
 import type { OncemqModuleAsyncOptions, OncemqModuleOptions, Source } from './options.ts'
 import { ThrownInterceptor } from './thrown.ts'
 
 /** Injects the application's `Deduplicator`. */
 export const DEDUPLICATOR = Symbol.for('oncemq.nestjs.deduplicator')
+
+const OPTIONS = '{ deduplicator }, or the options of createDeduplicator'
 
 /** Tells the module which token its deduplicator has. */
 const TOKEN = Symbol('oncemq.nestjs.token')
@@ -28,19 +31,18 @@ export class OncemqModule implements OnModuleInit, OnApplicationShutdown {
     this.#token = token
   }
 
-  static forRoot<Tx = undefined>({
-    token = DEDUPLICATOR,
-    ...source
-  }: OncemqModuleOptions<Tx>): DynamicModule {
+  /** @throws OptionError for what are no options; those of `createDeduplicator` are checked at start. */
+  static forRoot<Tx = undefined>(options: OncemqModuleOptions<Tx>): DynamicModule {
+    requireMethods('OncemqModule.forRoot', options, [], `pass ${OPTIONS}`)
+    const { token = DEDUPLICATOR, ...source } = options
     return moduleOf(token, { provide: token, useFactory: () => deduplicatorOf(source as Source<Tx>) })
   }
 
-  static forRootAsync<Tx = undefined>({
-    token = DEDUPLICATOR,
-    imports = [],
-    inject = [],
-    useFactory,
-  }: OncemqModuleAsyncOptions<Tx>): DynamicModule {
+  /** @throws OptionError without `useFactory`; what that answers is checked at start. */
+  static forRootAsync<Tx = undefined>(options: OncemqModuleAsyncOptions<Tx>): DynamicModule {
+    const remedy = `pass { useFactory }, a function that answers ${OPTIONS}`
+    requireMethods('OncemqModule.forRootAsync', options, ['useFactory'], remedy)
+    const { token = DEDUPLICATOR, imports = [], inject = [], useFactory } = options
     const make = async (...args: never[]): Promise<Deduplicator<Tx>> =>
       deduplicatorOf(await useFactory(...args))
     return { ...moduleOf(token, { provide: token, useFactory: make, inject }), imports }
@@ -83,5 +85,8 @@ function moduleOf(token: string | symbol, provider: Provider): DynamicModule {
 }
 
 function deduplicatorOf<Tx>(source: Source<Tx>): Deduplicator<Tx> {
-  return 'deduplicator' in source ? source.deduplicator : createDeduplicator(source)
+  if (!('deduplicator' in source)) return createDeduplicator(source)
+  const { deduplicator } = givenOptions('OncemqModule', source, new Set(['deduplicator']))
+  requireDeduplicator('OncemqModule', deduplicator)
+  return source.deduplicator
 }

@@ -14,6 +14,7 @@ import {
   OncemqModule,
   runContext,
 } from '../src/index.ts'
+import { OncemqRmqServer } from '../src/rabbitmq/index.ts'
 import { decorate, moduleOf, application } from './application.ts'
 
 interface Paid {
@@ -228,7 +229,51 @@ test('a method of an object that Nest did not make says so, and one without a ke
   await expect(Promise.resolve(new Webhooks().onPaid({ id: 'e', order: 1 }))).rejects.toThrow(
     /that Nest made/,
   )
-  expect(() => Deduplicated({} as never)).toThrow(/expected a function as key/)
+  expect(() => Deduplicated({} as never)).toThrow(/key: expected a function/)
   expect(() => runContext()).toThrow(/@Deduplicated/)
   expect(createDeduplicator(options).outage).toBeUndefined()
+})
+
+test.each<readonly [what: string, wrong: () => unknown, message: RegExp]>([
+  [
+    'forRoot()',
+    () => OncemqModule.forRoot(undefined as never),
+    /forRoot: .* undefined; pass \{ deduplicator \}/,
+  ],
+  [
+    'forRootAsync({})',
+    () => OncemqModule.forRootAsync({} as never),
+    /forRootAsync: .* without useFactory\(\)/,
+  ],
+  ['Deduplicated()', () => Deduplicated(undefined as never), /Deduplicated: expected an options object/],
+  ['Deduplicated({})', () => Deduplicated({} as never), /key: expected a function, received undefined/],
+  [
+    'a misspelt option of Deduplicated',
+    () => Deduplicated({ key: String, results: true } as never),
+    /Deduplicated: expected only the options key, result, body, scope, token, received 'results'/,
+  ],
+  ['a server without options', () => new OncemqRmqServer(undefined as never), /OncemqRmqServer: .*pass/],
+  [
+    "a server with the options of Nest's own",
+    () => new OncemqRmqServer({ urls: ['amqp://localhost'], queue: 'q' } as never),
+    /OncemqRmqServer: .* without connect\(\); pass \{ connect: /,
+  ],
+])('%s is refused at once', (_what, wrong, message) => {
+  expect(wrong).toThrow(
+    expect.objectContaining({
+      code: 'ONCEMQ_OPTION_INVALID',
+      message: expect.stringMatching(message) as string,
+    }) as never,
+  )
+})
+
+test.each([
+  [
+    'no deduplicator',
+    { deduplicator: undefined },
+    /OncemqModule: expected a deduplicator, received undefined/,
+  ],
+  ['one beside options', { deduplicator: createDeduplicator(options), leaseMs: 5000 }, /received 'leaseMs'/],
+])('%s is refused at start', async (_what, given, message) => {
+  await expect(webhooks(OncemqModule.forRoot(given as never))).rejects.toThrow(message)
 })

@@ -22,16 +22,16 @@ export interface Finish {
   readonly standings: (end: TransactionEnd) => (readonly [text: string, values: unknown[]])[]
 }
 
-/** Of a failed finish: the record or log is not the claim's own any more; another transaction is open, or none. */
+/** The record or log is not the claim's own any more; or another transaction is open, or none. */
 export type FinishFailure = 'lost' | 'ended'
 
 const INVALID_TEXT = '22P02'
 
-/** A number that is none: by its text, which has this transaction's number, it is told from errors of triggers. */
+/** No number: by its text, which has the transaction's own, the error is told from those of triggers. */
 const failing = (transaction: string, failure: FinishFailure): string =>
   `(${transaction} || ' ${failure} ' || count(*))::integer`
 
-/** How the finish of this transaction has failed, if the error is of its statements, and not of the handler's. */
+/** How the finish of this transaction has failed, if that is what failed, and not a trigger. */
 export function finishFailureOf(error: unknown, transaction: string): FinishFailure | undefined {
   if (sqlState(error) !== INVALID_TEXT) return undefined
   const { message } = error as Error

@@ -1,5 +1,7 @@
+import type { RedisStoreOptions } from '@oncemq/redis'
 import { RedisStore, redisStoreDefaults } from '@oncemq/redis'
 import { Redis } from 'ioredis'
+import { createClient } from 'redis'
 import { expect, test } from 'vitest'
 
 const url = 'redis://127.0.0.1:6379'
@@ -53,3 +55,29 @@ test('before open every call says so', async () => {
   await expect(unopened.forget([])).rejects.toMatchObject({ code: 'ONCEMQ_CLOSED' })
   await unopened.close()
 })
+
+const unreachable: readonly (readonly [what: string, options: RedisStoreOptions, detail: string])[] = [
+  ['a url where no server listens', { url: 'redis://127.0.0.1:1' }, 'ECONNREFUSED'],
+  ['a client of ioredis that is closed', { client: closed() }, 'closed'],
+  ['a client of redis that is not connected', { client: createClient() }, 'ClientClosedError'],
+]
+
+function closed(): Redis {
+  const ended = new Redis({ lazyConnect: true })
+  ended.disconnect()
+  return ended
+}
+
+test.each(unreachable)(
+  '%s: a message says that there is no connection, and why',
+  async (_, options, detail) => {
+    const store = new RedisStore({ callTimeoutMs: 1000, ...options })
+    await expect(store.open()).rejects.toMatchObject({
+      code: 'ONCEMQ_STORE_UNAVAILABLE',
+      message:
+        `RedisStore: expected an answer of the server, but there is no working connection (${detail}); ` +
+        'look at the server and the network; the operation is tried again',
+    })
+    await store.close()
+  },
+)

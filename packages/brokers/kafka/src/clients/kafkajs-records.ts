@@ -2,7 +2,7 @@ import type { ClientMessage, EachBatch } from '../client.ts'
 import type { LogEntry } from './transactions.ts'
 import { endOf, fatesOf } from './transactions.ts'
 
-/** How many records wait in memory for the end of a transaction; beyond them it is taken as the client says. */
+/** So many records wait in memory for the end of a transaction; beyond them it is as the client says. */
 const HELD_MAX = 100_000
 
 /** A record as the client has fetched it. */

@@ -47,7 +47,7 @@ export class StreamDelivery extends Delivery {
 
   /** For the broker: it has another place in the window. */
   credit(): void {
-    super.ack()
+    this.acks.ack(this)
   }
 
   override giveBack(): void {

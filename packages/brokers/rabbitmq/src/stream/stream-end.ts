@@ -45,7 +45,7 @@ export function lastOffset({ queue, openChannel, clock, enough }: EndRequest): P
 export function streamGone(queue: string, next: bigint, last: bigint): OncemqError {
   return new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
-    `consume: expected messages of the stream '${queue}' from offset ${next} on, received one that ends with ` +
-      `offset ${last}; if the stream was made anew, remove its row from the table of the logs`,
+    `consume: expected messages of the stream '${queue}' from offset ${next} on, received one that ends ` +
+      `with offset ${last}; if the stream was made anew, remove its row from the table of the logs`,
   )
 }

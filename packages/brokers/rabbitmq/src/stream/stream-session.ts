@@ -23,8 +23,8 @@ const HOLD_PART = 0.5
  *   waits for its turn ──▶ log taken ──▶ consuming from its row ⇄ resting
  *           all ──channel closed, cancelled by the server, turn or log lost──▶ ended
  *
- * The row of the log says what is done; the broker keeps no offset, and an ack is a place in the window and no
- * more. Who loses the log ends the session, and with it the turn: the next one waits for its turn again.
+ * The row of the log says what is done; the broker keeps no offset, and an ack is a place in the window and
+ * no more. Who loses the log ends the session, and with it the turn: the next one waits for its turn again.
  */
 export class StreamSession<Tx> extends ChannelSession<Tx> {
   readonly #turn: ReaderTurn
@@ -166,8 +166,8 @@ export class StreamSession<Tx> extends ChannelSession<Tx> {
     if (this.#from === undefined || offset <= this.#from || this.#hasWarned) return
     this.#hasWarned = true
     this.dedup.warn(
-      `the stream '${this.settings.queue}' goes on with offset ${offset}, where ${this.#from} was expected; if ` +
-        'its retention has removed messages, they were never handled',
+      `the stream '${this.settings.queue}' goes on with offset ${offset}, where ${this.#from} was ` +
+        'expected; if its retention has removed messages, they were never handled',
     )
   }
 

@@ -52,25 +52,26 @@ export function onMikroOrm<Connection, Manager>(
  */
 function keepInTransaction(manager: Fork): void {
   let hasBegun = false
-  const { fork, begin, commit, rollback } = manager
+  const fork = manager.fork.bind(manager)
+  const begin = manager.begin.bind(manager)
   const ending = (method: string, end: () => Promise<void>) => async (): Promise<void> => {
     if (!hasBegun) throw refused(method)
-    await end.call(manager)
+    await end()
     hasBegun = false
   }
   Object.assign(manager, {
     fork(...options: unknown[]): Fork {
-      const made = fork.apply(manager, options)
+      const made = fork(...options)
       keepInTransaction(made)
       return made
     },
     async begin(...options: unknown[]): Promise<void> {
       if (manager.isInTransaction()) throw refused('begin')
-      await begin.apply(manager, options)
+      await begin(...options)
       hasBegun = true
     },
-    commit: ending('commit', commit),
-    rollback: ending('rollback', rollback),
+    commit: ending('commit', manager.commit.bind(manager)),
+    rollback: ending('rollback', manager.rollback.bind(manager)),
   })
 }
 

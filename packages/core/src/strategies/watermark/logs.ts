@@ -1,7 +1,7 @@
 import type { TakenLog } from '../../delivery/position.ts'
 import { readableLabel, recordId } from '../../delivery/identity.ts'
 import type { Settings } from '../../options.ts'
-import type { GuardedStore } from '../../store/guarded-store.ts'
+import type { TimedCalls } from '../../store/guarded-store.ts'
 import type { LogStore } from '../../store/log-contract.ts'
 import { LogWatermark } from './log-watermark.ts'
 
@@ -15,7 +15,7 @@ type LogSettings = Pick<Settings<unknown>, 'consumerGroup' | 'store' | 'storeRea
 export function takeLog(
   name: readonly string[],
   { consumerGroup, store, storeReadableKey, storeTimeoutMs }: LogSettings,
-  guarded: GuardedStore,
+  guarded: TimedCalls,
 ): Promise<TakenLog> {
   const id = recordId(consumerGroup, name, { kind: 'log' })
   const label = storeReadableKey ? readableLabel(consumerGroup, undefined, name.join('/')) : undefined

@@ -28,12 +28,12 @@ export const watermarkDefaults = Object.freeze({ record: false })
 const known = new Set(Object.keys(watermarkDefaults))
 
 /**
- * For logs, such as Kafka's topics and RabbitMQ's streams, and handlers that write to the store's own database: the
- * offset up to which a partition is done stands in one row, and moves in the transaction of each record's
- * handler. Where the row says done, nothing runs; where it does not, nothing was written. So a redelivery
- * costs nothing, and no record is kept of any message. The row decides where the consumer goes on, not the
- * offset that the broker keeps. A worker that has lost the partition to another cannot move its row, and what
- * its handler wrote is rolled back.
+ * For logs, such as Kafka's topics and RabbitMQ's streams, and handlers that write to the store's own
+ * database: the offset up to which a partition is done stands in one row, and moves in the transaction of
+ * each record's handler. Where the row says done, nothing runs; where it does not, nothing was written. So a
+ * redelivery costs nothing, and no record is kept of any message. The row decides where the consumer goes on,
+ * not the offset that the broker keeps. A worker that has lost the partition to another cannot move its row,
+ * and what its handler wrote is rolled back.
  *
  * What a producer sends again stands in the log a second time, and runs a second time: see `record`.
  * @throws OptionError for an option that is wrong; at start for a store that keeps no logs, and for an

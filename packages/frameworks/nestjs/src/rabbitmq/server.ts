@@ -1,6 +1,7 @@
 import type { CustomTransportStrategy, MessageHandler, OutgoingResponse } from '@nestjs/microservices'
 import { Server } from '@nestjs/microservices'
 import type { HandlerContext } from '@oncemq/core'
+import { requireMethods } from '@oncemq/core/broker'
 import type { AmqpMessage, ConsumeOptions, Consumer } from '@oncemq/rabbitmq'
 import { consume } from '@oncemq/rabbitmq'
 import { lastValueFrom } from 'rxjs'
@@ -34,8 +35,11 @@ export class OncemqRmqServer<Tx = undefined> extends Server implements CustomTra
   readonly #further = new WeakMap<MessageHandler, MessageHandler[]>()
   #consumer: Consumer | undefined
 
+  /** @throws OptionError without `connect`; the other options are checked by `listen`. */
   constructor(options: OncemqRmqOptions<Tx>) {
     super()
+    const remedy = 'pass { connect: () => amqplib.connect(url), queue, dedup }'
+    requireMethods('OncemqRmqServer', options, ['connect'], remedy)
     this.#options = options
     this.#failures = new Failures(options.isPermanent)
     this.initializeDeserializer(options as object)

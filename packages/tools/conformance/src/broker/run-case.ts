@@ -3,6 +3,7 @@ import { createDeduplicator, type Deduplicator, type DeduplicatorOptions } from 
 import type { BrokerContext, SuiteDedupOptions } from './context.ts'
 import type { BrokerSuiteOptions, ConsumeRequest, SuiteConsumer, SuiteDelivery } from './options.ts'
 import type { BrokerCase } from './property.ts'
+import type { SuiteStore } from './suite-store.ts'
 import { SuiteMemoryStore } from './suite-store.ts'
 import { type Latch, newLatch, waiting } from './waiting.ts'
 
@@ -29,14 +30,12 @@ export async function runBrokerCase(
 ): Promise<string | undefined> {
   const missing = [testCase.needs ?? []].flat().find((need) => options.lacks?.[need] !== undefined)
   if (missing !== undefined) return options.lacks?.[missing]
-  const { waitMs = WAIT_MS, quietMs = QUIET_MS } = options
+  const { waitMs = WAIT_MS, quietMs = QUIET_MS, openStore = () => new SuiteMemoryStore() } = options
   const bench = await options.open({ namespace: newNamespace(testCase.name) })
   const [dedups, consumers, seen]: [Deduplicator[], SuiteConsumer[], SuiteDelivery[]] = [[], [], []]
-  const latches: Latch[] = []
-  const { openStore = () => new SuiteMemoryStore(), dedup: further = {} } = options
-  const store = openStore()
+  const [store, latches]: [SuiteStore, Latch[]] = [openStore(), []]
   const deduplicator = (given: Partial<SuiteDedupOptions> = {}): Deduplicator => {
-    const all = { store, consumerGroup: 'suite', ...QUICK, ...further, ...given }
+    const all = { store, consumerGroup: 'suite', ...QUICK, ...options.dedup, ...given }
     const dedup = createDeduplicator(all as DeduplicatorOptions)
     dedups.push(dedup)
     return dedup
