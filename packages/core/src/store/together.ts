@@ -2,12 +2,12 @@ import { isOncemqError, StoreError } from '../errors.ts'
 import type { NextMember, TransactionMember } from './batch-contract.ts'
 import type { UpdateAnswer } from './contract.ts'
 
-/** A transaction of several handlers, as a store has it: a savepoint is set before each of them. */
+/** A transaction of several handlers, as a store has it. */
 export interface BatchSteps<Tx> {
   begin(): Promise<void>
   /**
-   * Runs a handler and completes. `kept`: both are in the transaction. Otherwise what it wrote is rolled back
-   * to its savepoint, unless the transaction is not open any more.
+   * Runs a handler and completes. `kept`: both are in the transaction. Otherwise nothing of it is: it is
+   * rolled back to a savepoint set before it, or with the whole transaction, which is not open any more then.
    */
   run(member: Pick<TransactionMember<Tx>, 'work' | 'signal'>): Promise<UpdateAnswer | 'kept'>
   /** Whether the transaction is the one that was begun, and its connection of use. */
@@ -20,8 +20,6 @@ export interface BatchSteps<Tx> {
   /** Asked after the end of one that did not stay open: whether it was committed, if that can be told. */
   wasCommitted(): Promise<boolean | undefined>
 }
-
-type Settle = (member: TransactionMember<never>) => void
 
 /**
  * Handles several in one transaction: see {@link BatchingStore.transactions}.
@@ -42,8 +40,12 @@ export async function together<Tx>(steps: BatchSteps<Tx>, next: NextMember<Tx>):
   for (let member = next(); member !== undefined; member = steps.hasRoom ? next() : undefined) {
     if (await isKept(steps, member)) kept.push(member)
   }
-  const settle = steps.isOpen ? await committed(steps, kept.length) : await ended(steps, kept.length)
-  for (const member of kept) settle(member)
+  const failure = kept.length === 0 ? undefined : await failureOf(steps)
+  await steps.end()
+  for (const member of kept) {
+    if (failure === undefined) member.resolve('ok')
+    else member.reject(failure)
+  }
 }
 
 async function isKept<Tx>(steps: BatchSteps<Tx>, member: TransactionMember<Tx>): Promise<boolean> {
@@ -57,26 +59,19 @@ async function isKept<Tx>(steps: BatchSteps<Tx>, member: TransactionMember<Tx>):
   return false
 }
 
-async function committed(steps: BatchSteps<never>, count: number): Promise<Settle> {
-  try {
-    if (count > 0) await steps.commit()
-    return (member) => member.resolve('ok')
-  } catch (error) {
-    const code = isOncemqError(error) ? error.code : undefined
-    const isUnknown = code === 'ONCEMQ_COMMIT_UNKNOWN' || code === 'ONCEMQ_TRANSACTION_ENDED'
-    const told = isUnknown ? unknown(error) : notCommitted(error)
-    return (member) => member.reject(told)
-  } finally {
-    await steps.end()
-  }
+/** Commits. Answers what those are told whose transaction is not known to be committed. */
+async function failureOf(steps: BatchSteps<never>): Promise<StoreError | undefined> {
+  if (steps.isOpen) return steps.commit().then(() => undefined, commitFailure)
+  await steps.end()
+  const wasCommitted = await steps.wasCommitted()
+  if (wasCommitted === true) return undefined
+  return wasCommitted === false ? notCommitted() : unknown()
 }
 
-async function ended(steps: BatchSteps<never>, count: number): Promise<Settle> {
-  await steps.end()
-  const wasCommitted = count === 0 ? false : await steps.wasCommitted()
-  if (wasCommitted === true) return (member) => member.resolve('ok')
-  const told = wasCommitted === false ? notCommitted() : unknown()
-  return (member) => member.reject(told)
+function commitFailure(error: unknown): StoreError {
+  const code = isOncemqError(error) ? error.code : undefined
+  const isUnknown = code === 'ONCEMQ_COMMIT_UNKNOWN' || code === 'ONCEMQ_TRANSACTION_ENDED'
+  return isUnknown ? unknown(error) : notCommitted(error)
 }
 
 function notCommitted(cause?: unknown): StoreError {

@@ -89,7 +89,8 @@ class Attempt<Tx> {
     this.#services = services
     this.#explain = ways.explain
     this.#position = ways.position
-    this.#batches = start.attempt === 1 ? ways.batches : undefined
+    // What ends the process, or has no record to find out by, is nobody's neighbour.
+    this.#batches = start.attempt === 1 && start.epoch > 0 ? ways.batches : undefined
   }
 
   async run(): Promise<ProcessOutcome> {

@@ -55,6 +55,7 @@ export class Transaction<Client extends PostgresClient> {
   /** Whether it goes back to a savepoint where another is rolled back. */
   readonly #isBatch: boolean
   #isEnded = false
+  #isGivenBack = false
 
   constructor(client: Client, connections: Connections<Client>, frame: Frame, isBatch = false) {
     this.#isBatch = isBatch
@@ -144,12 +145,12 @@ export class Transaction<Client extends PostgresClient> {
       await this.#run(`${this.#frame.finish.sql(end, this.#id as string, this.#isPrepared)}; ${KEEP}`)
       return 'kept'
     } catch (error) {
-      const isEnded = await this.#undo()
       const failure = finishFailureOf(error, this.#id as string)
-      if (isEnded || failure === 'ended') throw endedError(error)
+      // What aborted it is asked for before it is undone.
+      const told = sqlState(error) === undefined ? this.#lost(error) : this.#finishError(error)
+      if ((await this.#undo()) || failure === 'ended') throw endedError(error)
       if (failure === 'lost' && end !== undefined) return this.#standing(end, error)
-      if (sqlState(error) === undefined) throw storeError(error, this.#frame.where)
-      throw this.#finishError(error)
+      throw told
     }
   }
 
@@ -246,6 +247,8 @@ export class Transaction<Client extends PostgresClient> {
 
   /** Rolls back what is open, and gives the connection back. Never rejects. */
   async end(): Promise<void> {
+    if (this.#isGivenBack) return
+    this.#isGivenBack = true
     if (this.#isOpen && !this.#hasFailed && !this.#isAbandoned) {
       await this.#run('ROLLBACK').catch(() => undefined)
     }
@@ -277,9 +280,15 @@ export class Transaction<Client extends PostgresClient> {
     return found.every((standing) => standing === 'done')
   }
 
-  /** Rolls back, and answers whether the handler had committed by itself, which no other try may repeat. */
+  /**
+   * Rolls back, and answers whether the handler had committed by itself, which no other try may repeat. Of a
+   * batch that has ended it is asked later.
+   */
   async #rollback(): Promise<boolean> {
-    if (this.#isBatch) return this.#undo()
+    if (this.#isBatch) {
+      await this.#undo()
+      return false
+    }
     // Of several statements `pg` answers several results.
     const results = (await this.#run(
       `ROLLBACK; ${statusOf(this.#id)}`,

@@ -11,8 +11,9 @@ const SETTING = new RegExp(
   'is',
 )
 
-/** Statements, and functions, after which the rest of the transaction is not as it was. */
-const SETTING_LOCALLY = /\bset\s+(?:local|transaction|constraints)\b|\bset_config\s*\(|\btemp(?:orary)?\b/i
+/** Statements, and functions, after which the rest of the transaction is not as it was. Seen too often. */
+const SETTING_LOCALLY =
+  /\bset\s+(?:local|transaction|constraints)\b|\bset_config\s*\(|\btemp(?:orary)?\b|\bdeclare\b/i
 
 /** Whether a handler's query sets something for the transaction, which other handlers must not have. */
 export function setsTransaction([first]: readonly unknown[]): boolean {

@@ -82,6 +82,7 @@ class PostgresBatch<Client extends PostgresClient> implements BatchSteps<Client>
   readonly #connections: Connections<Client>
   readonly #frame: Frame
   #transaction: Transaction<Client> | undefined
+  #fate: Promise<boolean | undefined> | undefined
 
   constructor(connections: Connections<Client>, frame: Frame) {
     this.#connections = connections
@@ -109,7 +110,14 @@ class PostgresBatch<Client extends PostgresClient> implements BatchSteps<Client>
   }
 
   async run({ work, signal }: Pick<TransactionMember<Client>, 'work' | 'signal'>) {
-    return this.#begun.keep(await this.#begun.lend(work, signal))
+    try {
+      return await this.#begun.keep(await this.#begun.lend(work, signal))
+    } catch (error) {
+      if (this.isOpen) throw error
+      // No other try may repeat what a handler has committed by itself.
+      await this.end()
+      throw (await this.wasCommitted()) === true ? endedError(error) : error
+    }
   }
 
   async commit(): Promise<void> {
@@ -121,6 +129,7 @@ class PostgresBatch<Client extends PostgresClient> implements BatchSteps<Client>
   }
 
   wasCommitted(): Promise<boolean | undefined> {
-    return this.#begun.wasCommitted()
+    this.#fate ??= this.#begun.wasCommitted()
+    return this.#fate
   }
 }
