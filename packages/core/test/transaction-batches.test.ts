@@ -1,6 +1,6 @@
 import { createDeduplicator, OptionError, transactional } from '@oncemq/core'
 import { StoreError, systemClock } from '@oncemq/core/store'
-import type { NextMember } from '@oncemq/core/store'
+import type { NextMember, StoreGuarantees } from '@oncemq/core/store'
 import { expect, test } from 'vitest'
 import type { Ledger } from './transactional-store.ts'
 import { LedgerStore } from './transactional-store.ts'
@@ -9,7 +9,10 @@ type Work = Parameters<LedgerStore['transaction']>[0]
 
 /** Batches without a transaction around: each commits by itself. */
 class BatchingLedger extends LedgerStore {
-  override readonly guarantees = { ...new LedgerStore(systemClock).guarantees, batchesTransactions: true }
+  override readonly guarantees: StoreGuarantees = {
+    ...new LedgerStore(systemClock).guarantees,
+    batchesTransactions: 'savepoints',
+  }
   readonly sizes: number[] = []
   conflicts = 0
 

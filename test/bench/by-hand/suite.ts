@@ -73,7 +73,7 @@ async function contestsOf(opened: OpenHandWritten, peers: Contest['handles']): P
 
 /** A deduplicator of its own, where the store can handle several messages in one transaction. */
 function batching(store: Store): Deduplicator<never> | undefined {
-  if (store.guarantees.batchesTransactions !== true) return undefined
+  if (store.guarantees.batchesTransactions === undefined) return undefined
   const strategy = strategyOf({ batch: { max: BATCH_MAX } })
   return createDeduplicator({ ...options, store, strategy } as never) as unknown as Deduplicator<never>
 }

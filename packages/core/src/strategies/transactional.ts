@@ -77,7 +77,7 @@ function batchMax(options: TransactionalOptions): number | undefined {
 }
 
 function requireBatches({ store }: CheckedSettings): void {
-  if (store.guarantees.batchesTransactions === true) return
+  if (store.guarantees.batchesTransactions !== undefined) return
   throw new OptionError(
     `transactional: batch: expected a store that can handle several messages in one transaction, received ` +
       `'${store.name}' as it is set up; use PostgresStore with isolation 'read committed' or SqliteStore, ` +

@@ -93,7 +93,9 @@ export class PostgresStore<Client extends PostgresClient = PgClient, Tx = Client
       renewsInTransaction: this.#settings.isolation === 'read committed',
       // A completion has to see what was claimed after the batch had begun.
       batchesTransactions:
-        this.#settings.isolation === 'read committed' && this.#settings.transactions === undefined,
+        this.#settings.isolation === 'read committed' && this.#settings.transactions === undefined
+          ? 'savepoints'
+          : undefined,
       expiryGranularityMs: 1,
     })
   }

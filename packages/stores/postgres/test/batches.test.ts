@@ -74,7 +74,7 @@ describeService('postgres-18', (server) => {
     const outcomes = await Promise.all([handle('first', first), handle('second', second)])
     await dedup.close()
     await close()
-    return outcomes.map(({ status }) => status)
+    return outcomes.map((outcome) => ('final' in outcome && outcome.final ? 'final' : outcome.status))
   }
 
   test.each([

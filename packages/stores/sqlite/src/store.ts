@@ -91,7 +91,7 @@ export class SqliteStore
       sharedBy: durable ? 'machine' : 'process',
       transactional: true,
       renewsInTransaction: true,
-      batchesTransactions: true,
+      batchesTransactions: 'savepoints',
       expiryGranularityMs: 1,
     })
   }

@@ -15,7 +15,7 @@ export type StoreNeed =
 type Capable = (store: Store, options: StoreSuiteOptions<never>) => boolean
 
 const CAPABLE: Record<StoreNeed, Capable> = {
-  batching: (store) => store.guarantees.batchesTransactions === true,
+  batching: (store) => store.guarantees.batchesTransactions !== undefined,
   committing: (store, { effects }) => store.guarantees.transactional && effects?.commit !== undefined,
   locking: (_store, options) => options.lock !== undefined,
   spoiling: (_store, options) => options.spoil !== undefined,

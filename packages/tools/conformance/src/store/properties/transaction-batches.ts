@@ -10,7 +10,7 @@ import type {
 import { deferred } from '@oncemq/core/store'
 import { assertRecord } from '../answers.ts'
 import type { StoreContext } from '../context.ts'
-import { completionOf, prepared } from '../handler.ts'
+import { completionOf, prepared, transactionOf } from '../handler.ts'
 import type { Effects } from '../handler.ts'
 import type { StoreCase, StoreProperty } from '../property.ts'
 import { newClaims, rivalOf } from '../requests.ts'
@@ -24,10 +24,21 @@ interface Given {
 }
 
 /**
- * Handles all in one batch. Answers how each that was begun was settled: its answer, or the code or error
- * that it got.
+ * Handles all in one batch. Answers how each was settled: its answer, or the code or error that it got. Where
+ * one ends the whole batch, the others are run again by themselves, as the core does.
  */
-async function handled({ store }: StoreWorker, given: readonly Given[]): Promise<unknown[]> {
+async function handled(worker: StoreWorker, given: readonly Given[]): Promise<unknown[]> {
+  const outcomes = await batched(worker, given)
+  if (worker.store.guarantees.batchesTransactions === 'savepoints') return outcomes
+  for (const [at, { work, signal }] of given.entries()) {
+    const isSettled = at < outcomes.length && outcomes[at] !== 'ONCEMQ_TRANSACTION_CONFLICT'
+    if (!isSettled) outcomes[at] = await transactionOf(worker).transaction(work, signal).catch(codeOf)
+  }
+  return outcomes
+}
+
+/** The same of those that were begun, once. */
+async function batched({ store }: StoreWorker, given: readonly Given[]): Promise<unknown[]> {
   const waiting = given.map(({ work, signal }) => ({ work, signal, ...deferred<UpdateAnswer>() }))
   // Listened to from the start: a rejection comes while others still run.
   const outcomes = waiting.map(({ promise }) => promise.catch(codeOf))
@@ -140,7 +151,7 @@ const cases: readonly StoreCase[] = [
         controller.abort(reason)
         return new Promise(() => {})
       }
-      const outcomes = await handled(worker, [
+      const outcomes = await batched(worker, [
         works[0] as Given,
         { work: hanging, signal: controller.signal },
         works[1] as Given,
@@ -159,22 +170,27 @@ const cases: readonly StoreCase[] = [
 ]
 
 const committing: StoreCase = {
-  name: 'a COMMIT of a handler: those before it are answered by what became of them, it is not done',
+  name: 'a COMMIT of a handler is told to it alone, and those beside it have one effect each',
   needs: 'committing',
   async run(context) {
-    if (context.worker.store.guarantees.batchesTransactions !== true) return
+    if (context.worker.store.guarantees.batchesTransactions === undefined) return
     const { worker, claims, works, counts, effects } = await scene(context, 3)
-    const [first, second] = claims as [ClaimRequest, ClaimRequest]
+    const [first, second, third] = claims as [ClaimRequest, ClaimRequest, ClaimRequest]
     const ending: Work = async (tx) => {
       await effects.write(tx, second.id)
       await effects.commit(tx)
       return completionOf(second)
     }
-    const outcomes = await handled(worker, [works[0] as Given, { work: ending }, works[2] as Given])
-    assert.deepEqual(outcomes, ['ok', 'ONCEMQ_TRANSACTION_ENDED'], 'what was not begun stays where it is')
-    assert.deepEqual(await counts(), [1, 1, 0])
+    const outcomes = await batched(worker, [works[0] as Given, { work: ending }, works[2] as Given])
+    assert.equal(outcomes[1], 'ONCEMQ_TRANSACTION_ENDED')
+    // Whatever the others were told, the claim finds out.
+    for (const { work } of [works[0] as Given, works[2] as Given]) {
+      assert.equal(await transactionOf(worker).transaction(work), 'ok')
+    }
+    assert.deepEqual(await counts(), [1, 1, 1])
     assertRecord(await worker.inspect(first.id), { state: 'done' })
     assertRecord(await worker.inspect(second.id), { state: 'running' })
+    assertRecord(await worker.inspect(third.id), { state: 'done' })
   },
 }
 
