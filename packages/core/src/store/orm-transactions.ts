@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { callbackify } from 'node:util'
 import { StoreError } from '../errors.ts'
+import { perProcess } from '../per-process.ts'
 import { deferred } from '../time/deferred.ts'
 import type { UpdateAnswer } from './contract.ts'
 import { driverErrorOn } from './revocable.ts'
@@ -33,7 +34,7 @@ export interface EmptyAnswers {
 type Work<Tx, End> = (tx: Tx) => Promise<End>
 
 /** The connections of the ORM's transactions that are open, or were. */
-const connections = new WeakMap<object, object>()
+const connections = perProcess('connections', () => new WeakMap<object, object>())
 
 /**
  * The connection by which the transaction of a handler writes: what was lent to the ORM, or `tx` itself
