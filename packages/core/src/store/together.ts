@@ -40,8 +40,7 @@ export async function together<Tx>(steps: BatchSteps<Tx>, next: NextMember<Tx>):
   for (let member = next(); member !== undefined; member = steps.hasRoom ? next() : undefined) {
     if (await isKept(steps, member)) kept.push(member)
   }
-  const failure = kept.length === 0 ? undefined : await failureOf(steps)
-  await steps.end()
+  const failure = await endOf(steps, kept.length > 0)
   for (const member of kept) {
     if (failure === undefined) member.resolve('ok')
     else member.reject(failure)
@@ -59,10 +58,12 @@ async function isKept<Tx>(steps: BatchSteps<Tx>, member: TransactionMember<Tx>):
   return false
 }
 
-/** Commits. Answers what those are told whose transaction is not known to be committed. */
-async function failureOf(steps: BatchSteps<never>): Promise<StoreError | undefined> {
-  if (steps.isOpen) return steps.commit().then(() => undefined, commitFailure)
+/** Commits where there is something to. Answers what those are told whose effect may not be there. */
+async function endOf(steps: BatchSteps<never>, hasKept: boolean): Promise<StoreError | undefined> {
+  const { isOpen } = steps
+  const failure = isOpen && hasKept ? await steps.commit().then(() => undefined, commitFailure) : undefined
   await steps.end()
+  if (isOpen || !hasKept) return failure
   const wasCommitted = await steps.wasCommitted()
   if (wasCommitted === true) return undefined
   return wasCommitted === false ? notCommitted() : unknown()
