@@ -17,7 +17,7 @@ export interface BatchScene<Tx> {
   stall?(tx: Tx): Promise<unknown>
   /** Writes what the commit will refuse. */
   spoil?(tx: Tx): Promise<unknown>
-  /** Cuts the connections to the server. */
+  /** Cuts the connections to the server at its next answer. */
   cut?(): void
   /** Cuts them when the next commit has been sent, before its answer. */
   cutAtCommit?(): void

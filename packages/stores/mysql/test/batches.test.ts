@@ -45,7 +45,7 @@ for (const [name, multipleStatements] of WAYS) {
         write: (tx, effect) => tx.query(`INSERT INTO ${table}_effects VALUES (?)`, [effect]),
         commit: (tx) => tx.query('COMMIT'),
         stall: (tx) => tx.query('SELECT SLEEP(60)'),
-        cut: () => proxy.cut(),
+        cut: () => proxy.cutReplyAfter(1),
         cutAtCommit: () => void (cutsAtCommit = true),
         async effects() {
           const [rows] = await admin.query<RowDataPacket[]>(`SELECT name FROM ${table}_effects ORDER BY name`)

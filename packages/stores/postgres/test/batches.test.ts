@@ -45,7 +45,7 @@ describeService('postgres-18', (server) => {
       commit: (tx) => tx.query('COMMIT'),
       stall: (tx) => tx.query('SELECT pg_sleep(60)'),
       spoil: (tx) => insert(tx, 'spoilt', 'missing'),
-      cut: () => proxy.cut(),
+      cut: () => proxy.cutReplyAfter(1),
       cutAtCommit: () => void (cutsAtCommit = true),
       async effects() {
         const { rows } = await admin.query<{ name: string }>(`SELECT name FROM ${table}_effects ORDER BY 1`)
