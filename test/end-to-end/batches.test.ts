@@ -18,9 +18,9 @@ import { until } from './until.ts'
 
 const CONSUMER = fileURLToPath(new URL('batches-consumer.ts', import.meta.url))
 const KILLS = 3
-/** Within the first two batches of a consumer. */
-const HALT_WITHIN = 20
-const KEYS_PER_KILL = 60
+/** A consumer is handed at least that many keys before the other has taken them. */
+const HALT_WITHIN = 8
+const KEYS_PER_KILL = 40
 const TEST_MS = 90_000
 
 const SERVERS = [
