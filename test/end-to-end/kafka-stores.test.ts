@@ -17,7 +17,7 @@ import type { StoreAssignment } from './kafka-store-consumer.ts'
 import { KafkaTopic } from './kafka-topic.ts'
 import { disorderIn } from './order.ts'
 import { randomOf, seedOf } from './random.ts'
-import { logScenes } from './watermark-scene.ts'
+import { logScenes, ownDatabase } from './watermark-scene.ts'
 
 const IS_SOAK = process.env['ONCEMQ_SOAK'] === '1'
 const CONSUMER = fileURLToPath(new URL('kafka-store-consumer.ts', import.meta.url))
@@ -46,7 +46,7 @@ async function expectOnce(
   const random = randomOf(seed)
   const topic = await KafkaTopic.open(url, `${store}${randomInt(2 ** 31)}`, context)
   const historyFile = historyFileOf(context)
-  const place = await placeOf({ store, mode, storeUrl }, topic.name, dirname(historyFile))
+  const place = await placeOf({ store, mode, storeUrl }, dirname(historyFile), context)
   const assignment = { client, mode, store, storeUrl: place, url, topic: topic.name, historyFile }
   const crew = new Crew<StoreAssignment>(assignment, CONSUMER)
   context.onTestFinished(() => crew.end())
@@ -68,9 +68,16 @@ async function expectOnce(
 }
 
 /** Where the records are: with effects beside them, in a database of the test's own. */
-async function placeOf({ store, mode, storeUrl }: Case, name: string, folder: string): Promise<string> {
+async function placeOf(
+  { store, mode, storeUrl }: Case,
+  folder: string,
+  context: TestContext,
+): Promise<string> {
   if (store === 'sqlite') return join(folder, 'oncemq.db')
-  return mode === 'lease' ? storeUrl : logScenes.postgres.create(storeUrl, name)
+  if (mode === 'lease') return storeUrl
+  const own = await ownDatabase(storeUrl, context)
+  await logScenes.postgres.prepare(own)
+  return own
 }
 
 const SERVERS = [

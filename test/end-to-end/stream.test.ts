@@ -87,7 +87,7 @@ async function openScene(
   context: TestContext,
 ) {
   const queue = `stream_${given.store}_${randomInt(2 ** 31)}`
-  const { place, ...logs } = await openLogs(given.store, urls, queue, context)
+  const { place, ...logs } = await openLogs(given.store, urls, context)
   const stream = await openStream(url, queue, context)
   const crew = new Crew<StreamAssignment>({ ...given, ...place, record: false, url, queue }, CONSUMER)
   context.onTestFinished(() => crew.end())

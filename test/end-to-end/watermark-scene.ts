@@ -3,6 +3,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { MysqlStore } from '@oncemq/mysql'
 import { PostgresStore } from '@oncemq/postgres'
 import { SqliteStore } from '@oncemq/sqlite'
+import { createDatabase } from '@oncemq/test-services/database'
 import type { Connection } from 'mysql2/promise'
 import mysql from 'mysql2/promise'
 import pg from 'pg'
@@ -20,8 +21,8 @@ export interface LogScene {
   open(url: string): PostgresStore | MysqlStore | SqliteStore
   /** How its handler writes the effect of a message. */
   write(tx: unknown, message: string): Promise<unknown>
-  /** Makes a database of this name with a table of effects; answers its URL. */
-  create(url: string, name: string): Promise<string>
+  /** Makes the table of effects. */
+  prepare(url: string): Promise<unknown>
   /** The messages of all effects, in the order in which they were committed within a partition. */
   effects(url: string): Promise<readonly string[]>
 }
@@ -34,21 +35,13 @@ export const logScenes = {
     open: (url) => new PostgresStore({ url, ...idle }),
     write: (tx, message) =>
       (tx as pg.PoolClient).query('INSERT INTO effects (message) VALUES ($1)', [message]),
-    async create(url, name) {
-      await onPostgres(url, `CREATE DATABASE ${name}`)
-      await onPostgres(within(url, name), 'CREATE TABLE effects (at serial PRIMARY KEY, message text)')
-      return within(url, name)
-    },
+    prepare: (url) => onPostgres(url, 'CREATE TABLE effects (at serial PRIMARY KEY, message text)'),
     effects: async (url) => (await onPostgres(url, list)).map(({ message }) => message),
   },
   mysql: {
     open: (url) => new MysqlStore({ url, ...idle }),
     write: (tx, message) => (tx as Connection).query('INSERT INTO effects (message) VALUES (?)', [message]),
-    async create(url, name) {
-      await onMysql(url, `CREATE DATABASE ${name}`)
-      await onMysql(within(url, name), `${TABLE} AUTO_INCREMENT, message TEXT)`)
-      return within(url, name)
-    },
+    prepare: (url) => onMysql(url, `${TABLE} AUTO_INCREMENT, message TEXT)`),
     effects: async (url) =>
       ((await onMysql(url, list)) as { message: string }[]).map(({ message }) => message),
   },
@@ -56,11 +49,7 @@ export const logScenes = {
     open: (path) => new SqliteStore({ path, busyTimeoutMs: TIMEOUT_MS }),
     write: async (tx, message) =>
       (tx as DatabaseSync).prepare('INSERT INTO effects (message) VALUES (?)').run(message),
-    async create(folder, name) {
-      const path = join(folder, name)
-      onSqlite(path, (database) => database.exec(`${TABLE}, message TEXT)`))
-      return path
-    },
+    prepare: async (path) => onSqlite(path, (database) => database.exec(`${TABLE}, message TEXT)`)),
     effects: async (path) =>
       onSqlite(path, (database) =>
         database
@@ -73,17 +62,17 @@ export const logScenes = {
 
 export type LogStoreName = keyof typeof logScenes
 
-/** Makes a database of this name for one test: on a server at one of these URLs, or beside the history. */
+/** A database for one test: on a server at one of these URLs, or beside the history. */
 export async function openLogs(
   store: LogStoreName,
   urls: Readonly<Partial<Record<LogStoreName, string>>>,
-  name: string,
   context: TestContext,
 ) {
   const historyFile = historyFileOf(context)
   const scene = logScenes[store]
-  const { [store]: place = dirname(historyFile) } = urls
-  const storeUrl = await scene.create(place, name)
+  const { [store]: server } = urls
+  const storeUrl = server ? await ownDatabase(server, context) : join(dirname(historyFile), 'oncemq.db')
+  await scene.prepare(storeUrl)
   return {
     place: { store, storeUrl, historyFile },
     history: new History(historyFile),
@@ -91,8 +80,11 @@ export async function openLogs(
   }
 }
 
-function within(url: string, database: string): string {
-  return Object.assign(new URL(url), { pathname: `/${database}` }).href
+/** The URL of a database that is there until the test has ended. */
+export async function ownDatabase(server: string, { onTestFinished }: TestContext): Promise<string> {
+  const { url, drop } = await createDatabase(server)
+  onTestFinished(drop)
+  return url
 }
 
 async function onPostgres(url: string, statement: string): Promise<readonly { message: string }[]> {

@@ -112,7 +112,7 @@ async function openScene(
   context: TestContext,
 ) {
   const topic = await KafkaTopic.open(url, `${given.store}_${randomInt(2 ** 31)}`, context)
-  const { place, ...logs } = await openLogs(given.store, urls, topic.name, context)
+  const { place, ...logs } = await openLogs(given.store, urls, context)
   const crew: Crowd = new Crew({ ...given, ...place, url, topic: topic.name }, CONSUMER)
   context.onTestFinished(() => crew.end())
   return { topic, crew, ...logs }

@@ -2,7 +2,7 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { describeService } from '../services/client/describe-service.ts'
 import { declareRocketmq, removeRocketmq } from '../services/servers/rocketmq/declare.ts'
-import { EXAMPLES, runExample } from './run-example.ts'
+import { EXAMPLES, ownDatabase, runExample } from './run-example.ts'
 
 const TEST_MS = 180_000
 const TOPIC = `five-ways-${process.pid}`
@@ -26,7 +26,7 @@ describeService('rabbitmq-4.0', (rabbitmq) => {
           onTestFinished(() => removeRocketmq(rocketmq.url, { topics: [TOPIC], groups: [TOPIC] }))
           const env = {
             ONCEMQ_RABBITMQ_URL: rabbitmq.url,
-            ONCEMQ_POSTGRES_URL: postgres.url,
+            ONCEMQ_POSTGRES_URL: await ownDatabase(postgres),
             ONCEMQ_REDIS_URL: redis.url,
             ONCEMQ_ROCKETMQ_URL: rocketmq.url,
             ONCEMQ_TOPIC: TOPIC,

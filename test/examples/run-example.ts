@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { onTestFinished } from 'vitest'
+import { createDatabase } from '../services/database.ts'
 
 export const EXAMPLES = fileURLToPath(new URL('../../examples', import.meta.url))
 
@@ -16,6 +18,13 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Ends it, when the test has run out of time. */
   readonly signal?: AbortSignal
+}
+
+/** The URL of a database that this test alone has, so that an example may make, count and drop there. */
+export async function ownDatabase({ url }: { readonly url: string }): Promise<string> {
+  const database = await createDatabase(url)
+  onTestFinished(() => database.drop())
+  return database.url
 }
 
 /** Runs an example as its reader would: in its own folder, by its own main file. */
