@@ -20,7 +20,7 @@ describeService('rabbitmq-4.0', (rabbitmq) => {
     // Otherwise a warning says that a crash of the server may forget what was done.
     describeService('redis-8', { args: ['--appendfsync', 'always'] }, (redis) => {
       describeService('rocketmq-fast', (rocketmq) => {
-        test('each order is charged once, in each way', { timeout: TEST_MS }, async ({ signal }) => {
+        test('each order is charged once, in each way', { timeout: TEST_MS }, async () => {
           const topics = [{ name: TOPIC, type: 'NORMAL' as const, queues: 1 }]
           await declareRocketmq(rocketmq.url, { topics, groups: [{ name: TOPIC }] })
           onTestFinished(() => removeRocketmq(rocketmq.url, { topics: [TOPIC], groups: [TOPIC] }))
@@ -32,7 +32,7 @@ describeService('rabbitmq-4.0', (rabbitmq) => {
             ONCEMQ_TOPIC: TOPIC,
             ONCEMQ_GROUP: TOPIC,
           }
-          const { code, stdout, stderr } = await runExample('five-ways', { env, signal })
+          const { code, stdout, stderr } = await runExample('five-ways', { env })
           await expect(stdout, stderr).toMatchFileSnapshot(`${EXAMPLES}/five-ways/output.txt`)
           expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
         })

@@ -16,8 +16,8 @@ const STORES = [
 ] as const
 
 function transfersOn(store: string, placeOf: () => Promise<Record<string, string>>): void {
-  test(store, { timeout: TEST_MS }, async ({ signal }) => {
-    const options = { args: ['--store', store], env: await placeOf(), signal }
+  test(store, { timeout: TEST_MS }, async () => {
+    const options = { args: ['--store', store], env: await placeOf() }
     const { code, stdout, stderr } = await runExample('money-transfers', options)
     // All that it says there, but for what a busy machine does to a lease; a failure tells the seed by it.
     expect(stderr.replaceAll(LOST_LEASE, '')).toMatch(/^seed \d+: .*\n$/)
