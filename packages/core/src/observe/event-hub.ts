@@ -1,5 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
 
+import { errorNameOf } from '../errors.ts'
 import type { Clock } from '../time/clock.ts'
 import { systemClock } from '../time/clock.ts'
 import type { EventName, Events, EventSink } from './events.ts'
@@ -83,6 +84,5 @@ export class EventHub implements EventSink {
 }
 
 function warn(name: EventName, error: unknown): void {
-  const what = error instanceof Error ? error.name : typeof error
-  process.emitWarning(`a listener of '${name}' threw ${what}`, { type: 'OncemqWarning' })
+  process.emitWarning(`a listener of '${name}' threw ${errorNameOf(error)}`, { type: 'OncemqWarning' })
 }
