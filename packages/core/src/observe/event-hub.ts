@@ -29,6 +29,7 @@ export class EventHub implements EventSink {
     this.#consumerGroup = consumerGroup
     this.#clock = clock
     this.#notices = new Notices(consumerGroup, logger, clock)
+    this.on('storeError', (event) => this.#keep(event))
   }
 
   /** Adds a listener and answers the function that removes it. */
@@ -58,7 +59,6 @@ export class EventHub implements EventSink {
    */
   emit<Name extends EventName>(name: Name, build: () => Events[Name]): void {
     this.#counts[name] += 1
-    if (name === 'storeError') this.#keep(build() as Events['storeError'])
     const listeners = this.#listeners.get(name) as Set<Listener<Name>> | undefined
     const subscribers = this.#channels.get(name)
     const isHeard = listeners !== undefined && listeners.size > 0
