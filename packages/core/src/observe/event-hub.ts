@@ -1,5 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
 
+import { printable } from '../delivery/identity.ts'
 import { errorNameOf } from '../errors.ts'
 import type { Clock } from '../time/clock.ts'
 import { systemClock } from '../time/clock.ts'
@@ -84,5 +85,6 @@ export class EventHub implements EventSink {
 }
 
 function warn(name: EventName, error: unknown): void {
-  process.emitWarning(`a listener of '${name}' threw ${errorNameOf(error)}`, { type: 'OncemqWarning' })
+  const what = printable(errorNameOf(error))
+  process.emitWarning(`a listener of '${name}' threw ${what}`, { type: 'OncemqWarning' })
 }
