@@ -113,7 +113,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
       const queue = `nest-service-${process.pid}-${Date.now()}`
       const env = [`AMQP_URL=${url}`, `QUEUE=${queue}`, `ONCEMQ_PATH=${join(project.folder, 'oncemq.db')}`]
       const jest = project.run('env', ...env, process.execPath, nest11.file('jest/bin/jest.js'))
-      expect(await output(jest)).toContain('9 passed')
+      expect(await output(jest)).toContain('10 passed')
     },
   )
 })
