@@ -31,7 +31,7 @@ describeService('kafka-4.4', ({ url }) => {
     await first.consumer.close()
     expect(shop.log).toMatchObject({ next_offset: 3, is_held: 0 })
     expect(shop.records).toBe(0)
-    for (const offset of ['0', '2']) {
+    for (const offset of [0n, 2n]) {
       await topic.commit(shop.group, offset)
       await topic.send({ value: `after ${offset}` })
       const again = shop.dedup()
@@ -51,12 +51,12 @@ describeService('kafka-4.4', ({ url }) => {
   test('without a row the offset of the group decides, with one that was removed too', async () => {
     const [topic, shop] = [await Topic.open(url), new Shop()]
     await topic.send({ value: 'a' }, { value: 'b' })
-    await topic.commit(shop.group, '1')
+    await topic.commit(shop.group, 1n)
     const { consumer } = await running(topic, { dedup: shop.dedup() as never, handler: shop.sell as never })
     await until('the second', () => shop.sales.length === 1)
     await consumer.close()
     shop.database.exec('DELETE FROM oncemq_logs')
-    await topic.commit(shop.group, '0')
+    await topic.commit(shop.group, 0n)
     await running(topic, { dedup: shop.dedup() as never, handler: shop.sell as never })
     await until('both again', () => shop.sales.length === 3)
     expect(shop.sales).toEqual(['b', 'a', 'b'])
@@ -75,7 +75,7 @@ describeService('kafka-4.4', ({ url }) => {
     await until('the dead letter', () => letters.length === 1)
     await first.consumer.close()
     expect(shop.log).toMatchObject({ next_offset: 2 })
-    await topic.commit(shop.group, '0')
+    await topic.commit(shop.group, 0n)
     await running(topic, { ...options, dedup: shop.dedup({ attemptsMax: 2 }) as never })
     await topic.send({ value: 'b' })
     await until('the next one', () => shop.sales.length === 2)
@@ -164,7 +164,7 @@ describeService('kafka-3.9', ({ url }) => {
     const first = await running(topic, { dedup: shop.dedup() as never, handler: shop.sell as never })
     await until('the first', () => shop.sales.length === 1)
     await first.consumer.close()
-    await topic.commit(shop.group, '0')
+    await topic.commit(shop.group, 0n)
     await running(topic, { dedup: shop.dedup() as never, handler: shop.sell as never })
     await topic.send({ value: 'b' })
     await until('the next one', () => shop.sales.length === 2)
