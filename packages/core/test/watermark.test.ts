@@ -175,6 +175,20 @@ describe('starts', () => {
     expect([store.logUpdates, store.starts]).toEqual([['start'], 2])
   })
 
+  test('that were counted go on where the log was released meanwhile, until the record is done', async () => {
+    const store = heldLedger(3n)
+    const attempts: number[] = []
+    for (const offset of [3n, 3n, 4n]) {
+      const { dedup, log, at } = await setUp({ store, attemptsMax: 4 })
+      await dedup.process(at(offset), ({ attempt }) => {
+        if (attempts.push(attempt) === 1) throw new Error('failed')
+      })
+      await log.release()
+    }
+    expect(attempts).toEqual([2, 3, 1])
+    expect(store.logUpdates).toEqual(['start', 'release', 'start', 'release', 'release'])
+  })
+
   test('of a record are counted by the record', async () => {
     const { store, dedup, at } = await setUp({ store: heldLedger(3n), record: true })
     let started = 0
