@@ -76,15 +76,19 @@ describe('the row', () => {
     expect([store.row.next, log.signal.aborted]).toEqual([1n, true])
   })
 
-  test('passes a message that was put aside, once it was', async () => {
+  test('passes a message that was put aside, once it was, as long as the log is ours', async () => {
     const { store, dedup, at } = await setUp()
-    const outcome = await dedup.process(at(4n), () => {
+    const never = (): void => {
       throw new PermanentError('never')
-    })
+    }
+    const outcome = await dedup.process(at(4n), never)
     expect(outcome).toMatchObject({ status: 'failed', final: true })
     expect(store.row.next).toBe(undefined)
     expect(await ('forgive' in outcome && outcome.forgive?.())).toBe(true)
     expect(store.row.next).toBe(5n)
+    const late = await dedup.process(at(5n), never)
+    store.row.epoch += 1
+    expect(await ('forgive' in late && late.forgive?.())).toBe(false)
   })
 
   test('is passed to a new offset when nothing runs, and waited for by what starts meanwhile', async () => {
@@ -106,6 +110,29 @@ describe('the row', () => {
     expect([store.row.next, store.logUpdates]).toEqual([8n, ['advance']])
   })
 
+  test('is passed to one offset after the other, and never back', async () => {
+    const { store, log } = await setUp()
+    expect(await Promise.all([log.pass(4n), log.pass(6n)])).toEqual([true, true])
+    expect(await log.pass(5n)).toBe(true)
+    expect([store.row.next, store.logUpdates, log.signal.aborted]).toEqual([
+      6n,
+      ['advance', 'advance'],
+      false,
+    ])
+  })
+
+  test('is waited for by a message that it passes meanwhile', async () => {
+    const { store, dedup, log, at } = await setUp()
+    const gate = Promise.withResolvers<void>()
+    store.beforeUpdate = () => gate.promise
+    const passing = log.pass(5n)
+    const running = dedup.process(at(4n), writes)
+    await new Promise(setImmediate)
+    gate.resolve()
+    expect([await passing, await running]).toEqual([true, { status: 'duplicate', result: undefined }])
+    expect([store.committed, dedup.counts().duplicate]).toEqual([[], 1])
+  })
+
   test('a store that does not answer at the commit leaves the message where it is', async () => {
     const { store, dedup, at } = await setUp()
     const { commit } = store
@@ -122,7 +149,17 @@ describe('starts', () => {
     const { store, dedup, at } = await setUp()
     const outcome = await dedup.process(at(0n), fails)
     expect(outcome).toMatchObject({ status: 'failed', final: false, attempt: 1 })
+    const stopping = new AbortController()
+    await dedup.process(at(0n, { signal: stopping.signal }), () => {
+      stopping.abort()
+      throw new Error('told to stop')
+    })
     expect(store.logUpdates).toEqual([])
+  })
+
+  test('that nobody counted are those of the first record that is left, and of no other', async () => {
+    const { log } = await setUp({ store: heldLedger(3n) })
+    expect([2n, 3n, 4n].map((offset) => log.startsBefore(offset))).toEqual([0, 1, 0])
   })
 
   test('are counted in a log that was held, until one record is done', async () => {
@@ -175,6 +212,17 @@ describe('starts', () => {
     expect([store.logUpdates, store.starts]).toEqual([['start'], 2])
   })
 
+  test.each([
+    ['ONCEMQ_STORE_UNAVAILABLE', 'store-down'],
+    ['ONCEMQ_STORE_REFUSED', 'store-refused'],
+    ['ONCEMQ_CLOSED', 'closed'],
+  ] as const)('that cannot be counted for %s: %s, and nothing runs', async (code, status) => {
+    const { store, dedup, at } = await setUp({ store: heldLedger(3n) })
+    store.beforeUpdate = () => Promise.reject(new StoreError(code as never, 'no'))
+    expect(await dedup.process(at(3n), writes)).toMatchObject({ status })
+    expect(store.transactions).toBe(0)
+  })
+
   test('that were counted go on where the log was released meanwhile, until the record is done', async () => {
     const store = heldLedger(3n)
     const attempts: number[] = []
@@ -196,10 +244,15 @@ describe('starts', () => {
     expect([started, store.logUpdates, store.row.next]).toEqual([1, [], 4n])
   })
 
-  test('a log that is released twice is released once', async () => {
+  test('a log that is released twice is released once, and one that was lost never', async () => {
     const { store, log } = await setUp()
     await Promise.all([log.release(), log.release()])
     expect([store.logUpdates, store.row.isHeld]).toEqual([['release'], false])
+    const other = await setUp()
+    other.store.row.epoch += 1
+    await other.dedup.process(other.at(0n), writes)
+    await other.log.release()
+    expect(other.store.logUpdates).toEqual([])
   })
 })
 
