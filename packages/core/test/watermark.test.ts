@@ -51,11 +51,14 @@ describe('the row', () => {
 
   test('tells a duplicate without the store', async () => {
     const { store, dedup, at } = await setUp()
+    const known: unknown[] = []
+    dedup.on('duplicate', (event) => known.push(event))
     await dedup.process(at(4n), writes)
     for (const offset of [0n, 4n]) {
       expect(await dedup.process(at(offset), writes)).toEqual({ status: 'duplicate', result: undefined })
     }
     expect([store.transactions, dedup.counts().duplicate]).toEqual([1, 2])
+    expect(known).toEqual(['key 0', 'key 4'].map((key) => ({ key, source: 'position' })))
   })
 
   test('is not moved by whoever has lost it: what was written is rolled back', async () => {
@@ -154,7 +157,7 @@ describe('starts', () => {
       stopping.abort()
       throw new Error('told to stop')
     })
-    expect(store.logUpdates).toEqual([])
+    expect([store.logUpdates, dedup.counts().completed]).toEqual([[], 0])
   })
 
   test('that nobody counted are those of the first record that is left, and of no other', async () => {
@@ -262,7 +265,7 @@ describe('with record', () => {
     expect(await dedup.process(at(0n, { key: 'a' }), writes)).toMatchObject({ status: 'completed' })
     expect(await dedup.process(at(1n, { key: 'a' }), writes)).toMatchObject({ status: 'duplicate' })
     expect(await dedup.process(at(2n, { key: 'b' }), writes)).toMatchObject({ status: 'completed' })
-    expect([store.committed.length, store.row.next]).toEqual([2, 3n])
+    expect([store.committed.length, store.row.next, dedup.counts().completed]).toEqual([2, 3n, 2])
   })
 
   test('gives the key back where the log is lost before the start', async () => {
