@@ -48,12 +48,19 @@ export interface Revocable<Target extends object> {
 
 /** Methods that may take a callback as their last argument, whose first argument is an error. */
 const CALLED_BACK = new Set<string | symbol>(['query', 'execute'])
+const LISTENING = new Set<string | symbol>([
+  'on',
+  'once',
+  'addListener',
+  'prependListener',
+  'prependOnceListener',
+])
+const UNLISTENING = new Set<string | symbol>(['off', 'removeListener'])
 
 /**
  * Lends a driver's connection: after `revoke` a branch of the handler that was left running fails loudly, and
- * writes neither outside of the transaction nor into another message's. What a handler sets on it stays with
- * the loan, since the connection's next user is somebody else. Listeners are handed on as they are, since
- * drivers know them by identity.
+ * writes neither outside of the transaction nor into another message's. What a handler sets on it, and who
+ * listens to it, stays with the loan, since the connection's next user is somebody else.
  * @example
  * const nested = (value: object) => value instanceof StatementSync
  * const { proxy, revoke } = revocable(database, { store: 'SqliteStore', nested })
@@ -95,6 +102,8 @@ class Loan {
   readonly #proxies = new WeakMap<object, object>()
   readonly #asked = new Set<Promise<unknown>>()
   readonly #unread = new Set<EventEmitter>()
+  /** Each takes a listener away. */
+  readonly #listening: (() => unknown)[] = []
   #isOver = false
   #failure: { readonly error: unknown } | undefined
 
@@ -107,6 +116,7 @@ class Loan {
     this.#isOver = true
     for (const query of this.#unread) query.on('error', () => undefined)
     this.#unread.clear()
+    for (const unlisten of this.#listening.splice(0)) unlisten()
   }
 
   fail(error: unknown): void {
@@ -164,7 +174,13 @@ class Loan {
   }
 
   #call(target: object, name: string | symbol, method: Method, args: unknown[]): unknown {
+    // It is gone by now, which whoever takes it away after the end need not know.
+    if (this.#isOver && UNLISTENING.has(name)) return this.#given(target)
     this.#requireOpen()
+    if (LISTENING.has(name) && isEmitter(target)) {
+      const [event, listener] = args as [string, Method]
+      this.#listening.push(() => target.removeListener(event, listener))
+    }
     if (this.#options.ends?.(target, name) === true) throw this.#notTheHandlers(name)
     this.#options.onCall?.(name, args)
     const { given, done } = CALLED_BACK.has(name) ? this.#heardBack(args) : { given: args, done: undefined }

@@ -147,6 +147,19 @@ describe('a connection that is lent', () => {
     expect(connection.listenerCount('error')).toBe(1)
   })
 
+  test('keeps no listener for its next user, and lets it be removed again afterwards', () => {
+    const { connection, proxy, revoke } = lent()
+    const heard = (): void => undefined
+    connection.on('notice', heard)
+    proxy.on('notice', () => heard()).once('notice', () => heard())
+    proxy.prependOnceListener('notice', () => heard()).on('error', heard)
+    expect([connection.listenerCount('notice'), connection.listenerCount('error')]).toEqual([4, 1])
+    revoke()
+    expect([connection.listeners('notice'), connection.listenerCount('error')]).toEqual([[heard], 0])
+    expect(proxy.removeListener('error', heard).off('notice', heard)).toBe(proxy)
+    expect(connection.listeners('notice')).toEqual([heard])
+  })
+
   test('lets a listener be removed again', () => {
     const { connection, proxy } = lent()
     const listener = (): void => undefined
