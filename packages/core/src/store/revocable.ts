@@ -59,8 +59,8 @@ const UNLISTENING = new Set<string | symbol>(['off', 'removeListener'])
 
 /**
  * Lends a driver's connection: after `revoke` a branch of the handler that was left running fails loudly, and
- * writes neither outside of the transaction nor into another message's. What a handler sets on it, and who
- * listens to it, stays with the loan, since the connection's next user is somebody else.
+ * writes neither outside of the transaction nor into another message's. What a handler sets on it, who listens
+ * to it and what it iterates over stays with the loan, since the connection's next user is somebody else.
  * @example
  * const nested = (value: object) => value instanceof StatementSync
  * const { proxy, revoke } = revocable(database, { store: 'SqliteStore', nested })
@@ -102,6 +102,8 @@ class Loan {
   readonly #proxies = new WeakMap<object, object>()
   readonly #asked = new Set<Promise<unknown>>()
   readonly #unread = new Set<EventEmitter>()
+  /** One that is not read to its end would keep its statement, and so the transaction, open. */
+  readonly #iterators = new Set<Partial<Iterator<unknown>>>()
   /** Each takes a listener away. */
   readonly #listening: (() => unknown)[] = []
   #isOver = false
@@ -117,6 +119,8 @@ class Loan {
     for (const query of this.#unread) query.on('error', () => undefined)
     this.#unread.clear()
     for (const unlisten of this.#listening.splice(0)) unlisten()
+    for (const iterator of this.#iterators) endIteration(iterator)
+    this.#iterators.clear()
   }
 
   fail(error: unknown): void {
@@ -162,6 +166,7 @@ class Loan {
       preventExtensions: () => false,
     })
     this.#proxies.set(target, proxy)
+    if ('next' in target) this.#iterators.add(target)
     loans.set(proxy, this)
     return proxy
   }
@@ -272,6 +277,14 @@ class Loan {
       `${this.#options.store}: expected no use of tx after the end of its handler, received one, which did ` +
         `nothing; await all that the handler begins, also when a part of it fails (Promise.allSettled)`,
     )
+  }
+}
+
+function endIteration(iterator: Partial<Iterator<unknown>>): void {
+  try {
+    iterator.return?.()
+  } catch {
+    // Its connection is closed.
   }
 }
 
