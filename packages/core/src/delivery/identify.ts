@@ -42,14 +42,17 @@ export function unkeyed(settings: KeySettings, startsBefore: number): Identity {
   return { ...identity, key: undefined, startsBefore }
 }
 
-/** The identity of a message whose starts are to be counted, beyond those that the broker may count alone. */
+/**
+ * The identity of a message whose starts are to be counted, beyond those that the broker may count alone;
+ * where nobody counts, beyond the first.
+ */
 export function suspected(
   settings: KeySettings & Pick<Settings<unknown>, 'attemptsMax'>,
-  { source, body, whole }: Delivery,
+  { source, body, whole, isUncounted }: Delivery,
 ): Identity | undefined {
   const bytes = whole?.() ?? body
   if (bytes === undefined) return undefined
-  const startsBefore = settings.attemptsMax
+  const startsBefore = isUncounted === true ? 1 : settings.attemptsMax
   const identity = identityOf(payloadHash(bytes), 'suspect', { source }, settings)
   return { ...identity, key: undefined, startsBefore }
 }
