@@ -108,7 +108,7 @@ describeService('rocketmq-fast', ({ url }) => {
     await consumer.ack(a)
   })
 
-  test('gives those that may have ended their process one by one, and rejects none of them unseen', async () => {
+  test('gives those that may have ended their process one by one, and rejects none unseen', async () => {
     const key = messageKeys({ without: 'none' })
     const { at, dedup, consumer, receive } = await set({ attemptsMax: 1 }, new MemoryStore(), key)
     const earlier = await at.started()
