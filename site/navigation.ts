@@ -16,7 +16,7 @@ const GROUPS: readonly Group[] = [
   {
     english: 'Start',
     chinese: '入门',
-    pages: ['index', 'getting-started', 'demo', 'which-way', 'installing', 'faq'],
+    pages: ['index', 'documentation', 'getting-started', 'demo', 'which-way', 'installing', 'faq'],
   },
   {
     english: 'Use',

@@ -27,6 +27,8 @@ const SOURCES = [
 const PLACES: readonly (readonly [RegExp, string])[] = [
   [/^README\.md$/, 'index.md'],
   [/^README\.zh-CN\.md$/, `${CHINESE}index.md`],
+  [/^docs\/zh-CN\/README\.md$/, `${CHINESE}documentation.md`],
+  [/^docs\/README\.md$/, 'documentation.md'],
   [/^docs\/zh-CN\/(.+)$/, `${CHINESE}$1`],
   [/^docs\/(.+)$/, '$1'],
   [/^packages\/(?:[^/]+\/)?([^/]+)\/README\.md$/, 'packages/$1.md'],

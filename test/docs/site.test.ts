@@ -66,11 +66,15 @@ describe('the site', () => {
   })
 })
 
-/** As they stand in a door's own source: `export { a } from ...`; one without a name would be `export *`. */
+/** As they stand in a door's own source: `export { a } from ...`, or all of another file. */
 function exportsOf(source: string): string[] {
   const { module } = parseSync(source, readFileSync(join(ROOT, source), 'utf8'))
   return module.staticExports.flatMap(({ entries }) =>
-    entries.map(({ exportName }) => exportName.name ?? '*'),
+    entries.flatMap(({ exportName, moduleRequest }) =>
+      exportName.name === null
+        ? exportsOf(join(dirname(source), moduleRequest?.value ?? ''))
+        : [exportName.name],
+    ),
   )
 }
 
