@@ -2,20 +2,27 @@ import { randomInt } from 'node:crypto'
 import type { Deduplicator, DeduplicatorOptions } from '@oncemq/core'
 import { createDeduplicator, MemoryStore } from '@oncemq/core'
 import { declareKafka } from '@oncemq/test-services/kafka'
-import type { IHeaders } from 'kafkajs'
+import type { Consumer, ConsumerConfig, IHeaders } from 'kafkajs'
 import { Kafka, logLevel } from 'kafkajs'
 import { onTestFinished } from 'vitest'
 import type { ConsumeOptions, KafkaClient } from '../src/index.ts'
 import { consume } from '../src/index.ts'
-import { platformaticOf } from './platformatic.ts'
+import { HEARTBEAT_MS, platformaticOf, SESSION_MS } from './platformatic.ts'
 
 const SOON = { firstMs: 20, factor: 1 }
 const WAIT_MS = 30_000
 const LOOK_EVERY_MS = 20
 
+/** A group waits for a member that is cut off until its session ends: 30 s by default. */
+class KafkaOfShortSessions extends Kafka {
+  override consumer(config: ConsumerConfig): Consumer {
+    return super.consumer({ sessionTimeout: SESSION_MS, heartbeatInterval: HEARTBEAT_MS, ...config })
+  }
+}
+
 export function clientOf(url: string): Kafka {
   const retry = { initialRetryTime: 50, maxRetryTime: 500, retries: 20 }
-  return new Kafka({ brokers: [new URL(url).host], retry, logLevel: logLevel.NOTHING })
+  return new KafkaOfShortSessions({ brokers: [new URL(url).host], retry, logLevel: logLevel.NOTHING })
 }
 
 /** The clients that are tested, each with waits that are short enough for tests. */

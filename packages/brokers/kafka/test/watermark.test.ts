@@ -1,57 +1,22 @@
-import { DatabaseSync } from 'node:sqlite'
-import type { DeduplicatorOptions } from '@oncemq/core'
-import { createDeduplicator, watermark } from '@oncemq/core'
-import { SqliteStore } from '@oncemq/sqlite'
+import { watermark } from '@oncemq/core'
+import { LogShop } from '@oncemq/test-brokers'
 import { describeService } from '@oncemq/test-services/vitest'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { KafkaMessage } from '../src/index.ts'
 import { dedupEachMessage } from '../src/index.ts'
-import { clientOf, deduplicator, nameOf, running, Topic, until } from './set-up.ts'
+import { clientOf, deduplicator, running, Topic, until } from './set-up.ts'
 
 const textOf = ({ value }: KafkaMessage): string => String(value)
 
-/** Rows that handlers write to the store's own database, and how far its logs are. */
-class Shop {
-  readonly database = new DatabaseSync(':memory:')
-  readonly group = nameOf('g')
-
+class Shop extends LogShop<KafkaMessage> {
   constructor() {
-    this.database.exec('CREATE TABLE sales (name TEXT NOT NULL) STRICT')
-    onTestFinished(() => this.database.close())
-  }
-
-  dedup(options: Partial<DeduplicatorOptions<DatabaseSync>> = {}, record = false) {
-    const { group, database } = this
-    const dedup = createDeduplicator({
-      consumerGroup: group,
-      logger: { warn: () => undefined },
-      ...options,
-      store: new SqliteStore({ database }),
-      strategy: watermark({ record }),
-    })
-    onTestFinished(() => dedup.close({ timeoutMs: 100 }))
-    return dedup
-  }
-
-  get sales(): readonly string[] {
-    return this.database
-      .prepare('SELECT name FROM sales ORDER BY rowid')
-      .all()
-      .map((row) => String(row['name']))
-  }
-
-  get log(): Record<string, unknown> | undefined {
-    return this.database.prepare('SELECT * FROM oncemq_logs').get()
+    super(textOf)
   }
 
   get records(): number {
     return Number(
       this.database.prepare('SELECT count(*) AS count FROM oncemq WHERE state <> 0').get()?.['count'],
     )
-  }
-
-  readonly sell = (message: KafkaMessage, { tx }: { tx: unknown }): void => {
-    ;(tx as DatabaseSync).prepare('INSERT INTO sales (name) VALUES (?)').run(textOf(message))
   }
 }
 

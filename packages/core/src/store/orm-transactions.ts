@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { callbackify } from 'node:util'
 import { StoreError } from '../errors.ts'
+import { perProcess } from '../per-process.ts'
 import { deferred } from '../time/deferred.ts'
 import type { UpdateAnswer } from './contract.ts'
 import { driverErrorOn } from './revocable.ts'
@@ -33,7 +34,7 @@ export interface EmptyAnswers {
 type Work<Tx, End> = (tx: Tx) => Promise<End>
 
 /** The connections of the ORM's transactions that are open, or were. */
-const connections = new WeakMap<object, object>()
+const connections = perProcess('connections', () => new WeakMap<object, object>())
 
 /**
  * The connection by which the transaction of a handler writes: what was lent to the ORM, or `tx` itself
@@ -45,15 +46,16 @@ export function connectionOf<Connection extends object>(tx: unknown): Connection
 
 /**
  * Runs `work` with the ORM's transaction object, on the connection that `run` lends, opens a transaction on
- * and commits: the one seam between a store's own transactions and the team's. `empty` is for connections
- * that take SQL.
+ * and commits: the one seam between a store's own transactions and the team's. Without an ORM the handler's
+ * transaction is the connection itself. `empty` is for connections that take SQL.
  */
 export async function throughOrm<Connection extends object, Tx, End>(
-  orm: OrmTransactions<Connection, Tx>,
+  orm: OrmTransactions<Connection, Tx> | undefined,
   work: Work<Tx, End>,
   empty: EmptyAnswers | undefined,
   run: (work: Work<Connection, End>) => Promise<UpdateAnswer>,
 ): Promise<UpdateAnswer> {
+  if (orm === undefined) return run(work as unknown as Work<Connection, End>)
   const committed = deferred<void>()
   // The ORM hears of it, if it has asked.
   committed.promise.catch(() => undefined)
