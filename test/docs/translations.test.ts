@@ -8,7 +8,6 @@ const IN_ENGLISH_ALONE = [
   'docs/design.md',
   'docs/write-a-broker-adapter.md',
   'docs/write-a-store.md',
-  'packages/frameworks/nestjs/README.md',
   'packages/stores/mongodb/README.md',
   'packages/stores/mysql/README.md',
   'packages/stores/postgres/README.md',
