@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto'
 import type { Deduplicator, DeduplicatorOptions } from '@oncemq/core'
 import { createDeduplicator, MemoryStore } from '@oncemq/core'
 import { declareKafka } from '@oncemq/test-services/kafka'
+import { Admin } from '@platformatic/kafka'
 import type { Consumer, ConsumerConfig, IHeaders } from 'kafkajs'
 import { Kafka, logLevel } from 'kafkajs'
 import { onTestFinished } from 'vitest'
@@ -83,12 +84,14 @@ export class Topic {
   readonly kafka: Kafka
   /** With which records are consumed. */
   readonly client: KafkaClient
+  readonly #host: string
   #producer: ReturnType<Kafka['producer']> | undefined
 
   private constructor(name: string, url: string, client: ClientName) {
     this.name = name
     this.kafka = clientOf(url)
     this.client = clients[client](url)
+    this.#host = new URL(url).host
   }
 
   static async open(url: string, partitions = 1, client: ClientName = 'kafkajs', end = ''): Promise<Topic> {
@@ -119,10 +122,11 @@ export class Topic {
     })
   }
 
-  /** Says in place of a group that has no members how far it is. */
-  async commit(groupId: string, offset: string, partition = 0): Promise<void> {
-    const partitions = [{ partition, offset }]
-    await this.#admin((admin) => admin.setOffsets({ groupId, topic: this.name, partitions }))
+  /** Says in place of a group that has no members how far it is: for which kafkajs joins it for 5 s. */
+  async commit(groupId: string, offset: bigint, partition = 0): Promise<void> {
+    const admin = new Admin({ clientId: 'test', bootstrapBrokers: [this.#host] })
+    const topics = [{ name: this.name, partitionOffsets: [{ partition, offset }] }]
+    await admin.alterConsumerGroupOffsets({ groupId, topics }).finally(() => admin.close())
   }
 
   /** Collects what comes to the topic of dead letters. */
