@@ -17,7 +17,7 @@ import { randomOf, seedOf } from './random.ts'
 import { until } from './until.ts'
 
 const CONSUMER = fileURLToPath(new URL('batches-consumer.ts', import.meta.url))
-const KILLS = 3
+const KILLS = 2
 /** A consumer is handed at least that many keys before the other has taken them. */
 const HALT_WITHIN = 8
 const KEYS_PER_KILL = 40

@@ -12,7 +12,8 @@ interface Shared {
     work: TransactionMember<DatabaseSync>['work'],
     signal: AbortSignal | undefined,
   ) => Promise<TransactionEnd | undefined>
-  readonly requireSame: () => void
+  /** After what a handler wrote was taken back. */
+  readonly undone: () => void
   readonly finish: (end: TransactionEnd | undefined) => {
     readonly answer: UpdateAnswer
     readonly commit: boolean
@@ -55,7 +56,6 @@ export class SqliteBatch implements BatchSteps<DatabaseSync> {
   }: Pick<TransactionMember<DatabaseSync>, 'work' | 'signal'>): Promise<UpdateAnswer | 'kept'> {
     try {
       const end = await this.#shared.run(work, signal)
-      this.#shared.requireSame()
       const { answer, commit } = this.#shared.finish(end)
       if (!commit) {
         this.#undo()
@@ -93,6 +93,7 @@ export class SqliteBatch implements BatchSteps<DatabaseSync> {
     } catch {
       this.isOpen = false
     }
+    this.#shared.undone()
   }
 
   #do(sql: string): void {
