@@ -7,8 +7,9 @@ import { TransactionBatches } from './transaction-batches.ts'
 /** Options of {@link transactional}. */
 export interface TransactionalOptions {
   /**
-   * Handles messages that wait one after the other in one transaction, each inside a savepoint, with one
-   * commit for all: at most `max` of them, 2 to 1024. For short handlers that write by `context.tx` alone.
+   * Handles messages that wait one after the other in one transaction, with one commit for all: at most `max`
+   * of them, 2 to 1024. One that fails is rolled back alone, to its savepoint; where the database has none
+   * (MongoDB), the others are run again by themselves. For short handlers that write by `context.tx` alone.
    * By default each has a transaction of its own.
    */
   batch?: { readonly max: number }
@@ -80,7 +81,7 @@ function requireBatches({ store }: CheckedSettings): void {
   if (store.guarantees.batchesTransactions !== undefined) return
   throw new OptionError(
     `transactional: batch: expected a store that can handle several messages in one transaction, received ` +
-      `'${store.name}' as it is set up; use PostgresStore with isolation 'read committed' or SqliteStore, ` +
-      `without an ORM's transactions, or leave batch out`,
+      `'${store.name}' as it is set up; use SqliteStore, MongoStore, or PostgresStore or MysqlStore with ` +
+      `isolation 'read committed', without an ORM's transactions, or leave batch out`,
   )
 }

@@ -280,15 +280,9 @@ export class Transaction<Client extends PostgresClient> {
     return found.every((standing) => standing === 'done')
   }
 
-  /**
-   * Rolls back, and answers whether the handler had committed by itself, which no other try may repeat. Of a
-   * batch that has ended it is asked later.
-   */
+  /** Rolls back, and answers whether the handler had committed by itself: of a batch this is asked later. */
   async #rollback(): Promise<boolean> {
-    if (this.#isBatch) {
-      await this.#undo()
-      return false
-    }
+    if (this.#isBatch) return this.#undo().then(() => false)
     // Of several statements `pg` answers several results.
     const results = (await this.#run(
       `ROLLBACK; ${statusOf(this.#id)}`,
