@@ -105,14 +105,26 @@ const all = <Value>(value: Value, keys = KEYS): Record<string, Value> =>
 
 /** What transactions of several messages keep, whatever one of them does, or the server. */
 export function testBatches<Tx>(open: () => Promise<BatchScene<Tx>>): void {
-  const arrive = async (options = {}) => {
+  const arrive: Arrive<Tx> = async (options = {}) => {
     const scene = await open()
     const arrivals = new Arrivals(scene, options)
     onTestFinished(() => scene.close())
     onTestFinished(() => arrivals.close())
     return { scene, arrivals }
   }
+  testFailures(arrive)
+  testOwnCommits(arrive)
+  testHangs(arrive)
+  testCuts(arrive)
+  testLongBatch(arrive)
+}
 
+type Arrive<Tx> = (options?: {
+  handlerTimeoutMs?: number
+  leaseMs?: number
+}) => Promise<{ readonly scene: BatchScene<Tx>; readonly arrivals: Arrivals<Tx> }>
+
+function testFailures<Tx>(arrive: Arrive<Tx>): void {
   test('of two messages of a batch with one key of the business one fails, and no other', async () => {
     const { scene, arrivals } = await arrive()
     const { b, c, ...others } = await arrivals.handle({ c: ({ tx }) => scene.write(tx, 'b') })
@@ -123,6 +135,17 @@ export function testBatches<Tx>(open: () => Promise<BatchScene<Tx>>): void {
     for (const key of Object.keys(others)) expect(new Set(arrivals.attempts.get(key))).toEqual(new Set([1]))
   })
 
+  test('what the commit refuses counts for its own message alone', async (context) => {
+    const { scene, arrivals } = await arrive()
+    if (scene.spoil === undefined) return context.skip('nothing is checked at the commit')
+    const ended = await arrivals.handle({ c: ({ tx }) => scene.spoil?.(tx) as Promise<unknown> })
+    expect(ended).toEqual({ ...all(['completed']), c: ['failed', 'final'] })
+    expect(await scene.effects()).toEqual(KEYS.filter((key) => key !== 'c'))
+    expect(new Set(arrivals.attempts.get('d'))).toEqual(new Set([1]))
+  })
+}
+
+function testOwnCommits<Tx>(arrive: Arrive<Tx>): void {
   test.each(['returns', 'throws', 'hangs', 'stalls'])(
     'a handler that commits by itself and %s has one effect, as have those beside it',
     async (end) => {
@@ -143,7 +166,9 @@ export function testBatches<Tx>(open: () => Promise<BatchScene<Tx>>): void {
       expect(await scene.effects()).toEqual(KEYS)
     },
   )
+}
 
+function testHangs<Tx>(arrive: Arrive<Tx>): void {
   test.each(['hangs', 'stalls'])('a handler that %s fails alone', async (end) => {
     const { scene, arrivals } = await arrive({ handlerTimeoutMs: 400 })
     const ended = await arrivals.handle({
@@ -159,17 +184,10 @@ export function testBatches<Tx>(open: () => Promise<BatchScene<Tx>>): void {
     expect(arrivals.attempts.get('c')).toEqual([1, 2])
     expect(new Set(arrivals.attempts.get('d'))).toEqual(new Set([1]))
   })
+}
 
-  test('what the commit refuses counts for its own message alone', async (context) => {
-    const { scene, arrivals } = await arrive()
-    if (scene.spoil === undefined) return context.skip('nothing is checked at the commit')
-    const ended = await arrivals.handle({ c: ({ tx }) => scene.spoil?.(tx) as Promise<unknown> })
-    expect(ended).toEqual({ ...all(['completed']), c: ['failed', 'final'] })
-    expect(await scene.effects()).toEqual(KEYS.filter((key) => key !== 'c'))
-    expect(new Set(arrivals.attempts.get('d'))).toEqual(new Set([1]))
-  })
-
-  test('a connection that is lost in the middle has no effect twice, and is no attempt of others', async (context) => {
+function testCuts<Tx>(arrive: Arrive<Tx>): void {
+  test('a connection that is lost has no effect twice, nor counts for others', async (context) => {
     const { scene, arrivals } = await arrive()
     if (scene.cut === undefined) return context.skip('there is no connection')
     let cuts = 1
@@ -201,7 +219,9 @@ export function testBatches<Tx>(open: () => Promise<BatchScene<Tx>>): void {
     expect(await scene.effects()).toEqual(KEYS)
     expect(Object.fromEntries(arrivals.attempts)).toEqual(all([1]))
   })
+}
 
+function testLongBatch<Tx>(arrive: Arrive<Tx>): void {
   test('a batch that takes long holds up no leases, neither its own nor those that wait', async () => {
     const { scene, arrivals } = await arrive({ leaseMs: 1800 })
     const ended = await arrivals.handle({

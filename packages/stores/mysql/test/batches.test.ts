@@ -98,7 +98,7 @@ for (const [name, multipleStatements] of WAYS) {
         expect(seen).toEqual([fresh, fresh, fresh])
       })
 
-      test('a statement that commits by itself is told, and those beside it have one effect each', async () => {
+      test('a statement that commits by itself is told to its handler alone', async () => {
         const table = `ddl_${newHex()}`
         const creating = (tx: PoolConnection) => tx.query(`CREATE TABLE ${table} (id INT)`)
         const [first, second] = await inBatch(async () => undefined, creating)

@@ -14,9 +14,8 @@ const UNAWAITED = 'PRAGMA synchronous = NORMAL'
 const NORMAL = 1
 const ENDING = new Set<string | symbol>(['close', Symbol.dispose])
 
-/** The part of the longest wait of a short write after which a batch takes no more. */
+/** Of the longest wait of a short write: after it a batch takes no more. */
 const TIME_SHARE = 1 / 4
-
 /** A short write that waits for its turn. */
 interface Write {
   /** Whether its commit has to be on the disk before it is answered. */
@@ -229,7 +228,7 @@ export class Transactions {
       finish: (end: TransactionEnd | undefined) => finish(end),
       commit: () => void this.#commitIf(() => ({ answer: 'ok', commit: true })),
       rollback: () => this.#rollback(),
-      // Short writes wait meanwhile: claims, and renewals.
+      // Claims and renewals wait meanwhile.
       hasTime: () => clock.monotonicMs() < untilMs,
       isDone,
     }

@@ -19,7 +19,6 @@ import type {
 } from '@oncemq/core/store'
 import type { Revocable, StoreError } from '@oncemq/core/store'
 import { partsOf, revocable, storeError, untilAborted } from '@oncemq/core/store'
-
 import { MapLogs, type MapLog } from './map-logs.ts'
 
 export interface MapRecord {
@@ -149,14 +148,11 @@ export class MapStore implements SweepingStore, LogStore<MapTransaction>, Batchi
   /** A handler that commits commits what those before it wrote, too. */
   async transactions(next: NextMember<MapTransaction>): Promise<void> {
     const kept: (() => void)[] = []
-    let hasEnded = false
-    for (let member = next(); member !== undefined; member = hasEnded ? undefined : next()) {
+    for (let tx, member = next(); member !== undefined; member = tx.hasEnded ? undefined : next()) {
       const { work, signal, resolve, reject } = member
-      const tx = new MapTransaction(this.database)
-      await this.handled(tx, work, signal).then((end) => {
-        kept.push(() => resolve(this.end(tx, end)))
-      }, reject)
-      hasEnded = tx.hasEnded
+      const own = (tx = new MapTransaction(this.database))
+      const keep = (end: TransactionEnd): unknown => kept.push(() => resolve(this.end(own, end)))
+      await this.handled(own, work, signal).then(keep, reject)
     }
     for (const commit of kept) commit()
   }
