@@ -1,7 +1,7 @@
 import { createDeduplicator, transactional } from '@oncemq/core'
 import type { Deduplicator, Delivery, HandlerContext, ProcessOutcome, TransactionalStore } from '@oncemq/core'
 import { deferred } from '@oncemq/core/store'
-import type { BatchingStore } from '@oncemq/core/store'
+import type { BatchingStore, NextMember } from '@oncemq/core/store'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { newHex } from './requests.ts'
 
@@ -49,8 +49,12 @@ class Arrivals<Tx> {
     const batching = store as BatchingStore<Tx>
     const transactions = batching.transactions.bind(batching)
     let previous = Promise.resolve()
+    const after = async (before: Promise<void>, next: NextMember<Tx>): Promise<void> => {
+      await before
+      return transactions(next)
+    }
     const batches = vi.spyOn(batching, 'transactions').mockImplementation((next) => {
-      previous = previous.then(() => transactions(next))
+      previous = after(previous, next)
       return previous
     })
     this.#batches = () => batches.mock.calls.length
@@ -68,7 +72,7 @@ class Arrivals<Tx> {
       this.#settled({ key, beforeStart: () => beforeStart(key) }, own[key] ?? write),
     )
     const ended = Object.fromEntries(await Promise.all(statuses))
-    expect(this.#batches()).toBeGreaterThan(0)
+    if (this.#batches() === 0) throw new Error('expected a batch, there was none')
     return ended
   }
 

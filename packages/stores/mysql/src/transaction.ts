@@ -53,10 +53,12 @@ export class Transactions<Connection extends MysqlConnection> {
   async handleTogether(next: NextMember<Connection>): Promise<void> {
     const run = (transaction: Transaction<Connection>) =>
       together(new MysqlBatch(transaction, this.#frame, this.#statements), next)
-    await this.#inTurn(run).catch((error: unknown) => {
+    try {
+      await this.#inTurn(run)
+    } catch (error) {
       // There was no connection.
       for (let member = next(); member !== undefined; member = next()) member.reject(error)
-    })
+    }
   }
 
   async #inTurn<Answer>(
@@ -69,7 +71,7 @@ export class Transactions<Connection extends MysqlConnection> {
       throw storeError(error, this.#frame.where)
     })
     const transaction = new Transaction(connection, this.#connections, this.#frame)
-    const handled = run(transaction).finally(() => transaction.end())
+    const handled = this.#ended(transaction, run)
     // The answer does not wait until the connection is as it was before.
     const running = handled
       .catch(() => undefined)
@@ -80,6 +82,17 @@ export class Transactions<Connection extends MysqlConnection> {
       })
     this.#running.add(running)
     return handled
+  }
+
+  async #ended<Answer>(
+    transaction: Transaction<Connection>,
+    run: (transaction: Transaction<Connection>) => Promise<Answer>,
+  ): Promise<Answer> {
+    try {
+      return await run(transaction)
+    } finally {
+      await transaction.end()
+    }
   }
 
   /** Resolves when nothing is under way any more. */

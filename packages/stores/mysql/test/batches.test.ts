@@ -67,14 +67,14 @@ for (const [name, multipleStatements] of WAYS) {
         first: (tx: PoolConnection) => Promise<unknown>,
         second: (tx: PoolConnection) => Promise<unknown>,
       ) {
-        const { store, close } = await open()
+        const scene = await open()
         const strategy = transactional({ batch: { max: 8 } })
-        const dedup = createDeduplicator({ store, consumerGroup: newHex(), strategy })
+        const dedup = createDeduplicator({ store: scene.store, consumerGroup: newHex(), strategy })
         const handle = (key: string, work: (tx: PoolConnection) => Promise<unknown>) =>
           dedup.process({ key }, async ({ tx }) => void (await work(tx as PoolConnection)))
         const outcomes = await Promise.all([handle('first', first), handle('second', second)])
         await dedup.close()
-        await close()
+        await scene.close()
         return outcomes.map((outcome) => ('final' in outcome && outcome.final ? 'final' : outcome.status))
       }
 

@@ -28,7 +28,7 @@ describeService('postgres-18', (server) => {
       const query = client.query.bind(client) as (...args: unknown[]) => unknown
       client.query = ((...args: unknown[]) => {
         const [first] = args as [string | { text: string }]
-        if (cutsAtCommit && /COMMIT$/.test(typeof first === 'string' ? first : first.text)) {
+        if (cutsAtCommit && (typeof first === 'string' ? first : first.text).endsWith('COMMIT')) {
           cutsAtCommit = false
           proxy.cutReplyAfter(1)
         }
@@ -66,14 +66,14 @@ describeService('postgres-18', (server) => {
     first: (tx: pg.PoolClient) => Promise<unknown>,
     second: (tx: pg.PoolClient) => Promise<unknown>,
   ) {
-    const { store, close } = await open()
+    const scene = await open()
     const strategy = transactional({ batch: { max: 8 } })
-    const dedup = createDeduplicator({ store, consumerGroup: newHex(), strategy })
+    const dedup = createDeduplicator({ store: scene.store, consumerGroup: newHex(), strategy })
     const handle = (key: string, work: (tx: pg.PoolClient) => Promise<unknown>) =>
       dedup.process({ key }, async ({ tx }) => void (await work(tx as pg.PoolClient)))
     const outcomes = await Promise.all([handle('first', first), handle('second', second)])
     await dedup.close()
-    await close()
+    await scene.close()
     return outcomes.map((outcome) => ('final' in outcome && outcome.final ? 'final' : outcome.status))
   }
 
