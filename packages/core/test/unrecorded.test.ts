@@ -72,6 +72,7 @@ describe('a suspect without a key', () => {
       reason: 'attempts',
       attempt: 5,
     })
+    expect(all.told.at(-1)).toEqual({ name: 'rejected', key: undefined, reason: 'attempts' })
   })
 
   test('has a record of its own where it is told apart by more than its payload', async () => {
@@ -85,7 +86,7 @@ describe('a suspect without a key', () => {
   })
 
   test('is forgotten when it is done: another one of the same payload is no duplicate', async () => {
-    const { dedup } = await setUp(worker)
+    const { dedup, told } = await setUp(worker)
     let runs = 0
     for (const attempt of [3, 3]) {
       const outcome = await dedup.process(suspect, (context) => {
@@ -95,6 +96,7 @@ describe('a suspect without a key', () => {
       expect(outcome).toMatchObject({ status: 'completed', protected: false })
     }
     expect(runs).toBe(2)
+    expect(told.filter((event) => 'key' in event && event.key !== undefined)).toEqual([])
   })
 
   test('runs without the record where messages are processed while the store is down', async () => {

@@ -1,6 +1,6 @@
 import type { HandlerContext, ProcessOutcome } from '@oncemq/core'
 import type { Consumer } from '@oncemq/core/broker'
-import { ManagedConsumer, untilLost } from '@oncemq/core/broker'
+import { errorNameOf, ManagedConsumer, untilLost } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
 import { channelSource } from './channel-source.ts'
 import type { Delivery } from './delivery.ts'
@@ -64,7 +64,7 @@ async function handle<Tx>(
     delivery.reply = encodeReply(answer)
   } catch (error) {
     // The work is done: that its answer cannot be sent is no reason to do it again.
-    dedup.warn(`a reply was not sent: it cannot be JSON (${error instanceof Error ? error.name : 'unknown'})`)
+    dedup.warn(`a reply was not sent: it cannot be JSON (${errorNameOf(error)})`)
   }
   return replayResult ? delivery.reply : undefined
 }

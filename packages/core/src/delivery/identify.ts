@@ -38,7 +38,8 @@ export function identify(
 
 /** An identity that no other delivery has: the transaction that a handler expects hangs on a claim. */
 export function unkeyed(settings: KeySettings, startsBefore: number): Identity {
-  return { ...identityOf(settings.random.claimId(), 'unkeyed', {}, settings), startsBefore }
+  const identity = identityOf(settings.random.claimId(), 'unkeyed', {}, settings)
+  return { ...identity, key: undefined, startsBefore }
 }
 
 /**
@@ -52,7 +53,8 @@ export function suspected(
   const bytes = whole?.() ?? body
   if (bytes === undefined) return undefined
   const startsBefore = isUncounted === true ? 1 : settings.attemptsMax
-  return { ...identityOf(payloadHash(bytes), 'suspect', { source }, settings), startsBefore }
+  const identity = identityOf(payloadHash(bytes), 'suspect', { source }, settings)
+  return { ...identity, key: undefined, startsBefore }
 }
 
 function identityOf(
