@@ -126,7 +126,11 @@ export class Topic {
   async commit(groupId: string, offset: bigint, partition = 0): Promise<void> {
     const admin = new Admin({ clientId: 'test', bootstrapBrokers: [this.#host] })
     const topics = [{ name: this.name, partitionOffsets: [{ partition, offset }] }]
-    await admin.alterConsumerGroupOffsets({ groupId, topics }).finally(() => admin.close())
+    try {
+      await admin.alterConsumerGroupOffsets({ groupId, topics })
+    } finally {
+      await admin.close()
+    }
   }
 
   /** Collects what comes to the topic of dead letters. */
