@@ -1,6 +1,6 @@
 import type { Deduplicator } from '@oncemq/core'
 import type { MessageSource, Receiver, Session } from '@oncemq/core/broker'
-import { Condition } from '@oncemq/core/broker'
+import { Condition, pause } from '@oncemq/core/broker'
 import type { CommittedOffset, KafkaMessage } from './client.ts'
 import { messageOf } from './client.ts'
 
@@ -23,6 +23,11 @@ const HELD_LOW = 500
  * that slept, or was cut off for a while, is told by then that it is not.
  */
 const CONFIRM_MS = 10_000
+/**
+ * How long a beginning is waited for. A group lets nobody in before it has missed the members that died, which
+ * may take minutes: longer than the engine waits for a session, which it would begin anew.
+ */
+const BEGIN_MS = 10_000
 
 export interface GroupServices {
   readonly member: GroupMember
@@ -39,15 +44,24 @@ export interface GroupServices {
 /** The records of a consumer group's member. */
 export class GroupSource implements MessageSource<KafkaMessage> {
   readonly #services: GroupServices
+  #last: Membership | undefined
+  #opened = 0
 
   constructor(services: GroupServices) {
     this.#services = services
   }
 
   async open(receiver: Receiver<KafkaMessage>): Promise<Session> {
+    const { clock } = this.#services.dedup.settings
+    const untilMs = clock.monotonicMs() + BEGIN_MS
+    const opened = (this.#opened += 1)
+    await this.#last?.settled
     await this.#services.prepare()
+    // The engine waits for this one no more: there is one member, which would leave with it.
+    if (opened !== this.#opened) throw new Error('begun anew')
     const membership = new Membership(this.#services, receiver)
-    await membership.begin()
+    this.#last = membership
+    await membership.begin(Math.max(0, untilMs - clock.monotonicMs()))
     return membership
   }
 
@@ -75,6 +89,9 @@ class Membership implements Session {
   /** The group has said that this is its member. */
   readonly #confirmed = new Condition()
   #isPaused = false
+  #isClosed = false
+  /** Resolves when it has joined, or will not. */
+  settled: Promise<unknown> = Promise.resolve()
 
   constructor(services: GroupServices, receiver: Receiver<KafkaMessage>) {
     this.#services = services
@@ -82,14 +99,24 @@ class Membership implements Session {
     this.#commits = new OffsetCommits((offsets) => this.#commit(offsets), services.dedup)
   }
 
-  begin(): Promise<void> {
-    const { member, topics, fromBeginning } = this.#services
-    return member.join(topics, fromBeginning, {
+  /** @throws what the client throws, if it does so in time. What comes later ends the session. */
+  async begin(withinMs: number): Promise<void> {
+    const { member, topics, fromBeginning, dedup } = this.#services
+    const joining = member.join(topics, fromBeginning, {
       assigned: (partitions) => this.#assigned(partitions),
       received: (fetched) => this.#receive(fetched),
       crashed: (error, ended) => this.#crashed(error, ended),
       beaten: () => this.#confirmed.notifyAll(),
     })
+    const answered = new AbortController()
+    let isWaiting = true
+    const failed = (error: unknown): void => {
+      if (!isWaiting && !this.#isClosed) this.#receiver.ended(error)
+    }
+    const joined = (): Promise<void> | undefined => (this.#isClosed ? member.leave() : undefined)
+    this.settled = joining.then(joined, failed).finally(() => answered.abort())
+    await Promise.race([joining, pause(dedup.settings.clock, withinMs, answered.signal)])
+    isWaiting = false
   }
 
   async pause(): Promise<void> {
@@ -110,6 +137,7 @@ class Membership implements Session {
 
   async close(): Promise<void> {
     this.#ending.abort()
+    this.#isClosed = true
     await this.#commits.flush()
     // A transaction that is under way is aborted before another member waits for it.
     await Promise.all([...this.#partitions.values()].map(async ({ log }) => log?.release()))
@@ -132,7 +160,7 @@ class Membership implements Session {
       this.#pause(partition)
     }
     this.#confirmed.notifyAll()
-    if (!this.#followsLog) return
+    if (!this.#followsLog || this.#isClosed) return
     for (const place of partitions) if (!this.#partitions.has(nameOf(place))) void this.#take(place)
   }
 

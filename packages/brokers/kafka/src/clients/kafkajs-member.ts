@@ -104,11 +104,14 @@ class KafkajsMember implements GroupMember {
     const assigned = Object.entries(memberAssignment).flatMap(([topic, partitions]) =>
       partitions.map((partition) => ({ topic, partition })),
     )
-    const names = new Set(assigned.map(nameOf))
-    for (const [name, place] of this.#paused) if (!names.has(name)) this.resume(place)
-    this.#logs.clear()
+    const isOther = ![undefined, memberId].includes(this.generation.memberId)
     this.generation = { id: undefined, memberId }
-    events.assigned(assigned, this.generation)
+    this.#logs.clear()
+    for (const places of isOther ? [[], assigned] : [assigned]) {
+      const names = new Set(places.map(nameOf))
+      for (const [name, place] of this.#paused) if (!names.has(name)) this.resume(place)
+      events.assigned(places, this.generation)
+    }
   }
 
   #receive(fetched: EachBatch, events: MemberEvents): void {

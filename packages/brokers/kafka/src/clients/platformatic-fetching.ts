@@ -27,6 +27,8 @@ export interface FetchingServices {
   readonly topics: readonly string[]
   readonly fromBeginning: boolean
   readonly events: MemberEvents
+  /** A topic has more partitions than when they were assigned. Never rejects. */
+  grown(): Promise<unknown>
 }
 
 /** A partition that is assigned. */
@@ -185,7 +187,7 @@ export class Fetching {
     const before = this.#partitionCounts
     this.#partitionCounts = counts
     const hasGrown = [...counts].some(([topic, count]) => count > (before?.get(topic) ?? count))
-    if (hasGrown) await this.#services.consumer.joinGroup({})
+    if (hasGrown) await this.#services.grown()
   }
 
   /** Never throws. */

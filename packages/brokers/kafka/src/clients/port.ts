@@ -34,6 +34,8 @@ export interface MemberEvents {
   /**
    * The member has joined, and has these partitions and no others from now on. Nothing of a partition that is
    * new to it was received yet: one that is paused in here stays so, until it was sought and is resumed.
+   * One that the group had dropped comes back by another id. It is told first that it has none: others may
+   * have had them meanwhile, and be further.
    */
   assigned(partitions: readonly TopicPartition[], generation: Generation): void
   /** Resolved at once: the client fetches on, whatever becomes of the records. */
@@ -50,7 +52,11 @@ export interface GroupMember {
   join(topics: readonly string[], fromBeginning: boolean, events: MemberEvents): Promise<void>
   /** That of the last `assigned`, as far as the client has told it by now. */
   readonly generation: Generation
-  /** @throws what the client throws, as while the group rebalances, or when it is no member any more. */
+  /**
+   * In the name of the generation of now alone: what was refused is not sent again in that of a later one. While
+   * the broker is out of reach kafkajs cannot be kept from it.
+   * @throws what the client throws, as while the group rebalances, or when it is no member any more.
+   */
   commit(offsets: readonly CommittedOffset[]): Promise<void>
   /** Of a partition that is assigned. Forgotten when the partition is lost. */
   pause(place: TopicPartition): void
