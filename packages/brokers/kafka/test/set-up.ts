@@ -61,8 +61,8 @@ export function nameOf(kind: string): string {
 }
 
 /**
- * Waits until `look` answers something true; fails with `what` when it does not in time. A look that throws has
- * no answer yet: a client may find no coordinator just after its broker was started again.
+ * Waits until `look` answers something true; fails with `what` when it does not in time. A look that throws
+ * has no answer yet: a client may find no coordinator just after its broker was started again.
  */
 export async function until(what: string, look: () => unknown, waitMs = WAIT_MS): Promise<void> {
   const endMs = performance.now() + waitMs
