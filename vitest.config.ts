@@ -13,8 +13,8 @@ export default defineConfig({
     expect: { poll: { timeout: 20_000 } },
     // Of the few tests that run side by side, as they mostly wait for a broker.
     maxConcurrency: 12,
-    // One supervisor owns the real servers that the test files share.
-    globalSetup: ['test/services/client/setup.ts'],
+    // One supervisor owns the real servers that the test files share, and one build serves all of them.
+    globalSetup: ['test/services/client/setup.ts', 'test/packaging/setup.ts'],
     // A file that breaks its process leaves its neighbours alone.
     isolate: true,
     reporters: ['default', './scripts/tally.mjs'],

@@ -41,7 +41,7 @@ async function buildAll() {
   const root = readManifest('.')
   for (const entry of packages) {
     await buildJavaScript(ROOT, entry)
-    writePublished(ROOT, entry, root, packages)
+    writePublished(ROOT, entry, root)
   }
   if (!buildDeclarations(ROOT, packages)) throw new Error('the declarations could not be built: see above')
   console.log(`${packages.length} packages built in ${((performance.now() - started) / 1000).toFixed(1)} s`)
@@ -49,7 +49,6 @@ async function buildAll() {
 
 async function main() {
   const { values } = parseArgs({ options: { pack: { type: 'string' } } })
-  mkdirSync(join(ROOT, '.cache'), { recursive: true })
   // A build empties `dist` first: another must not pack at that moment.
   await withLock(
     join(ROOT, '.cache', 'build.lock'),

@@ -2,7 +2,7 @@
 // matters and nothing is read twice.
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
 /** Answers whether it went well; TypeScript says by itself what did not. */
 export function buildDeclarations(root, packages) {
@@ -30,7 +30,7 @@ export function buildDeclarations(root, packages) {
 
 /** Types for `import`: the same ones, so that they fit what came by `require`. */
 function writeDoor(target, name) {
-  writeFileSync(join(target, `${name}.d.mts`), `export * from './${name.split('/').at(-1)}.js'\n`)
+  writeFileSync(join(target, `${name}.d.mts`), `export * from './${basename(name)}.js'\n`)
 }
 
 // The sources import `./a.ts`, and TypeScript leaves that as it is in declarations; only its newest versions

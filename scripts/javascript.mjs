@@ -1,7 +1,7 @@
 // The JavaScript of a package: CommonJS for `require`, and for `import` a door of a few lines to the same
 // modules. A process that loads both forms so has each module once: one state, one class of each name.
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { basename, join, relative } from 'node:path'
 import { build, transform } from 'esbuild'
 
 // The oldest Node that the packages promise.
@@ -49,11 +49,7 @@ function outputsOf(metafile, home, dist) {
 
 /** Lists the names, which Node would find by itself and some bundlers do not. */
 function doorTo(name, exports) {
-  return `export { ${exports.join(', ')} } from './${lastOf(name)}.js'\n`
-}
-
-function lastOf(name) {
-  return name.split('/').at(-1)
+  return `export { ${exports.join(', ')} } from './${basename(name)}.js'\n`
 }
 
 /** Makes `x.js` of the module `x.mjs`, with a source map that leads to the sources all the same. */
@@ -67,14 +63,14 @@ async function makeCommonJs(dist, name) {
       platform: 'node',
       format: 'cjs',
       sourcemap: 'external',
-      sourcefile: `${lastOf(name)}.mjs`,
+      sourcefile: `${basename(name)}.mjs`,
       // Drivers are loaded by `require`: in jest there is no `import()`.
       supported: { 'dynamic-import': false },
       define: { 'import.meta.url': '__filename' },
       logLevel: 'warning',
     },
   )
-  const file = `${lastOf(name)}.js`
+  const file = `${basename(name)}.js`
   const linked = code.replace(/require\("(\.{1,2}\/[^"]+)\.mjs"\)/g, 'require("$1.js")')
   writeFileSync(join(dist, `${name}.js`), `${linked}//# sourceMappingURL=${file}.map\n`)
   writeFileSync(join(dist, `${name}.js.map`), withinPackage(made))

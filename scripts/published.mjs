@@ -1,10 +1,9 @@
-// What a package is published as, beside its code: the package.json and the pages that npm shows. What all
-// packages have alike comes from here and from the root's package.json, and stands in no package's own.
+// What a package is published as, beside its code: the package.json and the pages that npm shows. Where the
+// project is comes from the root's package.json, and how a package is loaded from its own exports.
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 
 const BRANCH = 'main'
-const DEPENDENCIES = ['dependencies', 'peerDependencies', 'optionalDependencies']
 
 /** `./dist/store/index.js` -> `{ name: 'store/index', source: 'src/store/index.ts' }`. */
 export function entriesOf({ exports = {}, bin = {} }) {
@@ -19,9 +18,9 @@ function nameOf(target) {
 }
 
 /** Writes into `dist` all that is not code. */
-export function writePublished(root, { folder, manifest }, rootManifest, packages) {
+export function writePublished(root, { folder, manifest }, rootManifest) {
   const dist = join(root, folder, 'dist')
-  const published = publishedManifest({ folder, manifest }, rootManifest, packages)
+  const published = publishedManifest({ folder, manifest }, rootManifest)
   writeFileSync(join(dist, 'package.json'), `${JSON.stringify(published, undefined, 2)}\n`)
   const readme = readFileSync(join(root, folder, 'README.md'), 'utf8')
   writeFileSync(join(dist, 'README.md'), absoluteLinks(readme, folder, pageOf(rootManifest)))
@@ -31,12 +30,12 @@ export function writePublished(root, { folder, manifest }, rootManifest, package
   if (existsSync(changes)) copyFileSync(changes, join(dist, 'CHANGELOG.md'))
 }
 
-function publishedManifest({ folder, manifest }, root, packages) {
+/** But for `workspace:` ranges, which pnpm replaces when it packs. */
+function publishedManifest({ folder, manifest }, root) {
   const { exports, bin, devDependencies: _, publishConfig, ...own } = manifest
   const { directory: _directory, linkDirectory: _linked, ...publish } = publishConfig
   return {
     ...own,
-    license: root.license,
     repository: { ...root.repository, directory: folder },
     homepage: `${pageOf(root)}/tree/${BRANCH}/${folder}#readme`,
     bugs: root.bugs,
@@ -45,16 +44,10 @@ function publishedManifest({ folder, manifest }, root, packages) {
     main: './index.js',
     types: './index.d.ts',
     exports: {
-      ...Object.fromEntries(Object.entries(exports).map(([path, entry]) => [path, conditionsOf(entry)])),
+      ...mapped(exports, conditionsOf),
       './package.json': './package.json',
     },
     ...(bin === undefined ? {} : { bin: mapped(bin, (target) => `./${nameOf(target)}.js`) }),
-    ...Object.fromEntries(
-      DEPENDENCIES.filter((field) => field in manifest).map((field) => [
-        field,
-        mapped(manifest[field], (range, name) => publishedRange(range, name, packages)),
-      ]),
-    ),
     publishConfig: publish,
   }
 }
@@ -68,16 +61,7 @@ function conditionsOf(entry) {
 }
 
 function mapped(object, change) {
-  return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, change(value, name)]))
-}
-
-/** `workspace:^` -> `^1.2.3`, the version that stands beside it. */
-function publishedRange(range, name, packages) {
-  const [, prefix] = /^workspace:([\^~]|\*)$/.exec(range) ?? []
-  if (prefix === undefined) return range
-  const version = packages.find(({ manifest }) => manifest.name === name)?.manifest.version
-  if (version === undefined) throw new Error(`expected a public package of the name ${name}, found none`)
-  return prefix === '*' ? version : `${prefix}${version}`
+  return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, change(value)]))
 }
 
 /** The repository's page: `git+https://host/owner/name.git` without what makes it an address for git. */

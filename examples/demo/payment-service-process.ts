@@ -7,6 +7,7 @@ import type { Place } from './amqp-service.ts'
 import { startAmqpService } from './amqp-service.ts'
 import type { RunningService, ServicePlan } from './demo-broker.ts'
 import { reasonOf } from './failure.ts'
+import { killOwnProcess } from './payment-service.ts'
 
 /** What the parent sends, once. */
 export interface Assignment {
@@ -18,10 +19,7 @@ function ownProcess(url: string): Place {
   return {
     clock: systemClock,
     connect: () => connect(url),
-    crash: () => {
-      process.kill(process.pid, 'SIGKILL')
-      return new Promise(() => undefined)
-    },
+    crash: killOwnProcess,
     cut: (connection) => socketOf(connection).destroy(new Error('cut')),
   }
 }

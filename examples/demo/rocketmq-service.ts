@@ -1,18 +1,9 @@
-import { join } from 'node:path'
-import type { DatabaseSync } from 'node:sqlite'
-import { setImmediate as nextTurn } from 'node:timers/promises'
-import { createDeduplicator } from '@oncemq/core'
 import { stopClient, startClient, consume, dedupSimpleConsumer } from '@oncemq/rocketmq'
-import { SqliteStore } from '@oncemq/sqlite'
 import type { MessageView } from 'rocketmq-client-nodejs'
 import { SimpleConsumer } from 'rocketmq-client-nodejs'
-import { charge, openBooks } from './books.ts'
-import { countdown } from './countdown.ts'
 import type { RunningService, ServicePlan } from './demo-broker.ts'
-import { CONSUMER_GROUP, LEASE_MS } from './demo-broker.ts'
-import { Journal } from './journal.ts'
-import type { Payment } from './payments.ts'
-import { payments } from './payments.ts'
+import type { PaymentService, Ways } from './payment-service.ts'
+import { killOwnProcess, leaseDedup, openService, transactionalDedup } from './payment-service.ts'
 import { clientOptions } from './rocketmq-client.ts'
 import { watchConsumer } from './watched-consumer.ts'
 
@@ -22,67 +13,40 @@ const RECEIVE_MAX = 16
 /** A server as delivered refuses shorter polls. */
 const POLL_MS = 5000
 
-interface Setting {
-  readonly plan: ServicePlan
+interface Setting extends PaymentService {
   readonly consumer: SimpleConsumer
-  readonly books: DatabaseSync
-  /** What a handler does after the charge. A crash lies in it, where the plan has one. */
-  readonly sendReceipt: () => Promise<void>
 }
 
-/**
- * Starts a payment service, in a process of its own. Its code is that of any consumer; the faults of the plan
- * stand around it.
- */
+const ways: Ways<Setting> = {
+  none: consumePlainly,
+  lease: consumeDeduplicated,
+  transactional: consumeTransactionally,
+}
+
+/** Starts a payment service, in a process of its own. Its code is that of any consumer. */
 export async function startRocketmqService(plan: ServicePlan, url: string): Promise<RunningService> {
   const { promise: ended, resolve: end } = Promise.withResolvers<void>()
-  const books = openBooks(join(plan.folder, 'books.db'))
-  const allDelivered = countdown(payments.length)
+  const service = openService(plan, { crash: killOwnProcess, acksLost: end })
   const raw = new SimpleConsumer({
     ...clientOptions(url),
     consumerGroup: plan.queue,
     subscriptions: new Map([[plan.queue, '*']]),
     awaitDuration: POLL_MS,
   })
-  const consumer = watchConsumer(raw, {
-    journal: new Journal(join(plan.folder, 'journal')),
-    delivered: allDelivered.down,
-    ...(plan.fault === 'ack-lost' && { losesAcks: { messages: payments.length, lost: end } }),
-  })
-  const sendReceipt = async (): Promise<void> => {
-    if (plan.fault !== 'crash') return
-    // All of them are in the middle of their work: the moment at which a crash hurts most.
-    await allDelivered.reached
-    // Whoever was given the last of them has charged a turn later.
-    await nextTurn()
-    process.kill(process.pid, 'SIGKILL')
-    await new Promise(() => undefined)
-  }
-  const stopConsuming = await startConsuming({ plan, consumer, books, sendReceipt })
+  const consumer = watchConsumer(raw, service.watch)
+  const stopConsuming = await ways[plan.protection]({ ...service, consumer })
   return {
     ended,
     async stop() {
       await stopConsuming()
-      books.close()
+      service.books.close()
     },
   }
 }
 
-function startConsuming(setting: Setting): Promise<() => Promise<void>> {
-  switch (setting.plan.protection) {
-    case 'none':
-      return consumePlainly(setting)
-    case 'lease':
-      return consumeDeduplicated(setting)
-    case 'transactional':
-      return consumeTransactionally(setting)
-  }
-}
-
-async function consumePlainly({ consumer, books, sendReceipt }: Setting): Promise<() => Promise<void>> {
+async function consumePlainly({ consumer, books, pay }: Setting): Promise<() => Promise<void>> {
   const handle = async (message: MessageView): Promise<void> => {
-    charge(books, paymentOf(message))
-    await sendReceipt()
+    await pay(books, message.body)
     await consumer.ack(message)
   }
   let isStopping = false
@@ -100,8 +64,7 @@ async function consumePlainly({ consumer, books, sendReceipt }: Setting): Promis
 }
 
 async function consumeDeduplicated(setting: Setting): Promise<() => Promise<void>> {
-  const store = new SqliteStore({ path: join(setting.plan.folder, 'oncemq.db') })
-  const dedup = createDeduplicator({ store, consumerGroup: CONSUMER_GROUP, leaseMs: LEASE_MS })
+  const dedup = leaseDedup(setting.plan)
   // The loop stays as it was: only its consumer is wrapped.
   const stop = await consumePlainly({ ...setting, consumer: dedupSimpleConsumer(setting.consumer, dedup) })
   return async () => {
@@ -111,28 +74,16 @@ async function consumeDeduplicated(setting: Setting): Promise<() => Promise<void
 }
 
 async function consumeTransactionally(setting: Setting): Promise<() => Promise<void>> {
-  const { consumer: raw, books, sendReceipt } = setting
-  const dedup = createDeduplicator({
-    store: new SqliteStore({ database: books }),
-    consumerGroup: CONSUMER_GROUP,
-    strategy: 'transactional',
-    leaseMs: LEASE_MS,
-  })
+  const { consumer: raw, books, pay } = setting
+  const dedup = transactionalDedup(books)
   const consumer = await consume({
     consumer: raw,
     dedup,
     invisibleMs: INVISIBLE_MS,
-    handler: async (message, { tx }) => {
-      charge(tx, paymentOf(message))
-      await sendReceipt()
-    },
+    handler: ({ body }, { tx }) => pay(tx, body),
   })
   return async () => {
     await consumer.close()
     await dedup.close()
   }
-}
-
-function paymentOf(message: { body: Buffer }): Payment {
-  return JSON.parse(message.body.toString()) as Payment
 }

@@ -13,9 +13,7 @@ const STOP_MAX_MS = 20_000
 
 /** Starts a payment service as a process of its own, which a plan may kill with -9. */
 export async function startServiceProcess(assignment: Assignment): Promise<RunningService> {
-  // kafkajs waits for a negative time, which Node.js tells each process once.
-  const execArgv = [...process.execArgv, '--disable-warning=TimeoutNegativeWarning']
-  const child = fork(SERVICE, { execArgv, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  const child = fork(SERVICE, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
   const exited = once(child, 'exit').then(() => undefined)
   child.send(assignment)
   await Promise.race([once(child, 'message'), exited.then(() => Promise.reject(diedAtStart(child)))])

@@ -8,6 +8,7 @@ import { MysqlStore } from '@oncemq/mysql'
 import { PostgresStore } from '@oncemq/postgres'
 import { SqliteStore } from '@oncemq/sqlite'
 import type { Server } from '@oncemq/test-services'
+import { createDatabase } from '@oncemq/test-services/database'
 import type { ClientSession } from 'mongodb'
 import { MongoClient } from 'mongodb'
 import mysql from 'mysql2/promise'
@@ -34,8 +35,6 @@ const TABLES = [
   'CREATE TABLE payments (id VARCHAR(60) NOT NULL PRIMARY KEY)',
 ]
 
-let shops = 0
-
 export async function sqliteShop() {
   const folder = mkdtempSync(join(tmpdir(), 'oncemq-shop-'))
   const path = join(folder, 'shop.db')
@@ -59,19 +58,14 @@ export async function sqliteShop() {
 }
 
 export async function postgresShop({ url }: Pick<Server, 'url'>) {
-  const database = `shop_${process.pid}_${(shops += 1)}`
-  const admin = new pg.Client(url)
-  await admin.connect()
-  await admin.query(`CREATE DATABASE ${database}`)
-  const own = new URL(url)
-  own.pathname = `/${database}`
-  const pool = new pg.Pool({ connectionString: own.href, max: 14 })
+  const database = await createDatabase(url)
+  const pool = new pg.Pool({ connectionString: database.url, max: 14 })
   for (const sql of TABLES) await pool.query(sql)
   const count = async (table: string) =>
     Number((await pool.query<{ n: string }>(`SELECT count(*) AS n FROM ${table}`)).rows[0]?.n)
   return {
     pool,
-    url: own.href,
+    url: database.url,
     store: new PostgresStore({ pool, transactionsMax: 8 }),
     keys: { id: 'orders_pkey', ref: 'orders_ref' },
     note: async (tx: pg.PoolClient, text: string) =>
@@ -82,19 +76,14 @@ export async function postgresShop({ url }: Pick<Server, 'url'>) {
     notes: () => count('notes'),
     async close() {
       await pool.end()
-      await admin.query(`DROP DATABASE ${database}`)
-      await admin.end()
+      await database.drop()
     },
   } satisfies Shop<pg.PoolClient> & { pool: pg.Pool; url: string }
 }
 
 export async function mysqlShop({ url }: Pick<Server, 'url'>) {
-  const database = `shop_${process.pid}_${(shops += 1)}`
-  const admin = await mysql.createConnection({ uri: url })
-  await admin.query(`CREATE DATABASE ${database}`)
-  const own = new URL(url)
-  own.pathname = `/${database}`
-  const pool = mysql.createPool({ uri: own.href, connectionLimit: 14 })
+  const database = await createDatabase(url)
+  const pool = mysql.createPool({ uri: database.url, connectionLimit: 14 })
   for (const sql of TABLES) await pool.query(sql)
   const count = async (table: string) => {
     const [rows] = await pool.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${table}`)
@@ -102,7 +91,7 @@ export async function mysqlShop({ url }: Pick<Server, 'url'>) {
   }
   return {
     pool,
-    url: own.href,
+    url: database.url,
     store: new MysqlStore<PoolConnection>({ pool, transactionsMax: 8 }),
     keys: { id: 'orders.PRIMARY', ref: 'orders.orders_ref' },
     note: async (tx: PoolConnection, text: string) =>
@@ -113,15 +102,14 @@ export async function mysqlShop({ url }: Pick<Server, 'url'>) {
     notes: () => count('notes'),
     async close() {
       await pool.end()
-      await admin.query(`DROP DATABASE ${database}`)
-      await admin.end()
+      await database.drop()
     },
   } satisfies Shop<PoolConnection> & { pool: mysql.Pool; url: string }
 }
 
 export async function mongoShop({ url }: Pick<Server, 'url'>) {
   const client = new MongoClient(url)
-  const name = `shop_${process.pid}_${(shops += 1)}`
+  const { name, drop } = await createDatabase(url)
   const database = client.db(name)
   const orders = await database.createCollection<{ _id: string; ref: string }>('orders')
   await orders.createIndex({ ref: 1 }, { unique: true, name: 'orders_ref' })
@@ -139,8 +127,8 @@ export async function mongoShop({ url }: Pick<Server, 'url'>) {
     orders: () => orders.countDocuments(),
     notes: () => notes.countDocuments(),
     async close() {
-      await database.dropDatabase()
       await client.close()
+      await drop()
     },
   } satisfies Shop<ClientSession> & { client: MongoClient; database: unknown; url: string; name: string }
 }

@@ -1,8 +1,10 @@
 import { dirname, join } from 'node:path/posix'
+import { slugOf } from '../../site/slug.ts'
 import type { SourceFile } from '../tidy/files.ts'
 
 const LINK = /(?<!!)\[[^\]]*\]\(([^)\s]+)\)/g
-const ELSEWHERE = /^[a-z][a-z0-9+.-]*:/
+/** An address, and no path. */
+export const ELSEWHERE = /^[a-z][a-z0-9+.-]*:/
 
 /**
  * The links of a page that lead nowhere in the repository: a file that is not there, or a heading that its
@@ -13,9 +15,14 @@ export function brokenLinks(
   files: readonly SourceFile[],
   exists: (path: string) => boolean,
 ): string[] {
-  return [...withoutCode(page.text).matchAll(LINK)]
-    .map(([, target = '']) => target)
-    .filter((target) => !ELSEWHERE.test(target) && !resolves(target, page, files, exists))
+  return linksOf(page.text).filter(
+    (target) => !ELSEWHERE.test(target) && !resolves(target, page, files, exists),
+  )
+}
+
+/** Where the links of a text lead, as they are written. */
+export function linksOf(text: string): string[] {
+  return [...withoutCode(text).matchAll(LINK)].map(([, target = '']) => target)
 }
 
 function resolves(
@@ -32,15 +39,8 @@ function resolves(
   return text !== undefined && anchorsOf(text).includes(anchor)
 }
 
-/** The anchors that a forge makes of headings: lower case, no punctuation, spaces as dashes. */
-function anchorsOf(text: string): string[] {
-  return [...withoutCode(text).matchAll(/^#{1,6} +(.+)$/gm)].map(([, heading = '']) =>
-    heading
-      .trim()
-      .toLowerCase()
-      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
-      .replaceAll(' ', '-'),
-  )
+export function anchorsOf(text: string): string[] {
+  return [...withoutCode(text).matchAll(/^#{1,6} +(.+)$/gm)].map(([, heading = '']) => slugOf(heading))
 }
 
 function withoutCode(text: string): string {

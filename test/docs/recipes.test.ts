@@ -1,4 +1,4 @@
-// The programs of docs/recipes.md that need a server, each in a process of its own.
+// The programs of docs/recipes.md and docs/upgrading.md that need a server, each in a process of its own.
 import { fileURLToPath } from 'node:url'
 import { describeService } from '@oncemq/test-services/vitest'
 import { expect, test } from 'vitest'
@@ -14,7 +14,7 @@ async function printed(name: string, variable: string, url: string): Promise<str
 }
 
 describeService('rabbitmq-4.0', ({ url }) => {
-  test.each(['rabbitmq-client', 'connection-manager'])('%s', async (name) => {
+  test.each(['rabbitmq-client', 'connection-manager', 'moving'])('%s', async (name) => {
     await expect(await printed(name, 'AMQP_URL', url)).toMatchFileSnapshot(`${FOLDER}/${name}.txt`)
   })
 })

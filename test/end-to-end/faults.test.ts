@@ -99,7 +99,7 @@ class Scene {
   }
 
   count(type: Event['type']): number {
-    return this.history.events().filter((event) => event.type === type).length
+    return this.history.count(type)
   }
 }
 

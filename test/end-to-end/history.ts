@@ -1,4 +1,7 @@
-import { appendFileSync, readFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'vitest'
 
 /**
  * One line of the history. Consumers and the test append to it, each at the moment it happens, and nothing
@@ -37,4 +40,15 @@ export class History {
     const lines = readFileSync(this.#file, { encoding: 'utf8', flag: 'a+' }).split('\n')
     return lines.filter((line) => line.endsWith('}')).map((line) => JSON.parse(line) as Event)
   }
+
+  count(type: Event['type']): number {
+    return this.events().filter((event) => event.type === type).length
+  }
+}
+
+/** A file for the history of one test, in a folder of its own. */
+export function historyFileOf({ onTestFinished }: Pick<TestContext, 'onTestFinished'>): string {
+  const folder = mkdtempSync(join(tmpdir(), 'oncemq-history-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  return join(folder, 'history')
 }

@@ -5,15 +5,12 @@ import { createDeduplicator } from '@oncemq/core'
 import type { ExactlyOnceOptions } from '@oncemq/kafka'
 import { consume, exactlyOnce } from '@oncemq/kafka'
 import type { Producer, Transaction } from 'kafkajs'
-import { clientOf } from './kafka-topic.ts'
+import { memberOf } from './kafka-member.ts'
 import type { PipelineAssignment } from './kafka-pipeline.ts'
 import { SIDES } from './kafka-pipeline.ts'
+import { clientOf } from './kafka-topic.ts'
 import { assignment, Worker } from './worker.ts'
 
-/** How soon a killed member is no member any more. */
-const SESSION_MS = 3000
-const HEARTBEAT_MS = 500
-const FETCH_WAIT_MS = 200
 /** Between what was sent and its offset, where they do not commit together. */
 const APART_MS = 100
 
@@ -29,14 +26,8 @@ async function run(given: PipelineAssignment): Promise<void> {
     strategy: exactlyOnce({ client, batch: { max: batchMax } }),
   })
   worker.watch(dedup)
-  const times = {
-    sessionTimeout: SESSION_MS,
-    heartbeatInterval: HEARTBEAT_MS,
-    maxWaitTimeInMs: FETCH_WAIT_MS,
-  }
-  const clients = { consumer: kafka.consumer({ groupId: topic, ...times }), producer: kafka.producer() }
   const consumer = await consume({
-    ...clients,
+    ...memberOf('kafkajs', url, topic),
     topics: [topic],
     dedup,
     handler: ({ key, value }, { tx, ...context }) =>

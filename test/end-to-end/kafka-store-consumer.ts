@@ -8,6 +8,7 @@ import type { KafkaClientName } from './kafka-member.ts'
 import { memberOf } from './kafka-member.ts'
 import type { StoreName } from './stores.ts'
 import { stores } from './stores.ts'
+import { logScenes } from './watermark-scene.ts'
 import { assignment, Worker } from './worker.ts'
 
 /** Longer than a member that is killed is one. */
@@ -22,10 +23,6 @@ export interface StoreAssignment {
   readonly url: string
   readonly topic: string
   readonly historyFile: string
-}
-
-interface Rows {
-  query(text: string, values: readonly unknown[]): Promise<unknown>
 }
 
 const given = assignment<StoreAssignment>()
@@ -59,7 +56,5 @@ if (mode === 'lease') {
 } else {
   const records = new PostgresStore({ url: storeUrl, timeoutMs: STORE_TIMEOUT_MS })
   const dedup = createDeduplicator({ ...options, store: records, strategy: 'transactional' })
-  await consuming(dedup, ({ key, tx }) =>
-    (tx as unknown as Rows).query('INSERT INTO kafka_effects (topic, key) VALUES ($1, $2)', [topic, key]),
-  )
+  await consuming(dedup, ({ key = '', tx }) => logScenes.postgres.write(tx, key))
 }

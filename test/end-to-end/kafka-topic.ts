@@ -2,7 +2,9 @@ import { stampId } from '@oncemq/kafka'
 import { declareKafka } from '@oncemq/test-services/kafka'
 import type { Admin, Producer } from 'kafkajs'
 import { Kafka, logLevel } from 'kafkajs'
+import type { TestContext } from 'vitest'
 import { groupOf } from './grouped-keys.ts'
+import { until } from './until.ts'
 
 const PARTITIONS = 6
 
@@ -23,11 +25,14 @@ export class KafkaTopic {
     this.#admin = admin
   }
 
-  static async open(url: string, name: string): Promise<KafkaTopic> {
+  static async open(url: string, name: string, { onTestFinished }: TestContext): Promise<KafkaTopic> {
     await declareKafka(url, [{ name, partitions: PARTITIONS }, { name: `${name}.parked` }])
     const kafka = clientOf(url)
     const [producer, admin] = [kafka.producer({ allowAutoTopicCreation: false }), kafka.admin()]
     await Promise.all([producer.connect(), admin.connect()])
+    onTestFinished(async () => {
+      await Promise.all([producer.disconnect(), admin.disconnect()])
+    })
     return new KafkaTopic(name, producer, admin)
   }
 
@@ -43,8 +48,13 @@ export class KafkaTopic {
     }
   }
 
+  /** Waits until the group has committed the offsets of all records. */
+  async settled(waitMs: number): Promise<void> {
+    await until('all offsets to be committed', async () => (await this.#left()) === 0, waitMs)
+  }
+
   /** How many records are after the offsets that the group has committed. */
-  async left(): Promise<number> {
+  async #left(): Promise<number> {
     const [ends, [group]] = await Promise.all([
       this.#admin.fetchTopicOffsets(this.name),
       this.#admin.fetchOffsets({ groupId: this.name, topics: [this.name] }),
@@ -54,9 +64,5 @@ export class KafkaTopic {
       ({ partition, high }) => Number(high) - Math.max(0, committed.get(partition) ?? 0),
     )
     return leftIn.reduce((sum, left) => sum + left, 0)
-  }
-
-  async close(): Promise<void> {
-    await Promise.all([this.#producer.disconnect(), this.#admin.disconnect()])
   }
 }

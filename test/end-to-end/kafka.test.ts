@@ -2,32 +2,29 @@
 // with -9 again and again, or leave and join the group every two seconds. A history outside is judged.
 // ONCEMQ_SOAK=1: 1000 records, more kills, a minute of rebalances.
 import { randomInt } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { describeService } from '@oncemq/test-services/vitest'
 import { test } from 'vitest'
+import { amongRebalances, sendAmongFaults } from './among-faults.ts'
 import { Crew } from './crew.ts'
-import type { Event } from './history.ts'
 import { groupedKeys } from './grouped-keys.ts'
-import { History } from './history.ts'
+import { History, historyFileOf } from './history.ts'
 import { wrongsIn } from './judge.ts'
 import type { KafkaClientName } from './kafka-member.ts'
 import { KafkaTopic } from './kafka-topic.ts'
 import type { MongodbAssignment } from './mongodb-worker.ts'
-import { effectsIn, historyFileOf, MONGODB_ARGS, openDatabase } from './mongodb-scene.ts'
+import { effectsIn, MONGODB_ARGS, openDatabase } from './mongodb-scene.ts'
 import { disorderIn } from './order.ts'
 import { randomOf, seedOf } from './random.ts'
-import { until } from './until.ts'
 
 const IS_SOAK = process.env['ONCEMQ_SOAK'] === '1'
 const CONSUMER = fileURLToPath(new URL('kafka-consumer.ts', import.meta.url))
 const CONSUMERS = 3
 const MESSAGES = IS_SOAK ? 1000 : 120
-const PARTS = IS_SOAK ? 20 : 3
+const FAULTS = IS_SOAK ? 20 : 3
 const KILL_WITHIN_MS = 1000
 /** Past lease and session. */
 const FREEZE_MS = 7000
-const CHURN_EVERY_MS = 2000
 const CHURNS = IS_SOAK ? 30 : 2
 const SETTLE_MS = IS_SOAK ? 300_000 : 100_000
 const TEST_MS = 2 * SETTLE_MS
@@ -50,8 +47,7 @@ describeService('mongodb-6', { args: MONGODB_ARGS }, (mongodb) => {
       const { expect } = context
       const seed = seedOf()
       const hint = `ONCEMQ_SEED=${seed}`
-      const topic = await KafkaTopic.open(url, `${fault}${randomInt(2 ** 31)}`)
-      context.onTestFinished(() => topic.close())
+      const topic = await KafkaTopic.open(url, `${fault}${randomInt(2 ** 31)}`, context)
       const database = await openDatabase(mongodb.url, topic.name, context)
       const historyFile = historyFileOf(context)
       const history = new History(historyFile)
@@ -61,12 +57,12 @@ describeService('mongodb-6', { args: MONGODB_ARGS }, (mongodb) => {
 
       await crew.start(CONSUMERS)
       await (fault === 'kills' ? sendAmongKills : sendAmongRebalances)(crew, topic, randomOf(seed))
-      await until('all offsets to be committed', async () => (await topic.left()) === 0, SETTLE_MS)
+      await topic.settled(SETTLE_MS)
       await crew.stop()
 
       const events = history.events()
       const effects = await effectsIn(database)
-      console.log(`${mode}, ${fault}: ${JSON.stringify(figures(events, effects.length))} ${hint}`)
+      console.log(`${mode}, ${fault}: ${JSON.stringify(figures(history, effects.length))} ${hint}`)
       expect(wrongsIn(events, keys), hint).toEqual([])
       expect(disorderIn(events, groups), hint).toEqual([])
       // Outside of a transaction a run that was killed may have left its effect: the judge has explained it.
@@ -79,37 +75,28 @@ describeService('mongodb-6', { args: MONGODB_ARGS }, (mongodb) => {
 type KafkaAssignment = MongodbAssignment & { readonly client: KafkaClientName }
 type Crowd = Crew<KafkaAssignment>
 
-/** One part of the records for each kill or freeze, which comes while they are handled. */
 async function sendAmongKills(
   crew: Crowd,
   topic: KafkaTopic,
   random: (bound: number) => number,
 ): Promise<void> {
-  const size = MESSAGES / PARTS
-  for (let part = 0; part < PARTS; part += 1) {
+  const fault = (number: number): Promise<void> => {
     const place = random(CONSUMERS)
-    const sent = topic.sendTwice(keys.slice(part * size, (part + 1) * size))
-    await delay(random(KILL_WITHIN_MS))
-    await Promise.all([sent, part % 3 === 2 ? crew.freeze(place, FREEZE_MS) : crew.kill(place)])
+    return number % 3 === 2 ? crew.freeze(place, FREEZE_MS) : crew.kill(place)
   }
+  const faults = { count: FAULTS, withinMs: KILL_WITHIN_MS, random, fault }
+  await sendAmongFaults(keys, (part) => topic.sendTwice(part), faults)
 }
 
-/** A member leaves and another joins, every two seconds, while the records come. */
 async function sendAmongRebalances(
   crew: Crowd,
   topic: KafkaTopic,
   random: (bound: number) => number,
 ): Promise<void> {
-  const sent = topic.sendTwice(keys)
-  for (let churn = 0; churn < CHURNS; churn += 1) {
-    await delay(CHURN_EVERY_MS)
-    await crew.replace(random(CONSUMERS))
-  }
-  await sent
+  await amongRebalances(topic.sendTwice(keys), CHURNS, () => crew.replace(random(CONSUMERS)))
 }
 
-function figures(events: readonly Event[], effects: number): Record<string, number> {
-  const count = (type: Event['type']): number => events.filter((event) => event.type === type).length
-  const runs = count('run')
-  return { runs, extraRuns: runs - MESSAGES, kills: count('kill'), known: count('known'), effects }
+function figures(history: History, effects: number): Record<string, number> {
+  const [runs, kills, known] = [history.count('run'), history.count('kill'), history.count('known')]
+  return { runs, extraRuns: runs - MESSAGES, kills, known, effects }
 }

@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Db } from 'mongodb'
 import { MongoClient } from 'mongodb'
 import type { TestContext } from 'vitest'
@@ -26,11 +23,4 @@ export async function openDatabase(url: string, name: string, { onTestFinished }
 export async function effectsIn(database: Db): Promise<readonly string[]> {
   const effects = await database.collection<{ key: string }>(EFFECTS).find().toArray()
   return effects.map(({ key }) => key)
-}
-
-/** A file for the history of one test. */
-export function historyFileOf({ onTestFinished }: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'oncemq-kills-'))
-  onTestFinished(() => rmSync(folder, { recursive: true }))
-  return join(folder, 'history')
 }

@@ -7,9 +7,9 @@ import { test } from 'vitest'
 import { Crew } from './crew.ts'
 import type { Event } from './history.ts'
 import { groupedKeys } from './grouped-keys.ts'
-import { History } from './history.ts'
+import { History, historyFileOf } from './history.ts'
 import { wrongsIn } from './judge.ts'
-import { effectsIn, historyFileOf, MONGODB_ARGS, openDatabase } from './mongodb-scene.ts'
+import { effectsIn, MONGODB_ARGS, openDatabase } from './mongodb-scene.ts'
 import { disorderIn } from './order.ts'
 import { randomOf, seedOf } from './random.ts'
 import { Topic } from './rocketmq-topic.ts'
@@ -54,7 +54,7 @@ describeService('mongodb-6', { args: MONGODB_ARGS }, (mongodb) => {
 
       const events = history.events()
       const effects = await effectsIn(database)
-      console.log(`${type}, ${mode}: ${JSON.stringify(figures(events, effects.length))} ${hint}`)
+      console.log(`${type}, ${mode}: ${JSON.stringify(figures(history, effects.length))} ${hint}`)
       expect(wrongsIn(events, keys), hint).toEqual([])
       if (type === 'FIFO') expect(disorderIn(events, groups), hint).toEqual([])
       // Outside of a transaction a run that was killed may have left its effect: the judge has explained it.
@@ -86,8 +86,7 @@ function isSettled(events: readonly Event[]): boolean {
   return acked.size === 2 * MESSAGES
 }
 
-function figures(events: readonly Event[], effects: number): Record<string, number> {
-  const count = (type: Event['type']): number => events.filter((event) => event.type === type).length
-  const runs = count('run')
-  return { runs, extraRuns: runs - MESSAGES, kills: count('kill'), effects, acks: count('ack') }
+function figures(history: History, effects: number): Record<string, number> {
+  const [runs, kills, acks] = [history.count('run'), history.count('kill'), history.count('ack')]
+  return { runs, extraRuns: runs - MESSAGES, kills, effects, acks }
 }

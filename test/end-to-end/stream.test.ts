@@ -3,26 +3,23 @@
 // database is looked at from outside: each effect once, in the stream's order.
 // ONCEMQ_SOAK=1: more messages and faults.
 import { randomInt } from 'node:crypto'
-import { dirname } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { describeService } from '@oncemq/test-services/vitest'
 import { connect } from 'amqplib'
 import type { TestContext } from 'vitest'
 import { test } from 'vitest'
+import { sendAmongFaults } from './among-faults.ts'
 import { Crew } from './crew.ts'
-import { History } from './history.ts'
-import { historyFileOf } from './mongodb-scene.ts'
 import { randomOf, seedOf } from './random.ts'
 import type { StreamAssignment } from './stream-consumer.ts'
 import { until } from './until.ts'
-import { logScenes, type LogStoreName } from './watermark-scene.ts'
+import { openLogs } from './watermark-scene.ts'
 
 const IS_SOAK = process.env['ONCEMQ_SOAK'] === '1'
 const CONSUMER = fileURLToPath(new URL('stream-consumer.ts', import.meta.url))
 const CONSUMERS = 2
 const MESSAGES = IS_SOAK ? 1000 : 80
-const PARTS = IS_SOAK ? 20 : 2
+const FAULTS = IS_SOAK ? 20 : 2
 const FAULT_WITHIN_MS = 1000
 /** For longer than the broker waits for a heartbeat. */
 const FROZEN_MS = 4500
@@ -44,11 +41,16 @@ describeService('postgres-18', ({ url: postgres }) => {
         const scene = await openScene({ store, attemptsMax: 100 }, { postgres }, url, context)
         const { crew } = scene
         await crew.start(CONSUMERS)
-        await sendAmongFaults(crew, scene.send, randomOf(seed))
+        const random = randomOf(seed)
+        const fault = (number: number): Promise<void> =>
+          number % 2 === 0 ? killAll(crew) : crew.freeze(random(CONSUMERS), FROZEN_MS)
+        const faults = { count: FAULTS, withinMs: FAULT_WITHIN_MS, random, fault }
+        await sendAmongFaults(messages, scene.send, faults)
         await until('all effects', async () => (await scene.effects()).length >= MESSAGES, SETTLE_MS)
         await crew.stop()
-        const runs = scene.history.events().filter(({ type }) => type === 'run').length
-        console.log(`${store}: ${runs} runs, ${(await scene.effects()).length} effects ${hint}`)
+        console.log(
+          `${store}: ${scene.history.count('run')} runs, ${(await scene.effects()).length} effects ${hint}`,
+        )
         expect(await scene.effects(), hint).toEqual(messages)
       },
     )
@@ -85,14 +87,11 @@ async function openScene(
   context: TestContext,
 ) {
   const queue = `stream_${given.store}_${randomInt(2 ** 31)}`
-  const historyFile = historyFileOf(context)
-  const scene = logScenes[given.store]
-  const places: Partial<Record<LogStoreName, string>> = { ...urls, sqlite: dirname(historyFile) }
-  const storeUrl = await scene.create(places[given.store] ?? '', queue)
+  const { place, ...logs } = await openLogs(given.store, urls, context)
   const stream = await openStream(url, queue, context)
-  const crew = new Crew<StreamAssignment>({ ...given, storeUrl, url, queue, historyFile }, CONSUMER)
+  const crew = new Crew<StreamAssignment>({ ...given, ...place, record: false, url, queue }, CONSUMER)
   context.onTestFinished(() => crew.end())
-  return { ...stream, crew, history: new History(historyFile), effects: () => scene.effects(storeUrl) }
+  return { ...stream, ...logs, crew }
 }
 
 async function openStream(url: string, queue: string, context: TestContext) {
@@ -119,18 +118,7 @@ async function openStream(url: string, queue: string, context: TestContext) {
   }
 }
 
-/** Sends a part of the messages for each fault, which comes while they are handled. */
-async function sendAmongFaults(
-  crew: Crew<StreamAssignment>,
-  send: (sent: readonly string[]) => Promise<void>,
-  random: (bound: number) => number,
-): Promise<void> {
-  const size = MESSAGES / PARTS
-  for (let part = 0; part < PARTS; part += 1) {
-    await send(messages.slice(part * size, (part + 1) * size))
-    await delay(random(FAULT_WITHIN_MS))
-    // One place after the other: one of them reads.
-    if (part % 2 === 1) await crew.freeze(random(CONSUMERS), FROZEN_MS)
-    else for (let place = 0; place < CONSUMERS; place += 1) await crew.kill(place)
-  }
+/** One after the other: one of them reads. */
+async function killAll(crew: Crew<StreamAssignment>): Promise<void> {
+  for (let place = 0; place < CONSUMERS; place += 1) await crew.kill(place)
 }

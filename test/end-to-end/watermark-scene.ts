@@ -1,26 +1,28 @@
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { MysqlStore } from '@oncemq/mysql'
 import { PostgresStore } from '@oncemq/postgres'
 import { SqliteStore } from '@oncemq/sqlite'
+import { createDatabase } from '@oncemq/test-services/database'
 import type { Connection } from 'mysql2/promise'
 import mysql from 'mysql2/promise'
 import pg from 'pg'
+import type { TestContext } from 'vitest'
+import { History, historyFileOf } from './history.ts'
 
 /** How long a transaction may lie idle, so that a stopped worker holds its locks no longer. */
 const TRANSACTION_IDLE_MS = 5000
 const TIMEOUT_MS = 2000
 const TABLE = 'CREATE TABLE effects (at INTEGER PRIMARY KEY'
 
-/** A database to which handlers write, beside the rows of the logs; `table` is the records' one. */
+/** A database to which handlers write, beside the rows of the store. */
 export interface LogScene {
-  /** What a worker consumes with, and how its handler writes the effect of a message. */
-  open(url: string): {
-    readonly store: PostgresStore | MysqlStore | SqliteStore
-    write(tx: unknown, message: string): Promise<unknown>
-  }
-  /** Makes a database of this name with a table of effects; answers its URL. */
-  create(url: string, name: string): Promise<string>
+  /** What a worker that follows its logs consumes with. */
+  open(url: string): PostgresStore | MysqlStore | SqliteStore
+  /** How its handler writes the effect of a message. */
+  write(tx: unknown, message: string): Promise<unknown>
+  /** Makes the table of effects. */
+  prepare(url: string): Promise<unknown>
   /** The messages of all effects, in the order in which they were committed within a partition. */
   effects(url: string): Promise<readonly string[]>
 }
@@ -30,42 +32,24 @@ const list = 'SELECT message FROM effects ORDER BY at'
 
 export const logScenes = {
   postgres: {
-    open: (url) => ({
-      store: new PostgresStore({ url, ...idle }),
-      write: (tx, message) =>
-        (tx as pg.PoolClient).query('INSERT INTO effects (message) VALUES ($1)', [message]),
-    }),
-    async create(url, name) {
-      await onPostgres(url, `CREATE DATABASE ${name}`)
-      await onPostgres(within(url, name), 'CREATE TABLE effects (at serial PRIMARY KEY, message text)')
-      return within(url, name)
-    },
+    open: (url) => new PostgresStore({ url, ...idle }),
+    write: (tx, message) =>
+      (tx as pg.PoolClient).query('INSERT INTO effects (message) VALUES ($1)', [message]),
+    prepare: (url) => onPostgres(url, 'CREATE TABLE effects (at serial PRIMARY KEY, message text)'),
     effects: async (url) => (await onPostgres(url, list)).map(({ message }) => message),
   },
   mysql: {
-    open: (url) => ({
-      store: new MysqlStore({ url, ...idle }),
-      write: (tx, message) => (tx as Connection).query('INSERT INTO effects (message) VALUES (?)', [message]),
-    }),
-    async create(url, name) {
-      await onMysql(url, `CREATE DATABASE ${name}`)
-      await onMysql(within(url, name), `${TABLE} AUTO_INCREMENT, message TEXT)`)
-      return within(url, name)
-    },
+    open: (url) => new MysqlStore({ url, ...idle }),
+    write: (tx, message) => (tx as Connection).query('INSERT INTO effects (message) VALUES (?)', [message]),
+    prepare: (url) => onMysql(url, `${TABLE} AUTO_INCREMENT, message TEXT)`),
     effects: async (url) =>
       ((await onMysql(url, list)) as { message: string }[]).map(({ message }) => message),
   },
   sqlite: {
-    open: (path) => ({
-      store: new SqliteStore({ path, busyTimeoutMs: TIMEOUT_MS }),
-      write: async (tx, message) =>
-        (tx as DatabaseSync).prepare('INSERT INTO effects (message) VALUES (?)').run(message),
-    }),
-    async create(folder, name) {
-      const path = join(folder, name)
-      onSqlite(path, (database) => database.exec(`${TABLE}, message TEXT)`))
-      return path
-    },
+    open: (path) => new SqliteStore({ path, busyTimeoutMs: TIMEOUT_MS }),
+    write: async (tx, message) =>
+      (tx as DatabaseSync).prepare('INSERT INTO effects (message) VALUES (?)').run(message),
+    prepare: async (path) => onSqlite(path, (database) => database.exec(`${TABLE}, message TEXT)`)),
     effects: async (path) =>
       onSqlite(path, (database) =>
         database
@@ -78,8 +62,29 @@ export const logScenes = {
 
 export type LogStoreName = keyof typeof logScenes
 
-function within(url: string, database: string): string {
-  return Object.assign(new URL(url), { pathname: `/${database}` }).href
+/** A database for one test: on a server at one of these URLs, or beside the history. */
+export async function openLogs(
+  store: LogStoreName,
+  urls: Readonly<Partial<Record<LogStoreName, string>>>,
+  context: TestContext,
+) {
+  const historyFile = historyFileOf(context)
+  const scene = logScenes[store]
+  const { [store]: server } = urls
+  const storeUrl = server ? await ownDatabase(server, context) : join(dirname(historyFile), 'oncemq.db')
+  await scene.prepare(storeUrl)
+  return {
+    place: { store, storeUrl, historyFile },
+    history: new History(historyFile),
+    effects: () => scene.effects(storeUrl),
+  }
+}
+
+/** The URL of a database that is there until the test has ended. */
+export async function ownDatabase(server: string, { onTestFinished }: TestContext): Promise<string> {
+  const { url, drop } = await createDatabase(server)
+  onTestFinished(drop)
+  return url
 }
 
 async function onPostgres(url: string, statement: string): Promise<readonly { message: string }[]> {

@@ -3,33 +3,28 @@
 // join every two seconds. The database is looked at from outside: each effect once, in its group's order.
 // ONCEMQ_SOAK=1: more records and kills, a minute of rebalances.
 import { randomInt } from 'node:crypto'
-import { dirname } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { declareKafka } from '@oncemq/test-services/kafka'
 import { describeService } from '@oncemq/test-services/vitest'
 import { parkedHeaders } from '@oncemq/kafka'
 import type { TestContext } from 'vitest'
 import { expect, test } from 'vitest'
+import { amongRebalances, sendAmongFaults } from './among-faults.ts'
 import { Crew } from './crew.ts'
 import { groupedKeys, groupOf } from './grouped-keys.ts'
-import { History } from './history.ts'
 import { clientOf, KafkaTopic } from './kafka-topic.ts'
-import { historyFileOf } from './mongodb-scene.ts'
 import { randomOf, seedOf } from './random.ts'
 import { until } from './until.ts'
-import type { LogAssignment } from './watermark-consumer.ts'
-import { logScenes, type LogStoreName } from './watermark-scene.ts'
+import type { TopicAssignment } from './watermark-consumer.ts'
+import { type LogStoreName, openLogs } from './watermark-scene.ts'
 
 const IS_SOAK = process.env['ONCEMQ_SOAK'] === '1'
 const CONSUMER = fileURLToPath(new URL('watermark-consumer.ts', import.meta.url))
 const CONSUMERS = 3
 const MESSAGES = IS_SOAK ? 1000 : 150
-const PARTS = IS_SOAK ? 20 : 3
+const FAULTS = IS_SOAK ? 20 : 3
 const FAULT_WITHIN_MS = 1000
 /** For longer than a session. */
 const FROZEN_MS = 4500
-const CHURN_EVERY_MS = 2000
 const CHURNS = IS_SOAK ? 30 : 3
 const SETTLE_MS = IS_SOAK ? 300_000 : 100_000
 const TEST_MS = 2 * SETTLE_MS
@@ -68,11 +63,11 @@ describeService('postgres-18', ({ url: postgres }) => {
           await crew.start(CONSUMERS)
           const sent = record ? [...keys, ...keys] : keys
           await (fault === 'kills' ? sendAmongKills : sendAmongRebalances)(crew, topic, sent, randomOf(seed))
-          await until('all offsets to be committed', async () => (await topic.left()) === 0, SETTLE_MS)
+          await topic.settled(SETTLE_MS)
           await crew.stop()
 
           const effects = await scene.effects()
-          const runs = scene.history.events().filter(({ type }) => type === 'run').length
+          const runs = scene.history.count('run')
           console.log(
             `${store}, ${fault}, record: ${record}: ${runs} runs, ${effects.length} effects ${hint}`,
           )
@@ -87,13 +82,12 @@ describeService('postgres-18', ({ url: postgres }) => {
         async (context) => {
           const given = { store: 'postgres', record: false, attemptsMax: ATTEMPTS_MAX } as const
           const { topic, crew, history, effects } = await openScene(given, urls, url, context)
-          await declareKafka(url, [{ name: `${topic.name}.parked` }])
           const letters = await lettersOf(url, topic.name, context)
           await topic.send(['g1-1', 'g1-poison', 'g1-2', 'g2-1'])
           await crew.start(1)
           const succession = crew.succeed(0)
           await until('the dead letter', () => letters.length > 0, SETTLE_MS)
-          await until('all offsets to be committed', async () => (await topic.left()) === 0, SETTLE_MS)
+          await topic.settled(SETTLE_MS)
           await crew.stop()
           await succession
           expect((await effects()).toSorted()).toEqual(['g1-1', 'g1-2', 'g2-1'])
@@ -109,55 +103,42 @@ describeService('postgres-18', ({ url: postgres }) => {
   })
 })
 
-type Crowd = Crew<LogAssignment>
+type Crowd = Crew<TopicAssignment>
 
 async function openScene(
-  given: Pick<LogAssignment, 'store' | 'record' | 'attemptsMax'>,
+  given: Pick<TopicAssignment, 'store' | 'record' | 'attemptsMax'>,
   urls: { readonly postgres: string; readonly mysql: string },
   url: string,
   context: TestContext,
 ) {
-  const topic = await KafkaTopic.open(url, `${given.store}_${randomInt(2 ** 31)}`)
-  context.onTestFinished(() => topic.close())
-  const historyFile = historyFileOf(context)
-  const scene = logScenes[given.store]
-  const place = { ...urls, sqlite: dirname(historyFile) }[given.store]
-  const storeUrl = await scene.create(place, topic.name)
-  const crew = new Crew<LogAssignment>({ ...given, storeUrl, url, topic: topic.name, historyFile }, CONSUMER)
+  const topic = await KafkaTopic.open(url, `${given.store}_${randomInt(2 ** 31)}`, context)
+  const { place, ...logs } = await openLogs(given.store, urls, context)
+  const crew: Crowd = new Crew({ ...given, ...place, url, topic: topic.name }, CONSUMER)
   context.onTestFinished(() => crew.end())
-  return { topic, crew, history: new History(historyFile), effects: () => scene.effects(storeUrl) }
+  return { topic, crew, ...logs }
 }
 
-/** Sends a part of the records for each fault, which comes while they are handled. */
 async function sendAmongKills(
   crew: Crowd,
   topic: KafkaTopic,
   sent: readonly string[],
   random: (bound: number) => number,
 ): Promise<void> {
-  const size = sent.length / PARTS
-  for (let part = 0; part < PARTS; part += 1) {
+  const fault = (number: number): Promise<void> => {
     const place = random(CONSUMERS)
-    const sending = topic.send(sent.slice(part * size, (part + 1) * size))
-    await delay(random(FAULT_WITHIN_MS))
-    const fault = part % 2 === 0 ? crew.kill(place) : crew.freeze(place, FROZEN_MS)
-    await Promise.all([sending, fault])
+    return number % 2 === 0 ? crew.kill(place) : crew.freeze(place, FROZEN_MS)
   }
+  const faults = { count: FAULTS, withinMs: FAULT_WITHIN_MS, random, fault }
+  await sendAmongFaults(sent, (part) => topic.send(part), faults)
 }
 
-/** A member leaves and another joins, every two seconds, while the records come. */
 async function sendAmongRebalances(
   crew: Crowd,
   topic: KafkaTopic,
   sent: readonly string[],
   random: (bound: number) => number,
 ): Promise<void> {
-  const sending = topic.send(sent)
-  for (let churn = 0; churn < CHURNS; churn += 1) {
-    await delay(CHURN_EVERY_MS)
-    await crew.replace(random(CONSUMERS))
-  }
-  await sending
+  await amongRebalances(topic.send(sent), CHURNS, () => crew.replace(random(CONSUMERS)))
 }
 
 /** Sorts by group alone, and leaves the order within each as it is. */

@@ -6,7 +6,7 @@ import { describeService } from '../services/client/describe-service.ts'
 import { declareKafka } from '../services/servers/kafka-topics.ts'
 import { declareRocketmq } from '../services/servers/rocketmq/declare.ts'
 import { runProgram } from '../packaging/program.ts'
-import { EXAMPLES, runExample } from './run-example.ts'
+import { EXAMPLES, ownDatabase, runExample } from './run-example.ts'
 
 const ON_RABBITMQ = ['rabbitmq-drop-in', 'rabbitmq-managed-sqlite-transactional', 'rabbitmq-stream-watermark']
 const ON_ROCKETMQ = {
@@ -83,7 +83,7 @@ describeService('kafka-4.4', ({ url }) => {
 
   describeService('postgres-18', (postgres) => {
     test.each(ON_KAFKA_AND_POSTGRES)('%s', async (name) =>
-      expectOnKafka(name, url, { ONCEMQ_POSTGRES_URL: postgres.url }),
+      expectOnKafka(name, url, { ONCEMQ_POSTGRES_URL: await ownDatabase(postgres) }),
     )
   })
 })

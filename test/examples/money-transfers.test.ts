@@ -1,7 +1,7 @@
 // The money is there to the cent, on every store with transactions, whoever is killed meanwhile.
 import { expect, test } from 'vitest'
 import { describeService } from '../services/client/describe-service.ts'
-import { EXAMPLES, runExample } from './run-example.ts'
+import { EXAMPLES, ownDatabase, runExample } from './run-example.ts'
 
 const TEST_MS = 120_000
 /** What node prints of it, and once how to learn more. Such a transfer is rolled back, and done later. */
@@ -15,9 +15,9 @@ const STORES = [
   ['mongodb', 'mongodb-6', 'ONCEMQ_MONGODB_URL', ['--setParameter', 'transactionLifetimeLimitSeconds=2']],
 ] as const
 
-function transfersOn(store: string, env: Record<string, string>): void {
-  test(store, { timeout: TEST_MS }, async ({ signal }) => {
-    const options = { args: ['--store', store], env, signal }
+function transfersOn(store: string, placeOf: () => Promise<Record<string, string>>): void {
+  test(store, { timeout: TEST_MS }, async () => {
+    const options = { args: ['--store', store], env: await placeOf() }
     const { code, stdout, stderr } = await runExample('money-transfers', options)
     // All that it says there, but for what a busy machine does to a lease; a failure tells the seed by it.
     expect(stderr.replaceAll(LOST_LEASE, '')).toMatch(/^seed \d+: .*\n$/)
@@ -28,8 +28,10 @@ function transfersOn(store: string, env: Record<string, string>): void {
 
 describeService('rabbitmq-4.0', (rabbitmq) => {
   const env = { ONCEMQ_RABBITMQ_URL: rabbitmq.url }
-  transfersOn('sqlite', env)
+  transfersOn('sqlite', async () => env)
   for (const [store, name, variable, args] of STORES) {
-    describeService(name, { args }, (server) => transfersOn(store, { ...env, [variable]: server.url }))
+    describeService(name, { args }, (server) =>
+      transfersOn(store, async () => ({ ...env, [variable]: await ownDatabase(server) })),
+    )
   }
 })

@@ -4,14 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { describeService } from '../services/client/describe-service.ts'
-import { EXAMPLES, runExample } from './run-example.ts'
+import { EXAMPLES, ownDatabase, runExample } from './run-example.ts'
 
 const STORES = [
-  ['mongodb', 'mongodb-6', 'ONCEMQ_MONGODB_URL', []],
-  // Otherwise a warning says that a crash of the server may forget what was done.
-  ['redis', 'redis-8', 'ONCEMQ_REDIS_URL', ['--appendfsync', 'always']],
-  ['postgres', 'postgres-18', 'ONCEMQ_POSTGRES_URL', []],
-  ['mysql', 'mysql-8.0', 'ONCEMQ_MYSQL_URL', []],
+  ['mongodb', 'mongodb-6', 'ONCEMQ_MONGODB_URL'],
+  ['postgres', 'postgres-18', 'ONCEMQ_POSTGRES_URL'],
+  ['mysql', 'mysql-8.0', 'ONCEMQ_MYSQL_URL'],
 ] as const
 
 async function expectOutput(store: string, env: Record<string, string>): Promise<void> {
@@ -36,9 +34,17 @@ describeService('rabbitmq-4.0', (rabbitmq) => {
     await expectOutput('sqlite', { ONCEMQ_RABBITMQ_URL: rabbitmq.url, ONCEMQ_SQLITE_PATH })
   })
 
-  for (const [store, name, variable, args] of STORES) {
-    describeService(name, { args }, (server) => {
-      test(store, () => expectOutput(store, { ONCEMQ_RABBITMQ_URL: rabbitmq.url, [variable]: server.url }))
+  // Otherwise a warning says that a crash of the server may forget what was done.
+  describeService('redis-8', { args: ['--appendfsync', 'always'] }, ({ url }) => {
+    test('redis', () => expectOutput('redis', { ONCEMQ_RABBITMQ_URL: rabbitmq.url, ONCEMQ_REDIS_URL: url }))
+  })
+
+  for (const [store, name, variable] of STORES) {
+    describeService(name, (server) => {
+      test(store, async () => {
+        const place = { [variable]: await ownDatabase(server) }
+        await expectOutput(store, { ONCEMQ_RABBITMQ_URL: rabbitmq.url, ...place })
+      })
     })
   }
 })

@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { onTestFinished } from 'vitest'
+import { createDatabase } from '../services/database.ts'
 
 export const EXAMPLES = fileURLToPath(new URL('../../examples', import.meta.url))
 
@@ -14,21 +16,26 @@ export interface RunOptions {
   readonly main?: string
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
-  /** Ends it, when the test has run out of time. */
-  readonly signal?: AbortSignal
 }
 
-/** Runs an example as its reader would: in its own folder, by its own main file. */
+/** The URL of a database that this test alone has, so that an example may make, count and drop there. */
+export async function ownDatabase({ url }: { readonly url: string }): Promise<string> {
+  const database = await createDatabase(url)
+  onTestFinished(() => database.drop())
+  return database.url
+}
+
+/** Runs an example as its reader would: in its own folder, by its own main file, as long as the test at most. */
 export function runExample(
   name: string,
-  { main = 'main.ts', args = [], env = {}, signal }: RunOptions = {},
+  { main = 'main.ts', args = [], env = {} }: RunOptions = {},
 ): Promise<Finished> {
   const child = spawn(process.execPath, ['--conditions=@oncemq/source', main, ...args], {
     cwd: `${EXAMPLES}/${name}`,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    ...(signal && { signal }),
   })
+  onTestFinished(() => void child.kill())
   return new Promise((resolve, reject) => {
     let [stdout, stderr] = ['', '']
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk))

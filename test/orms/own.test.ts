@@ -11,7 +11,7 @@ import { PrismaPg } from '@prisma/adapter-pg'
 import knex from 'knex'
 import mongoose from 'mongoose'
 import pg from 'pg'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { prismaClient } from './prisma-client.ts'
 import { TABLES } from './scene.ts'
 
@@ -102,6 +102,13 @@ describeService('postgres-18', { own: true }, (server) => {
     await dedup.close()
     await prisma.$disconnect()
     await single.end()
+  })
+
+  test('a lending pool is one to another copy of the package too', async () => {
+    vi.resetModules()
+    const copy = await import('@oncemq/postgres/orms')
+    expect(copy.prismaTransactions).not.toBe(prismaTransactions)
+    expect(() => copy.prismaTransactions({ $transaction: () => undefined } as never, pool)).not.toThrow()
   })
 
   test('what is no ORM is refused at once', () => {

@@ -20,7 +20,7 @@ let tarballs: Tarball[] = []
 let isInstalled = false
 
 beforeAll(async () => {
-  tarballs = await packAll(folder)
+  tarballs = await packAll()
   isInstalled = await install()
 }, INSTALL_TIMEOUT_MS)
 

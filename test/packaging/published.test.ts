@@ -22,7 +22,7 @@ const folder = mkdtempSync(join(tmpdir(), 'oncemq-published-'))
 const root = read(ROOT, 'package.json') as Published
 
 beforeAll(async () => {
-  for (const { file, manifest } of await packAll(folder)) await unpack(file, join(folder, manifest.name))
+  for (const { file, manifest } of await packAll()) await unpack(file, join(folder, manifest.name))
 }, BUILD_TIMEOUT_MS)
 
 afterAll(() => {

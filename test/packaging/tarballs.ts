@@ -1,9 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { withLock } from '../../scripts/lock.mjs'
 import { runProgram } from './program.ts'
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+
+/** Names the folder that all test files of one run share. */
+export const RUN_FOLDER = 'ONCEMQ_TEST_RUN_FOLDER'
 
 /** The parts of a published package.json that the checks read. */
 export interface Manifest {
@@ -21,16 +25,31 @@ export interface Tarball {
   readonly manifest: Manifest
 }
 
-/** Builds everything and packs every public package into `folder`, just as a release does. */
-export async function packAll(folder: string): Promise<Tarball[]> {
-  const { code, output } = await runProgram(process.execPath, ['scripts/build.mjs', `--pack=${folder}`], ROOT)
-  if (code !== 0) throw new Error(`the build ended with ${code}:\n${output}`)
+/** Builds everything and packs every public package, just as a release does: once in each run of the tests. */
+export async function packAll(): Promise<Tarball[]> {
+  const run = process.env[RUN_FOLDER]
+  if (run === undefined) throw new Error(`expected ${RUN_FOLDER} to be set by setup.ts, found nothing`)
+  const folder = join(run, 'packages')
+  await withLock(join(run, 'packages.lock'), ignored, async () => {
+    if (!existsSync(folder)) await buildInto(folder)
+  })
   const files = new Set(readdirSync(folder))
   return publicManifests().map((manifest) => {
     const name = `${manifest.name.replace('@', '').replace('/', '-')}-${manifest.version}.tgz`
     if (!files.has(name)) throw new Error(`${manifest.name} was not packed: expected ${name}`)
     return { file: join(folder, name), manifest }
   })
+}
+
+function ignored(): void {
+  // Another file builds, and this one waits for it.
+}
+
+async function buildInto(folder: string): Promise<void> {
+  const { code, output } = await runProgram(process.execPath, ['scripts/build.mjs', `--pack=${folder}`], ROOT)
+  if (code === 0) return
+  rmSync(folder, { recursive: true, force: true })
+  throw new Error(`the build ended with ${code}:\n${output}`)
 }
 
 /** The manifests of what is published, read from the tree, in which a build may be at work. */

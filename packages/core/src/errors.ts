@@ -161,6 +161,14 @@ export function readable(thrown: unknown): unknown {
   return new Error('what was thrown cannot be read')
 }
 
+const NAME_MAX = 100
+
+/** The name of what was thrown by code of others, for a log: whoever names an error may write much. */
+export function errorNameOf(thrown: unknown): string {
+  const error = readable(thrown)
+  return isError(error) ? error.name.slice(0, NAME_MAX) : typeof error
+}
+
 /**
  * The received value for a message: its type and, for numbers and the like, the value; never a text, which
  * may be a payload or have a password in it.

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { errorTable, isOncemqError, OncemqError, OptionError, PermanentError } from '../src/index.ts'
 import { received, StoreError } from '../src/store/index.ts'
 import type { ErrorCode } from '../src/index.ts'
+import { errorNameOf } from '../src/broker/index.ts'
 
 const page = readFileSync(new URL('../../../docs/errors.md', import.meta.url), 'utf8')
 
@@ -101,4 +102,13 @@ test.each([
   ],
 ])('what was received is told by its type: %#', (value, what) => {
   expect(received(value)).toBe(what)
+})
+
+test.each([
+  [new RangeError('a secret'), 'RangeError'],
+  [Object.assign(new Error('no'), { name: 'N'.repeat(1000) }), 'N'.repeat(100)],
+  [Object.assign(new Error('no'), { name: 7 }), 'Error'],
+  ['a secret', 'string'],
+])('what was thrown has a short name, whatever it is: %#', (thrown, name) => {
+  expect(errorNameOf(thrown)).toBe(name)
 })

@@ -88,6 +88,18 @@ describe('the id of a record', () => {
   test('does not change from one version to the next: the records of a store depend on it', () => {
     expect(recordId('billing', 'order-1')).toBe('ff3147c67e101f7cdeba4e0de3b3246c')
     expect(recordId('billing', '\ud83d')).toBe('c06497eedd3a61c44de418625f7e6afc')
+    const source = 'orders'
+    expect(recordId('billing', 'order-1', { source })).toBe('9dcd5b6551cd0633bea10cc804488901')
+    expect(recordId('billing', ['shop', 'order-1'], { source })).toBe('b9adc0205dac5365d8d2d9c1633a7d0d')
+    const hop = recordId('billing', ['1', 'order-1'], { source, kind: 'hop' })
+    expect(hop).toBe('679b4b204d6dc6c006f963b4f1613a4a')
+    const hash = recordId('billing', '00'.repeat(16), { source, kind: 'hash' })
+    expect(hash).toBe('11011ee2cd84c26532878c513492d954')
+    const log = recordId('billing', ['kafka', 'orders', '0'], { kind: 'log' })
+    expect(log).toBe('21ee64ef273b3f435ad781722f226a12')
+    // Of the workers' secret.
+    const secret = recordId('', 'oncemq secret', { kind: 'internal' })
+    expect(secret).toBe('7f095bd87af25df2c337dc9bfc62f05e')
   })
 })
 

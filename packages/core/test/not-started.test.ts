@@ -10,7 +10,7 @@ interface Message {
 
 /** A loop with one slot. */
 async function looping() {
-  const { clock, dedup } = await setUp({ attemptsMax: 3 })
+  const { clock, dedup, told } = await setUp({ attemptsMax: 3 })
   const [letters, acked] = [[] as unknown[], [] as string[]]
   const loop = new DeliveryLoop<Message>({
     dedup: dedup as never,
@@ -32,7 +32,7 @@ async function looping() {
     retryLater: () => Promise.reject(new Error('it waits here')),
     deadLetter: async ({ reason, attempts }) => void letters.push({ name, reason, attempts }),
   })
-  return { clock, loop, held, letters, acked }
+  return { clock, loop, held, letters, acked, told }
 }
 
 test('an attempt that throws, which none should, counts as one, and keeps no place', async () => {
@@ -44,4 +44,16 @@ test('an attempt that throws, which none should, counts as one, and keeps no pla
   await loop.run(held('next'), async () => ({ status: 'duplicate', result: undefined }))
   expect(acked).toEqual(['broken', 'next'])
   expect(loop.isEmpty).toBe(true)
+})
+
+test('what it threw is told by its name, of which no more is shown than a name needs', async () => {
+  const { clock, loop, held, told } = await looping()
+  const error = Object.assign(new Error('s3cr3t'), { name: 'N'.repeat(1000) })
+  const broken = loop.run(held('broken'), () => Promise.reject(error))
+  await elapse(clock, 5000)
+  await broken
+  const message = `an attempt threw ${'N'.repeat(100)}`
+  expect(told.filter(({ name }) => name === 'warning')).toEqual(
+    Array.from({ length: 3 }, () => ({ name: 'warning', message })),
+  )
 })

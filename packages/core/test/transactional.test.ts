@@ -109,10 +109,19 @@ describe('the handler', () => {
   ] as const)('%s gets a transaction too', async (_, options, delivery) => {
     const { dedup, store } = await setUp(options)
     await dedup.process({ key: 'a', body: Buffer.from('1') }, writes('x'))
+    const keys: unknown[] = []
+    dedup.on('granted', ({ key }) => keys.push(key))
     for (const word of ['y', 'z']) {
-      expect((await dedup.process(delivery, writes(word))).status).toBe('completed')
+      const outcome = await dedup.process(delivery, (context) => {
+        keys.push(context.key)
+        expect(() => context.childId('receipt')).toThrow('without')
+        return writes(word)(context)
+      })
+      expect(outcome.status).toBe('completed')
     }
     expect(store.committed).toEqual(['x', 'y', 'z'])
+    // The claim's own id is nobody's key, and a second start has another.
+    expect(keys).toEqual([undefined, undefined, undefined, undefined])
   })
 })
 

@@ -46,12 +46,19 @@ describe('a suspect without a key', () => {
   const body = Buffer.from('poison')
   const suspect = { key: undefined, body, startsBefore: 9 }
 
-  test('is counted by a record of its own: it is returned with each that ends the process', async () => {
+  test.each([
+    ['it is returned with each that ends the process', suspect, [3, 4, 5]],
+    [
+      'from its second start on where nobody counts',
+      { ...suspect, startsBefore: 1, isUncounted: true },
+      [2, 3, 4, 5],
+    ],
+  ])('is counted by a record of its own: %s', async (_, delivery, starts) => {
     const all = await setUp(worker)
     const attempts: number[] = []
-    for (let life = 0; life < 4; life += 1) {
+    for (let life = 0; life <= starts.length; life += 1) {
       const { dedup, store } = await setUp({ apartFrom: all, ...worker })
-      void dedup.process(suspect, ({ attempt }) => {
+      void dedup.process(delivery, ({ attempt }) => {
         attempts.push(attempt)
         return never()
       })
@@ -59,12 +66,13 @@ describe('a suspect without a key', () => {
       store.hangs()
       await elapse(all.clock, LEASE_MS)
     }
-    expect(attempts).toEqual([3, 4, 5])
-    expect(await all.dedup.process(suspect, () => expect.unreachable())).toMatchObject({
+    expect(attempts).toEqual(starts)
+    expect(await all.dedup.process(delivery, () => expect.unreachable())).toMatchObject({
       status: 'rejected',
       reason: 'attempts',
       attempt: 5,
     })
+    expect(all.told.at(-1)).toEqual({ name: 'rejected', key: undefined, reason: 'attempts' })
   })
 
   test('has a record of its own where it is told apart by more than its payload', async () => {
@@ -78,7 +86,7 @@ describe('a suspect without a key', () => {
   })
 
   test('is forgotten when it is done: another one of the same payload is no duplicate', async () => {
-    const { dedup } = await setUp(worker)
+    const { dedup, told } = await setUp(worker)
     let runs = 0
     for (const attempt of [3, 3]) {
       const outcome = await dedup.process(suspect, (context) => {
@@ -88,6 +96,7 @@ describe('a suspect without a key', () => {
       expect(outcome).toMatchObject({ status: 'completed', protected: false })
     }
     expect(runs).toBe(2)
+    expect(told.filter((event) => 'key' in event && event.key !== undefined)).toEqual([])
   })
 
   test('runs without the record where messages are processed while the store is down', async () => {

@@ -1,5 +1,5 @@
 import type { Deduplicator } from '@oncemq/core'
-import { backoffMs, pause } from '@oncemq/core/broker'
+import { backoffMs, errorNameOf, pause } from '@oncemq/core/broker'
 import type { CommittedOffset } from './client.ts'
 import type { ConsumedPartition } from './consumed-partition.ts'
 
@@ -62,8 +62,7 @@ export class OffsetCommits {
 
   /** While a group rebalances nothing can be committed: that is told only when it goes on. */
   #warn(error: unknown): void {
-    const what = error instanceof Error ? error.name : typeof error
-    this.#dedup.warn(`consume: offsets are not committed (${what}); trying again`)
+    this.#dedup.warn(`consume: offsets are not committed (${errorNameOf(error)}); trying again`)
   }
 }
 

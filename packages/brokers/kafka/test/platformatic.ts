@@ -3,8 +3,8 @@ import type { ConsumerOptions, ProducerOptions } from '@platformatic/kafka'
 import type { PlatformaticClient } from '../src/index.ts'
 
 /** How soon a member that is cut off is no member any more. */
-const SESSION_MS = 6000
-const HEARTBEAT_MS = 500
+export const SESSION_MS = 6000
+export const HEARTBEAT_MS = 500
 
 interface Broker {
   readonly host: string

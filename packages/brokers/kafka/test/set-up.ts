@@ -2,20 +2,28 @@ import { randomInt } from 'node:crypto'
 import type { Deduplicator, DeduplicatorOptions } from '@oncemq/core'
 import { createDeduplicator, MemoryStore } from '@oncemq/core'
 import { declareKafka } from '@oncemq/test-services/kafka'
-import type { IHeaders } from 'kafkajs'
+import { Admin } from '@platformatic/kafka'
+import type { Consumer, ConsumerConfig, IHeaders } from 'kafkajs'
 import { Kafka, logLevel } from 'kafkajs'
 import { onTestFinished } from 'vitest'
 import type { ConsumeOptions, KafkaClient } from '../src/index.ts'
 import { consume } from '../src/index.ts'
-import { platformaticOf } from './platformatic.ts'
+import { HEARTBEAT_MS, platformaticOf, SESSION_MS } from './platformatic.ts'
 
 const SOON = { firstMs: 20, factor: 1 }
 const WAIT_MS = 30_000
 const LOOK_EVERY_MS = 20
 
+/** A group waits for a member that is cut off until its session ends: 30 s by default. */
+class KafkaOfShortSessions extends Kafka {
+  override consumer(config: ConsumerConfig): Consumer {
+    return super.consumer({ sessionTimeout: SESSION_MS, heartbeatInterval: HEARTBEAT_MS, ...config })
+  }
+}
+
 export function clientOf(url: string): Kafka {
   const retry = { initialRetryTime: 50, maxRetryTime: 500, retries: 20 }
-  return new Kafka({ brokers: [new URL(url).host], retry, logLevel: logLevel.NOTHING })
+  return new KafkaOfShortSessions({ brokers: [new URL(url).host], retry, logLevel: logLevel.NOTHING })
 }
 
 /** The clients that are tested, each with waits that are short enough for tests. */
@@ -85,12 +93,14 @@ export class Topic {
   readonly kafka: Kafka
   /** With which records are consumed. */
   readonly client: KafkaClient
+  readonly #host: string
   #producer: ReturnType<Kafka['producer']> | undefined
 
   private constructor(name: string, url: string, client: ClientName) {
     this.name = name
     this.kafka = clientOf(url)
     this.client = clients[client](url)
+    this.#host = new URL(url).host
   }
 
   static async open(url: string, partitions = 1, client: ClientName = 'kafkajs', end = ''): Promise<Topic> {
@@ -121,10 +131,11 @@ export class Topic {
     })
   }
 
-  /** Says in place of a group that has no members how far it is. */
-  async commit(groupId: string, offset: string, partition = 0): Promise<void> {
-    const partitions = [{ partition, offset }]
-    await this.#admin((admin) => admin.setOffsets({ groupId, topic: this.name, partitions }))
+  /** Says in place of a group that has no members how far it is: for which kafkajs joins it for 5 s. */
+  async commit(groupId: string, offset: bigint, partition = 0): Promise<void> {
+    const admin = new Admin({ clientId: 'test', bootstrapBrokers: [this.#host] })
+    const topics = [{ name: this.name, partitionOffsets: [{ partition, offset }] }]
+    await admin.alterConsumerGroupOffsets({ groupId, topics }).finally(() => admin.close())
   }
 
   /** Collects what comes to the topic of dead letters. */

@@ -1,6 +1,6 @@
 import type { HandlerContext, ProcessOutcome } from '@oncemq/core'
 import type { Consumer } from '@oncemq/core/broker'
-import { ManagedConsumer, untilLost } from '@oncemq/core/broker'
+import { errorNameOf, ManagedConsumer, untilLost } from '@oncemq/core/broker'
 import type { AmqpMessage } from './amqp.ts'
 import { channelSource } from './channel-source.ts'
 import type { Delivery } from './delivery.ts'
@@ -8,10 +8,7 @@ import type { ConsumeOptions } from './options.ts'
 import { encodeReply } from './replies.ts'
 import { QueueSource } from './session.ts'
 import type { ConsumeSettings } from './settings.ts'
-import { consumeSettings, followsLog } from './settings.ts'
-
-/** How much of the time that the broker allows a message may stay unacked here. */
-const HOLD_PART = 0.5
+import { consumeSettings, followsLog, holdMsOf } from './settings.ts'
 
 /**
  * Consumes a queue: each message is claimed, handled once, recorded and settled. What happens to a delivery
@@ -28,7 +25,7 @@ export async function consume<Tx = undefined, Message extends AmqpMessage = Amqp
   options: ConsumeOptions<Tx, Message>,
 ): Promise<Consumer> {
   const settings = consumeSettings(options as unknown as ConsumeOptions<Tx>)
-  const { ackTimeoutMs, dedup, key, middlewares, onEnd, prefetch, replayResult, retry } = settings
+  const { dedup, key, middlewares, onEnd, prefetch, replayResult, retry } = settings
   const isStream = followsLog(settings)
   return ManagedConsumer.start<Tx, AmqpMessage>({
     dedup,
@@ -50,7 +47,7 @@ export async function consume<Tx = undefined, Message extends AmqpMessage = Amqp
     concurrency: prefetch,
     givesPositions: isStream,
     // What a stream's message waits for, it waits for in its order.
-    holdMs: isStream ? Number.POSITIVE_INFINITY : Math.ceil(ackTimeoutMs * HOLD_PART),
+    holdMs: isStream ? Number.POSITIVE_INFINITY : holdMsOf(settings),
     replaysResults: replayResult,
     onEnd,
   })
@@ -67,7 +64,7 @@ async function handle<Tx>(
     delivery.reply = encodeReply(answer)
   } catch (error) {
     // The work is done: that its answer cannot be sent is no reason to do it again.
-    dedup.warn(`a reply was not sent: it cannot be JSON (${error instanceof Error ? error.name : 'unknown'})`)
+    dedup.warn(`a reply was not sent: it cannot be JSON (${errorNameOf(error)})`)
   }
   return replayResult ? delivery.reply : undefined
 }

@@ -1,3 +1,4 @@
+import { errorNameOf } from '@oncemq/core/broker'
 import type { Delivery } from './delivery.ts'
 import { encodeReply } from './replies.ts'
 import type { ConsumeSettings } from './settings.ts'
@@ -15,6 +16,6 @@ export async function replyError<Tx>(
     const encoded = encodeReply(errorReply(delivery.message, delivery.thrown))
     if (encoded !== undefined) await delivery.answer(encoded)
   } catch (error) {
-    dedup.warn(`an error reply was not sent (${error instanceof Error ? error.name : typeof error})`)
+    dedup.warn(`an error reply was not sent (${errorNameOf(error)})`)
   }
 }

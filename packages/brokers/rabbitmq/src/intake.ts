@@ -8,6 +8,7 @@ import type { Delivery } from './delivery.ts'
 import { remember } from './delivery.ts'
 import { streamRefused } from './queue-kind.ts'
 import { Reception } from './reception.ts'
+import { holdMsOf } from './settings.ts'
 import { StallWatch } from './stall-watch.ts'
 import type { WrappedServices } from './wrapped-services.ts'
 
@@ -23,8 +24,6 @@ export interface IntakeOptions {
 
 /** A channel without prefetch is sent all that there is. */
 const WINDOW_UNBOUNDED = 1_000_000
-/** Half of the broker's time limit for acks. */
-const HOLD_PART = 0.5
 
 /**
  * One consumer of a wrapped channel, from the broker to the user's callback and back:
@@ -220,14 +219,14 @@ export function loopOf(
   window: number,
   onHoldOver?: DeliveryLoopOptions<AmqpMessage>['onHoldOver'],
 ): DeliveryLoop<AmqpMessage> {
-  const { ackTimeoutMs, key, retry } = settings
+  const { key, retry } = settings
   return new DeliveryLoop({
     dedup,
     key,
     policy: { retry, onUnconfirmed: dedup.settings.onUnconfirmed },
     window,
     concurrency: Number.POSITIVE_INFINITY,
-    holdMs: Math.ceil(ackTimeoutMs * HOLD_PART),
+    holdMs: holdMsOf(settings),
     onClosed: () => void stopAll(),
     ...(onHoldOver && { onHoldOver }),
   })

@@ -26,8 +26,7 @@ export function requireRowOffset(options: object): void {
   if (args?.[OFFSET] === undefined) return
   throw new OptionError(
     `consume: expected no ${OFFSET} with strategy 'watermark', whose row says where to go on, ` +
-      `received one; ` +
-      `leave it out, say with fromBeginning where a new group begins`,
+      `received one; leave it out, say with fromBeginning where a new group begins`,
   )
 }
 

@@ -27,6 +27,8 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
   readonly body: Uint8Array
   readonly startsBefore: number
   readonly returnsBefore: number
+  /** A classic queue does not count, and hands on what a sender wrote; Rascal has no copy for a count. */
+  readonly isUncounted: boolean
   readonly firstAtMs: number
   /** Rascal does not say when its channel is gone; it ignores what comes after. */
   readonly signal: AbortSignal = new AbortController().signal
@@ -46,6 +48,7 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
     this.startsBefore = arrival.startsBefore + republished
     // What is worn out is republished too; and a sender may have written the header.
     this.returnsBefore = arrival.returnsBefore + republished
+    this.isUncounted = arrival.redelivered
     this.firstAtMs = arrival.firstAtMs
     this.#arrival = arrival
     this.#options = options

@@ -4,13 +4,11 @@ import type { AmqpMessage, RawChannel } from './amqp.ts'
 import type { ChannelSource } from './channel-source.ts'
 import type { SessionParts } from './channel-session.ts'
 import { ChannelSession } from './channel-session.ts'
-import { streamRefused } from './queue-kind.ts'
+import { isRefusal, streamRefused } from './queue-kind.ts'
 import { Reception } from './reception.ts'
 import type { ConsumeSettings } from './settings.ts'
 import { followsLog } from './settings.ts'
 import { StreamSession } from './stream/stream-session.ts'
-
-const CHANNEL_REFUSALS = new Set<unknown>([403, 404, 405, 406])
 
 /** Where the managed consumer's messages come from: one channel after the other. */
 export class QueueSource<Tx> implements MessageSource<AmqpMessage> {
@@ -102,8 +100,8 @@ class ConsumerSession<Tx> extends ChannelSession<Tx> {
 }
 
 function refusal(cause: unknown, queue: string): unknown {
-  const { code, message } = (cause ?? {}) as { code?: unknown; message?: unknown }
-  if (!CHANNEL_REFUSALS.has(code)) return cause
+  if (!isRefusal(cause)) return cause
+  const { message } = cause as { message?: unknown }
   return new OncemqError(
     'ONCEMQ_CONSUMER_UNSAFE',
     `consume: expected the queue '${queue}' to exist and to be this user's to consume, received ` +

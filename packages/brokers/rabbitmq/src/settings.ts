@@ -91,6 +91,14 @@ export function consumeSettings<Tx>(options: ConsumeOptions<Tx>): ConsumeSetting
   return Object.freeze(settings)
 }
 
+/** How much of the time that the broker allows a message may stay unacked here. */
+const HOLD_PART = 0.5
+
+/** For how long a message may stay unacked here. */
+export function holdMsOf({ ackTimeoutMs }: Pick<SharedSettings, 'ackTimeoutMs'>): number {
+  return Math.ceil(ackTimeoutMs * HOLD_PART)
+}
+
 /** Whether the messages of a stream are consumed, by a log in the store. */
 export function followsLog<Tx>({ dedup }: Pick<ConsumeSettings<Tx>, 'dedup'>): boolean {
   return dedup.settings.strategy.followsLog === true

@@ -1,7 +1,5 @@
-import { DatabaseSync } from 'node:sqlite'
-import type { DeduplicatorOptions } from '@oncemq/core'
-import { createDeduplicator, watermark } from '@oncemq/core'
-import { SqliteStore } from '@oncemq/sqlite'
+import type { DatabaseSync } from 'node:sqlite'
+import { LogShop } from '@oncemq/test-brokers'
 import { onTestFinished } from 'vitest'
 import type { AmqpMessage, ConsumeOptions } from '../src/index.ts'
 import { consume } from '../src/index.ts'
@@ -10,29 +8,9 @@ export const textOf = ({ content }: AmqpMessage): string => content.toString().t
 
 export type Options = Partial<ConsumeOptions<DatabaseSync>> & { queue: string }
 
-/** Rows that handlers write to the store's own database, and how far its logs are. */
-export class Shop {
-  readonly database = new DatabaseSync(':memory:')
-  readonly group = `g-${Math.random().toString(36).slice(2)}`
-  readonly warnings: string[] = []
-
+export class Shop extends LogShop<AmqpMessage> {
   constructor() {
-    this.database.exec('CREATE TABLE sales (name TEXT NOT NULL) STRICT')
-    onTestFinished(() => this.database.close())
-  }
-
-  dedup(options: Partial<DeduplicatorOptions<DatabaseSync>> = {}, record = false) {
-    const { group, database } = this
-    const dedup = createDeduplicator({
-      consumerGroup: group,
-      logger: { warn: () => undefined },
-      ...options,
-      store: new SqliteStore({ database }),
-      strategy: watermark({ record }),
-    })
-    dedup.on('warning', ({ message }) => this.warnings.push(message))
-    onTestFinished(() => dedup.close({ timeoutMs: 100 }))
-    return dedup
+    super(textOf)
   }
 
   async consume(options: Options) {
@@ -44,20 +22,5 @@ export class Shop {
     } as ConsumeOptions<DatabaseSync>)
     onTestFinished(() => consumer.close({ timeoutMs: 100 }))
     return consumer
-  }
-
-  get sales(): readonly string[] {
-    return this.database
-      .prepare('SELECT name FROM sales ORDER BY rowid')
-      .all()
-      .map((row) => String(row['name']))
-  }
-
-  get log(): Record<string, unknown> | undefined {
-    return this.database.prepare('SELECT * FROM oncemq_logs').get()
-  }
-
-  readonly sell = (message: AmqpMessage, { tx }: { tx: DatabaseSync }): void => {
-    tx.prepare('INSERT INTO sales (name) VALUES (?)').run(textOf(message))
   }
 }

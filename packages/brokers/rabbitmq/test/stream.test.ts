@@ -8,6 +8,9 @@ import { connected, newQueue, quiet, readyIn, taken, until } from './set-up.ts'
 import type { Options } from './stream-shop.ts'
 import { Shop, textOf } from './stream-shop.ts'
 
+/** Less than any wait for the end of a stream. */
+const REST_MS = 50
+
 describeService('rabbitmq-4.0', ({ url }) => {
   test('the row says where to go on, and no record is kept', async () => {
     const [connection, shop] = [await connected(url), new Shop()]
@@ -86,6 +89,27 @@ describeService('rabbitmq-4.0', ({ url }) => {
     await shop.consume({ connection, queue, fromBeginning })
     await until('it', () => shop.sales.includes('while nobody reads'))
     expect(shop.sales).toEqual([...(fromBeginning ? ['a', 'b'] : []), 'while nobody reads'])
+  })
+
+  test('a new group begins with what is new in a stream that never rests', async () => {
+    const [connection, shop] = [await connected(url), new Shop()]
+    const { queue, send } = await newQueue(connection, 'stream')
+    await send('old')
+    let isOver = false
+    const publishing = async (): Promise<void> => {
+      while (!isOver) {
+        await send('new')
+        await quiet(REST_MS)
+      }
+    }
+    const published = publishing()
+    onTestFinished(() => {
+      isOver = true
+      return published
+    })
+    await shop.consume({ connection, queue, fromBeginning: false })
+    await until('a new one', () => shop.sales.length > 0)
+    expect(new Set(shop.sales)).toEqual(new Set(['new']))
   })
 
   test('one worker reads, and another when it has gone: closed, or cut off', async () => {

@@ -1,6 +1,6 @@
 import type { Deduplicator } from '@oncemq/core'
 import type { MessageSource, Receiver, Session } from '@oncemq/core/broker'
-import { backoffMs, Condition, pause } from '@oncemq/core/broker'
+import { backoffMs, Condition, errorNameOf, pause } from '@oncemq/core/broker'
 import type { RawConsumer, RocketmqMessage } from './client.ts'
 import { hidden } from './hidden-message.ts'
 import { ClientStart, healSettings, refuseOwnDeadLetters, stopClient } from './lifecycle.ts'
@@ -134,5 +134,5 @@ const TEXT_MAX = 200
 /** The server's own words name the remedy: an `awaitDuration` that is too short, a topic that is gone. */
 function whatOf(error: unknown): string {
   if (!(error instanceof Error)) return typeof error
-  return `${error.name}: ${error.message.split('\n', 1)[0]?.slice(0, TEXT_MAX)}`
+  return `${errorNameOf(error)}: ${error.message.split('\n', 1)[0]?.slice(0, TEXT_MAX)}`
 }

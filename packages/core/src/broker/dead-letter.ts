@@ -1,11 +1,8 @@
 import { printable } from '../delivery/identity.ts'
 import type { DeadLetterReason, ProcessOutcome } from '../delivery/outcome.ts'
-import { isError } from '../errors.ts'
+import { errorNameOf, isError, readable } from '../errors.ts'
 import { withoutSecrets } from '../observe/public-text.ts'
 import type { DeadLetter } from './held-message.ts'
-
-const NAME_MAX = 100
-const MESSAGE_MAX = 300
 
 /** What is written on a message that is put aside. */
 export function deadLetterOf(
@@ -18,11 +15,11 @@ export function deadLetterOf(
   return { reason, attempts, ...described(error), ...times }
 }
 
-function described(error: unknown): Pick<DeadLetter, 'errorName' | 'errorMessage'> {
-  if (error === undefined) return { errorName: undefined, errorMessage: undefined }
-  if (!isError(error)) return { errorName: typeof error, errorMessage: undefined }
-  const errorName = printable(String(error.name).slice(0, NAME_MAX))
-  return { errorName, errorMessage: printable(withoutSecrets(String(error.message)).slice(0, MESSAGE_MAX)) }
+function described(thrown: unknown): Pick<DeadLetter, 'errorName' | 'errorMessage'> {
+  if (thrown === undefined) return { errorName: undefined, errorMessage: undefined }
+  const error = readable(thrown)
+  const errorMessage = isError(error) ? printable(withoutSecrets(error.message)) : undefined
+  return { errorName: printable(errorNameOf(error)), errorMessage }
 }
 
 /** A dead letter for brokers whose headers are texts; an empty one where there is nothing to tell. */

@@ -30,6 +30,11 @@ export interface HeldMessage<Message = unknown> {
    * certain, which count also when the key was forgiven since. Left out where they cannot be told apart.
    */
   readonly returnsBefore?: number
+  /**
+   * Whether it was delivered before, and neither the broker nor a copy says how often. Without a key its
+   * starts are then counted by a record, for nothing else would end one that ends its process each time.
+   */
+  readonly isUncounted?: boolean
   /** When it was received for the first time, as far as is known, in milliseconds since 1970. */
   readonly firstAtMs: number
   /**

@@ -1,6 +1,6 @@
 import type { Deduplicator } from '../deduplicator.ts'
 import type { Delivery, ProcessOutcome } from '../delivery/outcome.ts'
-import { isOncemqError, OncemqError } from '../errors.ts'
+import { errorNameOf, isOncemqError, OncemqError } from '../errors.ts'
 import type { Backoff } from '../time/backoff.ts'
 import { backoffMs } from '../time/backoff.ts'
 import type { Timer } from '../time/clock.ts'
@@ -261,7 +261,7 @@ export class ManagedConsumer<Tx, Message> implements Consumer {
     try {
       onEnd?.(error)
     } catch (thrown) {
-      dedup.warn(`onEnd threw ${thrown instanceof Error ? thrown.name : typeof thrown}`)
+      dedup.warn(`onEnd threw ${errorNameOf(thrown)}`)
     }
     void this.close()
   }

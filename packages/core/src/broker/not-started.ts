@@ -1,6 +1,6 @@
 import type { Deduplicator } from '../deduplicator.ts'
 import type { Delivery, ProcessOutcome } from '../delivery/outcome.ts'
-import { readable } from '../errors.ts'
+import { errorNameOf, readable } from '../errors.ts'
 import type { HeldMessage } from './held-message.ts'
 import type { Attempt } from './loop-options.ts'
 
@@ -18,7 +18,7 @@ export function notStarted(
   const { settings } = dedup
   const hasRecord = key !== undefined && settings.strategy.usesRecords
   const attempt = startsBefore - (hasRecord ? returnsBefore : 0) + 1
-  dedup.warn(`${what} threw ${error instanceof Error ? error.name : typeof error}`)
+  dedup.warn(`${what} threw ${errorNameOf(error)}`)
   const final = attempt >= settings.attemptsMax
   if (final) return { status: 'failed', final, error, attempt, reason: 'attempts' }
   return { status: 'failed', final, error, attempt }

@@ -44,9 +44,9 @@ export function isWornOut({ held, key }: Passage<unknown>, usesRecords: boolean)
 /** Its message as the core sees it; `way` is how it may wait. */
 export function deliveryOf(passage: Passage<unknown>, way: Partial<Delivery>): Delivery {
   const { held, key, passOn, starts: startsBefore, returns: returnsBefore, sinceMs: heldSinceMs } = passage
-  const { source, body, hops, message, firstAtMs, position } = held
+  const { source, body, hops, message, firstAtMs, isUncounted, position } = held
   const whole = held.whole && (() => held.whole?.() ?? body)
-  const told = { source, hops, body, whole, message, firstAtMs, position, passOn }
+  const told = { source, hops, body, whole, message, firstAtMs, isUncounted, position, passOn }
   return { key, ...told, startsBefore, returnsBefore, heldSinceMs, ...way }
 }
 

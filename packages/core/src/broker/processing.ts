@@ -3,6 +3,7 @@ import type { HandlerContext } from '../delivery/context.ts'
 import type { Middleware } from '../delivery/middleware.ts'
 import { compose } from '../delivery/middleware.ts'
 import type { Delivery, ProcessOutcome } from '../delivery/outcome.ts'
+import { errorNameOf } from '../errors.ts'
 import type { HeldMessage } from './held-message.ts'
 import { notStarted } from './not-started.ts'
 import { Warnings } from './warnings.ts'
@@ -81,6 +82,6 @@ async function succeeded<Tx, Message>(
   try {
     await onSuccess(held, outcome)
   } catch (error) {
-    dedup.warn(`a reply was not sent (${error instanceof Error ? error.name : typeof error})`)
+    dedup.warn(`a reply was not sent (${errorNameOf(error)})`)
   }
 }

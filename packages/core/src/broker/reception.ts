@@ -1,5 +1,5 @@
 import type { Deduplicator } from '../deduplicator.ts'
-import { described } from './warnings.ts'
+import { publicText } from '../observe/public-text.ts'
 
 /** How a consumer is, as far as is known without asking anybody: for readiness probes. */
 export interface ConsumerHealth {
@@ -45,8 +45,9 @@ export class Reception {
 
   outOfReach(error: unknown): void {
     this.#isOutOfReach = true
-    this.ended(described(error))
-    this.#dedup.warn(`consume: nothing can be received yet (${described(error)}); trying again until it can`)
+    const what = publicText(error)
+    this.ended(what)
+    this.#dedup.warn(`consume: nothing can be received yet (${what}); trying again until it can`)
   }
 
   #set(isReceiving: boolean): void {

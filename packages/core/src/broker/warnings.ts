@@ -16,11 +16,13 @@ export class Warnings {
   }
 
   storeRefuses(error: unknown): void {
-    this.#once(`the store refuses; messages are held: ${described(error)}`)
+    this.#once(`the store refuses; messages are held: ${publicText(error)}`)
   }
 
   copyFailed(purpose: 'retry' | 'dead-letter', error: unknown): void {
-    this.#once(`${purpose}: a message could not be sent on; it is held, and tried again: ${described(error)}`)
+    this.#once(
+      `${purpose}: a message could not be sent on; it is held, and tried again: ${publicText(error)}`,
+    )
   }
 
   /** By its kind and place: the message may quote what it worked on. What passes by itself is not told. */
@@ -36,9 +38,4 @@ export class Warnings {
     this.#told.add(message)
     this.#dedup.warn(message)
   }
-}
-
-/** An error of a client or of ours: its name and the beginning of its message, without credentials. */
-export function described(error: unknown): string {
-  return publicText(error)
 }

@@ -21,7 +21,7 @@ import type { Commit, Completion, ReleaseReason, Start } from './start.ts'
 export interface Claim {
   /** The delivery's key, as it arrived. */
   readonly key: string | undefined
-  /** The id of its record. */
+  /** The id of its record; `undefined` without a key. */
   readonly id: string | undefined
   /** Rises with each grant of the key: a fencing token. 0 without a record. */
   readonly epoch: number
@@ -117,12 +117,13 @@ export class HeldClaim implements RunningClaim {
     services.isolation.started()
   }
 
-  get key(): string {
+  get key(): string | undefined {
     return this.#identity.key
   }
 
-  get id(): string {
-    return this.#identity.id
+  /** None without a key: a further start has another record, so that nothing is to be derived from this. */
+  get id(): string | undefined {
+    return this.key === undefined ? undefined : this.#identity.id
   }
 
   get signal(): AbortSignal {

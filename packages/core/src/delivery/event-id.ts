@@ -26,8 +26,7 @@ export function eventId(...parts: readonly [string, ...string[]]): string {
  * The id of a message that a handler sends, made of the record's id and what names it among those that the
  * handler sends.
  * @throws OncemqError `ONCEMQ_KEY_MISSING` for a delivery that has no key, `ONCEMQ_KEY_INVALID` for a name
- *   that
- *   is no string or empty.
+ *   that is no string or empty.
  */
 export function childIdOf(id: string | undefined, name: string): string {
   requireKey(name, 'accept')

@@ -38,18 +38,23 @@ export function identify(
 
 /** An identity that no other delivery has: the transaction that a handler expects hangs on a claim. */
 export function unkeyed(settings: KeySettings, startsBefore: number): Identity {
-  return { ...identityOf(settings.random.claimId(), 'unkeyed', {}, settings), startsBefore }
+  const identity = identityOf(settings.random.claimId(), 'unkeyed', {}, settings)
+  return { ...identity, key: undefined, startsBefore }
 }
 
-/** The identity of a message whose starts are to be counted, beyond those that the broker may count alone. */
+/**
+ * The identity of a message whose starts are to be counted, beyond those that the broker may count alone;
+ * where nobody counts, beyond the first.
+ */
 export function suspected(
   settings: KeySettings & Pick<Settings<unknown>, 'attemptsMax'>,
-  { source, body, whole }: Delivery,
+  { source, body, whole, isUncounted }: Delivery,
 ): Identity | undefined {
   const bytes = whole?.() ?? body
   if (bytes === undefined) return undefined
-  const startsBefore = settings.attemptsMax
-  return { ...identityOf(payloadHash(bytes), 'suspect', { source }, settings), startsBefore }
+  const startsBefore = isUncounted === true ? 1 : settings.attemptsMax
+  const identity = identityOf(payloadHash(bytes), 'suspect', { source }, settings)
+  return { ...identity, key: undefined, startsBefore }
 }
 
 function identityOf(

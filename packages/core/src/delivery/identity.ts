@@ -13,8 +13,8 @@ export type Key = string | readonly string[]
 
 /** Who a delivery is: its key, frozen when it arrived, and the id of its record. */
 export interface Identity {
-  /** The key as text, for handlers and events. */
-  readonly key: string
+  /** The key as text, for handlers and events. `undefined` where the record goes by another id than a key. */
+  readonly key: string | undefined
   readonly id: string
   readonly label: string | undefined
   readonly fingerprint: string | undefined

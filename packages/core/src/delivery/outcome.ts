@@ -53,6 +53,11 @@ export interface Delivery {
    * others were starts for certain, whatever the record says. Left out where they cannot be told apart.
    */
   readonly returnsBefore?: number | undefined
+  /**
+   * Whether it was delivered before, and nobody says how often: a message without a key is then told by a
+   * record from its second start on, not only beyond `attemptsMax`.
+   */
+  readonly isUncounted?: boolean | undefined
   /** Whether its payload is hashed whatever the option `fingerprint` says, since its result is replayed. */
   readonly fingerprint?: boolean | undefined
   /** Where it stands in its log, from adapters of logs. */

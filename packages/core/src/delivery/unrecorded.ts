@@ -57,14 +57,16 @@ export class Unrecorded {
 
   /**
    * A suspect that waits for its turn is returned each time that the one before it ends the process. So its
-   * last starts are counted by a record of its own, and its returns are not, while the store is up.
+   * last starts are counted by a record of its own, and its returns are not, while the store is up. Where
+   * nobody counts returns, all starts but the first are.
    */
   async #suspect(
     { attempt }: Unprotected,
     delivery: Delivery,
   ): Promise<RunningClaim | NotGranted | undefined> {
     const { ask, settings } = this.#services
-    const identity = attempt > settings.attemptsMax ? suspected(settings, delivery) : undefined
+    const isCounted = attempt <= settings.attemptsMax && delivery.isUncounted !== true
+    const identity = isCounted ? undefined : suspected(settings, delivery)
     if (identity === undefined) return undefined
     const asked = await ask(identity, delivery)
     if (asked.status === 'granted') return new CountedStart(asked.claim)

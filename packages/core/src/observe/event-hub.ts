@@ -1,5 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
 
+import { printable } from '../delivery/identity.ts'
+import { errorNameOf } from '../errors.ts'
 import type { Clock } from '../time/clock.ts'
 import { systemClock } from '../time/clock.ts'
 import type { EventName, Events, EventSink } from './events.ts'
@@ -28,6 +30,7 @@ export class EventHub implements EventSink {
     this.#consumerGroup = consumerGroup
     this.#clock = clock
     this.#notices = new Notices(consumerGroup, logger, clock)
+    this.on('storeError', (event) => this.#keep(event))
   }
 
   /** Adds a listener and answers the function that removes it. */
@@ -57,7 +60,6 @@ export class EventHub implements EventSink {
    */
   emit<Name extends EventName>(name: Name, build: () => Events[Name]): void {
     this.#counts[name] += 1
-    if (name === 'storeError') this.#keep(build() as Events['storeError'])
     const listeners = this.#listeners.get(name) as Set<Listener<Name>> | undefined
     const subscribers = this.#channels.get(name)
     const isHeard = listeners !== undefined && listeners.size > 0
@@ -83,6 +85,6 @@ export class EventHub implements EventSink {
 }
 
 function warn(name: EventName, error: unknown): void {
-  const what = error instanceof Error ? error.name : typeof error
+  const what = printable(errorNameOf(error))
   process.emitWarning(`a listener of '${name}' threw ${what}`, { type: 'OncemqWarning' })
 }

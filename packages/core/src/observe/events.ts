@@ -2,9 +2,12 @@ import type { OncemqError } from '../errors.ts'
 import type { RejectReason, UnprotectedReason } from '../delivery/reasons.ts'
 import type { Finding } from '../store/contract.ts'
 
-/** What a deduplicator tells. Each event is also published on the diagnostics channel `oncemq:<name>`. */
+/**
+ * What a deduplicator tells. Each event is also published on the diagnostics channel `oncemq:<name>`. `key`:
+ * as it arrived; `undefined` for a message without one, and where it runs without protection.
+ */
 export interface Events {
-  granted: { key: string; epoch: number; attempt: number }
+  granted: { key: string | undefined; epoch: number; attempt: number }
   /** `epoch`: 0 and perhaps no key, for ways without a record. */
   completed: { key: string | undefined; epoch: number }
   /**
@@ -13,12 +16,12 @@ export interface Events {
    */
   duplicate: { key: string | undefined; source: 'store' | 'memory' | 'constraint' | 'state' | 'position' }
   /** Given back to the broker, since another worker holds the claim for longer than the waiting bound. */
-  busy: { key: string; retryAfterMs: number }
+  busy: { key: string | undefined; retryAfterMs: number }
   /** The lease ended or was taken over while the handler ran. */
-  lost: { key: string; epoch: number }
+  lost: { key: string | undefined; epoch: number }
   /** The handler threw. `final`: it will not be started again. */
   failed: { key: string | undefined; attempt: number; final: boolean; error: unknown }
-  conflict: { key: string }
+  conflict: { key: string | undefined }
   rejected: { key: string | undefined; reason: RejectReason }
   /**
    * The message is durably put aside, and will not be started again. `source`: its queue or topic.
@@ -33,7 +36,7 @@ export interface Events {
   /** The handler ran, or runs, without protection. */
   unprotected: { key: string | undefined; reason: UnprotectedReason }
   /** The handler succeeded, but the store did not answer within the lease. */
-  unconfirmed: { key: string; epoch: number }
+  unconfirmed: { key: string | undefined; epoch: number }
   storeError: { operation: string; entries: number; error: OncemqError }
   /** The store went down; claims are held. */
   outage: { error: OncemqError }

@@ -1,6 +1,5 @@
-import { readable } from '../errors.ts'
+import { errorNameOf, isError, readable } from '../errors.ts'
 
-const NAME_MAX = 100
 const TEXT_MAX = 300
 const PLACE_MAX = 120
 
@@ -10,32 +9,33 @@ const PLACE_MAX = 120
  */
 export function publicText(thrown: unknown): string {
   const error = readable(thrown)
-  if (!(error instanceof Error)) return typeof error
-  const text = withoutSecrets(error.message).slice(0, TEXT_MAX)
+  if (!isError(error)) return typeof error
+  const text = withoutSecrets(error.message)
   return text === '' ? kindOf(error) : `${kindOf(error)}: ${text}`
 }
 
 /** An error of a handler for a log: its name, code and place. Its message may quote a payload. */
 export function placeOf(thrown: unknown): string {
   const error = readable(thrown)
-  if (!(error instanceof Error)) return typeof error
+  if (!isError(error)) return typeof error
   const place = madeAt(error)
   return place === undefined ? kindOf(error) : `${kindOf(error)} at ${place}`
 }
 
 /**
- * A text of others without the user names, passwords and tokens that are written as such. It may quote a
- * payload of any size: the time that this takes grows with its length, and no faster.
+ * The beginning of a text of others, without the user names, passwords and tokens that are written as such.
+ * It may quote a payload of any size: the time that this takes grows with its length, and no faster.
  */
 export function withoutSecrets(text: string): string {
   return text
     .replace(/:\/\/[^\s/?#]*@/g, '://***@')
     .replace(/\b((?:password|passwd|pwd|secret|token|api[-_]?key)["']?\s*[=:]\s*)[^\s&;,]+/gi, '$1***')
+    .slice(0, TEXT_MAX)
 }
 
 /** Codes are short words, such as ECONNREFUSED or 23505. */
 function kindOf(error: Error): string {
-  const name = error.name.slice(0, NAME_MAX)
+  const name = errorNameOf(error)
   const { code } = error as { readonly code?: unknown }
   const isShown = (typeof code === 'string' && /^\w{1,40}$/.test(code)) || typeof code === 'number'
   return isShown ? `${name} ${code}` : name

@@ -32,11 +32,9 @@ export interface Store {
   /**
    * Asks for the right to process each id. In this order:
    * 1. running with this claim id: `granted` with the epoch and attempt it has, the lease starting anew (the
-   *   repetition
-   *    of a claim whose answer got lost);
+   *    repetition of a claim whose answer got lost);
    * 2. absent, free, running with a lease that is over, or done with its retention over: becomes running with
-   *   this claim
-   *    id, fingerprint and label, epoch + 1, attempt + 1 (or 1 after done or absent): `granted`;
+   *    this claim id, fingerprint and label, epoch + 1, attempt + 1 (or 1 after done or absent): `granted`;
    * 3. running: `busy`;  4. done: `done`.
    * Before 2 and 3: running or free, not expired, with a fingerprint other than the request's, both given:
    * `conflict`, which changes nothing. So a payload that fails again and again cannot use up the attempts of

@@ -1,5 +1,5 @@
 import type { Clock } from '../time/clock.ts'
-import { isOncemqError, received, StoreError } from '../errors.ts'
+import { errorNameOf, isOncemqError, received, StoreError } from '../errors.ts'
 import type { OncemqError } from '../errors.ts'
 import type { EventHub } from '../observe/event-hub.ts'
 import { isAnswer } from './outage.ts'
@@ -128,7 +128,7 @@ export class GuardedStore implements TimedCalls {
     return new StoreError(
       'ONCEMQ_STORE_UNAVAILABLE',
       `${this.#store.name}.${operation} failed: expected an answer, received ` +
-        `${cause instanceof Error ? cause.name : typeof cause}; the cause says more`,
+        `${errorNameOf(cause)}; the cause says more`,
       { cause },
     )
   }

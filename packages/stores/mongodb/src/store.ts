@@ -141,9 +141,7 @@ export class MongoStore<Session extends MongoSession = DriverSession, Tx = Sessi
     const { transactions: orm } = this.#settings
     const run = (lent: (tx: Session) => Promise<CompleteUpdate | undefined>): Promise<UpdateAnswer> =>
       commitTogether({ ...opened, ...this.#settings }, lent, signal)
-    // Without Mongoose a handler's transaction is the session.
-    const plain = work as unknown as (tx: Session) => Promise<CompleteUpdate | undefined>
-    const running = orm === undefined ? run(plain) : throughOrm(orm, work, undefined, run)
+    const running = throughOrm(orm, work, undefined, run)
     this.#transactions.add(running)
     try {
       return await running

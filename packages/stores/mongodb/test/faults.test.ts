@@ -4,7 +4,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { MongoClient } from 'mongodb'
 import { afterEach, expect, test } from 'vitest'
 import { claimOf, claimsOf } from '@oncemq/test-stores'
-import { testFaults, testFullDisk } from '@oncemq/test-stores/faults'
+import { createSchema, testFaults, testFullDisk } from '@oncemq/test-stores/faults'
 import { BOUND } from '@oncemq/test-stores/load'
 
 /** One that the driver does not exchange for the members' own addresses. */
@@ -25,7 +25,9 @@ describeService('mongodb-6', { own: true }, (server) => {
     ends.push(() => proxy.close())
     const client = new MongoClient(urlOf(proxy))
     ends.push(() => client.close())
-    const store = new MongoStore({ collection: client.db().collection('swallowed'), timeoutMs: 200 })
+    const collection = client.db().collection('swallowed')
+    await createSchema(new MongoStore({ collection }))
+    const store = new MongoStore({ collection, timeoutMs: 200 })
     await store.open()
     const connectionsMax = proxy.connections + 1
     proxy.swallowReplies()
@@ -46,7 +48,9 @@ describeService('mongodb-6', { own: true }, (server) => {
     const client = new MongoClient(server.url, { maxPoolSize: 1 })
     ends.push(() => client.close())
     const database = client.db('oncemq_test')
-    const store = new MongoStore({ collection: database.collection('exhausted'), timeoutMs: 100 })
+    const collection = database.collection('exhausted')
+    await createSchema(new MongoStore({ collection }))
+    const store = new MongoStore({ collection, timeoutMs: 100 })
     await store.open()
     await database.collection('one').insertOne({})
     const taken = database.collection('one').findOne({ $where: 'sleep(700) || true' })

@@ -28,7 +28,7 @@ export interface Frame {
    * and each of the changes has changed a row. Not where the server takes one statement at a time.
    */
   readonly finish: ((changes: readonly string[]) => string) | undefined
-  /** Gives the session back the settings that it came with. */
+  /** Gives the session back the settings that it came with, and the server's time. */
   readonly restore: string
 }
 
@@ -58,7 +58,7 @@ export function frameOf<Connection extends MysqlConnection>(
     transactionIdleMs,
     begin: joined === undefined ? statements : [joined(statements)],
     finish: joined && ((changes) => joined(finishOf(changes, secondsOf(timeoutMs)))),
-    restore: `SET ${idle} = ${IDLE_BEFORE}, ${LOCK_WAIT} = ${LOCK_WAIT_BEFORE}`,
+    restore: `SET timestamp = DEFAULT, ${idle} = ${IDLE_BEFORE}, ${LOCK_WAIT} = ${LOCK_WAIT_BEFORE}`,
   }
 }
 

@@ -142,9 +142,6 @@ export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection, T
   ): Promise<UpdateAnswer> {
     const { transactions } = this.#life.opened
     const { transactions: orm } = this.#settings
-    // Without an ORM a handler's transaction is the connection.
-    const plain = work as unknown as (tx: Connection) => Promise<TransactionEnd | undefined>
-    if (orm === undefined) return transactions.handle(plain, signal)
     return throughOrm(orm, work, EMPTY, (lent) => transactions.handle(lent, signal))
   }
 

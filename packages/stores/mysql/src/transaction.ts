@@ -203,7 +203,8 @@ class Transaction<Connection extends MysqlConnection> {
   ): Promise<UpdateAnswer> {
     await this.#requireSameTransaction()
     // A handler's own time would be that of the record, too.
-    if (end?.op === 'complete' && this.#calls.hasSet) await this.#query('SET timestamp = DEFAULT')
+    const mayHaveTime = this.#calls.hasSet || this.#calls.hasCalled
+    if (end?.op === 'complete' && mayHaveTime) await this.#query('SET timestamp = DEFAULT')
     for (const change of changes) {
       const { affectedRows } = (await this.#query(change)) as MysqlHeader
       if (Number(affectedRows) !== 1) return this.#owner(statements, end)

@@ -4,7 +4,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import mysql from 'mysql2/promise'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { claimOf, claimsOf, completionOf } from '@oncemq/test-stores'
-import { testFaults, testFullDisk } from '@oncemq/test-stores/faults'
+import { createSchema, testFaults, testFullDisk } from '@oncemq/test-stores/faults'
 import { BOUND } from '@oncemq/test-stores/load'
 
 describeService('mariadb-11.8', { own: true }, (server) => {
@@ -18,6 +18,7 @@ describeService('mariadb-11.8', { own: true }, (server) => {
   test('a call that gets no answer ends in time and leaves no connection behind', async () => {
     const proxy = await FaultProxy.open(server.url)
     ends.push(() => proxy.close())
+    await createSchema(new MysqlStore({ url: server.url, table: 'swallowed' }))
     const store = new MysqlStore({ url: proxy.url, table: 'swallowed', timeoutMs: 200 })
     await store.open()
     proxy.swallowReplies()
@@ -34,6 +35,7 @@ describeService('mariadb-11.8', { own: true }, (server) => {
 
   test('a pool whose connections are all taken is unavailable in time, and loses none', async () => {
     const pool = mysql.createPool({ uri: server.url, connectionLimit: 2 })
+    await createSchema(new MysqlStore({ url: server.url, table: 'exhausted' }))
     const store = new MysqlStore({ pool, table: 'exhausted', timeoutMs: 300, transactionsMax: 1 })
     await store.open()
     const taken = [await pool.getConnection(), await pool.getConnection()]
@@ -63,6 +65,7 @@ describeService('mariadb-11.8', { own: true }, (server) => {
 
   test('a long lock of somebody else is an error in time, and no hindrance when it is gone', async () => {
     const pool = mysql.createPool(server.url)
+    await createSchema(new MysqlStore({ url: server.url, table: 'locked' }))
     const store = new MysqlStore({ pool, table: 'locked', timeoutMs: 200 })
     await store.open()
     const claim = claimOf()

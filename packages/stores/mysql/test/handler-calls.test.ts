@@ -15,10 +15,11 @@ const NAME = 'calling'
 type Tx = PoolConnection
 
 describe('what a statement does to its transaction and session', () => {
-  const seen = (sql: string): string => {
+  const told = (sql: string): string => {
     const calls = new HandlerCalls()
     calls.sent('query', [{ sql }])
-    return [calls.mayHaveEnded && 'ends', calls.hasSet && 'sets'].filter(Boolean).join(' and ')
+    const seen = [calls.mayHaveEnded && 'ends', calls.hasSet && 'sets', calls.hasCalled && 'calls']
+    return seen.filter(Boolean).join(' and ')
   }
 
   test.each([
@@ -35,13 +36,30 @@ describe('what a statement does to its transaction and session', () => {
     ['/* x */ set @@autocommit = 0', 'sets'],
     ['USE other', 'sets'],
     ["SELECT GET_LOCK('a', 1)", 'sets'],
+    ['SELECT id INTO @id FROM a', 'sets'],
+    ['SELECT @`n` := @`n` + 1', 'sets'],
+    ["SELECT @n, 'into @n', '@n := 1'", ''],
+    ['/*M! COMMIT */', 'ends'],
+    ['CALL `book`(1)', 'calls'],
+    ["INSERT INTO a VALUES ('x; begin', \"y; commit\", 'it''s; call z')", ''],
+    ['SELECT `a; set b` -- ; commit\n, 1 # ; begin\n, 2 /* ; use c */', ''],
+    ["SELECT 'x', '; COMMIT", ''],
+    ["SELECT 1 -- it's so\n; COMMIT", 'ends'],
+    ["SELECT 1--'x'; COMMIT", 'ends'],
+    // Whether that is a part of the text is a setting of the session.
+    [String.raw`SELECT 'it\'; COMMIT -- '`, 'ends'],
+    [String.raw`SELECT 'it\'s'; COMMIT`, 'ends'],
+    [String.raw`SELECT 'a\\b; begin'`, ''],
+    [`SELECT '${"\\'".repeat(100_000)}`, ''],
+    [`SELECT ${"''".repeat(100_000)}`, ''],
+    [`SELECT ${'/*'.repeat(100_000)}`, ''],
     ['UPDATE a SET b = 1', ''],
     ['SAVEPOINT commits', ''],
     ['ROLLBACK TO SAVEPOINT a', ''],
     ['INSERT INTO settings VALUES (1)', ''],
     [`SELECT ${' '.repeat(100_000)}`, ''],
     [`${' '.repeat(100_000)}x`, ''],
-  ])('%.50s', (sql, expected) => expect(seen(sql)).toBe(expected))
+  ])('%.50s', (sql, expected) => expect(told(sql)).toBe(expected))
 })
 
 for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
@@ -54,6 +72,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
       await effects.prepare?.(NAME)
       await store.open()
       await pool.query('CREATE PROCEDURE own_commit() BEGIN COMMIT; END')
+      await pool.query('CREATE PROCEDURE own_time() BEGIN SET timestamp = 86400; END')
     })
     afterAll(async () => {
       await store.close()
@@ -146,6 +165,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
         'SET autocommit = 0',
         "SET SESSION sql_mode = 'ANSI_QUOTES'",
         'CREATE TEMPORARY TABLE leftover (id INT)',
+        'SELECT 7 INTO @leftover',
       ])('ends with its transaction: %s', async (statement) => {
         const claim = claimOf()
         let threadId: number | null = null
@@ -164,6 +184,20 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
         )
         expect(rows).toMatchObject([{ autocommit: 1, now: 1 }])
         expect(rows[0]?.['id']).not.toBe(threadId)
+      })
+
+      test.each([true, false])('is no time of a procedure, by several statements: %s', async (several) => {
+        const own = mysql.createPool({ uri: server.url, connectionLimit: 1, multipleStatements: several })
+        const on = new MysqlStore<Tx>({ pool: own, table: NAME, transactionsMax: 1 })
+        await on.open()
+        const claim = claimOf()
+        expect(await attempt(on, claim, (tx) => tx.query('CALL own_time()'))).toBe('ok')
+        const [record] = await store.inspect([claim.id])
+        expect(record?.expiresInMs).toBeGreaterThan(claim.retentionMs / 2)
+        const [rows] = await own.query<RowDataPacket[]>('SELECT @@timestamp > 1000000 AS now')
+        expect(rows).toMatchObject([{ now: 1 }])
+        await on.close()
+        await own.end()
       })
 
       test('is nothing, as a rule, and the connection is kept', async () => {

@@ -11,7 +11,13 @@ import { poolBefore } from './database.ts'
 const TABLE = 'locked_rows'
 const LONG_MS = 1500
 
-for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
+/** With what code a transaction ends whose server is gone: MariaDB completes and commits by one message. */
+const SERVERS = [
+  ['mysql-8.0', 'ONCEMQ_STORE_TIMEOUT'],
+  ['mariadb-11.8', 'ONCEMQ_COMMIT_UNKNOWN'],
+] as const
+
+for (const [name, code] of SERVERS) {
   describeService(name, (server) => {
     const pool = mysql.createPool({ uri: server.url, connectionLimit: 12 })
     const store = new MysqlStore({ pool, table: TABLE })
@@ -117,11 +123,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
           proxy.vanish()
           return completionOf(claim)
         })
-        const { code } = await gone.then(
-          () => ({ code: 'ok' }),
-          (error: unknown) => error as { code: string },
-        )
-        expect(code).toMatch(/^ONCEMQ_(?:STORE_TIMEOUT|COMMIT_UNKNOWN)$/)
+        await expect(gone).rejects.toMatchObject({ code })
         const [, tookMs] = await timed(() => pool.query('DELETE FROM vanished'))
         expect(tookMs).toBeLessThan(10_000)
       })

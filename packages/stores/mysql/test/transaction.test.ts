@@ -244,7 +244,9 @@ for (const [name, NAME, how] of WAYS) {
         await pool.query(`KILL ${tx.threadId}`)
       }
       // Unknown if the COMMIT was on its way by the time at which this side learned of it.
-      expect(await attempt(store, claim, killed)).toMatch(/^ONCEMQ_(?:STORE_UNAVAILABLE|COMMIT_UNKNOWN)$/)
+      const isInSteps = name === 'mysql-8.0' && !how.multipleStatements
+      const codes = isInSteps ? /^ONCEMQ_STORE_UNAVAILABLE$/ : /^ONCEMQ_(?:STORE_UNAVAILABLE|COMMIT_UNKNOWN)$/
+      expect(await attempt(store, claim, killed)).toMatch(codes)
       expect(await stateOf(store, claim)).toEqual(['running', 0])
       expect(await attempt(store, claim)).toBe('ok')
     })

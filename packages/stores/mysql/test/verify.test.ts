@@ -24,10 +24,15 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
     const admin = mysql.createPool(server.url)
     afterAll(() => admin.end())
 
-    async function findings(options: PoolOptions = {}, table = 'oncemq', session = 'SET @nothing = 1') {
+    async function findings(
+      options: PoolOptions = {},
+      table = 'oncemq',
+      session = 'SET @nothing = 1',
+      more = {},
+    ) {
       const pool = callbacks.createPool({ uri: server.url, ...options })
       pool.on('connection', (connection) => connection.query(session))
-      const store = new MysqlStore({ pool, table })
+      const store = new MysqlStore({ pool, table, ...more })
       const found = await store.open()
       await store.close()
       await pool.promise().end()
@@ -70,6 +75,10 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
       expect(await findings({ connectionLimit: 2 })).toContain('warning mysql-pool')
       expect(await findings({ connectionLimit: 3 })).toEqual(always)
       expect(await findings({ connectionLimit: 0 })).toEqual(always)
+      const asked = (connectionLimit: number): Promise<string[]> =>
+        findings({ connectionLimit }, 'oncemq', 'SET @nothing = 1', { transactionsMax: 8 })
+      expect(await asked(9)).toContain('warning mysql-pool')
+      expect(await asked(10)).toEqual(always)
     })
 
     test('sql_safe_updates is refused where it refuses the statements', async () => {

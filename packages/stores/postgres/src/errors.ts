@@ -172,6 +172,8 @@ export function handlerError(error: unknown, made: unknown, where: string): unkn
 export function commitError(error: unknown, where: string): StoreError {
   if (isConflict(error)) return conflict(error)
   const state = sqlState(error)
+  // It began as one that writes.
+  if (state === SQLSTATE.READ_ONLY) return readOnlyError(error)
   const isKnown = state !== undefined && state !== SQLSTATE.COMPLETION_UNKNOWN && !/^(?:08|57)/.test(state)
   if (isKnown) return storeError(error, where, ofTheServer.test(state) ? UNKNOWN : RAISED)
   return new StoreError(
@@ -179,6 +181,16 @@ export function commitError(error: unknown, where: string): StoreError {
     'PostgresStore: expected the answer to COMMIT, received none; the message is delivered again and ' +
       'finds out',
     { cause: error },
+  )
+}
+
+/** Whoever took it for the server's would wait for that to change, and hold all other messages back. */
+function readOnlyError(cause: unknown): StoreError {
+  return new StoreError(
+    'ONCEMQ_STORE_REFUSED',
+    'PostgresStore: expected a transaction that may write, received one that its handler has made ' +
+      'read-only; leave SET TRANSACTION READ ONLY out of it',
+    { cause },
   )
 }
 

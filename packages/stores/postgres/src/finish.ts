@@ -1,5 +1,5 @@
 import type { AdvanceUpdate, CompleteUpdate, TransactionEnd } from '@oncemq/core/store'
-import { partsOf, storedOffset } from '@oncemq/core/store'
+import { partsOf, perProcess, storedOffset } from '@oncemq/core/store'
 import { sqlState } from './errors.ts'
 import { boundedWaits } from './lock-waits.ts'
 import type { LockWaits } from './lock-waits.ts'
@@ -70,7 +70,7 @@ export function finishOf({ records, logs }: Tables, { loneMs }: LockWaits): Fini
 }
 
 /** The names of what is prepared on a connection, by whatever store of its pool. */
-const preparedOn = new WeakMap<object, Set<string>>()
+const preparedOn = perProcess('prepared', () => new WeakMap<object, Set<string>>())
 
 export function isPreparedOn(client: object, name: string): boolean {
   return preparedOn.get(client)?.has(name) === true

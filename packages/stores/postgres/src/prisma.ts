@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { OrmTransactions } from '@oncemq/core/store'
-import { causes, requireOrm } from '@oncemq/core/store'
+import { causes, perProcess, requireOrm } from '@oncemq/core/store'
 import type { PostgresClient, PostgresPool } from './client.ts'
 
 /** What is needed of a client of Prisma, of 7 or newer, with the adapter of `@prisma/adapter-pg`. */
@@ -17,7 +17,7 @@ interface Loan {
 }
 
 /** Which loan a pool has for the call that asks it. */
-const lenders = new WeakMap<object, AsyncLocalStorage<Loan>>()
+const lenders = perProcess('lenders', () => new WeakMap<object, AsyncLocalStorage<Loan>>())
 
 /** Prisma's own bounds are at their maximum: the store has one for each part of a transaction. */
 const BOUNDS = Object.freeze({ maxWait: 2 ** 31 - 1, timeout: 2 ** 31 - 1 })

@@ -1,13 +1,17 @@
 /** What SQL may begin with and does not mean. Comments within comments are not looked into. */
 const LEAD = String.raw`(?:\s|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*`
 
+const TEMPORARY = String.raw`(?:local\s+|global\s+)?temp(?:orary)?\b`
+
 /** Statements, and functions, after which the session is not as it was. What procedures do is not seen. */
 const SETTING = new RegExp(
   String.raw`(?:^|;)${LEAD}(?:set\s+(?!local\b|transaction\b|constraints\b)|reset\b|discard\b|listen\b|` +
-    String.raw`load\b|prepare\s+(?!transaction\b)|declare\b.*\bwith\s+hold\b|` +
-    String.raw`create\s+(?:local\s+|global\s+)?temp(?:orary)?\b(?!.*\bon\s+commit\s+drop\b))|` +
+    String.raw`load\b|prepare\s+(?!transaction\b)|deallocate\b|declare\b.*\bwith\s+hold\b|` +
+    String.raw`create\s+(?:or\s+replace\s+)?${TEMPORARY}(?![^;]*\bon\s+commit\s+drop\b))|` +
+    // Not the name of a table that is written to.
+    String.raw`\binto(?<!\b(?:insert|merge)\s+into)\s+${TEMPORARY}|\bpg_temp\b|` +
     String.raw`\bpg_(?:try_)?advisory_lock(?:_shared)?\s*\(|` +
-    String.raw`\bset_config\s*\([^)]*,\s*(?:false|'f(?:alse)?')\s*\)`,
+    String.raw`\bset_config\s*\((?![^)]*,\s*(?:true|'t(?:rue)?')\s*\))`,
   'is',
 )
 

@@ -140,9 +140,6 @@ export class PostgresStore<Client extends PostgresClient = PgClient, Tx = Client
   ): Promise<UpdateAnswer> {
     const { transactions } = this.#life.opened
     const { transactions: orm } = this.#settings
-    // Without an ORM a handler's transaction is the connection.
-    const plain = work as unknown as (tx: Client) => Promise<TransactionEnd | undefined>
-    if (orm === undefined) return transactions.handle(plain, signal)
     return throughOrm(orm, work, EMPTY, (lent) => transactions.handle(lent, signal))
   }
 

@@ -154,7 +154,7 @@ class Transaction<Client extends PostgresClient> {
     const onError = (error: unknown): void => this.#noteError(error)
     const onCall = (_method: unknown, args: readonly unknown[]): void =>
       void (this.#hasSet ||= setsSession(args))
-    const loan = revocable(this.#client, { store: 'PostgresStore', ends, onCall, onError })
+    const loan = revocable(this.#client, { store: 'PostgresStore', nested: writes, ends, onCall, onError })
     try {
       const completion = await untilAborted(() => work(loan.proxy), signal)
       loan.revoke()
@@ -324,6 +324,9 @@ class Transaction<Client extends PostgresClient> {
     }
   }
 }
+
+/** The connection behind the client, which takes statements too. */
+const writes = (value: object): boolean => typeof (value as { query?: unknown }).query === 'function'
 
 /** The listeners are the store's and the pool's: without one a lost connection ends the process. */
 const ENDING = new Set<string | symbol>(['release', 'end', 'removeAllListeners', Symbol.asyncDispose])

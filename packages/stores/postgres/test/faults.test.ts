@@ -4,7 +4,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import pg from 'pg'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { claimOf, claimsOf, completionOf } from '@oncemq/test-stores'
-import { testFaults, testFullDisk } from '@oncemq/test-stores/faults'
+import { createSchema, testFaults, testFullDisk } from '@oncemq/test-stores/faults'
 import { BOUND } from '@oncemq/test-stores/load'
 
 describeService('postgres-18', { own: true }, (server) => {
@@ -18,6 +18,7 @@ describeService('postgres-18', { own: true }, (server) => {
   test('a call that gets no answer ends in time and leaves no connection behind', async () => {
     const proxy = await FaultProxy.open(server.url)
     ends.push(() => proxy.close())
+    await createSchema(new PostgresStore({ url: server.url, table: 'swallowed' }))
     const store = new PostgresStore({ url: proxy.url, table: 'swallowed', timeoutMs: 300 })
     await store.open()
     proxy.swallowReplies()
@@ -35,6 +36,7 @@ describeService('postgres-18', { own: true }, (server) => {
 
   test('a pool whose connections are all taken is unavailable in time, and loses none', async () => {
     const pool = new pg.Pool({ connectionString: server.url, max: 2 })
+    await createSchema(new PostgresStore({ url: server.url, table: 'exhausted' }))
     const store = new PostgresStore({ pool, table: 'exhausted', timeoutMs: 300 })
     await store.open()
     const taken = [await pool.connect(), await pool.connect()]
@@ -79,6 +81,7 @@ describeService('postgres-18', { own: true }, (server) => {
 
   test('a long lock of somebody else is an error in time, and no hindrance when it is gone', async () => {
     const pool = new pg.Pool({ connectionString: server.url })
+    await createSchema(new PostgresStore({ url: server.url, table: 'locked' }))
     const store = new PostgresStore({ pool, table: 'locked', timeoutMs: 200 })
     await store.open()
     const claim = claimOf()

@@ -5,7 +5,7 @@ import { describeService } from '@oncemq/test-services/vitest'
 import { claimOf, completionOf } from '@oncemq/test-stores'
 import { BOUND } from '@oncemq/test-stores/load'
 import pg from 'pg'
-import { afterAll, afterEach, expect, test } from 'vitest'
+import { afterAll, afterEach, expect, test, vi } from 'vitest'
 
 describeService('postgres-18', { own: true }, (server) => {
   const pool = new pg.Pool({ connectionString: server.url, max: 6 })
@@ -13,8 +13,8 @@ describeService('postgres-18', { own: true }, (server) => {
   afterEach(() => Promise.all(stores.splice(0).map((store) => store.close())))
   afterAll(() => pool.end())
 
-  async function open(table: string): Promise<PostgresStore<pg.PoolClient>> {
-    const store = new PostgresStore<pg.PoolClient>({ pool, table, timeoutMs: 1000 })
+  async function open(table: string, Store = PostgresStore): Promise<PostgresStore<pg.PoolClient>> {
+    const store = new Store<pg.PoolClient>({ pool, table, timeoutMs: 1000 })
     await store.open()
     stores.push(store)
     return store
@@ -55,6 +55,17 @@ describeService('postgres-18', { own: true }, (server) => {
 
   test('two stores of one pool and one table share what is prepared', async () => {
     const [one, other] = [await open('shared'), await open('shared')]
+    for (let round = 0; round < 8; round += 1) {
+      expect(await transact(one)).toEqual(['ok', 'done'])
+      expect(await transact(other)).toEqual(['ok', 'done'])
+    }
+  })
+
+  test('so do two copies of the package', async () => {
+    vi.resetModules()
+    const { PostgresStore: Copy } = await import('@oncemq/postgres')
+    expect(Copy).not.toBe(PostgresStore)
+    const [one, other] = [await open('copies'), await open('copies', Copy)]
     for (let round = 0; round < 8; round += 1) {
       expect(await transact(one)).toEqual(['ok', 'done'])
       expect(await transact(other)).toEqual(['ok', 'done'])

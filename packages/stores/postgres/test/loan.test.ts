@@ -74,6 +74,37 @@ describeService('postgres-18', (server) => {
     expect(seen).toEqual([true, 'function', true, { seven: 7 }, { eight: 8 }])
   })
 
+  test('a handler hears nothing of the messages after it', async () => {
+    const heard: unknown[] = []
+    for (const name of ['first', 'second']) {
+      const answer = await attempt(await granted(), async (tx) => {
+        tx.on('notice', ({ message }) => heard.push([name, message]))
+        await tx.query(`DO $$ BEGIN RAISE NOTICE 'of the ${name}'; END $$`)
+      })
+      expect(answer).toBe('ok')
+    }
+    expect(heard).toEqual([
+      ['first', 'of the first'],
+      ['second', 'of the second'],
+    ])
+  })
+
+  test('what a handler leaves running writes nothing later, by the protocol neither', async () => {
+    interface Protocol {
+      query(text: string): void
+      end(): void
+    }
+    const claim = await granted()
+    let protocol: Protocol | undefined
+    const answer = await attempt(claim, async (tx) => {
+      protocol = (tx as unknown as { readonly connection: Protocol }).connection
+      expect(() => protocol?.end()).toThrow('leaves the connection')
+    })
+    expect(answer).toBe('ok')
+    const late = (): void => protocol?.query(`INSERT INTO ${NAME}_effects VALUES ('${claim.id}')`)
+    expect(late).toThrow(expect.objectContaining({ code: 'ONCEMQ_TRANSACTION_ENDED' }))
+  })
+
   test('what a handler leaves unanswered for too long is its failure, not an outage', async () => {
     const impatient = new PostgresStore<Tx>({ pool: single, table: NAME, timeoutMs: 200 })
     await impatient.open()

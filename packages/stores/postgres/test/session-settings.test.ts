@@ -14,10 +14,17 @@ describe('what a query does to its session', () => {
     'RESET ALL',
     'LISTEN orders',
     'PREPARE a AS SELECT 1',
+    'DEALLOCATE ALL',
     'CREATE TEMP TABLE a (id int)',
+    'CREATE TEMP TABLE a (id int); CREATE TEMP TABLE b (id int) ON COMMIT DROP',
+    'CREATE OR REPLACE TEMPORARY VIEW a AS SELECT 1',
+    'CREATE TABLE pg_temp.a (id int)',
+    'SELECT * INTO TEMP TABLE a FROM b',
+    'SELECT 1 INTO LOCAL TEMP a',
     'DECLARE a CURSOR WITH HOLD FOR SELECT 1',
     'SELECT pg_advisory_lock(1)',
     "SELECT set_config('a.b', $1, false)",
+    "SELECT set_config('a.b', $1, $2)",
   ])('%s sets something', (text) =>
     expect([setsSession([text]), setsSession([{ text }])]).toEqual([true, true]),
   )
@@ -30,6 +37,9 @@ describe('what a query does to its session', () => {
     'SELECT pg_advisory_xact_lock(1)',
     "SELECT set_config('a.b', $1, true)",
     'UPDATE a SET b = 1',
+    'INSERT INTO temp VALUES (1)',
+    'MERGE INTO temporary USING a ON true WHEN NOT MATCHED THEN DO NOTHING',
+    `INSERT ${' '.repeat(100_000)} INTO temp VALUES (1)`,
     `SELECT ${' '.repeat(100_000)}`,
     `${' '.repeat(100_000)}x`,
   ])('%s does not', (text) => expect(setsSession([text])).toBe(false))
@@ -66,6 +76,21 @@ describeService('postgres-18', (server) => {
       expect(await handle('SELECT 1')).not.toBe(pid)
       const { rows } = await single.query(`SELECT current_setting('lock_timeout') AS wait`)
       expect(rows).toEqual([{ wait: '0' }])
+    }
+  })
+
+  test('a table of the session alone does not take what the next message writes', async () => {
+    await single.query('CREATE TABLE IF NOT EXISTS booked (id int)')
+    for (const statement of [
+      'SELECT * INTO TEMP booked FROM public.booked',
+      'CREATE TABLE pg_temp.booked (id int)',
+      'CREATE OR REPLACE TEMP VIEW booked AS SELECT 1 AS id',
+    ]) {
+      await single.query('TRUNCATE booked')
+      await handle(statement)
+      await handle('INSERT INTO booked VALUES (1)')
+      const { rows } = await single.query('SELECT id FROM public.booked')
+      expect(rows).toEqual([{ id: 1 }])
     }
   })
 

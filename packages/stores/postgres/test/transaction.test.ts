@@ -89,6 +89,14 @@ describeService('postgres-18', (server) => {
       expect(await stateOf(store, claim)).toEqual(['running', 0])
     })
 
+    test('and makes it read-only is refused, which is no outage', async () => {
+      const store = await open()
+      const claim = await granted(store)
+      const reading = (tx: pg.PoolClient) => tx.query('SET TRANSACTION READ ONLY')
+      expect(await attempt(store, claim, reading)).toBe('ONCEMQ_STORE_REFUSED')
+      expect(await stateOf(store, claim)).toEqual(['running', 0])
+    })
+
     test('leaves its connection clean for the next one', async () => {
       const single = new pg.Pool({ connectionString: server.url, max: 1 })
       const store = await open({ pool: single, transactionsMax: 1 })

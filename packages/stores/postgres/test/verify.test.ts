@@ -10,9 +10,9 @@ describeService('postgres-18', off, (server) => {
   const pool = new pg.Pool({ connectionString: server.url, max: 10 })
   afterAll(() => pool.end())
 
-  async function findings(options: pg.PoolConfig, table = 'oncemq'): Promise<string[]> {
+  async function findings(options: pg.PoolConfig, table = 'oncemq', more = {}): Promise<string[]> {
     const own = new pg.Pool({ connectionString: server.url, ...options })
-    const store = new PostgresStore({ pool: own, table })
+    const store = new PostgresStore({ pool: own, table, ...more })
     const found = await store.open()
     await store.close()
     await own.end()
@@ -41,6 +41,8 @@ describeService('postgres-18', off, (server) => {
   test('a pool that handlers could hold alone is reported', async () => {
     expect(await findings({ max: 2 })).toContain('warning postgres-pool')
     expect(await findings({ max: 3 })).toEqual(always)
+    expect(await findings({ max: 9 }, 'oncemq', { transactionsMax: 8 })).toContain('warning postgres-pool')
+    expect(await findings({ max: 10 }, 'oncemq', { transactionsMax: 8 })).toEqual(always)
   })
 
   test('an old server is reported', async () => {

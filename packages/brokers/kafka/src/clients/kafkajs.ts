@@ -1,5 +1,6 @@
 import { OptionError } from '@oncemq/core'
 import type { Clock } from '@oncemq/core/broker'
+import { errorNameOf } from '@oncemq/core/broker'
 import { kafkajsMember } from './kafkajs-member.ts'
 import { kafkajsProducer } from './kafkajs-producer.ts'
 import type { RawAdmin, RawKafka } from './kafkajs-raw.ts'
@@ -32,9 +33,9 @@ function made<Part>(make: () => Part): Part {
   try {
     return make()
   } catch (error) {
-    const what = error instanceof Error ? error.name : typeof error
     throw new OptionError(
-      `client: expected one that takes the options of kafkajs, received its refusal (${what}); ` +
+      'client: expected one that takes the options of kafkajs, received its refusal ' +
+        `(${errorNameOf(error)}); ` +
         'pass kafkajs or @platformatic/kafka',
     )
   }

@@ -7,6 +7,8 @@ import { consumeFrom, offsetOf, onChannel } from '../queue-kind.ts'
 
 /** After this much silence there is nothing further. */
 const QUIET_MS = 500
+/** For so long one that goes on growing is read. */
+const GROWING_MS = 3000
 const PREFETCH = 500
 
 export interface EndRequest {
@@ -19,7 +21,8 @@ export interface EndRequest {
 
 /**
  * The offset of a stream's last message, as far as one can see by reading its last chunk; `undefined` where
- * nothing came, which does not prove that it is empty. A stream tells its length to nobody but late.
+ * nothing came, which does not prove that it is empty. A stream tells its length to nobody but late. Of one
+ * that goes on growing it is the last one that was seen; with `enough`, which was not seen, `undefined`.
  */
 export function lastOffset({ queue, openChannel, clock, enough }: EndRequest): Promise<bigint | undefined> {
   return onChannel(openChannel, async (channel) => {
@@ -33,11 +36,13 @@ export function lastOffset({ queue, openChannel, clock, enough }: EndRequest): P
     }
     await answerOf<unknown>((done) => channel.prefetch(PREFETCH, false, done) ?? done(null))
     await answerOf<unknown>((done) => channel.consume(queue, received, consumeFrom('last'), done))
-    for (;;) {
+    const untilMs = clock.monotonicMs() + GROWING_MS
+    while (clock.monotonicMs() < untilMs) {
       const before = last
       await changed.wait(clock, QUIET_MS)
       if (last === before || (enough !== undefined && last !== undefined && last >= enough)) return last
     }
+    return enough === undefined ? last : undefined
   })
 }
 

@@ -5,6 +5,7 @@ import { readArrival } from '../arrival.ts'
 import type { SessionParts } from '../channel-session.ts'
 import { ChannelSession } from '../channel-session.ts'
 import { consumeFrom, offsetOf, startsAsStream, streamExpected } from '../queue-kind.ts'
+import { holdMsOf } from '../settings.ts'
 import { ReaderTurn } from './reader-turn.ts'
 import { StreamDelivery } from './stream-delivery.ts'
 import type { StreamFate } from './stream-delivery.ts'
@@ -14,8 +15,6 @@ import { lastOffset, streamGone } from './stream-end.ts'
 const PASS_BACKOFF = { firstMs: 100, factor: 2, maxMs: 10_000 }
 /** Between two looks whether a stream that is silent is the one that was read before. */
 const SILENT_BACKOFF = { firstMs: 2000, factor: 4, maxMs: 60_000 }
-/** How much of the time that the broker allows a message may stay unacked. */
-const HOLD_PART = 0.5
 
 /**
  * The managed consumer's time of reading a stream:
@@ -110,15 +109,11 @@ export class StreamSession<Tx> extends ChannelSession<Tx> {
     const delivery = new StreamDelivery(arrival, offset, this.#fate(log))
     this.#held.set(delivery, clock.monotonicMs())
     this.acks.arrived(delivery)
-    this.#restTimer ??= clock.after(this.#holdMs, () => this.#restIfLate(), 'background')
+    this.#restTimer ??= clock.after(holdMsOf(this.settings), () => this.#restIfLate(), 'background')
     this.deliver(delivery)
   }
 
   readonly #openBeside = () => this.channels.openBeside(this.channel)
-
-  get #holdMs(): number {
-    return Math.ceil(this.settings.ackTimeoutMs * HOLD_PART)
-  }
 
   async #await(): Promise<void> {
     try {
@@ -232,17 +227,12 @@ export class StreamSession<Tx> extends ChannelSession<Tx> {
    */
   #restIfLate(): void {
     const { clock } = this.dedup.settings
-    const [since = clock.monotonicMs()] = this.#held.values()
-    const leftMs = since + this.#holdMs - clock.monotonicMs()
-    if (leftMs > 0 || this.#held.size === 0) {
-      this.#restTimer =
-        this.#held.size === 0
-          ? undefined
-          : clock.after(Math.ceil(leftMs), () => this.#restIfLate(), 'background')
-      return
-    }
     this.#restTimer = undefined
-    void this.#rest().catch(() => this.end())
+    const [since] = this.#held.values()
+    if (since === undefined) return
+    const leftMs = since + holdMsOf(this.settings) - clock.monotonicMs()
+    if (leftMs <= 0) return void this.#rest().catch(() => this.end())
+    this.#restTimer = clock.after(Math.ceil(leftMs), () => this.#restIfLate(), 'background')
   }
 
   async #rest(): Promise<void> {

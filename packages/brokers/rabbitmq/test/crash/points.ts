@@ -24,7 +24,7 @@ export interface WorkerConfig {
 
 export type PoisonConfig = Pick<WorkerConfig, 'url' | 'queue' | 'database' | 'history'> & {
   readonly prefetch: number
-  readonly form: 'managed' | 'wrapped channel' | 'get'
+  readonly form: 'managed' | 'wrapped channel' | 'get' | 'rascal'
 }
 
 /** One line of the history, which is written outside of all that is tested and survives a kill. */

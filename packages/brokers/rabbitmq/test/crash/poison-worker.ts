@@ -3,7 +3,8 @@ import { createDeduplicator } from '@oncemq/core'
 import { SqliteStore } from '@oncemq/sqlite'
 import type { Channel } from 'amqplib'
 import { connect } from 'amqplib'
-import { consume, contextOf, dedupChannel } from '../../src/index.ts'
+import rascal from 'rascal'
+import { consume, contextOf, dedupChannel, dedupListener } from '../../src/index.ts'
 import type { PoisonConfig } from './points.ts'
 import { record } from './points.ts'
 
@@ -78,5 +79,33 @@ async function getWrapped(): Promise<void> {
   }
 }
 
-const forms = { managed: consumeManaged, 'wrapped channel': consumeWrapped, get: getWrapped }
+async function listen(): Promise<void> {
+  const parked = `${queue}.parked`
+  const broker = await rascal.BrokerAsPromised.create({
+    vhosts: {
+      '/': {
+        connection: { url },
+        queues: [{ name: queue, check: false, assert: false }, parked],
+        publications: { parked: { queue: parked } },
+        subscriptions: { mine: { queue, prefetch } },
+      },
+    },
+  })
+  broker.on('error', () => undefined)
+  const subscription = await broker.subscribe('mine')
+  const onDeadLetter = { strategy: 'forward', publication: 'parked' }
+  const listener = dedupListener<Buffer>(
+    (_, content, ackOrNack) => void handle({ content }).then(() => ackOrNack()),
+    dedup,
+    { onDeadLetter },
+  )
+  subscription.on('message', listener)
+}
+
+const forms = {
+  managed: consumeManaged,
+  'wrapped channel': consumeWrapped,
+  get: getWrapped,
+  rascal: listen,
+}
 await forms[form]()

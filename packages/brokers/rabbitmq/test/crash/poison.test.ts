@@ -20,6 +20,8 @@ interface Scene {
   readonly poison?: string
   readonly hasKeys?: boolean
   readonly innocents?: number
+  /** What its sender has written in place of the broker's count. */
+  readonly forged?: number
 }
 
 /** Keeps one worker alive until the end of the test. */
@@ -44,7 +46,7 @@ function keepAlive(config: PoisonConfig): () => number {
 }
 
 describeService('rabbitmq-4.0', ({ url }) => {
-  // The last ones are alone: one with a record, more without, since there the broker counts for us.
+  // The last ones are alone: one with a record of its key, more without, as the starts are not all known.
   const [recorded, unrecorded] = [4, 6]
   const cases: [string, Scene, number][] = [
     ['a poison with a key', { form: 'managed', type: 'quorum', poison: 'poison', hasKeys: true }, recorded],
@@ -57,10 +59,15 @@ describeService('rabbitmq-4.0', ({ url }) => {
     ['one without a key among others, quorum queue', { form: 'wrapped channel', type: 'quorum' }, unrecorded],
     // What waits is looked at once a second.
     ['one without a key among others, by get', { form: 'get', type: 'quorum', innocents: 4 }, unrecorded],
+    [
+      'one without a key and with a forged count, by rascal, classic queue',
+      { form: 'rascal', type: 'classic', forged: 1 },
+      unrecorded,
+    ],
   ]
 
   test.each(cases)('%s', { timeout: TEST_MS }, async (_, scene, startsMax) => {
-    const { form, type, poison, hasKeys = false, innocents: count = INNOCENTS } = scene
+    const { form, type, poison, hasKeys = false, innocents: count = INNOCENTS, forged } = scene
     const folder = mkdtempSync(join(tmpdir(), 'oncemq-poison-'))
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
     const [database, history] = [join(folder, 'keys.db'), join(folder, 'history')]
@@ -68,7 +75,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
     const connection = await connected(url)
     const { queue, send } = await newQueue(connection, type)
     const innocents = Array.from({ length: count }, (__, position) => `m${position}`)
-    await send(poison, 'poison')
+    await send(poison, 'poison', forged === undefined ? {} : { headers: { 'x-delivery-count': forged } })
     for (const id of innocents) await send(hasKeys ? id : undefined, id)
     const deaths = keepAlive({ url, queue, database, history, prefetch: count + 1, form })
     const events = (): Event[] =>

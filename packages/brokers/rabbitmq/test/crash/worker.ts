@@ -64,7 +64,7 @@ async function work(key: string | undefined, epoch: number): Promise<void> {
 
 async function ready(dedup: Pick<Deduplicator, 'on' | 'open'>): Promise<void> {
   dedup.on('completed', ({ key }) => record(history, { type: 'done', pid, key: key ?? 'none' }))
-  dedup.on('lost', ({ key }) => record(history, { type: 'lost', pid, key }))
+  dedup.on('lost', ({ key }) => record(history, { type: 'lost', pid, key: key ?? 'none' }))
   await dedup.open()
   isArmed = true
 }

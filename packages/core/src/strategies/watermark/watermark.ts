@@ -37,8 +37,7 @@ const known = new Set(Object.keys(watermarkDefaults))
  *
  * What a producer sends again stands in the log a second time, and runs a second time: see `record`.
  * @throws OptionError for an option that is wrong; at start for a store that keeps no logs, and for an
- * adapter
- *   or a form of it that has no log's order.
+ *   adapter or a form of it that has no log's order.
  * @example
  * const dedup = createDeduplicator({
  *   store: new PostgresStore({ pool }),

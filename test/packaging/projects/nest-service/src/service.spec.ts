@@ -55,6 +55,8 @@ const withId = (messageId: string, data: object = { id: 'a', cents: 5 }) =>
   new RmqRecordBuilder(data).setOptions({ messageId }).build()
 const ask = (pattern: string, id: string, data?: object): Promise<unknown> =>
   firstValueFrom(client.send(pattern, withId(id, data)))
+const publish = (name: string, messageId: string): Promise<boolean> =>
+  app.get(AmqpConnection).publish(`${queue}.events`, name, { order: 'o7' }, { messageId })
 const failure = (asked: Promise<unknown>): Promise<unknown> => asked.catch((error: unknown) => error)
 
 async function until(look: () => boolean): Promise<void> {
@@ -127,15 +129,26 @@ describe('webhooks', () => {
 })
 
 test('handlers of golevelup, with the decorator on either side, and a Nack', async () => {
-  const amqp = app.get(AmqpConnection)
-  const publish = (name: string, messageId: string) =>
-    amqp.publish(`${queue}.events`, name, { order: 'o7' }, { messageId })
   const duplicates = deduplicator.counts().duplicate
   for (const name of ['above', 'below', 'above', 'below']) await publish(name, 'm1')
   await until(() => deduplicator.counts().duplicate === duplicates + 2)
   await publish('nacked', 'm1')
   await until(() => lines.includes('nacked 2'))
   expect(lines.filter((line) => /^(above|below)/.test(line)).sort()).toEqual(['above o7 m1', 'below o7'])
+})
+
+test("what a handler of golevelup throws is golevelup's: by default the message comes again at once", async () => {
+  const times = (line: string) => lines.filter((each) => each === line).length
+  await publish('failing', 'f1')
+  await until(() => times('failing f1') === 6)
+  for (const name of ['failing-nack', 'failing-ack']) {
+    // The second and the third come after the first one's end, and would come after its return.
+    for (const id of ['f1', 'f2', 'f3']) {
+      await publish(name, id)
+      await until(() => times(`${name} ${id}`) > 0)
+    }
+    expect(times(`${name} f1`)).toBe(1)
+  }
 })
 
 test('a microservice that is told to stop ends its handler first, and its transaction', async () => {

@@ -5,12 +5,12 @@ import type { ConsumeMessage } from 'amqplib'
 import { Journal } from './orders.controller'
 
 const queue = process.env.QUEUE ?? 'orders'
-const subscription = (name: string) => ({
+const subscription = (name: string, errorBehavior?: MessageHandlerErrorBehavior) => ({
   exchange: `${queue}.events`,
   routingKey: name,
   queue: `${queue}.${name}`,
   queueOptions: { durable: true, autoDelete: true },
-  errorBehavior: MessageHandlerErrorBehavior.REQUEUE,
+  ...(errorBehavior && { errorBehavior }),
 })
 
 const key = (_event: unknown, raw: ConsumeMessage) => raw.properties.messageId as string
@@ -39,5 +39,29 @@ export class Subscriber {
     this.#nacks += 1
     this.journal.lines.push(`nacked ${this.#nacks}`)
     if (this.#nacks === 1) return new Nack(true)
+  }
+  @RabbitSubscribe(subscription('failing'))
+  @Deduplicated({ key })
+  async failing(_event: { order: string }, raw: ConsumeMessage): Promise<void> {
+    this.#fail('failing', raw)
+  }
+
+  @RabbitSubscribe(subscription('failing-nack', MessageHandlerErrorBehavior.NACK))
+  @Deduplicated({ key })
+  async failingNack(_event: { order: string }, raw: ConsumeMessage): Promise<void> {
+    this.#fail('failing-nack', raw)
+  }
+
+  @RabbitSubscribe(subscription('failing-ack', MessageHandlerErrorBehavior.ACK))
+  @Deduplicated({ key })
+  async failingAck(_event: { order: string }, raw: ConsumeMessage): Promise<void> {
+    this.#fail('failing-ack', raw)
+  }
+
+  /** Fails each message five times. */
+  #fail(name: string, raw: ConsumeMessage): void {
+    const line = `${name} ${raw.properties.messageId}`
+    this.journal.lines.push(line)
+    if (this.journal.lines.filter((each) => each === line).length <= 5) throw new Error('not yet')
   }
 }
