@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 
 const STAMP = join('node_modules', '.oncemq-setup')
 const INPUTS = ['package.json', 'pnpm-lock.yaml', 'pnpm-workspace.yaml']
-const ROOTS = ['packages', 'examples', 'test']
+const ROOTS = ['packages', 'examples', 'test', 'site']
 const DEPTH_MAX = 2
 
 /** @returns {string[]} the folders, relative to the root, that hold a package.json. */
@@ -16,7 +16,7 @@ export function packageFolders(root) {
     if (existsSync(join(root, folder, 'package.json'))) found.push(folder)
     else if (depth < DEPTH_MAX) for (const child of subfolders(root, folder)) visit(child, depth + 1)
   }
-  for (const folder of ROOTS) for (const child of subfolders(root, folder)) visit(child, 1)
+  for (const folder of ROOTS) visit(folder, 0)
   return found.sort()
 }
 

@@ -21,6 +21,7 @@ const TASKS = {
   simulate: ['test/simulation/main.ts'],
   services: ['test/services/main.ts'],
   build: ['scripts/build.mjs'],
+  docs: ['site/main.ts'],
   vitest: ['node_modules/vitest/vitest.mjs', 'run'],
   format: ['node_modules/oxfmt/bin/oxfmt', '.'],
   lint: ['node_modules/oxlint/bin/oxlint', '--deny-warnings'],

@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path/posix'
+import { slugOf } from '../../site/slug.ts'
 import type { SourceFile } from '../tidy/files.ts'
 
 const LINK = /(?<!!)\[[^\]]*\]\(([^)\s]+)\)/g
@@ -38,15 +39,8 @@ function resolves(
   return text !== undefined && anchorsOf(text).includes(anchor)
 }
 
-/** The anchors that a forge makes of headings: lower case, no punctuation, spaces as dashes. */
 export function anchorsOf(text: string): string[] {
-  return [...withoutCode(text).matchAll(/^#{1,6} +(.+)$/gm)].map(([, heading = '']) =>
-    heading
-      .trim()
-      .toLowerCase()
-      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
-      .replaceAll(' ', '-'),
-  )
+  return [...withoutCode(text).matchAll(/^#{1,6} +(.+)$/gm)].map(([, heading = '']) => slugOf(heading))
 }
 
 function withoutCode(text: string): string {

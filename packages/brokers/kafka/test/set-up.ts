@@ -68,11 +68,20 @@ export function nameOf(kind: string): string {
   return `${kind}${process.pid}-${randomInt(2 ** 31)}`
 }
 
-/** Waits until `look` answers something true; fails with `what` when it does not in time. */
+/**
+ * Waits until `look` answers something true; fails with `what` when it does not in time. A look that throws has
+ * no answer yet: a client may find no coordinator just after its broker was started again.
+ */
 export async function until(what: string, look: () => unknown, waitMs = WAIT_MS): Promise<void> {
   const endMs = performance.now() + waitMs
-  while (!(await look())) {
-    if (performance.now() > endMs) throw new Error(`waited ${waitMs} ms for: ${what}`)
+  for (;;) {
+    let cause: unknown
+    try {
+      if (await look()) return
+    } catch (error) {
+      cause = error
+    }
+    if (performance.now() > endMs) throw new Error(`waited ${waitMs} ms for: ${what}`, { cause })
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
   }
 }

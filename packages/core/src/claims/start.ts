@@ -22,7 +22,7 @@ export type Commit = (
   completion: (result: Uint8Array | undefined) => CompleteUpdate | undefined,
 ) => Promise<UpdateAnswer>
 
-/** One start of a handler as a strategy runs it: under a claim, or without one ({@link Unclaimed}). */
+/** One start of a handler as a strategy runs it: under a claim, or without one. */
 export interface Start {
   /** The delivery's key, as it arrived; `undefined` for one that has none. */
   readonly key: string | undefined

@@ -13,7 +13,7 @@ export interface HandlerBound {
 
 /**
  * Runs a handler within its bound. Past it the handler shall stop, and nobody waits for it any more.
- * @throws what the handler throws, {@link readable}.
+ * @throws what the handler throws, as an error that can be read.
  */
 export async function bounded<Result>(
   run: () => Promise<Result> | Result,
