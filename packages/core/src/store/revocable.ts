@@ -166,7 +166,7 @@ class Loan {
       preventExtensions: () => false,
     })
     this.#proxies.set(target, proxy)
-    if ('next' in target) this.#iterators.add(target)
+    if ('next' in target) this.#iterators.add(target as Partial<Iterator<unknown>>)
     loans.set(proxy, this)
     return proxy
   }

@@ -49,8 +49,12 @@ class Connection extends EventEmitter {
       while (true) yield row
     } finally {
       this.#ran.push(`${row} ended`)
-      if (this.failure !== undefined) throw this.failure
+      this.#mayFail()
     }
+  }
+
+  #mayFail(): void {
+    if (this.failure !== undefined) throw this.failure
   }
 
   async prepareLater(sql: string): Promise<Statement> {
