@@ -46,7 +46,7 @@ class Connection extends EventEmitter {
 
   *iterate(row: string): Generator<string, void> {
     try {
-      while (true) yield row
+      yield row
     } finally {
       this.#ran.push(`${row} ended`)
       if (this.failure !== undefined) throw this.failure

@@ -315,7 +315,7 @@ describe('what a handler sets for its session', () => {
         tx.exec('PRAGMA query_only = ON; CREATE TEMP TABLE effects (name TEXT)')
         tx.exec(end)
       })
-      await expect(leaving).rejects.toThrow()
+      await expect(leaving).rejects.toBeInstanceOf(Error)
     }
     const row = newHex()
     expect(await handle((tx) => tx.prepare(INSERT).run(row))).toBe('ok')
