@@ -3,17 +3,26 @@ import { describe, expect, test } from 'vitest'
 import { pages } from './pages.ts'
 import { foreignLinks, originalOf, skeletonOf } from './translations.ts'
 
-/** For those who write stores and adapters, and who work on oncemq itself. */
-const IN_ENGLISH_ALONE = ['design', 'write-a-broker-adapter', 'write-a-store']
+/** For those who write stores and adapters and who work on oncemq itself, and the pages of the stores. */
+const IN_ENGLISH_ALONE = [
+  'docs/design.md',
+  'docs/write-a-broker-adapter.md',
+  'docs/write-a-store.md',
+  'packages/stores/mongodb/README.md',
+  'packages/stores/mysql/README.md',
+  'packages/stores/postgres/README.md',
+  'packages/stores/redis/README.md',
+  'packages/stores/sqlite/README.md',
+  'packages/tools/conformance/README.md',
+]
 
 const translations = pages.filter(({ path }) => originalOf(path) !== undefined)
 
 test('each guide is there in Chinese, but for those that say so here', () => {
-  const guides = pages.map(({ path }) => path).filter((path) => /^docs\/[^/]+$/.test(path))
-  const translated = translations.map(({ path }) => originalOf(path))
-  const alone = guides.filter((path) => !translated.includes(path))
-  expect(alone).toEqual(IN_ENGLISH_ALONE.map((name) => `docs/${name}.md`))
-  expect(translated).toContain('README.md')
+  const paths = pages.filter((page) => !translations.includes(page)).map(({ path }) => path)
+  const guides = paths.filter((path) => /^README\.md$|^docs\/|^packages\//.test(path))
+  const translated = new Set(translations.map(({ path }) => originalOf(path)))
+  expect(guides.filter((path) => !translated.has(path))).toEqual(IN_ENGLISH_ALONE)
 })
 
 describe.each(translations)('$path', (translation) => {
@@ -31,13 +40,16 @@ describe.each(translations)('$path', (translation) => {
 describe('a translation', () => {
   const original = {
     path: 'docs/a.md',
-    text: '# A\n\nSee `x` and [b](b.md#two) and\n[c](../c.ts).\n\n```sh\nnpm start\n```\n\n- one `y`\n',
+    text: '# A\n\nSee `x` and [b](b.md#two) and\n[c](../c.ts), [d](../d).\n\n```sh\nnpm start\n```\n\n- one `y`\n',
   }
   const others = [
     { path: 'docs/b.md', text: '# One\n\n## Two\n' },
     { path: 'docs/zh-CN/b.md', text: '# 一\n\n## 二\n' },
+    { path: 'd/README.md', text: '# D\n' },
+    { path: 'd/README.zh-CN.md', text: '# 丁\n' },
   ]
-  const translated = '# 甲\n\n[c](../../c.ts)，[b](b.md#二)，`x`。\n\n```sh\nnpm start\n```\n\n- `y` 一\n'
+  const translated =
+    '# 甲\n\n[d](../../d/README.zh-CN.md)，[c](../../c.ts)，[b](b.md#二)，`x`。\n\n```sh\nnpm start\n```\n\n- `y` 一\n'
   const skeleton = (path: string, text: string): string[] =>
     skeletonOf({ path, text }, [original, ...others, { path, text }])
 
@@ -58,7 +70,7 @@ describe('a translation', () => {
   })
 
   test('that leads to the other language is found', () => {
-    const page = { path: 'docs/zh-CN/a.md', text: '[English](../a.md) [b](../b.md) [b](b.md)' }
-    expect(foreignLinks(page, [original, ...others, page])).toEqual(['../b.md'])
+    const page = { path: 'docs/zh-CN/a.md', text: '[English](../a.md) [b](../b.md) [b](b.md) [d](../../d)' }
+    expect(foreignLinks(page, [original, ...others, page])).toEqual(['../b.md', '../../d'])
   })
 })

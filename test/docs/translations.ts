@@ -54,7 +54,7 @@ export function foreignLinks({ path, text }: SourceFile, pages: readonly SourceF
   const own = originalOf(path)
   return linksOf(text).filter((target) => {
     if (ELSEWHERE.test(target)) return false
-    const page = fileOf(target, path)
+    const page = pageAt(target, path, pages)
     return page !== own && translated.has(page)
   })
 }
@@ -62,7 +62,7 @@ export function foreignLinks({ path, text }: SourceFile, pages: readonly SourceF
 /** Where a link leads: an original page, and which of its headings, since headings are translated. */
 function placeOf(target: string, from: string, pages: readonly SourceFile[]): string {
   if (ELSEWHERE.test(target)) return target
-  const path = fileOf(target, from)
+  const path = pageAt(target, from, pages)
   const [, anchor] = target.split('#')
   const page = originalOf(path) ?? path
   const text = pages.find((each) => each.path === path)?.text
@@ -70,7 +70,10 @@ function placeOf(target: string, from: string, pages: readonly SourceFile[]): st
   return `${page} heading ${anchorsOf(text).indexOf(anchor)}`
 }
 
-function fileOf(target: string, from: string): string {
+/** The path that a link leads to; of a folder that of its README, which a forge shows with it. */
+function pageAt(target: string, from: string, pages: readonly SourceFile[]): string {
   const [file = ''] = target.split('#')
-  return file === '' ? from : join(dirname(from), file)
+  const path = file === '' ? from : join(dirname(from), file)
+  const readme = join(path, 'README.md')
+  return pages.some((page) => page.path === readme) ? readme : path
 }

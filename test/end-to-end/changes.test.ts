@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { Deduplicator } from '@oncemq/core'
 import { createDeduplicator, naturalKey, watermark } from '@oncemq/core'
+import { ManagedConsumer } from '@oncemq/core/broker'
 import { SqliteStore } from '@oncemq/sqlite'
 import { afterAll, expect, test } from 'vitest'
 
@@ -134,7 +135,22 @@ test('a worker of another schema holds its messages, and touches nothing', async
   const database = new DatabaseSync(path)
   database.exec(`UPDATE oncemq_meta SET value = 2 WHERE name = 'schema_version'`)
   await expect(other.open()).rejects.toMatchObject({ code: 'ONCEMQ_STORE_CORRUPT' })
-  // Which the settlement is to hold.
+  const never = (): never => {
+    throw new Error('expected nothing to be received')
+  }
+  const consumer = ManagedConsumer.start({
+    dedup: other as never,
+    source: { open: never, close: async () => undefined },
+    key: never,
+    middlewares: [],
+    retry: { firstMs: 1000, factor: 2, maxMs: 60_000 },
+    concurrency: 1,
+    window: 1,
+    holdMs: 1000,
+    handler: never,
+  })
+  await expect(consumer).rejects.toMatchObject({ code: 'ONCEMQ_STORE_CORRUPT' })
+  // Of a wrapped consumer, whose settlement is to hold.
   expect(await statusOf(other, 'order-2', effects)).toBe('store-refused')
   await other.close()
   database.exec(`UPDATE oncemq_meta SET value = 1 WHERE name = 'schema_version'`)

@@ -34,6 +34,8 @@ export function soundServer(memory: MemoryStore): Server {
 /** What the handler of the transactional strategy writes with: its writes, not yet committed. */
 export interface Writes {
   readonly ids: string[]
+  /** Whether the handler has lost the connection. */
+  isCut: boolean
 }
 
 export interface StoreWorld {
@@ -122,9 +124,10 @@ export class FaultyStore implements TransactionalStore<Writes> {
     await this.#pass()
     if (chance(plan.chances.requestLost)) return never()
     this.#mayFail()
-    const writes: Writes = { ids: [] }
+    const writes: Writes = { ids: [], isCut: false }
     const completion = await work(writes)
     await this.#pass()
+    if (writes.isCut) throw unavailable()
     if (chance(plan.chances.errorBefore)) {
       throw new StoreError('ONCEMQ_TRANSACTION_CONFLICT', 'simulated: run it again')
     }

@@ -8,8 +8,11 @@ const LIGHTS: readonly LightLoad[] = [
   { callsMax: 8, entriesMin: 1, entriesPerMs: 0.1 },
 ]
 
-/** What the handler of a key does, each time and for ever; `flaky` only while there are faults. */
-export type KeyKind = 'fine' | 'flaky' | 'failing' | 'permanent' | 'poison' | 'hung'
+/**
+ * What the handler of a key does, each time and for ever; `flaky` only while there are faults. `cutting`: it
+ * loses the connection of its transaction.
+ */
+export type KeyKind = 'fine' | 'flaky' | 'failing' | 'permanent' | 'poison' | 'hung' | 'cutting'
 
 /** How likely the faults of one run are, and how large everything is. All of it follows from the seed. */
 export interface Plan {
@@ -56,6 +59,7 @@ export interface Plan {
     readonly permanent: number
     readonly poison: number
     readonly hung: number
+    readonly cutting: number
     readonly unkeyed: number
     readonly unsendable: number
     readonly middleware: number
@@ -93,7 +97,9 @@ export function planOf(seed: number): Plan {
   const rolled = chancesOf(dice)
   // Suspects wait for a handler that hangs no longer than a lease: see Isolation. What cannot be copied and
   // waits for one that hangs stops the consumer for up to a day at a time.
-  const chances = { ...rolled, hung: rolled.poison > 0 || rolled.unsendable > 0 ? 0 : rolled.hung }
+  const hung = rolled.poison > 0 || rolled.unsendable > 0 ? 0 : rolled.hung
+  // Not by the dice, so that each other seed is the schedule that it was.
+  const chances = { ...rolled, hung, cutting: seed % 10 === 9 ? 0.2 : 0 }
   const window = dice.pick([1, 2, 8, 32])
   const outageMsMax = outageOf(dice, leaseMs)
   const isOrdered = dice.chance(0.2)
@@ -146,7 +152,7 @@ function outageOf(dice: Dice, leaseMs: number): number {
   return chance < 0.2 ? 10 * MINUTE_MS : 3 * leaseMs
 }
 
-function chancesOf(dice: Dice): Plan['chances'] {
+function chancesOf(dice: Dice): Omit<Plan['chances'], 'cutting'> {
   const some = (most: number, often = 0.5): number => (dice.chance(often) ? dice.fraction() * most : 0)
   return {
     flaky: some(0.5),

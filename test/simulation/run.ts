@@ -85,13 +85,19 @@ function worldOf(plan: Plan, mutation: Mutation): { world: World; heal: () => vo
     isAlarmed: within(chances.alarm, plan.alarmMsMax),
   }
   // Who waits behind slow handlers by its own settings is held for long.
-  const queueMs = (plan.window / plan.concurrency) * Math.max(plan.handlerMsMax, hungMs(plan))
+  const slowestMs = Math.max(plan.handlerMsMax, hungMs(plan), cutMs(plan))
+  const queueMs = (plan.window / plan.concurrency) * slowestMs
   oracle.isExcusedFromHolding = chances.stuck > 0 || chances.pause > 0 || queueMs > 240_000
   return { world, heal: () => (isHealed = true) }
 }
 
 function hungMs({ chances, handlerTimeoutMs }: Plan): number {
   return chances.hung > 0 ? handlerTimeoutMs : 0
+}
+
+/** After a handler that was cut the store is asked whether it works: five calls, and a transaction. */
+function cutMs({ chances, storeMsMax }: Plan): number {
+  return chances.cutting > 0 ? 13 * storeMsMax : 0
 }
 
 /** Publishes the messages over the faulty time. */
@@ -119,6 +125,7 @@ function kindOf({ chances }: Plan, dice: Dice): KeyKind {
   for (const kind of ['failing', 'permanent', 'poison', 'hung'] as const) {
     if (dice.chance(chances[kind])) return kind
   }
+  if (chances.cutting > 0 && dice.chance(chances.cutting)) return 'cutting'
   return chances.flaky > 0 && dice.chance(0.5) ? 'flaky' : 'fine'
 }
 

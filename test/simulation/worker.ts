@@ -240,7 +240,9 @@ export class Worker {
       throw new PermanentError('simulated')
     }
     if (plan.strategy === 'transactional' && message.key !== undefined) tx.ids.push(id)
-    oracle.ended(execution, 'ok')
+    const isCut = plan.strategy === 'transactional' && kind === 'cutting'
+    if (isCut) tx.isCut = true
+    oracle.ended(execution, isCut ? 'failed' : 'ok')
   }
 
   #poison(id: string): Promise<never> {

@@ -163,7 +163,7 @@ export function readable(thrown: unknown): unknown {
 
 const NAME_MAX = 100
 
-/** The name of what a user's or a client's code has thrown, for a log: whoever names an error may write much. */
+/** The name of what was thrown by code of others, for a log: whoever names an error may write much. */
 export function errorNameOf(thrown: unknown): string {
   const error = readable(thrown)
   return isError(error) ? error.name.slice(0, NAME_MAX) : typeof error

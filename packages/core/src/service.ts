@@ -32,8 +32,7 @@ import type { Store, StoredRecord, SweepingStore } from './store/contract.ts'
 import { GuardedStore } from './store/guarded-store.ts'
 import { closeStore, openStore } from './store/open-store.ts'
 import { isAnswer, Outage } from './store/outage.ts'
-import type { Complete } from './store/self-test.ts'
-import { selfTest } from './store/self-test.ts'
+import { SelfTests } from './store/self-test.ts'
 import { sharedSecret } from './store/shared-secret.ts'
 import { Sweeper } from './store/sweeper.ts'
 import type { Handler } from './strategies/strategy.ts'
@@ -51,6 +50,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
   readonly #outage: Outage
   readonly #claims: ClaimManager<Tx>
   readonly #sweeper: Sweeper
+  readonly #selfTests: SelfTests
   readonly #handling: HandleServices<Tx>
   readonly #unrecorded: Unrecorded
   /** Whether a delivery whose key was asked for may run without a claim. */
@@ -76,7 +76,10 @@ export class Service<Tx> implements Deduplicator<Tx> {
     this.#claims = new ClaimManager(settings, this.#store, this.#outage, this.#events)
     this.#sweeper = new Sweeper(this.#sweepStep(), sweepEveryMs, clock, random)
     this.#mayPass = settings.onStoreDown === 'process' || settings.onConflict === 'process'
-    this.#handling = { ...settings, events: this.#events }
+    this.#selfTests = new SelfTests(this.#store, settings as unknown as Settings<unknown>)
+    const isStoreUp = async (): Promise<boolean> =>
+      this.#outage.error === undefined && (await this.#selfTests.succeeds())
+    this.#handling = { ...settings, events: this.#events, isStoreUp }
     this.#unrecorded = new Unrecorded({
       settings: settings as unknown as Settings<unknown>,
       events: this.#events,
@@ -279,11 +282,12 @@ export class Service<Tx> implements Deduplicator<Tx> {
   }
 
   async #open(): Promise<void> {
-    const { store, acceptFindings, random } = this.settings
+    const { store, acceptFindings } = this.settings
     await this.#store.within('open', OPEN_TIMEOUT_MS, () =>
       openStore(store, this, acceptFindings, this.#events),
     )
-    await selfTest(this.#store, store.name, random, this.#completeAsHandlersDo())
+    // A server without transactions is noticed now, not by the first message.
+    await this.#selfTests.whole()
     await this.#prepare()
     // Not before: a delivery that comes now must not overtake those that wait for this.
     this.#isOpen = true
@@ -300,15 +304,6 @@ export class Service<Tx> implements Deduplicator<Tx> {
     for (const finding of findings) this.#events.emit('finding', () => finding)
   }
 
-  /** A server without transactions is noticed at start, not by the first message. */
-  #completeAsHandlersDo(): Complete | undefined {
-    const { store, strategy } = this.settings
-    const { completeOnce } = strategy
-    if (completeOnce === undefined) return undefined
-    return (completion) =>
-      this.#store.within('transaction', OPEN_TIMEOUT_MS, () => completeOnce(store, completion))
-  }
-
   #sweepStep(): ((limit: number) => Promise<number>) | undefined {
     const { store } = this.settings
     if (!isSweeping(store)) return undefined
@@ -317,7 +312,7 @@ export class Service<Tx> implements Deduplicator<Tx> {
 
   async #probe(): Promise<void> {
     if (!this.#isOpen) return this.open()
-    await selfTest(this.#store, this.settings.store.name, this.settings.random)
+    await this.#selfTests.brief()
   }
 
   async #close(timeoutMs: number): Promise<void> {

@@ -37,7 +37,7 @@ describe('turns', () => {
     const order: string[] = []
     const ends = new Map<string, () => void>()
     const alone = (name: string, signal?: AbortSignal): void =>
-      void turns.alone(signal).then((end) => {
+      void turns.alone({ signal }).then((end) => {
         order.push(end === undefined ? `${name} called off` : name)
         if (end !== undefined) ends.set(name, end)
       })
@@ -75,7 +75,7 @@ describe('turns', () => {
     expect(order).toEqual(['a'])
     await elapse(clock, 999)
     expect(order).toEqual(['a'])
-    const shared = turns.shared(undefined)
+    const shared = turns.shared({ signal: undefined })
     await elapse(clock, 1)
     expect(order).toEqual(['a', 'b'])
     await elapse(clock, 1000)
@@ -91,12 +91,41 @@ describe('turns', () => {
     expect(order).toEqual(['a', 'b', 'c'])
   })
 
+  test('are waited for in a place that is told, and left', async () => {
+    const { clock, turns } = isolation()
+    let linedUp = 0
+    const lineUp = (): (() => void) => {
+      linedUp += 1
+      return () => void (linedUp -= 1)
+    }
+    const place = { enter: () => expect.unreachable(), leave: () => expect.unreachable(), lineUp }
+    const end = await turns.alone({ signal: undefined, place })
+    expect(linedUp).toBe(0)
+    const controller = new AbortController()
+    const waiting = [
+      turns.alone({ signal: undefined, place }),
+      turns.shared({ signal: undefined, place }),
+      turns.alone({ signal: controller.signal, place }),
+    ]
+    await elapse(clock, 500)
+    expect(linedUp).toBe(3)
+    controller.abort()
+    await settle()
+    expect(linedUp).toBe(2)
+    end?.()
+    const next = await waiting[0]
+    expect(linedUp).toBe(1)
+    if (typeof next === 'function') next()
+    await Promise.all(waiting)
+    expect(linedUp).toBe(0)
+  })
+
   test('that are called off leave nothing behind', async () => {
     const { clock, turns, order, alone } = isolation()
     const controller = new AbortController()
     turns.started()
     alone('a', controller.signal)
-    const shared = turns.shared(undefined)
+    const shared = turns.shared({ signal: undefined })
     await settle()
     controller.abort()
     expect(await shared).toBe(true)

@@ -90,6 +90,19 @@ describe('in a transaction of the store', () => {
     expect([dedup.outage, store.committed]).toEqual([undefined, ['order']])
   })
 
+  test('a connection that is lost each time, while the store works, counts by the broker', async () => {
+    const { dedup, store } = await setUp()
+    const error = new StoreError('ONCEMQ_STORE_UNAVAILABLE', 'cut')
+    let isCut = false
+    store.commit = (apply) => (isCut ? Promise.reject(error) : apply()).finally(() => (isCut = false))
+    const deliver = (startsBefore: number) =>
+      dedup.process({ key: 'a', startsBefore }, () => void (isCut = true))
+    expect(await deliver(0)).toEqual({ status: 'failed', final: false, error, attempt: 1 })
+    expect(await deliver(1)).toEqual({ status: 'failed', final: false, error, attempt: 2 })
+    expect(await deliver(2)).toMatchObject({ status: 'failed', final: true, error, reason: 'attempts' })
+    expect(dedup.outage).toBeUndefined()
+  })
+
   test('a PermanentError is final, and a constraint of another name is a failure', async () => {
     const { dedup } = await setUp()
     const permanent = dedup.process({ key: 'a' }, () => Promise.reject(new PermanentError('no')))

@@ -59,13 +59,17 @@ describe('without a logger', () => {
     ])
   })
 
-  test('after a rest of an hour it is said at once', () => {
+  test('after a rest of an hour it is said at once, and a minute after that', () => {
     const { clock, hub: events, warned } = hub()
     for (let count = 0; count < 3; count += 1) {
       events.emit('warning', () => ({ message: 'no' }))
       clock.advance(61 * MINUTE_MS)
     }
     expect(warned).toEqual(['billing: no', 'billing: no', 'billing: no'])
+    for (let count = 0; count < 2; count += 1) events.emit('warning', () => ({ message: 'no' }))
+    expect(warned).toHaveLength(4)
+    clock.advance(MINUTE_MS)
+    expect(warned).toHaveLength(5)
   })
 
   test('an outage that was told ends with its end, at once; one that comes and goes is counted', () => {
@@ -87,11 +91,16 @@ describe('without a logger', () => {
     expect(warned.at(-1)).toBe(over)
   })
 
-  test('what is counted and not said yet is said at close', () => {
-    const { hub: events, warned } = hub()
+  test('what is counted and not said yet is said at close, once, and what comes later at once', () => {
+    const { clock, hub: events, warned } = hub()
     for (let count = 0; count < 3; count += 1) events.emit('warning', () => ({ message: 'no' }))
     events.close()
-    expect(warned).toEqual(['billing: no', 'billing: no (and 1 more like this)'])
+    const said = ['billing: no', 'billing: no (and 1 more like this)']
+    expect(warned).toEqual(said)
+    clock.advance(MINUTE_MS)
+    expect(warned).toEqual(said)
+    for (let count = 0; count < 2; count += 1) events.emit('warning', () => ({ message: 'no' }))
+    expect(warned).toEqual([...said, 'billing: no', 'billing: no'])
   })
 
   test('findings are told by their sentences, but for mere information', () => {
@@ -127,10 +136,19 @@ describe('without a logger', () => {
 
   test('a flood of different sentences ends, and its later ones are counted', () => {
     const { clock, hub: events, warned } = hub()
+    clock.advance(40 * MINUTE_MS)
     for (let count = 0; count < 2000; count += 1) events.emit('warning', () => ({ message: String(count) }))
     expect(warned).toHaveLength(201)
     clock.advance(MINUTE_MS)
     expect(warned.at(-1)).toBe('billing: 1999 (and 1798 more like this)')
+  })
+
+  test('sentences that rested for an hour make room for others', () => {
+    const { clock, hub: events, warned } = hub()
+    for (let count = 0; count < 200; count += 1) events.emit('warning', () => ({ message: String(count) }))
+    clock.advance(61 * MINUTE_MS)
+    for (const message of ['one', 'another']) events.emit('warning', () => ({ message }))
+    expect(warned.slice(200)).toEqual(['billing: one', 'billing: another'])
   })
 })
 

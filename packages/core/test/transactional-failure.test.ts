@@ -181,9 +181,80 @@ describe("what is the store's fault is no attempt of the handler", () => {
       const error = new StoreError(code, 'cut')
       store.commit = () => Promise.reject(error)
       expect(await dedup.process({ key: 'a' }, () => {})).toEqual({ status: 'store-down', error })
-      expect([store.updates('release'), told]).toMatchObject([[{ attempts: 0 }], ['storeError']])
+      // The store is asked whether it works only where a handler may have ended its own connection.
+      const errors = code === 'ONCEMQ_STORE_UNAVAILABLE' ? 2 : 1
+      expect([store.updates('release'), told]).toMatchObject([
+        [{ attempts: 0 }],
+        Array.from({ length: errors }, () => 'storeError'),
+      ])
     },
   )
+})
+
+describe('a connection that is lost with each run of a handler, while the store works', () => {
+  const lost = new StoreError('ONCEMQ_STORE_UNAVAILABLE', 'the connection is gone')
+
+  async function cutting(options: { attemptsMax: number }) {
+    const setting = await setUp(options)
+    const { store } = setting
+    let isCut = false
+    store.commit = (apply) => {
+      const answer = isCut ? Promise.reject(lost) : apply()
+      isCut = false
+      return answer
+    }
+    const cut = ({ tx }: { tx: Ledger }): void => {
+      tx.words.push('late')
+      isCut = true
+    }
+    return { ...setting, cut }
+  }
+
+  test.each([
+    ['with a key', { key: 'a' }],
+    ['without a key', { key: undefined }],
+  ])('%s: each start counts, and the last one is alone', async (_, message) => {
+    const { clock, store, dedup, told, cut } = await cutting({ attemptsMax: 2 })
+    const deliver = async (startsBefore: number) => {
+      const outcome = dedup.process({ ...message, startsBefore }, cut)
+      await elapse(clock, 5000)
+      return outcome
+    }
+    expect(await deliver(0)).toEqual({ status: 'failed', final: false, error: lost, attempt: 1 })
+    expect(await deliver(1)).toEqual({ status: 'failed', final: false, error: lost, attempt: 2 })
+    const work = Promise.withResolvers<void>()
+    const neighbour = dedup.process({ key: 'b' }, () => work.promise)
+    const last = deliver(2)
+    await elapse(clock, 1000)
+    expect(store.transactions).toBe(5)
+    work.resolve()
+    expect(await last).toMatchObject({
+      status: 'failed',
+      final: true,
+      error: lost,
+      attempt: 3,
+      reason: 'attempts',
+    })
+    expect([(await neighbour).status, store.committed, told]).toEqual([
+      'completed',
+      [],
+      Array.from({ length: 3 }, () => ['storeError', 'failed']).flat(),
+    ])
+  })
+
+  test('is no attempt once the store is known to be down', async () => {
+    const { clock, store, dedup, cut } = await cutting({ attemptsMax: 2 })
+    const { around } = store
+    const outcome = dedup.process({ key: 'a' }, async (context) => {
+      store.around = () => Promise.reject(lost)
+      await dedup.process({ key: 'b', holdMs: 0 }, () => expect.unreachable())
+      store.around = around
+      cut(context)
+    })
+    await elapse(clock, 5000)
+    expect(await outcome).toEqual({ status: 'store-down', error: lost })
+    expect(await dedup.inspect('a')).toMatchObject({ state: 'free', attempts: 0 })
+  })
 })
 
 describe('a handler that hangs', () => {

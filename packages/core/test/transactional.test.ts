@@ -114,7 +114,7 @@ describe('the handler', () => {
     for (const word of ['y', 'z']) {
       const outcome = await dedup.process(delivery, (context) => {
         keys.push(context.key)
-        expect(() => context.childId('receipt')).toThrow()
+        expect(() => context.childId('receipt')).toThrow('without')
         return writes(word)(context)
       })
       expect(outcome.status).toBe('completed')

@@ -121,7 +121,11 @@ describe('waiting for a delivery of this process', () => {
 describe('the place where a delivery waits', () => {
   test('without room it does not wait at all', async () => {
     const { clock, wait } = busyWait()
-    const place = { enter: () => false, leave: () => expect.unreachable() }
+    const place = {
+      enter: () => false,
+      leave: () => expect.unreachable(),
+      lineUp: () => expect.unreachable(),
+    }
     expect(await wait.begin(undefined, place).forLocal(new LocalKey())).toBeUndefined()
     expect(await wait.begin(undefined, place).forLease(1000)).toBe(false)
     expect(clock.nextInMs).toBeUndefined()
@@ -133,6 +137,7 @@ describe('the place where a delivery waits', () => {
     const steps: string[] = []
     const place = {
       enter: () => steps.push('enter') > 0,
+      lineUp: () => expect.unreachable(),
       leave: () => {
         steps.push('leave')
         return left.promise

@@ -51,11 +51,14 @@ describe('the row', () => {
 
   test('tells a duplicate without the store', async () => {
     const { store, dedup, at } = await setUp()
+    const known: unknown[] = []
+    dedup.on('duplicate', (event) => known.push(event))
     await dedup.process(at(4n), writes)
     for (const offset of [0n, 4n]) {
       expect(await dedup.process(at(offset), writes)).toEqual({ status: 'duplicate', result: undefined })
     }
     expect([store.transactions, dedup.counts().duplicate]).toEqual([1, 2])
+    expect(known).toEqual(['key 0', 'key 4'].map((key) => ({ key, source: 'position' })))
   })
 
   test('is not moved by whoever has lost it: what was written is rolled back', async () => {
@@ -76,15 +79,19 @@ describe('the row', () => {
     expect([store.row.next, log.signal.aborted]).toEqual([1n, true])
   })
 
-  test('passes a message that was put aside, once it was', async () => {
+  test('passes a message that was put aside, once it was, as long as the log is ours', async () => {
     const { store, dedup, at } = await setUp()
-    const outcome = await dedup.process(at(4n), () => {
+    const never = (): void => {
       throw new PermanentError('never')
-    })
+    }
+    const outcome = await dedup.process(at(4n), never)
     expect(outcome).toMatchObject({ status: 'failed', final: true })
     expect(store.row.next).toBe(undefined)
     expect(await ('forgive' in outcome && outcome.forgive?.())).toBe(true)
     expect(store.row.next).toBe(5n)
+    const late = await dedup.process(at(5n), never)
+    store.row.epoch += 1
+    expect(await ('forgive' in late && late.forgive?.())).toBe(false)
   })
 
   test('is passed to a new offset when nothing runs, and waited for by what starts meanwhile', async () => {
@@ -106,6 +113,29 @@ describe('the row', () => {
     expect([store.row.next, store.logUpdates]).toEqual([8n, ['advance']])
   })
 
+  test('is passed to one offset after the other, and never back', async () => {
+    const { store, log } = await setUp()
+    expect(await Promise.all([log.pass(4n), log.pass(6n)])).toEqual([true, true])
+    expect(await log.pass(5n)).toBe(true)
+    expect([store.row.next, store.logUpdates, log.signal.aborted]).toEqual([
+      6n,
+      ['advance', 'advance'],
+      false,
+    ])
+  })
+
+  test('is waited for by a message that it passes meanwhile', async () => {
+    const { store, dedup, log, at } = await setUp()
+    const gate = Promise.withResolvers<void>()
+    store.beforeUpdate = () => gate.promise
+    const passing = log.pass(5n)
+    const running = dedup.process(at(4n), writes)
+    await new Promise(setImmediate)
+    gate.resolve()
+    expect([await passing, await running]).toEqual([true, { status: 'duplicate', result: undefined }])
+    expect([store.committed, dedup.counts().duplicate]).toEqual([[], 1])
+  })
+
   test('a store that does not answer at the commit leaves the message where it is', async () => {
     const { store, dedup, at } = await setUp()
     const { commit } = store
@@ -122,7 +152,17 @@ describe('starts', () => {
     const { store, dedup, at } = await setUp()
     const outcome = await dedup.process(at(0n), fails)
     expect(outcome).toMatchObject({ status: 'failed', final: false, attempt: 1 })
-    expect(store.logUpdates).toEqual([])
+    const stopping = new AbortController()
+    await dedup.process(at(0n, { signal: stopping.signal }), () => {
+      stopping.abort()
+      throw new Error('told to stop')
+    })
+    expect([store.logUpdates, dedup.counts().completed]).toEqual([[], 0])
+  })
+
+  test('that nobody counted are those of the first record that is left, and of no other', async () => {
+    const { log } = await setUp({ store: heldLedger(3n) })
+    expect([2n, 3n, 4n].map((offset) => log.startsBefore(offset))).toEqual([0, 1, 0])
   })
 
   test('are counted in a log that was held, until one record is done', async () => {
@@ -175,6 +215,31 @@ describe('starts', () => {
     expect([store.logUpdates, store.starts]).toEqual([['start'], 2])
   })
 
+  test.each([
+    ['ONCEMQ_STORE_UNAVAILABLE', 'store-down'],
+    ['ONCEMQ_STORE_REFUSED', 'store-refused'],
+    ['ONCEMQ_CLOSED', 'closed'],
+  ] as const)('that cannot be counted for %s: %s, and nothing runs', async (code, status) => {
+    const { store, dedup, at } = await setUp({ store: heldLedger(3n) })
+    store.beforeUpdate = () => Promise.reject(new StoreError(code as never, 'no'))
+    expect(await dedup.process(at(3n), writes)).toMatchObject({ status })
+    expect(store.transactions).toBe(0)
+  })
+
+  test('that were counted go on where the log was released meanwhile, until the record is done', async () => {
+    const store = heldLedger(3n)
+    const attempts: number[] = []
+    for (const offset of [3n, 3n, 4n]) {
+      const { dedup, log, at } = await setUp({ store, attemptsMax: 4 })
+      await dedup.process(at(offset), ({ attempt }) => {
+        if (attempts.push(attempt) === 1) throw new Error('failed')
+      })
+      await log.release()
+    }
+    expect(attempts).toEqual([2, 3, 1])
+    expect(store.logUpdates).toEqual(['start', 'release', 'start', 'release', 'release'])
+  })
+
   test('of a record are counted by the record', async () => {
     const { store, dedup, at } = await setUp({ store: heldLedger(3n), record: true })
     let started = 0
@@ -182,10 +247,15 @@ describe('starts', () => {
     expect([started, store.logUpdates, store.row.next]).toEqual([1, [], 4n])
   })
 
-  test('a log that is released twice is released once', async () => {
+  test('a log that is released twice is released once, and one that was lost never', async () => {
     const { store, log } = await setUp()
     await Promise.all([log.release(), log.release()])
     expect([store.logUpdates, store.row.isHeld]).toEqual([['release'], false])
+    const other = await setUp()
+    other.store.row.epoch += 1
+    await other.dedup.process(other.at(0n), writes)
+    await other.log.release()
+    expect(other.store.logUpdates).toEqual([])
   })
 })
 
@@ -195,7 +265,7 @@ describe('with record', () => {
     expect(await dedup.process(at(0n, { key: 'a' }), writes)).toMatchObject({ status: 'completed' })
     expect(await dedup.process(at(1n, { key: 'a' }), writes)).toMatchObject({ status: 'duplicate' })
     expect(await dedup.process(at(2n, { key: 'b' }), writes)).toMatchObject({ status: 'completed' })
-    expect([store.committed.length, store.row.next]).toEqual([2, 3n])
+    expect([store.committed.length, store.row.next, dedup.counts().completed]).toEqual([2, 3n, 2])
   })
 
   test('gives the key back where the log is lost before the start', async () => {

@@ -28,30 +28,27 @@ describeService('kafka-4.4', ({ url }) => {
     await admin.close()
   }
 
-  test.for(clientNames)(
-    '%s: one that was dropped has lost all, and sets no offset back',
-    async (client) => {
-      const topic = await Topic.open(url, 1, client)
-      await topic.send(...Array.from({ length: 6 }, () => ({ value: 'a' })))
-      const place = { topic: topic.name, partition: 0 }
-      const groupId = nameOf('g')
-      const told: (readonly TopicPartition[])[] = []
-      const member = memberOf(consumerOf(topic, client, groupId), systemClock)
-      onTestFinished(() => member.close())
-      await member.join([topic.name], true, {
-        assigned: (partitions) => void told.push(partitions),
-        received: () => undefined,
-        crashed: () => undefined,
-        beaten: () => undefined,
-      })
-      await until('the partition', () => told.length === 1)
-      await dropAndGoOn(groupId, place, 5n)
-      await expect(member.commit([{ ...place, offset: '1' }])).rejects.toThrow()
-      await until('the partition once more', () => told.length >= 3)
-      expect(await topic.committed(groupId)).toBe(5)
-      await member.commit([{ ...place, offset: '6' }])
-      expect(await topic.committed(groupId)).toBe(6)
-      expect(told).toEqual([[place], [], [place]])
-    },
-  )
+  test.for(clientNames)('%s: one that was dropped has lost all, and sets no offset back', async (client) => {
+    const topic = await Topic.open(url, 1, client)
+    await topic.send(...Array.from({ length: 6 }, () => ({ value: 'a' })))
+    const place = { topic: topic.name, partition: 0 }
+    const groupId = nameOf('g')
+    const told: (readonly TopicPartition[])[] = []
+    const member = memberOf(consumerOf(topic, client, groupId), systemClock)
+    onTestFinished(() => member.close())
+    await member.join([topic.name], true, {
+      assigned: (partitions) => void told.push(partitions),
+      received: () => undefined,
+      crashed: () => undefined,
+      beaten: () => undefined,
+    })
+    await until('the partition', () => told.length === 1)
+    await dropAndGoOn(groupId, place, 5n)
+    await expect(member.commit([{ ...place, offset: '1' }])).rejects.toThrow()
+    await until('the partition once more', () => told.length >= 3)
+    expect(await topic.committed(groupId)).toBe(5)
+    await member.commit([{ ...place, offset: '6' }])
+    expect(await topic.committed(groupId)).toBe(6)
+    expect(told).toEqual([[place], [], [place]])
+  })
 })

@@ -27,7 +27,7 @@ export class RascalMessage implements HeldMessage<AmqpMessage> {
   readonly body: Uint8Array
   readonly startsBefore: number
   readonly returnsBefore: number
-  /** A classic queue does not count, and hands on what a sender wrote; Rascal has no copy to carry a count. */
+  /** A classic queue does not count, and hands on what a sender wrote; Rascal has no copy for a count. */
   readonly isUncounted: boolean
   readonly firstAtMs: number
   /** Rascal does not say when its channel is gone; it ignores what comes after. */

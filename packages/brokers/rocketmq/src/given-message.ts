@@ -56,10 +56,14 @@ export class GivenMessage {
     return this.#context
   }
 
-  /** Records it as done, and acks. Answers whether it was done. @throws what `ack` throws. */
+  /**
+   * Records it as done, and acks. It is renewed for as long as the store takes. Answers whether it was done.
+   * @throws what `ack` throws.
+   */
   async complete(onUnconfirmed: 'ack' | 'retry', ack: () => Promise<void>): Promise<boolean> {
-    const completion = await this.#grant.claim.complete()
     this.#timer?.cancel()
+    this.hidden.hold.keep()
+    const completion = await this.#grant.claim.complete()
     this.hidden.hold.stop()
     if (completion === 'completed' || (completion === 'unconfirmed' && onUnconfirmed === 'ack')) {
       await this.hidden.hold.last(ack)

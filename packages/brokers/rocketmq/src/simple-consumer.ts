@@ -4,7 +4,6 @@ import {
   DeliveryLoop,
   pause,
   refuseTransactional,
-  rejectedForAttempts,
   requireDeduplicator,
   retryDefaults,
 } from '@oncemq/core/broker'
@@ -164,15 +163,9 @@ class WrappedConsumer {
     const outcome = await this.#dedup.claim(delivery)
     if (!('claim' in outcome)) return outcome
     const { clock, attemptsMax } = this.#dedup.settings
-    const { claim, status } = outcome
-    const { attempt } = claim
-    if (status === 'unprotected' && attempt > attemptsMax) {
-      await claim.release('unstarted')
-      return rejectedForAttempts(attempt - 1, attemptsMax)
-    }
     const { holdMs } = this.#settings
     const warn = (text: string): void => this.#dedup.warn(text)
-    const given = new GivenMessage(message, { claim, attemptsMax, holdMs, clock, warn })
+    const given = new GivenMessage(message, { claim: outcome.claim, attemptsMax, holdMs, clock, warn })
     remember(given)
     this.#granted.push(given)
     return undefined

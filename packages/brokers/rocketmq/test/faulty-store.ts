@@ -1,4 +1,4 @@
-import type { ClaimAnswer, ClaimRequest } from '@oncemq/core/store'
+import type { ClaimAnswer, ClaimRequest, ClaimUpdate, UpdateAnswer } from '@oncemq/core/store'
 import { MemoryStore, OncemqError } from '@oncemq/core'
 
 /** A store that can be taken away, or made to refuse. */
@@ -14,5 +14,10 @@ export class FaultyStore extends MemoryStore {
       throw new OncemqError('ONCEMQ_STORE_REFUSED', 'permission denied; grant it')
     }
     return super.claim(batch)
+  }
+
+  override async update(batch: readonly ClaimUpdate[]): Promise<readonly UpdateAnswer[]> {
+    if (this.fault === 'down') throw new Error('down')
+    return super.update(batch)
   }
 }

@@ -88,6 +88,26 @@ describeService('rocketmq-fast', ({ url }) => {
     expect(dedup.counts()).toMatchObject({ completed: 1, warning: 0 })
   })
 
+  test(
+    'an ack in time is in time, though the store answers it after the hold',
+    { timeout: LONG_MS },
+    async () => {
+      const { at, dedup, store, warnings, consumer } = await wrapped({ holdMs: 1000 })
+      await at.send('a')
+      const message = await until('a message', async () => (await consumer.receive(1, INVISIBLE_MS))[0])
+      const signal = contextOf(message)?.signal
+      store.fault = 'down'
+      const acked = consumer.ack(message)
+      acked.catch(() => undefined)
+      await quiet(INVISIBLE_MS + 2000)
+      store.fault = undefined
+      await acked
+      expect(signal?.aborted).toBe(false)
+      expect(warnings).toEqual([])
+      expect(dedup.counts()).toMatchObject({ completed: 1, granted: 1 })
+    },
+  )
+
   test('what the store refuses is held, not given back', async () => {
     const { at, dedup, store, warnings, consumer } = await wrapped()
     await dedup.open()

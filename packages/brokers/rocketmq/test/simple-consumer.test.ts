@@ -1,15 +1,18 @@
 import { MemoryStore } from '@oncemq/core'
 import { describeService } from '@oncemq/test-services/vitest'
 import { expect, test } from 'vitest'
-import { contextOf, dedupSimpleConsumer } from '../src/index.ts'
+import { contextOf, dedupSimpleConsumer, messageKeys } from '../src/index.ts'
 import { deduplicator, nextOf, place, until } from './set-up.ts'
 
+/** Longer than it takes to have them all. */
+const FREE_MS = 3000
+
 describeService('rocketmq-fast', ({ url }) => {
-  const set = async (options = {}, store = new MemoryStore()) => {
+  const set = async (options = {}, store = new MemoryStore(), key = messageKeys()) => {
     const at = await place(url)
     const dedup = deduplicator({ store, ...options })
     const raw = at.simple()
-    const consumer = dedupSimpleConsumer(raw, dedup)
+    const consumer = dedupSimpleConsumer(raw, dedup, { key })
     await consumer.startup()
     const receive = () => consumer.receive(10, 10_000)
     return { at, dedup, raw, consumer, receive, store }
@@ -103,6 +106,26 @@ describeService('rocketmq-fast', ({ url }) => {
     const a = await nextOf(consumer)
     expect(contextOf(a)).toMatchObject({ key: 'a', epoch: 2 })
     await consumer.ack(a)
+  })
+
+  test('gives those that may have ended their process one by one, and rejects none unseen', async () => {
+    const key = messageKeys({ without: 'none' })
+    const { at, dedup, consumer, receive } = await set({ attemptsMax: 1 }, new MemoryStore(), key)
+    const earlier = await at.started()
+    const bodies = ['a', 'b', 'c']
+    for (const body of bodies) await at.send(body, {})
+    for (let left = bodies.length; left > 0; left -= 1) {
+      await earlier.changeInvisibleDuration(await nextOf(earlier), FREE_MS)
+    }
+    const given: string[][] = []
+    await until('all of them', async () => {
+      const messages = await receive()
+      if (messages.length > 0) given.push(messages.map(({ body }) => body.toString()))
+      for (const message of messages) await consumer.ack(message)
+      return given.length === bodies.length
+    })
+    expect(given.flat().toSorted()).toEqual(bodies)
+    expect(dedup.counts()).toMatchObject({ rejected: 0, deadLettered: 0 })
   })
 
   test('renews what is worked on for longer than it was hidden', async () => {

@@ -72,12 +72,12 @@ export class DeliveryLoop<Message> {
   get room(): number {
     if (this.#stopping.signal.aborted) return 0
     const { concurrency, window } = this.#options
-    return Math.max(0, Math.min(window - this.#held, concurrency - this.active))
+    return Math.max(0, Math.min(window - this.#held, concurrency - this.active - this.#room.linedUp))
   }
 
   /** How many are worked on, or could be: those that are held, and wait for nothing but a slot. */
   get active(): number {
-    return this.#held - this.#room.waiting - this.#queued
+    return this.#held - this.#room.waiting - this.#room.linedUp - this.#queued
   }
 
   /** Whether nothing new is started. */

@@ -28,6 +28,7 @@ export class WaitingRoom {
   #crowding = new AbortController()
   #isCrowded = false
   #waiting = 0
+  #linedUp = 0
 
   /** `onChange` is called when a message begins to wait. */
   constructor(window: number, clock: Clock, slots: Semaphore, onChange: () => void) {
@@ -39,6 +40,7 @@ export class WaitingRoom {
     this.place = {
       enter: () => this.#enter(),
       leave: () => this.#leave(),
+      lineUp: () => this.#lineUp(),
       get signal() {
         return crowding()
       },
@@ -48,6 +50,11 @@ export class WaitingRoom {
   /** How many wait. */
   get waiting(): number {
     return this.#waiting
+  }
+
+  /** How many have a slot, and wait for their turn to start. */
+  get linedUp(): number {
+    return this.#linedUp
   }
 
   /** Whether nobody shall wait here now. */
@@ -112,6 +119,14 @@ export class WaitingRoom {
     this.#slots.release()
     this.#onChange()
     return true
+  }
+
+  #lineUp(): () => void {
+    this.#linedUp += 1
+    this.#onChange()
+    return () => {
+      this.#linedUp -= 1
+    }
   }
 
   #leave(): Promise<void> {

@@ -20,6 +20,7 @@ import { JoinedSignals } from '../time/joined-signals.ts'
 import type { BatchFaults, StoreLoad } from './batcher.ts'
 import { mayAskAgain } from './ask-again.ts'
 import { Batcher } from './batcher.ts'
+import type { TurnWays } from './isolation.ts'
 import { Isolation } from './isolation.ts'
 import { Lease, LeaseKeeper } from './lease-keeper.ts'
 import type { LocalKey } from './local-keys.ts'
@@ -91,10 +92,10 @@ export class ClaimManager<Tx> {
     delivery: Delivery,
   ): Promise<Unclaimed | NotGranted> {
     const { closing, settings } = this.#services
-    const signal = this.#stopSignal(delivery)
+    const ways = { signal: this.#stopSignal(delivery), place: delivery.place }
     const isSuspect = attempt > settings.attemptsMax
-    const endTurn = isSuspect ? await this.#isolation.alone(signal) : undefined
-    const mayStart = isSuspect ? endTurn !== undefined : await this.#mayShare(signal)
+    const endTurn = isSuspect ? await this.#isolation.alone(ways) : undefined
+    const mayStart = isSuspect ? endTurn !== undefined : await this.#mayShare(ways)
     if (!mayStart || closing.aborted) {
       endTurn?.()
       return closing.aborted ? closed() : { status: 'busy', retryAfterMs: RETRY_AFTER_MS }
@@ -106,10 +107,10 @@ export class ClaimManager<Tx> {
     })
   }
 
-  async #mayShare(signal: AbortSignal): Promise<boolean> {
+  async #mayShare(ways: TurnWays): Promise<boolean> {
     while (this.#isolation.isReserved) {
       // A suspect that takes longer than its bound holds nobody up any more.
-      if (!(await this.#isolation.shared(signal))) return !signal.aborted
+      if (!(await this.#isolation.shared(ways))) return !ways.signal?.aborted
     }
     return true
   }

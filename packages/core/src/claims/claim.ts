@@ -121,7 +121,7 @@ export class HeldClaim implements RunningClaim {
     return this.#identity.key
   }
 
-  /** A further start of a message without a key has another record: nothing is to be derived from this one. */
+  /** None without a key: a further start has another record, so that nothing is to be derived from this. */
   get id(): string | undefined {
     return this.key === undefined ? undefined : this.#identity.id
   }

@@ -1,5 +1,13 @@
 import type { Clock } from '../time/clock.ts'
 import { Condition } from '../time/condition.ts'
+import type { WaitingPlace } from './waiters.ts'
+
+/** How a delivery waits for its turn. */
+export interface TurnWays {
+  /** Ends the wait. */
+  readonly signal: AbortSignal | undefined
+  readonly place?: WaitingPlace | undefined
+}
 
 /**
  * Lets a suspect run alone. A message whose last starts all ended with their process may be what ends it, or
@@ -48,8 +56,8 @@ export class Isolation {
    * Resolves when no suspect is left, when a turn takes too long, or when `signal` aborts. Answers whether no
    * suspect is left.
    */
-  async shared(signal: AbortSignal | undefined): Promise<boolean> {
-    await this.#until((isOverdue) => isOverdue || !this.isReserved, signal)
+  async shared({ signal, place }: TurnWays): Promise<boolean> {
+    await this.#until((isOverdue) => isOverdue || !this.isReserved, { signal, place })
     return !this.isReserved
   }
 
@@ -57,16 +65,19 @@ export class Isolation {
    * Reserves the next free turn at once, and resolves when it has come, and `before` has ended. Answers the
    * function that lets the others go on, or `undefined` when `signal` aborted and there was no free turn.
    */
-  async alone(signal: AbortSignal | undefined, before?: Promise<unknown>): Promise<(() => void) | undefined> {
+  async alone({ signal, place }: TurnWays, before?: Promise<unknown>): Promise<(() => void) | undefined> {
     const turn = {}
     this.#suspects += 1
     await before
     // Taken in the step that sees that it is free: others are woken at the same moment.
-    await this.#until((isOverdue) => {
-      const isFree = this.#turn === undefined && this.#running === 0
-      if (isFree || isOverdue) this.#take(turn)
-      return isFree || isOverdue
-    }, signal)
+    await this.#until(
+      (isOverdue) => {
+        const isFree = this.#turn === undefined && this.#running === 0
+        if (isFree || isOverdue) this.#take(turn)
+        return isFree || isOverdue
+      },
+      { signal, place },
+    )
     const isMine = this.#turn === turn
     if (!isMine) {
       this.#leave()
@@ -99,13 +110,16 @@ export class Isolation {
     this.#changed.notifyAll()
   }
 
-  async #until(isSo: (isOverdue: boolean) => boolean, signal: AbortSignal | undefined): Promise<void> {
+  async #until(isSo: (isOverdue: boolean) => boolean, { signal, place }: TurnWays): Promise<void> {
     const sinceMs = this.#clock.monotonicMs()
+    let goOn: (() => void) | undefined
     for (;;) {
       const leftMs = Math.max(sinceMs, this.#turnedMs) + this.#turnMs - this.#clock.monotonicMs()
       // Whoever does not wait may have what is free.
-      if (isSo(leftMs <= 0) || signal?.aborted === true) return
+      if (isSo(leftMs <= 0) || signal?.aborted === true) break
+      goOn ??= place?.lineUp()
       await this.#changed.wait(this.#clock, leftMs, signal)
     }
+    goOn?.()
   }
 }

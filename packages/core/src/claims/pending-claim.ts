@@ -177,7 +177,8 @@ export class PendingClaim implements Requester<ClaimAnswer> {
 
   /** One that takes longer than its bound holds nobody up any more. */
   async #waitForSuspects(): Promise<void> {
-    this.#isOverdue = !(await this.#services.isolation.shared(this.#stopSignal))
+    const { place } = this.#delivery
+    this.#isOverdue = !(await this.#services.isolation.shared({ signal: this.#stopSignal, place }))
     if (this.#stopSignal.aborted) this.#end(this.#stillBusy(RETRY_AFTER_MS))
     else this.#enter()
   }
@@ -230,7 +231,8 @@ export class PendingClaim implements Requester<ClaimAnswer> {
    */
   async #askAlone(claim: HeldClaim): Promise<void> {
     const { isolation, keys } = this.#services
-    this.#endTurn = await isolation.alone(this.#stopSignal, claim.release('unstarted'))
+    const ways = { signal: this.#stopSignal, place: this.#delivery.place }
+    this.#endTurn = await isolation.alone(ways, claim.release('unstarted'))
     if (this.#endTurn === undefined) return this.#end(this.#stillBusy(RETRY_AFTER_MS))
     this.#lease = this.#newLease()
     const known = keys.get(this.#identity.id)

@@ -15,6 +15,8 @@ export interface WaitingPlace {
   enter(): boolean
   /** It has waited, and goes on when this resolves. */
   leave(): Promise<void> | undefined
+  /** The delivery waits for its turn, and keeps its handler's place. Answers what ends that. */
+  lineUp(): () => void
   /** Aborts when the place is needed for something else: the delivery is then `busy`. */
   readonly signal?: AbortSignal | undefined
 }

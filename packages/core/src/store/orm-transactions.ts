@@ -104,8 +104,6 @@ class OrmHandler<Connection extends object, Tx, End> {
       await Promise.race([within, this.#commitAsked.promise])
     } catch (error) {
       if (this.#handled === undefined || 'end' in this.#handled) throw ofTheEnd(connection, error)
-    } finally {
-      this.#bracket.leave()
     }
     // Once the store has committed, what the ORM does is no failure of the message.
     within.catch(() => undefined)
@@ -141,8 +139,6 @@ const BEGINNING = /^\s*(?:begin|start\s+transaction|set\s+(?:session\s+)?transac
 const ENDING = /^\s*(commit|rollback)\s*(?:work|transaction)?\s*;?\s*$/i
 const SENDING = new Set<string | symbol>(['query', 'execute'])
 const RELEASING = new Set<string | symbol>(['release', 'end', 'destroy'])
-const LISTENING = new Set<string | symbol>(['on', 'once', 'addListener'])
-const UNLISTENING = new Set<string | symbol>(['off', 'removeListener'])
 
 type Method = (...args: unknown[]) => unknown
 type Callback = (error: Error | null, answer?: unknown) => void
@@ -154,8 +150,6 @@ class Bracket {
   readonly #empty: EmptyAnswers | undefined
   readonly #commit: () => Promise<void>
   readonly #proxies = new WeakMap<object, object>()
-  /** Each takes away a listener of the ORM's. */
-  #listening: (() => unknown)[] | undefined = []
 
   constructor(empty: EmptyAnswers | undefined, commit: () => Promise<void>) {
     this.#empty = empty
@@ -174,7 +168,7 @@ class Bracket {
         const value: unknown = Reflect.get(target, name)
         if (name === 'constructor') return value
         if (typeof value !== 'function') return this.#given(value)
-        const method = methods.get(value as Method) ?? this.#method(target, name, value as Method)
+        const method = methods.get(value as Method) ?? this.#method(name, value as Method)
         methods.set(value as Method, method)
         return method
       },
@@ -188,25 +182,10 @@ class Bracket {
     return proxy
   }
 
-  /**
-   * Takes its listeners away while the connection is there still: what an ORM does once it has committed is
-   * too late for it, and the connection goes to others.
-   */
-  leave(): void {
-    const all = this.#listening ?? []
-    this.#listening = undefined
-    // A connection that was taken back before is closed.
-    if (!this.isHandling) for (const unlisten of all) unlisten()
-  }
-
-  #method(target: object, name: string | symbol, method: Method): Method {
+  #method(name: string | symbol, method: Method): Method {
     return new Proxy(method, {
       apply: (_method, self: unknown, args: unknown[]) => {
         if (!this.isHandling && RELEASING.has(name)) return undefined
-        if (UNLISTENING.has(name) && this.#listening === undefined) return undefined
-        if (LISTENING.has(name)) {
-          this.#listening?.push(() => (target as EventEmitter).removeListener(...(args as [string, never])))
-        }
         const done = SENDING.has(name) ? this.#swallowed(args) : undefined
         if (done !== undefined) return this.#answered(args, done)
         try {

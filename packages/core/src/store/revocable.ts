@@ -48,12 +48,19 @@ export interface Revocable<Target extends object> {
 
 /** Methods that may take a callback as their last argument, whose first argument is an error. */
 const CALLED_BACK = new Set<string | symbol>(['query', 'execute'])
+const LISTENING = new Set<string | symbol>([
+  'on',
+  'once',
+  'addListener',
+  'prependListener',
+  'prependOnceListener',
+])
+const UNLISTENING = new Set<string | symbol>(['off', 'removeListener'])
 
 /**
  * Lends a driver's connection: after `revoke` a branch of the handler that was left running fails loudly, and
- * writes neither outside of the transaction nor into another message's. What a handler sets on it stays with
- * the loan, since the connection's next user is somebody else. Listeners are handed on as they are, since
- * drivers know them by identity.
+ * writes neither outside of the transaction nor into another message's. What a handler sets on it, who listens
+ * to it and what it iterates over stays with the loan, since the connection's next user is somebody else.
  * @example
  * const nested = (value: object) => value instanceof StatementSync
  * const { proxy, revoke } = revocable(database, { store: 'SqliteStore', nested })
@@ -95,6 +102,10 @@ class Loan {
   readonly #proxies = new WeakMap<object, object>()
   readonly #asked = new Set<Promise<unknown>>()
   readonly #unread = new Set<EventEmitter>()
+  /** One that is not read to its end would keep its statement, and so the transaction, open. */
+  readonly #iterators = new Set<Partial<Iterator<unknown>>>()
+  /** Each takes a listener away. */
+  readonly #listening: (() => unknown)[] = []
   #isOver = false
   #failure: { readonly error: unknown } | undefined
 
@@ -107,6 +118,9 @@ class Loan {
     this.#isOver = true
     for (const query of this.#unread) query.on('error', () => undefined)
     this.#unread.clear()
+    for (const unlisten of this.#listening.splice(0)) unlisten()
+    for (const iterator of this.#iterators) endIteration(iterator)
+    this.#iterators.clear()
   }
 
   fail(error: unknown): void {
@@ -152,6 +166,7 @@ class Loan {
       preventExtensions: () => false,
     })
     this.#proxies.set(target, proxy)
+    if ('next' in target) this.#iterators.add(target)
     loans.set(proxy, this)
     return proxy
   }
@@ -164,7 +179,13 @@ class Loan {
   }
 
   #call(target: object, name: string | symbol, method: Method, args: unknown[]): unknown {
+    // It is gone by now, which whoever takes it away after the end need not know.
+    if (this.#isOver && UNLISTENING.has(name)) return this.#given(target)
     this.#requireOpen()
+    if (LISTENING.has(name) && isEmitter(target)) {
+      const [event, listener] = args as [string, Method]
+      this.#listening.push(() => target.removeListener(event, listener))
+    }
     if (this.#options.ends?.(target, name) === true) throw this.#notTheHandlers(name)
     this.#options.onCall?.(name, args)
     const { given, done } = CALLED_BACK.has(name) ? this.#heardBack(args) : { given: args, done: undefined }
@@ -256,6 +277,14 @@ class Loan {
       `${this.#options.store}: expected no use of tx after the end of its handler, received one, which did ` +
         `nothing; await all that the handler begins, also when a part of it fails (Promise.allSettled)`,
     )
+  }
+}
+
+function endIteration(iterator: Partial<Iterator<unknown>>): void {
+  try {
+    iterator.return?.()
+  } catch {
+    // Its connection is closed.
   }
 }
 

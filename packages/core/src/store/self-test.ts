@@ -1,9 +1,11 @@
 import { StoreError } from '../errors.ts'
 import { recordId } from '../delivery/identity.ts'
+import type { Settings } from '../options.ts'
 import type { Random } from '../time/random.ts'
 import type { GuardedStore } from './guarded-store.ts'
 import type { CompleteUpdate, UpdateAnswer } from './contract.ts'
 
+const TRANSACTION_TIMEOUT_MS = 30_000
 const PROBE_LEASE_MS = 10_000
 const PROBE_RETENTION_MS = 60_000
 
@@ -57,4 +59,44 @@ export async function selfTest(
   expect('completion', 'ok', await complete(completion))
   expect('claim of a done key', 'done', await ask(random.claimId()))
   await store.forget(id)
+}
+
+/** The self-tests of a deduplicator. */
+export class SelfTests {
+  readonly #store: GuardedStore
+  readonly #settings: Pick<Settings<unknown>, 'random' | 'store' | 'strategy'>
+  #running: Promise<boolean> | undefined
+
+  constructor(store: GuardedStore, settings: Pick<Settings<unknown>, 'random' | 'store' | 'strategy'>) {
+    this.#store = store
+    this.#settings = settings
+  }
+
+  /** With few calls, for a store that may be down. @throws as {@link selfTest}. */
+  brief(): Promise<void> {
+    const { random, store } = this.#settings
+    return selfTest(this.#store, store.name, random)
+  }
+
+  /** With all that a delivery needs. @throws as {@link selfTest}. */
+  whole(): Promise<void> {
+    const { random, store, strategy } = this.#settings
+    const { completeOnce } = strategy
+    const complete: Complete | undefined =
+      completeOnce &&
+      ((completion) =>
+        this.#store.within('transaction', TRANSACTION_TIMEOUT_MS, () => completeOnce(store, completion)))
+    return selfTest(this.#store, store.name, random, complete)
+  }
+
+  /** Whether the whole one succeeds now; one for all who ask meanwhile. Never rejects. */
+  succeeds(): Promise<boolean> {
+    this.#running ??= this.whole()
+      .then(
+        () => true,
+        () => false,
+      )
+      .finally(() => (this.#running = undefined))
+    return this.#running
+  }
 }

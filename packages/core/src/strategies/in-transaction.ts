@@ -121,10 +121,21 @@ class Attempt<Tx> {
     const isRefused = !error.retryable && !isPermanent(error)
     // What the handler wrote may be what cannot be committed.
     if (isRefused && this.#hasRun) return failed(this.#start, error, this.#services)
+    if (await this.#isCutAlone(error)) return this.#cut(error)
     // The database could not open or commit the transaction: no failed attempt of the handler.
     await this.#start.release('unstarted')
     if (error.code === 'ONCEMQ_CLOSED') return { status: 'closed', error }
     return { status: isRefused ? 'store-refused' : 'store-down', error }
+  }
+
+  /** Whether its connection is lost, and the store works: what the handler does may be what ends it. */
+  async #isCutAlone({ code }: OncemqError): Promise<boolean> {
+    return this.#hasRun && code === 'ONCEMQ_STORE_UNAVAILABLE' && (await this.#services.isStoreUp())
+  }
+
+  /** A start like one that ended with its process: it may be another's doing, so the last one is alone. */
+  #cut(error: OncemqError): Promise<ProcessOutcome> {
+    return failed(this.#start, error, { ...this.#services, attemptsMax: this.#services.attemptsMax + 1 })
   }
 
   /** What the handler threw belongs to its `tx`; what the commit has thrown, to none. */

@@ -26,6 +26,8 @@ export interface StrategyServices {
   readonly storeTimeoutMs: number
   /** 0 for no bound. */
   readonly handlerTimeoutMs: number
+  /** Whether the store does all that a delivery needs of it, for a key of our own. Never rejects. */
+  readonly isStoreUp: () => Promise<boolean>
 }
 
 /**

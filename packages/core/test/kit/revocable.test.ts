@@ -44,6 +44,15 @@ class Connection extends EventEmitter {
     return new Statement(this.#ran, sql)
   }
 
+  *iterate(row: string): Generator<string, void> {
+    try {
+      while (true) yield row
+    } finally {
+      this.#ran.push(`${row} ended`)
+      if (this.failure !== undefined) throw this.failure
+    }
+  }
+
   async prepareLater(sql: string): Promise<Statement> {
     return this.prepare(sql)
   }
@@ -51,7 +60,7 @@ class Connection extends EventEmitter {
 
 function lent() {
   const connection = new Connection()
-  const nested = (value: object): boolean => value instanceof Statement
+  const nested = (value: object): boolean => value instanceof Statement || 'next' in value
   const seen: unknown[] = []
   const onError = (error: unknown): void => void seen.push(error)
   const ends = (_value: object, method: string | symbol): boolean => method === 'removeAllListeners'
@@ -145,6 +154,29 @@ describe('a connection that is lent', () => {
     connection.on('error', () => undefined)
     expect(() => proxy.removeAllListeners()).toThrow(ENDED)
     expect(connection.listenerCount('error')).toBe(1)
+  })
+
+  test('keeps no listener for its next user, and lets it be removed again afterwards', () => {
+    const { connection, proxy, revoke } = lent()
+    const heard = (): void => undefined
+    connection.on('notice', heard)
+    proxy.on('notice', () => heard()).once('notice', () => heard())
+    proxy.prependOnceListener('notice', () => heard()).on('error', heard)
+    expect([connection.listenerCount('notice'), connection.listenerCount('error')]).toEqual([4, 1])
+    revoke()
+    expect([connection.listeners('notice'), connection.listenerCount('error')]).toEqual([[heard], 0])
+    expect(proxy.removeListener('error', heard).off('notice', heard)).toBe(proxy)
+    expect(connection.listeners('notice')).toEqual([heard])
+  })
+
+  test('ends what is iterated over, whatever that throws', () => {
+    const { connection, proxy, revoke } = lent()
+    const iterators = [proxy.iterate('one'), proxy.iterate('other')]
+    for (const iterator of iterators) iterator.next()
+    connection.failure = new Error('closed')
+    revoke()
+    expect(connection.ran).toEqual(['one ended', 'other ended'])
+    for (const iterator of iterators) expect(() => iterator.next()).toThrow(ENDED)
   })
 
   test('lets a listener be removed again', () => {

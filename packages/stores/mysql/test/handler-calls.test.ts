@@ -36,6 +36,9 @@ describe('what a statement does to its transaction and session', () => {
     ['/* x */ set @@autocommit = 0', 'sets'],
     ['USE other', 'sets'],
     ["SELECT GET_LOCK('a', 1)", 'sets'],
+    ['SELECT id INTO @id FROM a', 'sets'],
+    ['SELECT @`n` := @`n` + 1', 'sets'],
+    ["SELECT @n, 'into @n', '@n := 1'", ''],
     ['/*M! COMMIT */', 'ends'],
     ['CALL `book`(1)', 'calls'],
     ["INSERT INTO a VALUES ('x; begin', \"y; commit\", 'it''s; call z')", ''],
@@ -162,6 +165,7 @@ for (const name of ['mysql-8.0', 'mariadb-11.8'] as const) {
         'SET autocommit = 0',
         "SET SESSION sql_mode = 'ANSI_QUOTES'",
         'CREATE TEMPORARY TABLE leftover (id INT)',
+        'SELECT 7 INTO @leftover',
       ])('ends with its transaction: %s', async (statement) => {
         const claim = claimOf()
         let threadId: number | null = null

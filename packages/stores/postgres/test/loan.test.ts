@@ -74,6 +74,21 @@ describeService('postgres-18', (server) => {
     expect(seen).toEqual([true, 'function', true, { seven: 7 }, { eight: 8 }])
   })
 
+  test('a handler hears nothing of the messages after it', async () => {
+    const heard: unknown[] = []
+    for (const name of ['first', 'second']) {
+      const answer = await attempt(await granted(), async (tx) => {
+        tx.on('notice', ({ message }) => heard.push([name, message]))
+        await tx.query(`DO $$ BEGIN RAISE NOTICE 'of the ${name}'; END $$`)
+      })
+      expect(answer).toBe('ok')
+    }
+    expect(heard).toEqual([
+      ['first', 'of the first'],
+      ['second', 'of the second'],
+    ])
+  })
+
   test('what a handler leaves running writes nothing later, by the protocol neither', async () => {
     interface Protocol {
       query(text: string): void

@@ -4,13 +4,13 @@ import { revocable, untilAborted } from '@oncemq/core/store'
 import { asStoreError, commitError, endedError, heldByHandler, isDatabaseFailure, STORE } from './errors.ts'
 import { lockOf, whenFree } from './lock.ts'
 import type { LockSettings } from './lock.ts'
+import { HandlerSession } from './session.ts'
 
 // A savepoint around the handler's writes, by which its transaction is known again.
 const GUARD = 'oncemq_handler'
 // With a WAL journal a commit may be lost, and nothing breaks.
 const UNAWAITED = 'PRAGMA synchronous = NORMAL'
 const NORMAL = 1
-const PRAGMA = /\bpragma\b/i
 const ENDING = new Set<string | symbol>(['close', Symbol.dispose])
 
 /** A short write that waits for its turn. */
@@ -201,24 +201,30 @@ export class Transactions {
   }
 
   async #workAndCommit({ work, finish, signal }: HandlerTransaction): Promise<UpdateAnswer> {
+    const session = new HandlerSession(this.#database)
     try {
       this.#database.exec(`SAVEPOINT ${GUARD}`)
-      const completion = await this.#work(work, signal)
+      const completion = await this.#work(work, session, signal)
       this.#requireSameTransaction()
+      session.restore()
       return this.#commitIf(() => finish(completion))
     } finally {
       this.#rollback()
+      session.restoreAnyway()
     }
   }
 
   /** Lends the connection to the handler, until it ends or its time is over. */
-  async #work(work: HandlerTransaction['work'], signal?: AbortSignal): Promise<TransactionEnd | undefined> {
+  async #work(
+    work: HandlerTransaction['work'],
+    session: HandlerSession,
+    signal?: AbortSignal,
+  ): Promise<TransactionEnd | undefined> {
     let rolledBackBy: unknown
-    let hasPragma = false
     const { proxy, revoke, fail, driverErrorIn } = revocable(this.#database, {
       store: STORE,
       nested: isUsable,
-      onCall: (_, [text]) => void (hasPragma ||= typeof text === 'string' && PRAGMA.test(text)),
+      onCall: (_method, args) => session.asked(args),
       ends: (value, method) => value === this.#database && ENDING.has(method),
       onError: (error) => {
         if (this.#database.isTransaction) return
@@ -240,8 +246,6 @@ export class Transactions {
       throw error
     } finally {
       revoke()
-      // The connection is the store's: a handler that has made it read-only would stop all.
-      if (hasPragma) this.#database.exec('PRAGMA query_only = OFF')
     }
   }
 

@@ -4,7 +4,7 @@ import type { ClaimRequest } from '@oncemq/core/store'
 import { SqliteStore } from '@oncemq/sqlite'
 import { claimOf, completionOf, newHex } from '@oncemq/test-stores'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { effects, fileOf } from './folder.ts'
+import { effects, fileOf, withDatabase } from './folder.ts'
 
 let name: string
 let store: SqliteStore
@@ -237,13 +237,104 @@ test('a full disk that is kept quiet has rolled all back: nothing commits by its
   expect(await effects.count(name, claim.id)).toBe(0)
 })
 
-test('a handler that makes the connection read-only does not stop the store', async () => {
+test('an iterator that a handler leaves in the middle keeps nobody from the file', async () => {
   const claim = await granted()
+  let iterator: Iterator<unknown> | undefined
   const answer = await store.transaction(async (tx) => {
-    tx.exec('PRAGMA query_only = ON')
+    tx.exec('CREATE TEMP TABLE mine (a)')
+    iterator = tx.prepare('SELECT 1 FROM sqlite_schema').iterate()
+    expect(iterator.next().done).toBe(false)
     return completionOf(claim)
   })
   expect(answer).toBe('ok')
+  // Whoever reads from before this write may not write.
+  withDatabase(fileOf(name), (database) => database.prepare(INSERT).run(newHex()))
   await granted()
-  expect((await store.inspect([claim.id]))[0]?.state).toBe('done')
+  expect(() => iterator?.next()).toThrow(ENDED)
+})
+
+describe('what a handler sets for its session', () => {
+  async function handle(body: (tx: DatabaseSync) => unknown): Promise<unknown> {
+    const claim = await granted()
+    const answer = await store.transaction(async (tx) => {
+      await body(tx)
+      return completionOf(claim)
+    })
+    expect((await store.inspect([claim.id]))[0]?.state).toBe('done')
+    return answer
+  }
+
+  test.each([
+    ['query_only = ON', { query_only: 0 }],
+    ['locking_mode = EXCLUSIVE', { locking_mode: 'normal' }],
+    ['ignore_check_constraints = ON', { ignore_check_constraints: 0 }],
+  ])('ends with its transaction: %s', async (pragma, expected) => {
+    expect(await handle((tx) => tx.exec(`PRAGMA ${pragma}`))).toBe('ok')
+    const [asked] = pragma.split(' ')
+    let found: unknown
+    expect(await handle((tx) => (found = tx.prepare(`PRAGMA ${asked}`).get()))).toBe('ok')
+    expect(found).toEqual(expected)
+    // Whoever else has the file gets its lock.
+    expect(await effects.count(name, newHex())).toBe(0)
+  })
+
+  test.each([
+    'CREATE TEMP TABLE effects (name TEXT, other TEXT)',
+    'CREATE TABLE temp.effects (name TEXT)',
+    "CREATE TEMP VIEW effects AS SELECT 'x' AS name",
+    'CREATE TEMP TRIGGER late AFTER INSERT ON effects BEGIN DELETE FROM effects; END',
+  ])('takes nothing of what the next message writes: %s', async (statement) => {
+    expect(await handle((tx) => tx.exec(statement))).toBe('ok')
+    const row = newHex()
+    expect(await handle((tx) => tx.prepare(INSERT).run(row))).toBe('ok')
+    expect(await effects.count(name, row)).toBe(1)
+  })
+
+  test('that cannot be dropped fails its message, and goes with it', async () => {
+    const database = new DatabaseSync(fileOf(name))
+    const own = new SqliteStore({ database })
+    await own.open()
+    const claim = claimOf()
+    await own.claim([claim])
+    const reading = database.prepare('SELECT 1 FROM sqlite_schema').iterate()
+    reading.next()
+    const leaving = own.transaction(async (tx) => {
+      tx.exec('CREATE TEMP TABLE mine (a)')
+      return completionOf(claim)
+    })
+    await expect(leaving).rejects.toMatchObject({ code: 'ONCEMQ_STORE_REFUSED', retryable: false })
+    expect(database.prepare('SELECT name FROM sqlite_temp_schema').all()).toEqual([])
+    reading.return?.()
+    await own.close()
+    database.close()
+  })
+
+  test('is put back also if it fails, or commits by itself', async () => {
+    for (const end of ['SELECT nope', 'COMMIT']) {
+      const leaving = handle((tx) => {
+        tx.exec('PRAGMA query_only = ON; CREATE TEMP TABLE effects (name TEXT)')
+        tx.exec(end)
+      })
+      await expect(leaving).rejects.toThrow()
+    }
+    const row = newHex()
+    expect(await handle((tx) => tx.prepare(INSERT).run(row))).toBe('ok')
+    expect(await effects.count(name, row)).toBe(1)
+  })
+
+  test('leaves what was there before it to the owner of the connection', async () => {
+    const database = new DatabaseSync(fileOf(name))
+    database.exec('CREATE TEMP TABLE its (a)')
+    const own = new SqliteStore({ database })
+    await own.open()
+    const claim = claimOf()
+    await own.claim([claim])
+    await own.transaction(async (tx) => {
+      tx.exec('CREATE TEMP TABLE mine (a); INSERT INTO temp.its VALUES (1)')
+      return completionOf(claim)
+    })
+    expect(database.prepare('SELECT name FROM sqlite_temp_schema').all()).toEqual([{ name: 'its' }])
+    await own.close()
+    database.close()
+  })
 })

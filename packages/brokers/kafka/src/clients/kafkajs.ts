@@ -34,7 +34,8 @@ function made<Part>(make: () => Part): Part {
     return make()
   } catch (error) {
     throw new OptionError(
-      `client: expected one that takes the options of kafkajs, received its refusal (${errorNameOf(error)}); ` +
+      'client: expected one that takes the options of kafkajs, received its refusal ' +
+        `(${errorNameOf(error)}); ` +
         'pass kafkajs or @platformatic/kafka',
     )
   }

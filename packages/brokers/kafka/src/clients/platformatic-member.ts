@@ -10,6 +10,8 @@ import type { Generation, GroupMember, MemberEvents, TopicPartition } from './po
 const REJOIN_BACKOFF = { firstMs: 100, factor: 2, maxMs: 5000 }
 const UNKNOWN: Generation = { id: undefined, memberId: undefined }
 const JOIN = 'consumer:group:join'
+/** The client is about to join once more. */
+const REBALANCE = 'consumer:group:rebalance'
 /** The group has taken a heart's beat. */
 const HEARTBEAT = 'consumer:heartbeat:end'
 /** The heart beats, or tries to. */
@@ -25,6 +27,7 @@ export class PlatformaticMember implements GroupMember {
   readonly #clock: Clock
   #fetching: Fetching | undefined
   #membership: Membership | undefined
+  #isRebalancing = false
 
   constructor(consumer: RawPlatformaticConsumer, fetcher: RawPlatformaticConsumer, clock: Clock) {
     this.#consumer = consumer
@@ -65,11 +68,14 @@ export class PlatformaticMember implements GroupMember {
     const doubt = new Doubt(this.#clock, failed)
     const beats = (): void => doubt.end()
     const beaten = (): void => events.beaten()
+    const rebalances = (): void => void (this.#isRebalancing = true)
     const joined = (): void => {
+      this.#isRebalancing = false
       doubt.end()
       this.#changed(fetching, events)
     }
     for (const event of BEATS) consumer.on(event, beats)
+    consumer.on(REBALANCE, rebalances)
     consumer.on(JOIN, joined)
     consumer.on(HEARTBEAT, beaten)
     consumer.on('error', failed)
@@ -82,6 +88,7 @@ export class PlatformaticMember implements GroupMember {
         doubt.end()
         fetching.end()
         for (const event of BEATS) consumer.off(event, beats)
+        consumer.off(REBALANCE, rebalances)
         consumer.off(JOIN, joined)
         consumer.off(HEARTBEAT, beaten)
         // Without a listener, one that comes late would end the process.
@@ -130,7 +137,8 @@ export class PlatformaticMember implements GroupMember {
   /**
    * What was refused the client sends again as soon as it has joined again, in the name of the member that it
    * is then. So it asks for the offsets each time, and gets none when others may have been assigned: what went
-   * to another member, who is further, would be set back.
+   * to another member, who is further, would be set back. One that waits behind the client's joining would be
+   * refused after it, and the client join once more, for which all others do, without an end.
    */
   async commit(offsets: readonly CommittedOffset[]): Promise<void> {
     const { generation } = this
@@ -138,7 +146,7 @@ export class PlatformaticMember implements GroupMember {
     let isStill = true
     const raw = offsets.map(rawOf)
     const still = (): typeof raw => {
-      isStill = this.generation === generation && this.#isOf(generation)
+      isStill = this.generation === generation && this.#isOf(generation) && !this.#isRebalancing
       return isStill ? raw : []
     }
     if (still().length > 0) {
@@ -187,6 +195,7 @@ export class PlatformaticMember implements GroupMember {
   #end(): void {
     this.#membership?.end()
     this.#membership = undefined
+    this.#isRebalancing = false
     this.generation = UNKNOWN
   }
 }

@@ -68,7 +68,7 @@ export class LogWatermark implements StoredLog {
   }
 
   async begin(offset: bigint, attempt: number | undefined): Promise<'begun' | 'past' | 'lost'> {
-    await this.#passing?.catch(() => undefined)
+    while (this.#passing !== undefined) await this.#passing.catch(() => undefined)
     if (this.signal.aborted) return 'lost'
     if (this.isPast(offset)) return 'past'
     if (attempt !== undefined && this.#isSuspect) {
@@ -91,7 +91,8 @@ export class LogWatermark implements StoredLog {
   }
 
   async pass(next: bigint): Promise<boolean> {
-    await this.#passing?.catch(() => undefined)
+    // Two at once would both begin where the row is, and the later one find the log lost.
+    while (this.#passing !== undefined) await this.#passing.catch(() => undefined)
     if (this.#isRunning || (this.#next !== undefined && next <= this.#next)) return !this.signal.aborted
     this.#passing = this.#pass(next).finally(() => (this.#passing = undefined))
     return this.#passing
