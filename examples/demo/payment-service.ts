@@ -23,9 +23,9 @@ export type Ways<Setting> = Readonly<
 /** What the plan's fault does, where it has one. */
 export interface Faults {
   /** Dies at once: nothing more is run, and nobody is told. */
-  crash(books: DatabaseSync): Promise<never>
+  readonly crash: (books: DatabaseSync) => Promise<never>
   /** Called when the acks of all messages have been lost. */
-  acksLost(): void
+  readonly acksLost: () => void
 }
 
 /** What a payment service does, whatever its broker. */

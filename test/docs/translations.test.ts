@@ -40,7 +40,9 @@ describe.each(translations)('$path', (translation) => {
 describe('a translation', () => {
   const original = {
     path: 'docs/a.md',
-    text: '# A\n\nSee `x` and [b](b.md#two) and\n[c](../c.ts), [d](../d).\n\n```sh\nnpm start\n```\n\n- one `y`\n',
+    text:
+      '# A\n\nSee `x` and [b](b.md#two) and\n[c](../c.ts), [d](../d).\n\n' +
+      '```sh\nnpm start\n```\n\n- one `y`\n',
   }
   const others = [
     { path: 'docs/b.md', text: '# One\n\n## Two\n' },
@@ -49,7 +51,8 @@ describe('a translation', () => {
     { path: 'd/README.zh-CN.md', text: '# 丁\n' },
   ]
   const translated =
-    '# 甲\n\n[d](../../d/README.zh-CN.md)，[c](../../c.ts)，[b](b.md#二)，`x`。\n\n```sh\nnpm start\n```\n\n- `y` 一\n'
+    '# 甲\n\n[d](../../d/README.zh-CN.md)，[c](../../c.ts)，[b](b.md#二)，`x`。\n\n' +
+    '```sh\nnpm start\n```\n\n- `y` 一\n'
   const skeleton = (path: string, text: string): string[] =>
     skeletonOf({ path, text }, [original, ...others, { path, text }])
 

@@ -2,9 +2,12 @@
 // count, as those that end with their process do. When the server is gone, they do not.
 import { createDeduplicator } from '@oncemq/core'
 import type { Deduplicator, TransactionalStore } from '@oncemq/core'
+import { MongoStore } from '@oncemq/mongodb'
 import { MysqlStore } from '@oncemq/mysql'
 import { PostgresStore } from '@oncemq/postgres'
 import { describeService } from '@oncemq/test-services/vitest'
+import type { ClientSession } from 'mongodb'
+import { MongoClient } from 'mongodb'
 import mysql from 'mysql2/promise'
 import type pg from 'pg'
 import { afterAll, expect, onTestFinished, test } from 'vitest'
@@ -79,3 +82,20 @@ for (const service of ['mysql-8.0', 'mariadb-11.8'] as const) {
     })
   })
 }
+
+describeService('mongodb-6', { own: true, args: ['--setParameter', 'enableTestCommands=1'] }, (server) => {
+  const client = new MongoClient(server.url)
+  afterAll(() => client.close())
+
+  test('it comes to an end', async () => {
+    const store = new MongoStore({ collection: client.db().collection('oncemq'), timeoutMs: 1000 })
+    await expectAnEnd<ClientSession>(opened(store), async (session) => {
+      await client.db('admin').command({
+        configureFailPoint: 'failCommand',
+        mode: { times: 1 },
+        data: { failCommands: ['insert'], closeConnection: true },
+      })
+      await client.db().collection('orders').insertOne({ order: 1 }, { session })
+    })
+  })
+})

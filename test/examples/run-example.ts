@@ -25,7 +25,7 @@ export async function ownDatabase({ url }: { readonly url: string }): Promise<st
   return database.url
 }
 
-/** Runs an example as its reader would: in its own folder, by its own main file, as long as the test at most. */
+/** Runs an example as its reader would, in its own folder, by its own main file; it ends with its test. */
 export function runExample(
   name: string,
   { main = 'main.ts', args = [], env = {} }: RunOptions = {},

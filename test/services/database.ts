@@ -7,7 +7,7 @@ export interface Database {
   readonly name: string
   readonly url: string
   /** Removes it, even when somebody killed has left a connection. */
-  drop(): Promise<void>
+  readonly drop: () => Promise<void>
 }
 
 type Change = (url: string, name: string) => Promise<void>

@@ -24,8 +24,8 @@ const HELD_LOW = 500
  */
 const CONFIRM_MS = 10_000
 /**
- * How long a beginning is waited for. A group lets nobody in before it has missed the members that died, which
- * may take minutes: longer than the engine waits for a session, which it would begin anew.
+ * How long a beginning is waited for. A group lets nobody in before it has missed the members that died,
+ * which may take minutes: longer than the engine waits for a session, which it would begin anew.
  */
 const BEGIN_MS = 10_000
 

@@ -33,7 +33,12 @@ function slowGroup() {
     close: async () => undefined,
   }
   const parking = new Parking(producer, (topic) => topic, dedup)
-  const rest = { topics: ['t'], fromBeginning: true, ordering: "partition" as const, prepare: async () => undefined }
+  const rest = {
+    topics: ['t'],
+    fromBeginning: true,
+    ordering: 'partition' as const,
+    prepare: async () => undefined,
+  }
   const source = new GroupSource({ member, producer, parking, dedup, ...rest } as const)
   const receiver: Receiver<KafkaMessage> = {
     room: 1,

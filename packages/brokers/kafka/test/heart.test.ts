@@ -14,13 +14,15 @@ class FakeConsumer extends EventEmitter {
   readonly generationId = 1
   readonly coordinatorId = 1
   joins = 0
+  commits = 0
 
   async joinGroup(): Promise<void> {
     this.joins += 1
     this.emit('consumer:group:join')
   }
 
-  async commit(): Promise<void> {
+  async commit({ offsets }: { offsets: readonly object[] }): Promise<void> {
+    this.commits += offsets.length
     throw CUT_OFF
   }
 }
@@ -65,3 +67,13 @@ test.for(['consumer:heartbeat:start', 'consumer:heartbeat:error', 'consumer:grou
     expect({ crashes, joins: consumer.joins }).toEqual({ crashes: [], joins: 1 })
   },
 )
+
+test('no commit waits behind a join, after which it would be refused', async () => {
+  const { consumer, commit } = await joined()
+  consumer.emit('consumer:group:rebalance')
+  await expect(commit()).rejects.toMatchObject({ name: 'Rebalancing' })
+  expect(consumer.commits).toBe(0)
+  await consumer.joinGroup()
+  await expect(commit()).rejects.toBe(CUT_OFF)
+  expect(consumer.commits).toBe(1)
+})

@@ -69,8 +69,8 @@ export function nameOf(kind: string): string {
 }
 
 /**
- * Waits until `look` answers something true; fails with `what` when it does not in time. A look that throws has
- * no answer yet: a client may find no coordinator just after its broker was started again.
+ * Waits until `look` answers something true; fails with `what` when it does not in time. A look that throws
+ * has no answer yet: a client may find no coordinator just after its broker was started again.
  */
 export async function until(what: string, look: () => unknown, waitMs = WAIT_MS): Promise<void> {
   const endMs = performance.now() + waitMs
@@ -135,7 +135,11 @@ export class Topic {
   async commit(groupId: string, offset: bigint, partition = 0): Promise<void> {
     const admin = new Admin({ clientId: 'test', bootstrapBrokers: [this.#host] })
     const topics = [{ name: this.name, partitionOffsets: [{ partition, offset }] }]
-    await admin.alterConsumerGroupOffsets({ groupId, topics }).finally(() => admin.close())
+    try {
+      await admin.alterConsumerGroupOffsets({ groupId, topics })
+    } finally {
+      await admin.close()
+    }
   }
 
   /** Collects what comes to the topic of dead letters. */

@@ -16,6 +16,8 @@ export interface SessionParts<Tx> {
   readonly channels: ChannelSource
   readonly settings: ConsumeSettings<Tx>
   readonly receiver: Receiver<AmqpMessage>
+  /** Whether it begins with one message at a time: see {@link QueueSource}. */
+  readonly isCareful: boolean
 }
 
 /**
@@ -39,6 +41,8 @@ export abstract class ChannelSession<Tx> implements Session {
    */
   #turn: Promise<unknown> | undefined
   #closing: Promise<void> | undefined
+  readonly #openedMs: number
+  #endedMs = Number.POSITIVE_INFINITY
 
   constructor({ channel, channels, settings, receiver }: SessionParts<Tx>) {
     this.channel = channel
@@ -47,6 +51,7 @@ export abstract class ChannelSession<Tx> implements Session {
     this.#receiver = receiver
     this.acks = new ChannelAcks(channel)
     const { dedup } = this
+    this.#openedMs = dedup.settings.clock.monotonicMs()
     this.#publisher = new Publisher(channels.confirmChannel(channel), dedup.settings)
     this.copies = new Copies(this.#publisher, {
       ...settings,
@@ -55,6 +60,11 @@ export abstract class ChannelSession<Tx> implements Session {
       onDeadLettered: (delivery) => replyError(delivery, settings),
     })
     channel.on('close', this.#onClose)
+  }
+
+  /** For how long it was open, once it has ended. */
+  get lastedMs(): number {
+    return this.#endedMs - this.#openedMs
   }
 
   /** Begins to receive. @throws OncemqError for a queue that cannot be consumed so. */
@@ -92,8 +102,7 @@ export abstract class ChannelSession<Tx> implements Session {
     return this.settings.dedup as unknown as Deduplicator<never>
   }
 
-  protected async prefetched(): Promise<void> {
-    const { prefetch } = this.settings
+  protected async prefetched(prefetch = this.settings.prefetch): Promise<void> {
     // Some imitations of amqplib answer nothing here.
     await answerOf((done) => this.channel.prefetch(prefetch, false, done) ?? done(null))
   }
@@ -137,6 +146,7 @@ export abstract class ChannelSession<Tx> implements Session {
 
   /** The channel is gone, or shall be: nothing of it is settled any more. */
   protected end(error?: unknown): void {
+    this.#endedMs = Math.min(this.#endedMs, this.dedup.settings.clock.monotonicMs())
     this.acks.end()
     this.#receiver.ended(error)
   }

@@ -1,6 +1,6 @@
 // One message from an ordinary publisher, made to harm its neighbours.
 import { describeService } from '@oncemq/test-services/vitest'
-import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
+import { connect, type ConfirmChannel, type ConsumeMessage } from 'amqplib'
 import rhea from 'rhea'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { connected, deduplicator, newQueue, quiet, readyIn, until, consuming } from './set-up.ts'
@@ -8,6 +8,7 @@ import { connected, deduplicator, newQueue, quiet, readyIn, until, consuming } f
 const RETRY = { firstMs: 100, factor: 1 }
 /** Fewer messages wait where they are than fit, so that copies of the others are made. */
 const PREFETCH = 1
+const LONG_MS = 60_000
 
 async function drained(channel: ConfirmChannel, queue: string) {
   const messages: Pick<ConsumeMessage, 'content' | 'properties'>[] = []
@@ -118,7 +119,8 @@ describe.each(['classic', 'quorum'] as const)('hostile messages in a %s queue', 
     })
 
     test('a carbon copy by AMQP 1.0', { timeout: 60_000 }, async () => {
-      const { runs, parked } = await poisoned(url, type, ({ queue }) => sentByAmqp10(url, queue))
+      const bcc = { application_properties: { BCC: 'other' } }
+      const { runs, parked } = await poisoned(url, type, ({ queue }) => sentByAmqp10(url, queue, bcc))
       expect(runs).toBe(3)
       expect(parked.properties.messageId).toBe('p')
       expect(parked.properties.headers).not.toHaveProperty('BCC')
@@ -256,6 +258,38 @@ describeService('rabbitmq-4.0', ({ url }) => {
     })
   })
 
+  test(
+    'one at which the broker closes the connection costs its neighbours nothing',
+    async () => {
+      const direct = await connected(url)
+      // Neighbours that are returned with it each time would be gone with it.
+      const { queue, send } = await newQueue(direct, 'quorum', { 'x-delivery-limit': 4 })
+      const ids = Array.from({ length: 20 }, (_, position) => `m${position}`)
+      for (const id of ids.slice(0, 5)) await send(id)
+      await sentByAmqp10(url, queue, { content_type: 'x'.repeat(300) })
+      for (const id of ids.slice(5)) await send(id)
+      const seen = new Set<unknown>()
+      const together = new Set<unknown>()
+      await consuming({
+        connect: () => connect(url),
+        queue,
+        dedup: deduplicator(),
+        prefetch: 10,
+        async handler({ content, properties }) {
+          if (content.toString() !== 'together') return void seen.add(properties.messageId)
+          together.add(properties.messageId)
+          await until('the other', () => together.size === 2, LONG_MS)
+        },
+      })
+      await until('an end of it', () => seen.has(ids.at(-1)), LONG_MS)
+      await until('an empty queue', async () => (await readyIn(direct, queue)) === 0)
+      expect(seen).toEqual(new Set(ids))
+      for (const id of ['a', 'b']) await send(id, 'together')
+      await until('its whole window again', () => together.size === 2)
+    },
+    LONG_MS,
+  )
+
   test('a body that is too large for a key is parked, and nothing else waits for it', async () => {
     const { jsonField } = await import('../src/index.ts')
     const connection = await connected(url)
@@ -272,7 +306,7 @@ describeService('rabbitmq-4.0', ({ url }) => {
 })
 
 /** An AMQP 1.0 publisher's property arrives as a header. */
-async function sentByAmqp10(url: string, queue: string): Promise<void> {
+async function sentByAmqp10(url: string, queue: string, properties: object): Promise<void> {
   const { hostname, port, username, password } = new URL(url)
   const login = { username: username || 'guest', password: password || 'guest' }
   const connection = rhea
@@ -282,7 +316,7 @@ async function sentByAmqp10(url: string, queue: string): Promise<void> {
   await new Promise<void>((resolve) => sender.once('sendable', () => resolve()))
   const accepted = new Promise<void>((resolve) => sender.once('accepted', () => resolve()))
   const body: unknown = rhea.message.data_section(Buffer.from('poison'))
-  sender.send({ message_id: 'p', body, application_properties: { BCC: 'other' } })
+  sender.send({ message_id: 'p', body, durable: true, ...properties })
   await accepted
   const closed = new Promise<void>((resolve) => connection.once('connection_close', () => resolve()))
   connection.close()

@@ -261,6 +261,16 @@ export function endedError(cause?: unknown): StoreError {
   ])
 }
 
+/** A handler has ended, and what it began and did not await has not. */
+export function unansweredError(timeoutMs: number): StoreError {
+  const expected = `what a handler did not await to end within ${timeoutMs} ms of it`
+  return storeError({ store: STORE, expected }, [
+    'ONCEMQ_HANDLER_TIMEOUT',
+    'received no answer, so that all is rolled back',
+    'await what the handler begins, or raise timeoutMs',
+  ])
+}
+
 /** What a late use of a handler's transaction becomes. */
 export function lateError(): StoreError {
   return storeError({ store: STORE, expected: 'no use of tx after the end of its handler' }, [

@@ -1,5 +1,5 @@
 import type { Clock, CompleteUpdate, Random, UpdateAnswer } from '@oncemq/core/store'
-import { backoffMs, endWithin, jittered, untilAborted } from '@oncemq/core/store'
+import { backoffMs, endWithin, jittered, untilAborted, within } from '@oncemq/core/store'
 import type { MongoCollection, MongoSession } from './client.ts'
 import { nameOf, withCommands } from './commands.ts'
 import {
@@ -9,6 +9,7 @@ import {
   isUnknownCommit,
   transientError,
   transientErrorIn,
+  unansweredError,
 } from './errors.ts'
 import type { Records, WriteConcernDocument } from './records.ts'
 import { lend } from './tx.ts'
@@ -59,16 +60,20 @@ export async function commitTogether<Session extends MongoSession>(
 
 /** Lends the session to the handler, until it ends or its time is over. */
 async function run<Session extends MongoSession>(
-  { collection }: TransactionContext<Session>,
+  { collection, clock, timeoutMs }: TransactionContext<Session>,
   session: Session,
   work: (tx: Session) => Promise<CompleteUpdate | undefined>,
   signal: AbortSignal | undefined,
 ): Promise<CompleteUpdate | undefined> {
   const ours = transactionOf(session)
-  const { tx, revoke } = lend(session)
+  const { tx, answered, revoke } = lend(session)
+  const bound = { clock, timeoutMs, timeoutError: () => unansweredError(timeoutMs) }
   let completion: CompleteUpdate | undefined
   try {
     completion = await untilAborted(() => work(tx), signal)
+    const asked = answered()
+    // What it did not await is a part of it.
+    if (asked !== undefined) await untilAborted(() => within(() => asked, bound), signal)
   } catch (error) {
     // What it has committed is there: it must not be run again.
     if (!isOpen(session, ours)) throw endedError(error)

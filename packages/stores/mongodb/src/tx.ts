@@ -13,6 +13,8 @@ const ENDING: ReadonlySet<string | symbol> = new Set([
 /** A session that is lent to a handler, until it is taken back. */
 export interface LentSession<Session extends MongoSession> {
   readonly tx: Session
+  /** Resolves when all that was asked by it is answered; `undefined` if it is by now. */
+  readonly answered: () => Promise<void> | undefined
   /** Ends it: the driver refuses to use it, and so it does itself. */
   readonly revoke: () => void
 }
@@ -24,8 +26,10 @@ export interface LentSession<Session extends MongoSession> {
  */
 export function lend<Session extends MongoSession>(session: Session): LentSession<Session> {
   let isOver = false
+  const operations = new Operations()
   const tx = new Proxy(session, {
     get(target, name) {
+      operations.read(name)
       if (name === 'hasEnded' && isOver) return true
       const value: unknown = Reflect.get(target, name, target)
       if (typeof value !== 'function' || !ENDING.has(name)) return value
@@ -37,5 +41,27 @@ export function lend<Session extends MongoSession>(session: Session): LentSessio
     // What is set by way of the copy is the session's.
     set: (target, name, value) => Reflect.set(target, name, value, target),
   })
-  return { tx, revoke: () => void (isOver = true) }
+  return { tx, answered: () => operations.answered(), revoke: () => void (isOver = true) }
+}
+
+/**
+ * What of a handler's is under way, awaited or not, by what the driver reads of a session: whether it has
+ * ended and takes snapshots, one after the other, when an operation begins, and whose it is when that has
+ * ended. A driver that reads otherwise has nothing under way here.
+ */
+class Operations {
+  #underWay = 0
+  #last: string | symbol | undefined
+  #answered: (() => void) | undefined
+
+  read(name: string | symbol): void {
+    if (name === 'snapshotEnabled' && this.#last === 'hasEnded') this.#underWay += 1
+    if (name === 'owner' && this.#underWay > 0) this.#underWay -= 1
+    if (this.#underWay === 0) this.#answered?.()
+    this.#last = name
+  }
+
+  answered(): Promise<void> | undefined {
+    return this.#underWay === 0 ? undefined : new Promise((resolve) => (this.#answered = resolve))
+  }
 }

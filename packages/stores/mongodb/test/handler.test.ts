@@ -61,6 +61,55 @@ describeService('mongodb-6', failing, (server) => {
     )
   })
 
+  describe('what a handler begins and does not await', () => {
+    test('is a part of its transaction', async () => {
+      for (let count = 0; count < 20; count += 1) {
+        const claim = await granted()
+        const writes: Promise<unknown>[] = []
+        const answer = await store.transaction(async (tx) => {
+          if (count % 2 === 0) await effects.write(tx, name, claim.id)
+          writes.push(effects.write(tx, name, claim.id))
+          return completionOf(claim)
+        })
+        expect(answer).toBe('ok')
+        await Promise.all(writes)
+        expect(await effects.count(name, claim.id)).toBe(count % 2 === 0 ? 2 : 1)
+      }
+    })
+
+    test('rolls all back if it fails', async () => {
+      const claim = await granted()
+      const rows = client.db().collection(name)
+      let failure: Promise<unknown> | undefined
+      const running = store.transaction(async (session) => {
+        await effects.write(session, name, claim.id)
+        const failing = rows.updateOne({}, { $unknown: 1 } as never, { session })
+        failure = failing.catch((error: unknown) => error)
+        return completionOf(claim)
+      })
+      await expect(running).rejects.toMatchObject({ retryable: true })
+      await expect(failure).resolves.toMatchObject({ code: 9 })
+      expect(await effects.count(name, claim.id)).toBe(0)
+    })
+
+    test('is its failure if it takes too long, and no outage', async () => {
+      const claim = await granted()
+      const impatient = new MongoStore({ collection: collection(name), timeoutMs: 300 })
+      await impatient.open()
+      let answered: Promise<unknown> | undefined
+      const running = impatient.transaction(async (session) => {
+        await effects.write(session, name, claim.id)
+        const slow = collection(name).findOne({ $where: 'sleep(3000) || true' }, { session })
+        answered = slow.catch(() => undefined)
+        return completionOf(claim)
+      })
+      await expect(running).rejects.toMatchObject({ code: 'ONCEMQ_HANDLER_TIMEOUT', retryable: false })
+      await answered
+      expect(await effects.count(name, claim.id)).toBe(0)
+      await impatient.close()
+    })
+  })
+
   describe('an error inside of a handler', () => {
     test("that is a lost connection is the store's, wrapped or not", async () => {
       const claim = await granted()

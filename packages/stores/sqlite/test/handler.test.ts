@@ -310,12 +310,16 @@ describe('what a handler sets for its session', () => {
   })
 
   test('is put back also if it fails, or commits by itself', async () => {
-    for (const end of ['SELECT nope', 'COMMIT']) {
+    const ends = [
+      ['SELECT nope', 'no such column: nope'],
+      ['COMMIT', 'the transaction to be open when the handler ends'],
+    ] as const
+    for (const [end, message] of ends) {
       const leaving = handle((tx) => {
-        tx.exec('PRAGMA query_only = ON; CREATE TEMP TABLE effects (name TEXT)')
+        tx.exec('CREATE TEMP TABLE effects (name TEXT); PRAGMA query_only = ON')
         tx.exec(end)
       })
-      await expect(leaving).rejects.toThrow()
+      await expect(leaving).rejects.toThrow(message)
     }
     const row = newHex()
     expect(await handle((tx) => tx.prepare(INSERT).run(row))).toBe('ok')

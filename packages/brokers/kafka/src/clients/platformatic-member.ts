@@ -136,9 +136,9 @@ export class PlatformaticMember implements GroupMember {
 
   /**
    * What was refused the client sends again as soon as it has joined again, in the name of the member that it
-   * is then. So it asks for the offsets each time, and gets none when others may have been assigned: what went
-   * to another member, who is further, would be set back. One that waits behind the client's joining would be
-   * refused after it, and the client join once more, for which all others do, without an end.
+   * is then. So it asks for the offsets each time, and gets none when others may have been assigned: what
+   * went to another member, who is further, would be set back. One that waits behind the client's joining
+   * would be refused after it, and the client join once more, for which all others do, without an end.
    */
   async commit(offsets: readonly CommittedOffset[]): Promise<void> {
     const { generation } = this

@@ -53,8 +53,8 @@ export interface GroupMember {
   /** That of the last `assigned`, as far as the client has told it by now. */
   readonly generation: Generation
   /**
-   * In the name of the generation of now alone: what was refused is not sent again in that of a later one. While
-   * the broker is out of reach kafkajs cannot be kept from it.
+   * In the name of the generation of now alone: what was refused is not sent again in that of a later one.
+   * While the broker is out of reach kafkajs cannot be kept from it.
    * @throws what the client throws, as while the group rebalances, or when it is no member any more.
    */
   commit(offsets: readonly CommittedOffset[]): Promise<void>
