@@ -106,7 +106,7 @@ export default defineConfig({
   },
   markdown: { anchor: { slugify: slugOf }, config: followLinks },
   vite: {
-    build: { target: 'es2022', chunkSizeWarningLimit: 2000 },
+    build: { target: 'es2022', chunkSizeWarningLimit: 4000 },
     define: { __GUIDES__: JSON.stringify(pages.map(({ path }) => path)) },
     resolve: {
       alias: [

@@ -25,7 +25,7 @@ export interface Tarball {
   readonly manifest: Manifest
 }
 
-/** Builds everything and packs every public package, just as a release does: once in each run of the tests. */
+/** Builds everything and packs every public package, as a release does: once in each run of the tests. */
 export async function packAll(): Promise<Tarball[]> {
   const run = process.env[RUN_FOLDER]
   if (run === undefined) throw new Error(`expected ${RUN_FOLDER} to be set by setup.ts, found nothing`)

@@ -26,6 +26,9 @@ describe('a set-up that works', () => {
     clone.write('packages/stores/new/package.json', '{}')
     await clone.run(['start'])
     expect(clone.calls()).toHaveLength(4)
+    clone.write('site/package.json', '{}')
+    await clone.run(['start'])
+    expect(clone.calls()).toHaveLength(6)
   })
 
   test('is done once for three that start together', async () => {

@@ -59,8 +59,8 @@ const UNLISTENING = new Set<string | symbol>(['off', 'removeListener'])
 
 /**
  * Lends a driver's connection: after `revoke` a branch of the handler that was left running fails loudly, and
- * writes neither outside of the transaction nor into another message's. What a handler sets on it, who listens
- * to it and what it iterates over stays with the loan, since the connection's next user is somebody else.
+ * writes neither outside of the transaction nor into another message's. What a handler sets on it, who
+ * listens to it and what it iterates over stays with the loan: the connection's next user is somebody else.
  * @example
  * const nested = (value: object) => value instanceof StatementSync
  * const { proxy, revoke } = revocable(database, { store: 'SqliteStore', nested })

@@ -44,17 +44,14 @@ class Connection extends EventEmitter {
     return new Statement(this.#ran, sql)
   }
 
-  *iterate(row: string): Generator<string, void> {
-    try {
-      while (true) yield row
-    } finally {
-      this.#ran.push(`${row} ended`)
-      this.#mayFail()
+  iterate(row: string): Iterator<string> {
+    return {
+      next: () => ({ value: row }),
+      return: () => {
+        this.#ran.push(`${row} ended`)
+        throw new Error('closed')
+      },
     }
-  }
-
-  #mayFail(): void {
-    if (this.failure !== undefined) throw this.failure
   }
 
   async prepareLater(sql: string): Promise<Statement> {
@@ -177,7 +174,6 @@ describe('a connection that is lent', () => {
     const { connection, proxy, revoke } = lent()
     const iterators = [proxy.iterate('one'), proxy.iterate('other')]
     for (const iterator of iterators) iterator.next()
-    connection.failure = new Error('closed')
     revoke()
     expect(connection.ran).toEqual(['one ended', 'other ended'])
     for (const iterator of iterators) expect(() => iterator.next()).toThrow(ENDED)

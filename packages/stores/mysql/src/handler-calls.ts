@@ -23,8 +23,8 @@ const ENDING = new RegExp(
 )
 
 /**
- * Statements, and what is in them, after which the session is not as it was. A variable that a SELECT without a
- * row leaves alone would have the value of an earlier message. What procedures do is not seen.
+ * Statements, and what is in them, after which the session is not as it was. A variable that a SELECT
+ * without a row leaves alone would have the value of an earlier message. What procedures do is not seen.
  */
 const SETTING = new RegExp(
   String.raw`(?:^|;)${LEAD}(?:set|use|prepare|handler|(?:create|drop)${TEMPORARY})\b|\bget_lock\s*\(|` +

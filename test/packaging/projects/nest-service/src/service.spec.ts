@@ -137,7 +137,7 @@ test('handlers of golevelup, with the decorator on either side, and a Nack', asy
   expect(lines.filter((line) => /^(above|below)/.test(line)).sort()).toEqual(['above o7 m1', 'below o7'])
 })
 
-test("what a handler of golevelup throws is golevelup's: by default the message comes again at once", async () => {
+test("golevelup's handler throws: by default the message comes again at once", async () => {
   const times = (line: string) => lines.filter((each) => each === line).length
   await publish('failing', 'f1')
   await until(() => times('failing f1') === 6)
