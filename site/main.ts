@@ -3,6 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { build, serve } from 'vitepress'
+import { withLock } from '../scripts/lock.mjs'
 import { deadLinks } from './dead-links.ts'
 import { readPages, ROOT } from './pages.ts'
 import { writeReference } from './reference.ts'
@@ -20,13 +21,23 @@ async function stage(): Promise<void> {
   await writeReference(join(STAGED, 'api'))
 }
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { serve: { type: 'boolean' } } })
+async function make(): Promise<void> {
   await stage()
   await build(SITE)
   const dead = deadLinks(join(SITE, 'dist'), process.env['ONCEMQ_SITE_BASE'] ?? '/')
   if (dead.length > 0) throw new Error(`links lead nowhere:\n${dead.join('\n')}`)
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { serve: { type: 'boolean' } } })
+  const announceWait = (): void => console.log('docs: waiting for another build of the site')
+  await withLock(join(SITE, '.cache/build.lock'), announceWait, make)
   if (values.serve === true) await serve({ root: SITE })
 }
 
-await main()
+try {
+  await main()
+} catch (error) {
+  console.error(error instanceof Error ? `docs: ${error.message}` : error)
+  process.exitCode = 1
+}
