@@ -36,7 +36,7 @@ export interface DeduplicatorOptions<Tx = undefined> {
    * How the handler's effect and the record of it are kept together. `lease`: for effects outside the
    * database. `transactional`: the handler gets `context.tx`, and its writes commit together with the record;
    * needs a store that is transactional. Or a strategy object, such as `naturalKey({ ... })` or
-   * `stateMachine({ ... })`, which need no record.
+   * `stateMachine({ ... })`, which need no record, or `transactional({ batch: { max: 64 } })`.
    * @default 'lease'
    */
   strategy?: 'lease' | 'transactional' | Strategy<Tx>
@@ -285,7 +285,7 @@ const strategies = Object.freeze({ lease, transactional })
 
 function strategyOf<Tx>(given: unknown): Strategy<Tx> {
   if (typeof given === 'string' && Object.hasOwn(strategies, given)) {
-    return strategies[given as keyof typeof strategies]() as Strategy<Tx>
+    return strategies[given as keyof typeof strategies]() as unknown as Strategy<Tx>
   }
   const methods = ['run', 'check', 'defaultHandlerTimeoutMs']
   const without = typeof given === 'string' ? receivedPlain(given) : missingMethod(given, methods)

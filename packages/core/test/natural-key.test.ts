@@ -40,7 +40,7 @@ async function setUp(constraint = 'orders_pkey') {
   })
   await dedup.open()
   store.calls.length = 0
-  store.transactions = 0
+  store.begun = 0
   return { clock, store, dedup }
 }
 
@@ -51,7 +51,7 @@ describe('in a transaction of the store', () => {
     const { dedup, store } = await setUp()
     const outcome = await dedup.process({ key: 'a' }, writes)
     expect(outcome).toEqual({ status: 'completed', result: undefined, protected: true })
-    expect([store.calls, store.committed, store.transactions]).toEqual([[], ['order'], 1])
+    expect([store.calls, store.committed, store.begun]).toEqual([[], ['order'], 1])
   })
 
   test('a constraint that is only found at the commit is a duplicate too', async () => {

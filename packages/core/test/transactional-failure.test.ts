@@ -33,7 +33,7 @@ async function setUp(options: { attemptsMax?: number; handlerTimeoutMs?: number 
     dedup.on(name, () => told.push(name))
   await dedup.open()
   store.calls.length = 0
-  store.transactions = 0
+  store.begun = 0
   return { clock, store, dedup, told }
 }
 
@@ -62,7 +62,7 @@ describe('what a handler throws', () => {
     }
     expect(await deliver()).toEqual({ status: 'failed', final: false, error, attempt: 1 })
     expect(await deliver()).toMatchObject({ status: 'failed', final: true, error, reason: 'attempts' })
-    expect([runs, store.transactions, store.committed]).toEqual([2, 2, []])
+    expect([runs, store.begun, store.committed]).toEqual([2, 2, []])
   })
 })
 
@@ -79,14 +79,14 @@ describe('a conflict that never ends', () => {
     expect(await deliver()).toEqual({ status: 'transaction-conflict', error: conflict, attempt: 1 })
     expect(await deliver()).toMatchObject({ status: 'failed', final: true, reason: 'attempts', attempt: 2 })
     expect(await deliver()).toMatchObject({ status: 'rejected', reason: 'attempts' })
-    expect([runs, store.transactions]).toEqual([16, 16])
+    expect([runs, store.begun]).toEqual([16, 16])
   })
 
   test('whose next transaction the store refuses is no attempt: its handler did not run', async () => {
     const { clock, store, dedup } = await setUp({ attemptsMax: 1 })
     const refused = new StoreError('ONCEMQ_STORE_REFUSED', 'no right to write')
     store.commit = () => Promise.reject(conflict)
-    store.begin = () => (store.transactions > 1 ? Promise.reject(refused) : Promise.resolve())
+    store.begin = () => (store.begun > 1 ? Promise.reject(refused) : Promise.resolve())
     const outcome = dedup.process({ key: 'a' }, () => {})
     await elapse(clock, 5000)
     expect(await outcome).toEqual({ status: 'store-refused', error: refused })
@@ -137,7 +137,7 @@ test('a handler that ended its transaction by itself has failed for good, and ne
   expect(await deliver()).toMatchObject({ status: 'rejected', reason: 'attempts' })
   await elapse(clock, LEASE_MS)
   expect(await deliver()).toMatchObject({ status: 'rejected' })
-  expect([runs, store.transactions, told]).toEqual([1, 1, ['failed']])
+  expect([runs, store.begun, told]).toEqual([1, 1, ['failed']])
   expect('forgive' in outcome && (await outcome.forgive?.())).toBe(true)
   await deliver()
   expect(runs).toBe(2)
@@ -170,7 +170,7 @@ test('a message without a key is counted by the broker, since its claim is new e
   // Its process ended twice, as far as is known: it starts again alone.
   expect(await fail(2)).toMatchObject({ final: true, attempt: 3, error: { message: '3' } })
   expect(await fail(5)).toMatchObject({ status: 'rejected', reason: 'attempts', attempt: 5 })
-  expect(store.transactions).toBe(3)
+  expect(store.begun).toBe(3)
 })
 
 describe("what is the store's fault is no attempt of the handler", () => {
@@ -226,7 +226,7 @@ describe('a connection that is lost with each run of a handler, while the store 
     const neighbour = dedup.process({ key: 'b' }, () => work.promise)
     const last = deliver(2)
     await elapse(clock, 1000)
-    expect(store.transactions).toBe(5)
+    expect(store.begun).toBe(5)
     work.resolve()
     expect(await last).toMatchObject({
       status: 'failed',

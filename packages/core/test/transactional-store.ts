@@ -13,7 +13,7 @@ type Step = (apply: () => Promise<UpdateAnswer>) => Promise<UpdateAnswer>
 export class LedgerStore extends ScriptedStore implements TransactionalStore<Ledger> {
   override readonly guarantees: StoreGuarantees
   readonly committed: string[] = []
-  transactions = 0
+  begun = 0
   lastSignal: AbortSignal | undefined
   begin: () => Promise<void> = async () => {}
   commit: Step = (apply) => apply()
@@ -28,7 +28,7 @@ export class LedgerStore extends ScriptedStore implements TransactionalStore<Led
     work: (tx: Ledger) => Promise<CompleteUpdate | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
-    this.transactions += 1
+    this.begun += 1
     this.lastSignal = signal
     return new Promise((resolve, reject) => {
       // Rolled back at once, without waiting for the work.

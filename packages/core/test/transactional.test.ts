@@ -43,7 +43,7 @@ async function setUp({ renewsInTransaction, ...options }: Given = {}) {
   const dedup = another()
   await dedup.open()
   store.calls.length = 0
-  store.transactions = 0
+  store.begun = 0
   return { clock, store, dedup, another }
 }
 
@@ -194,7 +194,7 @@ describe('a transaction that the database asks to run again', () => {
     const outcome = dedup.process({ key: 'a' }, writes('x'))
     await elapse(clock, 5000)
     expect(await outcome).toEqual({ status: 'transaction-conflict', error: conflict, attempt: 1 })
-    expect([store.transactions, told]).toEqual([8, ['failed']])
+    expect([store.begun, told]).toEqual([8, ['failed']])
     expect(store.updates('release')).toMatchObject([{ attempts: 1 }])
   })
 })

@@ -22,7 +22,7 @@ async function setUp({ record = false, attemptsMax = 2, store = new LogLedger(ne
   })
   await dedup.open()
   store.calls.length = 0
-  store.transactions = 0
+  store.begun = 0
   const log = await dedup.takeLog(['orders', '0'])
   const at = (offset: bigint, more: Partial<Delivery> = {}): Delivery => {
     const startsBefore = log.startsBefore(offset)
@@ -57,7 +57,7 @@ describe('the row', () => {
     for (const offset of [0n, 4n]) {
       expect(await dedup.process(at(offset), writes)).toEqual({ status: 'duplicate', result: undefined })
     }
-    expect([store.transactions, dedup.counts().duplicate]).toEqual([1, 2])
+    expect([store.begun, dedup.counts().duplicate]).toEqual([1, 2])
     expect(known).toEqual(['key 0', 'key 4'].map((key) => ({ key, source: 'position' })))
   })
 
@@ -67,7 +67,7 @@ describe('the row', () => {
     expect(await dedup.process(at(0n), writes)).toEqual({ status: 'lost' })
     expect([store.committed, store.row.next, log.signal.aborted]).toEqual([[], undefined, true])
     expect(await dedup.process(at(0n), writes)).toEqual({ status: 'lost' })
-    expect(store.transactions).toBe(1)
+    expect(store.begun).toBe(1)
   })
 
   test('is not moved from where it was set back: the records in between would be missing', async () => {
@@ -101,7 +101,7 @@ describe('the row', () => {
     const passing = log.pass(4n)
     const running = dedup.process(at(4n), writes)
     await new Promise(setImmediate)
-    expect(store.transactions).toBe(0)
+    expect(store.begun).toBe(0)
     gate.resolve()
     expect(await passing).toBe(true)
     expect(await running).toMatchObject({ status: 'completed' })
@@ -223,7 +223,7 @@ describe('starts', () => {
     const { store, dedup, at } = await setUp({ store: heldLedger(3n) })
     store.beforeUpdate = () => Promise.reject(new StoreError(code as never, 'no'))
     expect(await dedup.process(at(3n), writes)).toMatchObject({ status })
-    expect(store.transactions).toBe(0)
+    expect(store.begun).toBe(0)
   })
 
   test('that were counted go on where the log was released meanwhile, until the record is done', async () => {

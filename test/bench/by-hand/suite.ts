@@ -1,5 +1,5 @@
 import type { Deduplicator, HandlerContext, Store } from '@oncemq/core'
-import { createDeduplicator } from '@oncemq/core'
+import { createDeduplicator, transactional as strategyOf } from '@oncemq/core'
 import type { Variant } from '../measure.ts'
 import { interleaved } from '../measure.ts'
 import { reported } from '../report.ts'
@@ -11,6 +11,7 @@ import { underLoad } from './load.ts'
 import { peersOf } from './peers.ts'
 
 const IN_FLIGHT = [1, 4, 16, 64, 256]
+const BATCH_MAX = 64
 const options = { consumerGroup: 'bench', sweepEveryMs: 0 }
 
 /** What is compared in one run: the first is written by hand. */
@@ -66,16 +67,35 @@ async function contestsOf(opened: OpenHandWritten, peers: Contest['handles']): P
       close: async () => {},
     },
   ]
-  if (transactional !== undefined) contests.push(await inTransactions(store, transactional))
+  if (transactional !== undefined) contests.push(await inTransactions(store, transactional, batching(store)))
   return contests
 }
 
-async function inTransactions(store: Store, { byHand, effect }: HandWrittenTransaction): Promise<Contest> {
+/** A deduplicator of its own, where the store can handle several messages in one transaction. */
+function batching(store: Store): Deduplicator<never> | undefined {
+  if (store.guarantees.batchesTransactions === undefined) return undefined
+  const strategy = strategyOf({ batch: { max: BATCH_MAX } })
+  return createDeduplicator({ ...options, store, strategy } as never) as unknown as Deduplicator<never>
+}
+
+async function inTransactions(
+  store: Store,
+  { byHand, effect }: HandWrittenTransaction,
+  batched: Deduplicator<never> | undefined,
+): Promise<Contest> {
   const dedup = createDeduplicator<never>({ ...options, store, strategy: 'transactional' })
   await dedup.open()
+  await batched?.open()
   return {
-    handles: { 'by-hand-tx': byHand, transactional: handledBy(dedup, effect) },
-    close: () => dedup.close(),
+    handles: {
+      'by-hand-tx': byHand,
+      transactional: handledBy(dedup, effect),
+      ...(batched !== undefined && { batches: handledBy(batched, effect) }),
+    },
+    close: async () => {
+      await batched?.close()
+      await dedup.close()
+    },
   }
 }
 

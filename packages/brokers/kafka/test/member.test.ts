@@ -9,14 +9,15 @@ import { clientNames, nameOf, Topic, until } from './set-up.ts'
 
 /** Long enough for a member not to know meanwhile that it is none any more. */
 const HEARTBEAT_MS = 8000
+const TIMES = { heartbeatInterval: HEARTBEAT_MS, sessionTimeout: 4 * HEARTBEAT_MS }
 
 describeService('kafka-4.4', ({ url }) => {
   const base = { clientId: 'test', bootstrapBrokers: [new URL(url).host], retryDelay: 100 }
 
   function consumerOf(topic: Topic, client: ClientName, groupId: string): unknown {
     return client === 'kafkajs'
-      ? topic.kafka.consumer({ groupId, heartbeatInterval: HEARTBEAT_MS, maxWaitTimeInMs: 100 })
-      : new Consumer({ ...base, groupId, heartbeatInterval: HEARTBEAT_MS })
+      ? topic.kafka.consumer({ groupId, ...TIMES, maxWaitTimeInMs: 100 })
+      : new Consumer({ ...base, groupId, ...TIMES })
   }
 
   /** As a group does with a member that slept; another one had its partition then, and left. */

@@ -167,16 +167,27 @@ export class HeldClaim implements RunningClaim {
 
   commit(commit: Commit): Promise<Completion> {
     const kept: { result: Uint8Array | undefined } = { result: undefined }
-    if (!this.#services.renewsInTransaction()) this.#services.keeper.hold(this.#lease)
+    const { clock, keeper, renewsInTransaction } = this.#services
+    if (!renewsInTransaction()) keeper.hold(this.#lease)
     return commit((result) => {
-      this.#doneSinceMs = this.#services.clock.monotonicMs()
+      this.#doneSinceMs = clock.monotonicMs()
       kept.result = this.#bounded(result)
+      // From now on its record is locked, in a batch for a while: renewals would wait, and others with them.
+      keeper.drop(this.#lease)
       return this.#completion(kept.result)
-    }).then((answer) => {
-      this.#handlerEnded()
-      this.#end = Promise.resolve(this.#ended(answer, kept.result))
-      return this.#end
-    })
+    }).then(
+      (answer) => {
+        this.#handlerEnded()
+        this.#end = Promise.resolve(this.#ended(answer, kept.result))
+        return this.#end
+      },
+      (error: unknown) => {
+        // It may be run again.
+        keeper.drop(this.#lease)
+        if (!this.isLost) keeper.watch(this.#lease)
+        throw error
+      },
+    )
   }
 
   #handlerEnded(): void {

@@ -143,6 +143,12 @@ export interface StoreGuarantees {
    * lease to end in. False without transactions.
    */
   readonly renewsInTransaction: boolean
+  /**
+   * Whether it is a {@link BatchingStore}, as it was set up: one that fails is rolled back alone by its
+   * savepoint, or with all of the batch, which are then run again by themselves (`whole`). By default it is
+   * none.
+   */
+  readonly batchesTransactions?: 'savepoints' | 'whole' | undefined
   /** The step in which leases and retention end, in milliseconds. */
   readonly expiryGranularityMs: number
 }

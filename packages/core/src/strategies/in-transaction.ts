@@ -18,6 +18,7 @@ import { bounded } from './bounded.ts'
 import { completed } from './completed.ts'
 import { failed, isPermanent } from './failure.ts'
 import type { CheckedSettings, Explain, Handler, StrategyServices } from './strategy.ts'
+import type { TransactionBatches } from './transaction-batches.ts'
 
 const CONFLICT_BACKOFF = { firstMs: 5, factor: 2, maxMs: 500 }
 const TRANSACTIONS_MAX = 8
@@ -27,6 +28,8 @@ export interface TransactionWays<Tx> {
   readonly explain?: Explain<Tx>
   /** The log that is moved in the same transaction, and past which record. */
   readonly position?: Position<StoredLog>
+  /** Runs the first transaction of a message together with others; those after it are its own. */
+  readonly batches?: Pick<TransactionBatches<Tx>, 'transaction'> | undefined
 }
 
 /**
@@ -73,6 +76,7 @@ class Attempt<Tx> {
   readonly #services: StrategyServices
   readonly #explain: Explain<Tx> | undefined
   readonly #position: Position<StoredLog> | undefined
+  #batches: TransactionWays<Tx>['batches']
   #result: Uint8Array | undefined
   /** Whether the handler was run in the last transaction. */
   #hasRun = false
@@ -85,6 +89,8 @@ class Attempt<Tx> {
     this.#services = services
     this.#explain = ways.explain
     this.#position = ways.position
+    // What ends the process, or has no record to find out by, is nobody's neighbour.
+    this.#batches = start.attempt === 1 && start.epoch > 0 ? ways.batches : undefined
   }
 
   async run(): Promise<ProcessOutcome> {
@@ -94,6 +100,7 @@ class Attempt<Tx> {
         return completed(completion, this.#result)
       } catch (error) {
         if (!this.#isConflict(error)) return this.#ended(error)
+        this.#batches = undefined
         if (this.#start.isLost) return this.#lost('failed')
         if (count === TRANSACTIONS_MAX) return this.#conflicted(error)
         const { clock, random } = this.#services
@@ -173,6 +180,7 @@ class Attempt<Tx> {
   #transaction(complete: Parameters<Commit>[0]): Promise<UpdateAnswer> {
     const { clock, leaseMs, store, storeTimeoutMs } = this.#services
     const stop = new AbortController()
+    const batches = this.#batches
     this.#thrown = undefined
     this.#hasRun = false
     return new Promise((resolve, reject) => {
@@ -198,22 +206,26 @@ class Attempt<Tx> {
           this.#result = await this.#handle(tx, stop)
           return this.#endWith(complete(this.#result))
         } finally {
-          expectStore(storeTimeoutMs, () => {
+          const makeError = (): StoreError => {
             const message = silent('commit or rollback', storeTimeoutMs, 'storeTimeoutMs')
             return new StoreError('ONCEMQ_COMMIT_UNKNOWN', message)
-          })
+          }
+          // The handlers of others may come between.
+          if (batches === undefined) expectStore(storeTimeoutMs, makeError)
         }
       }
       expectStore(leaseMs, () => {
         const message = silent('transaction', leaseMs, 'leaseMs')
         return new StoreError('ONCEMQ_STORE_TIMEOUT', message)
       })
-      ;(store as Store as TransactionalStore<Tx>)
+      ;(batches ?? (store as Store as TransactionalStore<Tx>))
         .transaction(work, stop.signal)
         .then(resolve, reject)
         .finally(() => {
           isOver = true
           timer?.cancel()
+          // Where nobody waits any more, the store need not either.
+          if (batches !== undefined) stop.abort()
         })
     })
   }

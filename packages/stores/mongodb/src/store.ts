@@ -1,4 +1,5 @@
 import type {
+  BatchingStore,
   ClaimAnswer,
   ClaimOptions,
   ClaimRequest,
@@ -6,9 +7,11 @@ import type {
   CompleteUpdate,
   Finding,
   KeyedStore,
+  NextMember,
   StateStore,
   StateTable,
   StateTableNames,
+  StoreGuarantees,
   StoredRecord,
   UniqueKey,
   UpdateAnswer,
@@ -30,7 +33,7 @@ import { ensureSchema, schemaCommands } from './schema.ts'
 import { MongoStateTable, runIn } from './state-table.ts'
 import type { Topology } from './topology.ts'
 import { readTopology } from './topology.ts'
-import { commitTogether } from './transaction.ts'
+import { commitBatch, commitTogether } from './transaction.ts'
 import { verify } from './verify.ts'
 
 // An index on a collection that is full already takes its time.
@@ -56,16 +59,10 @@ interface Opened<Session extends MongoSession> extends Connection<Session> {
  * const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
  */
 export class MongoStore<Session extends MongoSession = DriverSession, Tx = Session>
-  implements KeyedStore<Tx>, StateStore<Tx>
+  implements BatchingStore<Tx>, KeyedStore<Tx>, StateStore<Tx>
 {
   readonly name = 'mongodb'
-  readonly guarantees = Object.freeze({
-    durable: true,
-    sharedBy: 'network',
-    transactional: true,
-    renewsInTransaction: false,
-    expiryGranularityMs: 1,
-  } as const)
+  readonly guarantees: StoreGuarantees
   readonly batching = Object.freeze({
     batchMax: 512,
     batchesInFlightMax: 2,
@@ -80,6 +77,14 @@ export class MongoStore<Session extends MongoSession = DriverSession, Tx = Sessi
 
   constructor(options: MongoStoreOptions<Session, Tx>) {
     this.#settings = settingsOf(options)
+    this.guarantees = Object.freeze({
+      durable: true,
+      sharedBy: 'network',
+      transactional: true,
+      renewsInTransaction: false,
+      batchesTransactions: this.#settings.transactions === undefined ? 'whole' : undefined,
+      expiryGranularityMs: 1,
+    })
     this.#life = new LifeCycle({
       name: STORE,
       connect: () => this.#connect(),
@@ -141,13 +146,18 @@ export class MongoStore<Session extends MongoSession = DriverSession, Tx = Sessi
     const { transactions: orm } = this.#settings
     const run = (lent: (tx: Session) => Promise<CompleteUpdate | undefined>): Promise<UpdateAnswer> =>
       commitTogether({ ...opened, ...this.#settings }, lent, signal)
-    const running = throughOrm(orm, work, undefined, run)
-    this.#transactions.add(running)
-    try {
-      return await running
-    } finally {
-      this.#transactions.delete(running)
-    }
+    return this.#running(throughOrm(orm, work, undefined, run))
+  }
+
+  /**
+   * Handles what `next` gives in one transaction, which one that fails takes back for all. Not with those of
+   * Mongoose.
+   */
+  async transactions(next: NextMember<Tx>): Promise<void> {
+    const opened = this.#life.opened
+    if (opened.topology.isStandalone) throw noTransactions(opened.collection)
+    const members = next as unknown as NextMember<Session>
+    return this.#running(commitBatch({ ...opened, ...this.#settings }, members))
   }
 
   uniqueKey(name: string): UniqueKey<Tx> {
@@ -166,6 +176,16 @@ export class MongoStore<Session extends MongoSession = DriverSession, Tx = Sessi
 
   async close(): Promise<void> {
     await this.#life.close()
+  }
+
+  /** Close waits for it. */
+  async #running<Answer>(running: Promise<Answer>): Promise<Answer> {
+    this.#transactions.add(running)
+    try {
+      return await running
+    } finally {
+      this.#transactions.delete(running)
+    }
   }
 
   #claims(isDurable: boolean): LockedRecords {

@@ -1,5 +1,21 @@
-import type { Clock, CompleteUpdate, Random, UpdateAnswer } from '@oncemq/core/store'
-import { backoffMs, endWithin, jittered, untilAborted, within } from '@oncemq/core/store'
+import type {
+  BatchSteps,
+  Clock,
+  CompleteUpdate,
+  NextMember,
+  Random,
+  TransactionMember,
+  UpdateAnswer,
+} from '@oncemq/core/store'
+import {
+  backoffMs,
+  endWithin,
+  isOncemqError,
+  jittered,
+  together,
+  untilAborted,
+  within,
+} from '@oncemq/core/store'
 import type { MongoCollection, MongoSession } from './client.ts'
 import { nameOf, withCommands } from './commands.ts'
 import {
@@ -15,6 +31,9 @@ import type { Records, WriteConcernDocument } from './records.ts'
 import { lend } from './tx.ts'
 
 const COMMIT_RETRY = Object.freeze({ firstMs: 10, factor: 2, maxMs: 500 })
+
+/** What the handler's code does in its transaction. */
+type Work<Session> = (tx: Session) => Promise<CompleteUpdate | undefined>
 
 /** What a transaction needs of its store. */
 export interface TransactionContext<Session extends MongoSession> {
@@ -34,20 +53,13 @@ export interface TransactionContext<Session extends MongoSession> {
  */
 export async function commitTogether<Session extends MongoSession>(
   context: TransactionContext<Session>,
-  work: (tx: Session) => Promise<CompleteUpdate | undefined>,
+  work: Work<Session>,
   signal?: AbortSignal,
 ): Promise<UpdateAnswer> {
   signal?.throwIfAborted()
-  const session = context.collection.db.client.startSession({ causalConsistency: true })
+  const session = startSession(context)
   try {
-    const { claimedAt } = context.records
-    if (claimedAt !== undefined) session.advanceOperationTime(claimedAt)
-    session.startTransaction({
-      readConcern: { level: 'snapshot' },
-      writeConcern: context.writeConcern,
-      readPreference: 'primary',
-      maxCommitTimeMS: context.timeoutMs,
-    })
+    startTransaction(context, session)
     const completion = await run(context, session, work, signal)
     const answer = await complete(context, session, completion)
     if (answer === 'ok') await commit(context, session)
@@ -58,11 +70,101 @@ export async function commitTogether<Session extends MongoSession>(
   }
 }
 
+/**
+ * Runs what `next` gives in one transaction: see `BatchingStore`. It sees the data of its start, and of the
+ * claims those that were there by then; so all are taken first.
+ */
+export async function commitBatch<Session extends MongoSession>(
+  context: TransactionContext<Session>,
+  next: NextMember<Session>,
+): Promise<void> {
+  const members: TransactionMember<Session>[] = []
+  for (let member = next(); member !== undefined; member = next()) members.push(member)
+  const waiting = members.values()
+  await together(new MongoBatch(context), () => waiting.next().value)
+  // One has ended the transaction of all: each is run by itself.
+  for (const { reject } of waiting) reject(conflictError(undefined, nameOf(context.collection)))
+}
+
+/** A transaction of several handlers. There are no savepoints: one that fails takes all of it back. */
+class MongoBatch<Session extends MongoSession> implements BatchSteps<Session> {
+  readonly #context: TransactionContext<Session>
+  readonly #session: Session
+  readonly #untilMs: number
+  #isEndedByHandler = false
+  isOpen = true
+
+  constructor(context: TransactionContext<Session>) {
+    this.#context = context
+    this.#session = startSession(context)
+    // The server ends it after a minute, and there are leases.
+    this.#untilMs = context.clock.monotonicMs() + context.timeoutMs
+  }
+
+  get hasRoom(): boolean {
+    return this.isOpen && this.#context.clock.monotonicMs() < this.#untilMs
+  }
+
+  async begin(): Promise<void> {
+    startTransaction(this.#context, this.#session)
+  }
+
+  async run({
+    work,
+    signal,
+  }: Pick<TransactionMember<Session>, 'work' | 'signal'>): Promise<UpdateAnswer | 'kept'> {
+    try {
+      const end = await run(this.#context, this.#session, work as Work<Session>, signal)
+      const answer = await complete(this.#context, this.#session, end)
+      if (answer === 'ok') return 'kept'
+      this.isOpen = false
+      return answer === 'lost' ? 'lost' : 'ok'
+    } catch (error) {
+      this.isOpen = false
+      this.#isEndedByHandler = isOncemqError(error) && error.code === 'ONCEMQ_TRANSACTION_ENDED'
+      throw error
+    }
+  }
+
+  commit(): Promise<void> {
+    return commit(this.#context, this.#session)
+  }
+
+  end(): Promise<void> {
+    return endWithin(() => this.#session.endSession(), this.#context)
+  }
+
+  async wasCommitted(): Promise<boolean | undefined> {
+    return this.#isEndedByHandler ? undefined : false
+  }
+}
+
+function startSession<Session extends MongoSession>({
+  collection,
+  records,
+}: TransactionContext<Session>): Session {
+  const session = collection.db.client.startSession({ causalConsistency: true })
+  if (records.claimedAt !== undefined) session.advanceOperationTime(records.claimedAt)
+  return session
+}
+
+function startTransaction<Session extends MongoSession>(
+  { writeConcern, timeoutMs }: TransactionContext<Session>,
+  session: Session,
+): void {
+  session.startTransaction({
+    readConcern: { level: 'snapshot' },
+    writeConcern,
+    readPreference: 'primary',
+    maxCommitTimeMS: timeoutMs,
+  })
+}
+
 /** Lends the session to the handler, until it ends or its time is over. */
 async function run<Session extends MongoSession>(
   { collection, clock, timeoutMs }: TransactionContext<Session>,
   session: Session,
-  work: (tx: Session) => Promise<CompleteUpdate | undefined>,
+  work: Work<Session>,
   signal: AbortSignal | undefined,
 ): Promise<CompleteUpdate | undefined> {
   const ours = transactionOf(session)

@@ -7,6 +7,8 @@ import type { Variables } from './verify.ts'
 
 /** A savepoint before the handler's writes, by which its transaction is known again. */
 export const GUARD = 'oncemq_handler'
+/** Around what a handler of a batch wrote and its completion, outside of the guard around the handler. */
+const MEMBER = 'oncemq_member'
 
 const IDLE_BEFORE = '@oncemq_idle_before'
 const LOCK_WAIT = '@@SESSION.innodb_lock_wait_timeout'
@@ -28,8 +30,23 @@ export interface Frame {
    * and each of the changes has changed a row. Not where the server takes one statement at a time.
    */
   readonly finish: ((changes: readonly string[]) => string) | undefined
+  readonly batch: BatchFrame
   /** Gives the session back the settings that it came with, and the server's time. */
   readonly restore: string
+}
+
+/** What is different in the transaction of a batch. */
+export interface BatchFrame {
+  readonly begin: readonly string[]
+  /**
+   * Keeps what a handler wrote and its completion, and sets the savepoints of the next one. Fails as `finish`
+   * does.
+   */
+  readonly keep: ((changes: readonly string[]) => string) | undefined
+  /** The last part of it, statement by statement. */
+  readonly next: readonly string[]
+  /** Goes back to before the handler. Fails unless the transaction is the one that was begun. */
+  readonly undo: readonly string[]
 }
 
 /** The isolation is of the next transaction alone; all other settings are the session's. */
@@ -48,27 +65,37 @@ export function frameOf<Connection extends MysqlConnection>(
       `${IDLE_BEFORE} = ${idle}, ${idle} = ${secondsOf(transactionIdleMs)}, ` +
       `${LOCK_WAIT_BEFORE} = ${LOCK_WAIT}`,
     'START TRANSACTION',
-    `SAVEPOINT ${GUARD}`,
   ]
+  const guard = `SAVEPOINT ${GUARD}`
+  const next = [`RELEASE SAVEPOINT ${MEMBER}`, `SAVEPOINT ${MEMBER}`, guard]
+  const waits = `SET ${LOCK_WAIT} = ${LOCK_WAIT_BEFORE}`
   const joined = takesSeveral(pool) ? severalOf : dialect.compound
+  const inOne = (several: readonly string[]) => (joined === undefined ? several : [joined(several)])
+  const waitSeconds = secondsOf(timeoutMs)
   return {
     where: nameOf(settings),
     clock,
     transactionsMax,
     transactionIdleMs,
-    begin: joined === undefined ? statements : [joined(statements)],
-    finish: joined && ((changes) => joined(finishOf(changes, secondsOf(timeoutMs)))),
+    begin: inOne([...statements, guard]),
+    finish: joined && ((changes) => joined([...completionOf(changes, waitSeconds), 'COMMIT'])),
+    batch: {
+      begin: inOne([...statements, `SAVEPOINT ${MEMBER}`, guard]),
+      keep: joined && ((changes) => joined([...completionOf(changes, waitSeconds), waits, ...next])),
+      next,
+      undo: inOne([`ROLLBACK TO SAVEPOINT ${MEMBER}`, waits, guard]),
+    },
     restore: `SET timestamp = DEFAULT, ${idle} = ${IDLE_BEFORE}, ${LOCK_WAIT} = ${LOCK_WAIT_BEFORE}`,
   }
 }
 
 /** Nobody stops a message that commits: by itself it waits for a locked record no longer than this. */
-function finishOf(changes: readonly string[], lockWaitSeconds: number): readonly string[] {
+function completionOf(changes: readonly string[], lockWaitSeconds: number): readonly string[] {
   const release = `RELEASE SAVEPOINT ${GUARD}`
-  if (changes.length === 0) return [release, 'COMMIT']
+  if (changes.length === 0) return [release]
   // A handler's own time would be that of the record, too.
   const settings = `SET timestamp = DEFAULT, ${LOCK_WAIT} = ${lockWaitSeconds}`
-  return [release, settings, ...changes.flatMap((change) => [change, REQUIRE_CHANGE]), 'COMMIT']
+  return [release, settings, ...changes.flatMap((change) => [change, REQUIRE_CHANGE])]
 }
 
 /** Whether the owner of the pool lets several statements go as one. */

@@ -1,4 +1,5 @@
 import type {
+  BatchingStore,
   ClaimAnswer,
   ClaimRequest,
   ClaimUpdate,
@@ -8,6 +9,7 @@ import type {
   LogStore,
   LogTaken,
   LogUpdate,
+  NextMember,
   StateStore,
   StateTable,
   StateTableNames,
@@ -61,7 +63,7 @@ const EMPTY = Object.freeze({ calledBack: NO_ROWS, promised: [NO_ROWS, undefined
  * const dedup = createDeduplicator({ store: new MysqlStore({ pool }), consumerGroup: 'billing' })
  */
 export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection, Tx = Connection>
-  implements KeyedStore<Tx>, StateStore<Tx>, LogStore<Tx>, SweepingStore
+  implements BatchingStore<Tx>, KeyedStore<Tx>, StateStore<Tx>, LogStore<Tx>, SweepingStore
 {
   readonly name = 'mysql'
   readonly batching = Object.freeze({
@@ -93,6 +95,11 @@ export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection, T
       sharedBy: 'network',
       transactional: true,
       renewsInTransaction: !this.#hasSnapshots,
+      // A completion has to see what was claimed after the batch had begun.
+      batchesTransactions:
+        this.#settings.isolation === 'read committed' && this.#settings.transactions === undefined
+          ? 'savepoints'
+          : undefined,
       expiryGranularityMs: 1,
     }
   }
@@ -143,6 +150,11 @@ export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection, T
     const { transactions } = this.#life.opened
     const { transactions: orm } = this.#settings
     return throughOrm(orm, work, EMPTY, (lent) => transactions.handle(lent, signal))
+  }
+
+  /** Handles what `next` gives in one transaction, each inside a savepoint. Not with those of an ORM. */
+  transactions(next: NextMember<Tx>): Promise<void> {
+    return this.#life.opened.transactions.handleTogether(next as unknown as NextMember<Connection>)
   }
 
   uniqueKey(name: string): UniqueKey<Tx> {

@@ -15,11 +15,26 @@ const SETTING = new RegExp(
   'is',
 )
 
+/** Statements, and functions, after which the rest of the transaction is not as it was. Seen too often. */
+const SETTING_LOCALLY =
+  /\bset\s+(?:local|transaction|constraints)\b|\bset_config\s*\(|\btemp(?:orary)?\b|\bdeclare\b/i
+
+/** Whether a handler's query sets something for the transaction, which other handlers must not have. */
+export function setsTransaction([first]: readonly unknown[]): boolean {
+  const text = textOf(first)
+  return text !== undefined && SETTING_LOCALLY.test(text)
+}
+
 /**
  * Whether a handler's query sets something for the session, which the connection's next user must not have:
  * what is set for the transaction alone (SET LOCAL) ends by itself.
  */
 export function setsSession([first]: readonly unknown[]): boolean {
-  const text = typeof first === 'string' ? first : (first as { text?: unknown } | null | undefined)?.text
-  return typeof text === 'string' && SETTING.test(text)
+  const text = textOf(first)
+  return text !== undefined && SETTING.test(text)
+}
+
+function textOf(query: unknown): string | undefined {
+  const text = typeof query === 'string' ? query : (query as { text?: unknown } | null | undefined)?.text
+  return typeof text === 'string' ? text : undefined
 }

@@ -1,4 +1,5 @@
 import type {
+  BatchingStore,
   ClaimAnswer,
   ClaimOptions,
   ClaimRequest,
@@ -9,6 +10,7 @@ import type {
   LogStore,
   LogTaken,
   LogUpdate,
+  NextMember,
   StateStore,
   StateTable,
   StateTableNames,
@@ -61,7 +63,7 @@ const EMPTY = Object.freeze({ calledBack: NO_ROWS, promised: NO_ROWS })
  * const dedup = createDeduplicator({ store: new PostgresStore({ pool }), consumerGroup: 'billing' })
  */
 export class PostgresStore<Client extends PostgresClient = PgClient, Tx = Client>
-  implements KeyedStore<Tx>, StateStore<Tx>, LogStore<Tx>, SweepingStore
+  implements BatchingStore<Tx>, KeyedStore<Tx>, StateStore<Tx>, LogStore<Tx>, SweepingStore
 {
   readonly name = 'postgres'
   readonly guarantees: StoreGuarantees
@@ -89,6 +91,11 @@ export class PostgresStore<Client extends PostgresClient = PgClient, Tx = Client
       sharedBy: 'network',
       transactional: true,
       renewsInTransaction: this.#settings.isolation === 'read committed',
+      // A completion has to see what was claimed after the batch had begun.
+      batchesTransactions:
+        this.#settings.isolation === 'read committed' && this.#settings.transactions === undefined
+          ? 'savepoints'
+          : undefined,
       expiryGranularityMs: 1,
     })
   }
@@ -141,6 +148,11 @@ export class PostgresStore<Client extends PostgresClient = PgClient, Tx = Client
     const { transactions } = this.#life.opened
     const { transactions: orm } = this.#settings
     return throughOrm(orm, work, EMPTY, (lent) => transactions.handle(lent, signal))
+  }
+
+  /** Handles what `next` gives in one transaction, each inside a savepoint. Not with those of an ORM. */
+  transactions(next: NextMember<Tx>): Promise<void> {
+    return this.#life.opened.transactions.handleTogether(next as unknown as NextMember<Client>)
   }
 
   uniqueKey(name: string): UniqueKey<Tx> {

@@ -2,6 +2,7 @@
  * One process of several on a table, for the tests: `child.ts <role> <url> <table>`. It speaks by messages:
  * each that it gets starts its role's next step, each that it sends is an observation.
  */
+import { createDeduplicator, transactional } from '@oncemq/core'
 import type { ClaimRequest } from '@oncemq/core/store'
 import { PostgresStore } from '@oncemq/postgres'
 import pg from 'pg'
@@ -42,6 +43,26 @@ const roles: Readonly<Record<string, () => Promise<void>>> = {
       await told()
       return completionOf(claim)
     })
+  },
+
+  /** Handles the keys that it is told in batches, and tells of each handler that has written. */
+  async batch() {
+    const strategy = transactional({ batch: { max: 16 } })
+    const dedup = createDeduplicator({ store, consumerGroup: 'killed', strategy, leaseMs: 2000 })
+    await dedup.open()
+    tell('ready')
+    const keys = await told<string[]>()
+    const once = (key: string) =>
+      dedup.run(key, async ({ tx }) => {
+        const values = [key]
+        await tx.query({ text: 'INSERT INTO batched_effects (name) VALUES ($1)', values })
+        tell(key)
+      })
+    // As a broker delivers again.
+    const handle = (key: string): Promise<unknown> => once(key).catch(() => handle(key))
+    await Promise.all(keys.map(handle))
+    await dedup.close()
+    tell('done')
   },
 }
 

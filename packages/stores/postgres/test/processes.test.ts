@@ -86,6 +86,22 @@ describeService('postgres-18', { own: true }, (server) => {
     await store.close()
   })
 
+  test('kill -9 in the middle of batches leaves one effect of each message', async () => {
+    await effects.prepare?.('batched')
+    const keys = Array.from({ length: 60 }, (_, at) => `key-${at}`)
+    for (const heard of [1, 9, 20, 33, Infinity]) {
+      const child = startChild('batch', server.url, 'batched')
+      await child.told()
+      child.tell(keys)
+      for (let count = 0; count < heard; count += 1) {
+        if ((await child.told()) === 'done') break
+      }
+      await child.kill()
+    }
+    const counts = await Promise.all(keys.map((key) => effects.count('batched', key)))
+    expect(counts).toEqual(keys.map(() => 1))
+  })
+
   test("leases follow the server's clock, however far the clients' clocks are from it", async () => {
     const stores = [-HOUR_MS, HOUR_MS].map((offMs) => {
       const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + offMs }

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type {
+  BatchingStore,
   ClaimAnswer,
   ClaimOptions,
   ClaimRequest,
@@ -10,6 +11,7 @@ import type {
   LogStore,
   LogTaken,
   LogUpdate,
+  NextMember,
   StateStore,
   StateTable,
   StateTableNames,
@@ -31,6 +33,7 @@ import { settingsOf } from './options.ts'
 import { Records } from './records.ts'
 import { schemaSql } from './schema.ts'
 import { SqliteStateTable } from './state-table.ts'
+import type { Finish } from './transaction.ts'
 import { Transactions } from './transaction.ts'
 import { verify } from './verify.ts'
 
@@ -59,7 +62,12 @@ interface Opened {
  * const dedup = createDeduplicator({ store, consumerGroup: 'billing' })
  */
 export class SqliteStore
-  implements KeyedStore<DatabaseSync>, StateStore<DatabaseSync>, LogStore<DatabaseSync>, SweepingStore
+  implements
+    BatchingStore<DatabaseSync>,
+    KeyedStore<DatabaseSync>,
+    StateStore<DatabaseSync>,
+    LogStore<DatabaseSync>,
+    SweepingStore
 {
   readonly name = 'sqlite'
   readonly guarantees: StoreGuarantees
@@ -83,6 +91,7 @@ export class SqliteStore
       sharedBy: durable ? 'machine' : 'process',
       transactional: true,
       renewsInTransaction: true,
+      batchesTransactions: 'savepoints',
       expiryGranularityMs: 1,
     })
   }
@@ -147,21 +156,18 @@ export class SqliteStore
     work: (tx: DatabaseSync) => Promise<TransactionEnd | undefined>,
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
-    const { records, logs, transactions } = this.#life.opened
-    return transactions.handle({
-      work,
-      signal,
-      finish: (end) => {
-        const { completion, advance } = partsOf(end)
-        // The repetition of a transaction whose commit was not known: the first run's writes are there, so
-        // that this run's must not be.
-        if (completion !== undefined && records.isCompleted(completion)) return REPEATED
-        if (advance !== undefined && logs.isAt(advance)) return REPEATED
-        const done = completion === undefined ? 'ok' : records.update(completion, records.nowMs())
-        const moved = advance === undefined ? 'ok' : logs.update(advance)
-        return done === 'ok' && moved === 'ok' ? COMMITTED : LOST
-      },
-    })
+    const { opened } = this.#life
+    return opened.transactions.handle({ work, signal, finish: (end) => finished(opened, end) })
+  }
+
+  /** Handles what `next` gives in one transaction, each inside a savepoint. */
+  transactions(next: NextMember<DatabaseSync>): Promise<void> {
+    const { opened } = this.#life
+    const isDone = (end: TransactionEnd): boolean => {
+      const { completion } = partsOf(end)
+      return completion !== undefined && opened.records.isCompleted(completion)
+    }
+    return opened.transactions.handleTogether(next, { finish: (end) => finished(opened, end), isDone })
   }
 
   uniqueKey(name: string): UniqueKey<DatabaseSync> {
@@ -208,4 +214,16 @@ export class SqliteStore
 function isInMemory(source: Settings['source']): boolean {
   if ('path' in source) return source.path === ':memory:'
   return source.database.isOpen && source.database.location() === null
+}
+
+/** Also of a store that is being closed. */
+function finished({ records, logs }: Opened, end: TransactionEnd | undefined): Finish {
+  const { completion, advance } = partsOf(end)
+  // The repetition of a transaction whose commit was not known: the first run's writes are there, so
+  // that this run's must not be.
+  if (completion !== undefined && records.isCompleted(completion)) return REPEATED
+  if (advance !== undefined && logs.isAt(advance)) return REPEATED
+  const done = completion === undefined ? 'ok' : records.update(completion, records.nowMs())
+  const moved = advance === undefined ? 'ok' : logs.update(advance)
+  return done === 'ok' && moved === 'ok' ? COMMITTED : LOST
 }

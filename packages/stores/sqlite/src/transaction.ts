@@ -1,6 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { Timer, TransactionEnd, UpdateAnswer } from '@oncemq/core/store'
-import { revocable, untilAborted } from '@oncemq/core/store'
+import type { NextMember, Timer, TransactionEnd, UpdateAnswer } from '@oncemq/core/store'
+import { revocable, together, untilAborted } from '@oncemq/core/store'
+import { SqliteBatch } from './batch.ts'
 import { asStoreError, commitError, endedError, heldByHandler, isDatabaseFailure, STORE } from './errors.ts'
 import { lockOf, whenFree } from './lock.ts'
 import type { LockSettings } from './lock.ts'
@@ -13,6 +14,8 @@ const UNAWAITED = 'PRAGMA synchronous = NORMAL'
 const NORMAL = 1
 const ENDING = new Set<string | symbol>(['close', Symbol.dispose])
 
+/** Of the longest wait of a short write: after it a batch takes no more. */
+const TIME_SHARE = 1 / 4
 /** A short write that waits for its turn. */
 interface Write {
   /** Whether its commit has to be on the disk before it is answered. */
@@ -29,6 +32,12 @@ export interface HandlerTransaction {
   readonly finish: (end: TransactionEnd | undefined) => Finish
   /** Ends the transaction at once, whatever the handler does. */
   readonly signal: AbortSignal | undefined
+}
+
+/** How the completions of a batch are applied, and looked for after its end. */
+export interface BatchEnds {
+  readonly finish: (end: TransactionEnd | undefined) => Finish
+  readonly isDone: (end: TransactionEnd) => boolean
 }
 
 /** What the transaction answers, and whether what was written in it is to stay. */
@@ -111,6 +120,14 @@ export class Transactions {
     })
   }
 
+  /** Handles what `next` gives in one transaction, when its turn comes: see `BatchingStore`. */
+  handleTogether(next: NextMember<DatabaseSync>, ends: BatchEnds): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#handlers.add(() => this.#handleTogether(next, ends).then(resolve, reject))
+      this.#start()
+    })
+  }
+
   /** Resolves when nothing is under way any more. */
   async drained(): Promise<void> {
     await this.#loop
@@ -187,6 +204,36 @@ export class Transactions {
     try {
       await this.#takeLock(transaction.signal)
       return await this.#workAndCommit(transaction)
+    } finally {
+      this.#handling = false
+    }
+  }
+
+  async #handleTogether(next: NextMember<DatabaseSync>, { finish, isDone }: BatchEnds): Promise<void> {
+    this.#handling = true
+    for (const write of this.#writes) this.#boundWait(write)
+    const { busyTimeoutMs, clock } = this.#settings
+    const untilMs = clock.monotonicMs() + busyTimeoutMs * TIME_SHARE
+    let session = new HandlerSession(this.#database)
+    const steps = {
+      begin: () => this.#takeLock(undefined),
+      run: async (work: HandlerTransaction['work'], signal: AbortSignal | undefined) => {
+        session = new HandlerSession(this.#database)
+        const end = await this.#work(work, session, signal)
+        this.#requireSameTransaction()
+        session.restore()
+        return end
+      },
+      undone: () => session.restoreAnyway(),
+      finish: (end: TransactionEnd | undefined) => finish(end),
+      commit: () => void this.#commitIf(() => ({ answer: 'ok', commit: true })),
+      rollback: () => this.#rollback(),
+      // Claims and renewals wait meanwhile.
+      hasTime: () => clock.monotonicMs() < untilMs,
+      isDone,
+    }
+    try {
+      await together(new SqliteBatch(this.#database, GUARD, this.#where, steps), next)
     } finally {
       this.#handling = false
     }

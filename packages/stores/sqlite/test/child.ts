@@ -4,7 +4,7 @@
  */
 import { DatabaseSync } from 'node:sqlite'
 import type { ClaimRequest } from '@oncemq/core/store'
-import { OncemqError } from '@oncemq/core'
+import { createDeduplicator, OncemqError, transactional } from '@oncemq/core'
 import { SqliteStore } from '@oncemq/sqlite'
 import type { SqliteStoreOptions } from '@oncemq/sqlite'
 import { claimsOf, completionOf } from '@oncemq/test-stores'
@@ -68,6 +68,27 @@ const roles: Readonly<Record<string, () => Promise<void>>> = {
       tell(claim.id)
       return told()
     })
+  },
+
+  /** Handles the keys that it is told in batches, and tells of each handler that has written. */
+  async batch() {
+    const strategy = transactional({ batch: { max: 16 } })
+    const dedup = createDeduplicator({ store, consumerGroup: 'killed', strategy, leaseMs: 2000 })
+    await dedup.open()
+    tell('ready')
+    const keys = await told<string[]>()
+    const once = (key: string) =>
+      dedup.run(key, async ({ tx }) => {
+        tx.prepare('INSERT INTO effects (name) VALUES (?)').run(key)
+        tell(key)
+        // A kill may come in between.
+        await new Promise((resolve) => setImmediate(resolve))
+      })
+    // As a broker delivers again.
+    const handle = (key: string): Promise<unknown> => once(key).catch(() => handle(key))
+    await Promise.all(keys.map(handle))
+    await dedup.close()
+    tell('done')
   },
 
   /** Holds the write lock until it is told to let go. */

@@ -4,7 +4,7 @@ import type { Child } from '@oncemq/test-stores/children'
 
 const program = new URL('child.ts', import.meta.url)
 
-type Role = 'open' | 'claim' | 'churn' | 'transact' | 'lock'
+type Role = 'open' | 'claim' | 'churn' | 'transact' | 'batch' | 'lock'
 
 /** Starts another process on `file`. */
 export function startChild(role: Role, file: string, options: SqliteStoreOptions = {}, uid?: number): Child {

@@ -48,6 +48,22 @@ test('kill -9 between and inside of commits loses nothing answered and damages n
   })
 })
 
+test('kill -9 in the middle of batches leaves one effect of each message', async () => {
+  await effects.prepare?.('killed-in-batches')
+  const keys = Array.from({ length: 60 }, (_, at) => `key-${at}`)
+  for (const heard of [1, 9, 20, 33, Infinity]) {
+    const child = startChild('batch', fileOf('killed-in-batches'))
+    await child.told()
+    child.tell(keys)
+    for (let count = 0; count < heard; count += 1) {
+      if ((await child.told()) === 'done') break
+    }
+    await child.kill()
+  }
+  const counts = await Promise.all(keys.map((key) => effects.count('killed-in-batches', key)))
+  expect(counts).toEqual(keys.map(() => 1))
+})
+
 test('kill -9 inside of a handler takes its writes back, and frees the file', async () => {
   const name = 'killed-in-transaction'
   const file = fileOf(name)

@@ -1,4 +1,5 @@
 import type {
+  BatchingStore,
   ClaimAnswer,
   ClaimRequest,
   ClaimUpdate,
@@ -9,14 +10,15 @@ import type {
   LogStore,
   LogTaken,
   LogUpdate,
+  NextMember,
   StoredRecord,
   SweepingStore,
   TransactionEnd,
+  TransactionMember,
   UpdateAnswer,
 } from '@oncemq/core/store'
 import type { Revocable, StoreError } from '@oncemq/core/store'
 import { partsOf, revocable, storeError, untilAborted } from '@oncemq/core/store'
-
 import { MapLogs, type MapLog } from './map-logs.ts'
 
 export interface MapRecord {
@@ -68,13 +70,14 @@ export class MapTransaction {
  * The smallest correct store, each rule in a method of its own: the broken stores override one each. Every
  * step awaits once before it reads, so that calls of several handles interleave.
  */
-export class MapStore implements SweepingStore, LogStore<MapTransaction> {
+export class MapStore implements SweepingStore, LogStore<MapTransaction>, BatchingStore<MapTransaction> {
   readonly name: string = 'map'
   readonly guarantees = {
     durable: true,
     sharedBy: 'process',
     transactional: true,
     renewsInTransaction: true,
+    batchesTransactions: 'savepoints',
     expiryGranularityMs: 1,
   } as const
   readonly batching = { batchMax: 100, batchesInFlightMax: 2 }
@@ -139,13 +142,33 @@ export class MapStore implements SweepingStore, LogStore<MapTransaction> {
     signal?: AbortSignal,
   ): Promise<UpdateAnswer> {
     const tx = new MapTransaction(this.database)
+    return this.end(tx, await this.handled(tx, work, signal))
+  }
+
+  /** A handler that commits commits what those before it wrote, too. */
+  async transactions(next: NextMember<MapTransaction>): Promise<void> {
+    const kept: (() => void)[] = []
+    for (let tx, member = next(); member !== undefined; member = tx.hasEnded ? undefined : next()) {
+      const { work, signal, resolve, reject } = member
+      const own = (tx = new MapTransaction(this.database))
+      const keep = (end: TransactionEnd): unknown => kept.push(() => resolve(this.end(own, end)))
+      await this.handled(own, work, signal).then(keep, reject)
+    }
+    for (const commit of kept) commit()
+  }
+
+  async handled(
+    tx: MapTransaction,
+    work: TransactionMember<MapTransaction>['work'],
+    signal?: AbortSignal,
+  ): Promise<TransactionEnd> {
     const { proxy, revoke, answered } = this.lend(tx)
     try {
-      const update = await this.run(() => work(proxy), signal)
+      const update = await this.run(() => work(proxy) as Promise<TransactionEnd>, signal)
       revoke()
       await answered()
       this.requireOpen(tx)
-      return this.end(tx, update)
+      return update
     } catch (error) {
       this.requireOpen(tx, error)
       throw this.failureOf(error)

@@ -6,6 +6,7 @@ export type StoreNeed =
   | 'durable'
   | 'sweeping'
   | 'transactional'
+  | 'batching'
   | 'committing'
   | 'locking'
   | 'logs'
@@ -14,6 +15,7 @@ export type StoreNeed =
 type Capable = (store: Store, options: StoreSuiteOptions<never>) => boolean
 
 const CAPABLE: Record<StoreNeed, Capable> = {
+  batching: (store) => store.guarantees.batchesTransactions !== undefined,
   committing: (store, { effects }) => store.guarantees.transactional && effects?.commit !== undefined,
   locking: (_store, options) => options.lock !== undefined,
   spoiling: (_store, options) => options.spoil !== undefined,
@@ -32,6 +34,7 @@ export function skipReason(
   if (need === undefined || CAPABLE[need](store, options)) return undefined
   if (need === 'locking') return "the suite's options have no lock()"
   if (need === 'spoiling') return "the suite's options have no spoil()"
+  if (need === 'batching') return `${store.name} batches no transactions`
   if (need === 'logs') return `${store.name} keeps no logs`
   if (need !== 'committing') return `${store.name} is not ${need}`
   return store.guarantees.transactional

@@ -19,6 +19,7 @@ import { ownership } from './properties/ownership.ts'
 import { payload } from './properties/payload.ts'
 import { retention } from './properties/retention.ts'
 import { sweeping } from './properties/sweeping.ts'
+import { transactionBatches } from './properties/transaction-batches.ts'
 import { transactions } from './properties/transactions.ts'
 import type { StoreProperty } from './property.ts'
 
@@ -43,6 +44,7 @@ export const storeProperties: readonly StoreProperty[] = Object.freeze([
   concurrency,
   model,
   transactions,
+  transactionBatches,
   handlers,
   locks,
   logs,

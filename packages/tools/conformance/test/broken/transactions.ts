@@ -1,4 +1,4 @@
-import type { CompleteUpdate, UpdateAnswer } from '@oncemq/core/store'
+import type { CompleteUpdate, NextMember, TransactionMember, UpdateAnswer } from '@oncemq/core/store'
 import { StoreError, untilAborted } from '@oncemq/core/store'
 import { MapStore, MapTransaction } from '../map-store.ts'
 import type { BrokenStore } from './broken-store.ts'
@@ -25,6 +25,41 @@ export const brokenTransactions: readonly BrokenStore[] = [
     Store: class extends MapStore {
       override finish(tx: MapTransaction, update: CompleteUpdate): UpdateAnswer {
         return super.finish(tx, { ...update, claimId: this.record(update.id)?.claimId ?? '' })
+      }
+    },
+  },
+  {
+    fault: 'commits each of a batch by itself',
+    caughtBy: ['transaction batches'],
+    Store: class extends MapStore {
+      override async transactions(next: NextMember<MapTransaction>): Promise<void> {
+        for (let member = next(); member !== undefined; member = next()) {
+          const { work, signal, resolve, reject } = member
+          await this.transaction(work as Work, signal).then(resolve, reject)
+        }
+      }
+    },
+  },
+  {
+    fault: 'rolls back a whole batch with one that fails',
+    caughtBy: ['transaction batches'],
+    Store: class extends MapStore {
+      override transactions(next: NextMember<MapTransaction>): Promise<void> {
+        const given: TransactionMember<MapTransaction>[] = []
+        let thrown: { readonly error: unknown } | undefined
+        const noting = (): TransactionMember<MapTransaction> | undefined => {
+          const member = next()
+          if (member === undefined) return undefined
+          given.push(member)
+          const reject = (error: unknown): void => void (thrown ??= { error })
+          const resolve = (answer: UpdateAnswer): void => {
+            if (thrown === undefined) member.resolve(answer)
+          }
+          return { ...member, resolve, reject }
+        }
+        return super.transactions(noting).then(() => {
+          for (const member of given) if (thrown !== undefined) member.reject(thrown.error)
+        })
       }
     },
   },
