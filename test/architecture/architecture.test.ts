@@ -4,6 +4,7 @@ import { format, readTree } from '../tidy/files.ts'
 import { dependencies, imports } from './arrows.ts'
 import { brands } from './brands.ts'
 import { cycles } from './cycles.ts'
+import { docstrings } from './docstrings.ts'
 import { findPackages } from './packages.ts'
 import { siblings } from './siblings.ts'
 
@@ -18,6 +19,9 @@ test('a package is named after its folder', () => {
   for (const { name, folder } of findPackages(files)) expect(name).toBe(`@oncemq/${folder.split('/').at(-1)}`)
 })
 
-test.each(Object.entries({ dependencies, imports, brands, cycles, siblings }))('%s', (_, rule) => {
-  expect(rule(files).map(format)).toEqual([])
-})
+test.each(Object.entries({ dependencies, imports, brands, cycles, docstrings, siblings }))(
+  '%s',
+  (_, rule) => {
+    expect(rule(files).map(format)).toEqual([])
+  },
+)

@@ -5,6 +5,7 @@ import type { Rule } from '../tidy/files.ts'
 import { dependencies, imports } from './arrows.ts'
 import { brands } from './brands.ts'
 import { cycles } from './cycles.ts'
+import { docstrings } from './docstrings.ts'
 import { findPackages } from './packages.ts'
 import { siblings } from './siblings.ts'
 
@@ -21,9 +22,11 @@ function manifest(name: string, more: object = {}): string {
 
 const SOUND: House = {
   'package.json': JSON.stringify({ devDependencies: { vitest: '5.0.0' } }),
-  'packages/core/package.json': manifest('core'),
+  'packages/core/package.json': manifest('core', {
+    exports: { '.': { '@oncemq/source': './src/index.ts' } },
+  }),
   'packages/core/src/index.ts': "export { a } from './a.ts'\n",
-  'packages/core/src/a.ts': "import { hash } from 'node:crypto'\nexport const a = hash\n",
+  'packages/core/src/a.ts': "import { hash } from 'node:crypto'\n/** Hashes. */\nexport const a = hash\n",
   [`${STORE}/package.json`]: manifest('redis', { dependencies: ON_CORE, peerDependencies: { ioredis: '5' } }),
   [`${STORE}/src/index.ts`]: "import { a } from '@oncemq/core'\nexport type { Redis } from 'ioredis'\n",
   [`${STORE}/src/options.ts`]: '',
@@ -50,7 +53,7 @@ function judge(rule: Rule, changes: House = {}, without: readonly string[] = [])
   return rule(files.filter(({ path }) => !without.includes(path))).map(format)
 }
 
-test.each(Object.entries({ dependencies, imports, brands, cycles, siblings }))(
+test.each(Object.entries({ dependencies, imports, brands, cycles, docstrings, siblings }))(
   '%s finds no fault where there is none',
   (_, rule) => {
     expect(judge(rule)).toEqual([])
@@ -146,6 +149,65 @@ describe('cycles', () => {
       [c]: "import './d.ts'",
     }
     expect(judge(cycles, diamond)).toEqual([])
+  })
+})
+
+describe('docstrings', () => {
+  const [door, a, b] = ['index', 'a', 'b'].map((name) => `packages/core/src/${name}.ts`) as [
+    string,
+    string,
+    string,
+  ]
+  const undocumented = 'export interface A {}\n'
+  const faults: Record<string, [House, string]> = {
+    'an export of the door itself': [{ [door]: undocumented }, `${door}:1: "A"`],
+    'one that is passed on': [
+      { [door]: "export type { A } from './a.ts'", [a]: undocumented },
+      `${a}:1: "A"`,
+    ],
+    'one among all that a file exports': [
+      { [door]: "export type * from './a.ts'", [a]: undocumented },
+      `${a}:1: "A"`,
+    ],
+    'one under another name': [
+      {
+        [door]: "export { b } from './a.ts'",
+        [a]: "export { c as b } from './b.ts'",
+        [b]: '\nexport const c = 1',
+      },
+      `${b}:2: "c"`,
+    ],
+    'one that is imported first': [
+      { [door]: "import { c } from './b.ts'\nexport { c }", [b]: 'export class c {}' },
+      `${b}:1: "c"`,
+    ],
+    'one that is exported after it is declared': [
+      { [door]: 'function f() {}\nexport { f }' },
+      `${door}:1: "f"`,
+    ],
+    'a tag and nothing before it': [
+      { [door]: '/** @throws Error always. */\nexport function f() {}' },
+      `${door}:2: "f"`,
+    ],
+    'a comment that is no docstring': [{ [door]: '// F.\nexport function f() {}' }, `${door}:2: "f"`],
+    "another's docstring": [
+      { [door]: '/** F. */\nfunction f() {}\nexport function g() {}' },
+      `${door}:3: "g"`,
+    ],
+  }
+  test.each(Object.entries(faults))('%s', (_, [changes, where]) => {
+    expect(judge(docstrings, changes)).toEqual([expect.stringContaining(where)])
+  })
+
+  test('what no door exports needs none, nor what is documented above an overload', () => {
+    const overloads =
+      '/** F. */\nexport function f(a: 1): void\nexport function f(a: 2): void\nexport function f() {}'
+    const sound = { [door]: "export { f } from './a.ts'", [a]: `${overloads}\n${undocumented}` }
+    expect(judge(docstrings, sound)).toEqual([])
+  })
+
+  test('a file that is missing', () => {
+    expect(() => judge(docstrings, {}, [a])).toThrow(a)
   })
 })
 

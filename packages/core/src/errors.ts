@@ -82,6 +82,7 @@ export const errorTable = Object.freeze({
   ONCEMQ_BROKER_UNAVAILABLE: { retryable: true, meaning: 'The broker does not answer.' },
 } as const)
 
+/** What an error is, by its name in {@link errorTable}: stable across versions. */
 export type ErrorCode = keyof typeof errorTable
 
 const brand = Symbol.for('oncemq.error')

@@ -20,6 +20,7 @@ export function jsonResult<Value>(): ResultCodec<Value> {
   }
 }
 
+/** Options of one `run`. */
 export interface RunOptions<Value> {
   /** Keeps the value for duplicates. By default it is not kept. */
   readonly result?: ResultCodec<Value>
@@ -47,6 +48,7 @@ export type RunOutcome<Value> =
   /** The work ran now, but the store did not answer within the lease; it is asked on in the background. */
   | { readonly status: 'unconfirmed'; readonly value: Value }
 
+/** What `run` does once per key. What it returns is the outcome's value; what it throws, `run` throws. */
 export type Work<Value, Tx> = (context: HandlerContext<Tx>) => Promise<Value> | Value
 
 const known = new Set(['result', 'body', 'message', 'signal'])

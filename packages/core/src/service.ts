@@ -7,6 +7,7 @@ import { handle } from './delivery/handle.ts'
 import { identify } from './delivery/identify.ts'
 import type { Identity } from './delivery/identity.ts'
 import { recordId, requireKey } from './delivery/identity.ts'
+import { pastOf, requirePositions } from './delivery/log-order.ts'
 import type {
   Asked,
   ClaimOutcome,
@@ -36,7 +37,6 @@ import { SelfTests } from './store/self-test.ts'
 import { sharedSecret } from './store/shared-secret.ts'
 import { Sweeper } from './store/sweeper.ts'
 import type { Handler } from './strategies/strategy.ts'
-import { pastOf, requirePositions } from './strategies/watermark/watermark.ts'
 import { closeTimeoutMs, givenOptions, requireFunction, requireOneOf } from './validate.ts'
 
 const OPEN_TIMEOUT_MS = 30_000

@@ -28,8 +28,8 @@ export function givenOptions<Options extends object>(
 }
 
 /**
- * @throws OptionError unless `value` is an integer from `min` to `max`. A name that ends in `Ms` is
- * milliseconds.
+ * Checks an option that is an integer from `min` to `max`. A name that ends in `Ms` is milliseconds.
+ * @throws OptionError unless it is one.
  */
 export function requireInteger(name: string, value: unknown, min: number, max: number): void {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) return
@@ -62,7 +62,7 @@ function millisecondsIn(value: unknown): number | undefined {
     : undefined
 }
 
-/** @throws OptionError unless `value` is one of `allowed`. */
+/** Checks an option that is one of `allowed`. @throws OptionError unless it is. */
 export function requireOneOf(
   name: string,
   value: unknown,
@@ -83,7 +83,7 @@ export function missingMethod(value: unknown, methods: readonly string[]): strin
   return what.startsWith('a promise') ? what : `${what} without ${missing}()`
 }
 
-/** @throws OptionError unless `value` is an object with these methods. */
+/** Checks an option that is an object with these methods. @throws OptionError unless it is. */
 export function requireMethods(
   name: string,
   value: unknown,
@@ -96,7 +96,7 @@ export function requireMethods(
   throw new OptionError(`${name}: expected an object${having}, received ${without}; ${remedy}`)
 }
 
-/** @throws OptionError for a `signal` that is none. */
+/** Checks an option `signal`, which may be left out. @throws OptionError for one that is none. */
 export function requireSignal(signal: unknown): void {
   if (signal === undefined || signal instanceof AbortSignal) return
   throw new OptionError(
@@ -104,24 +104,27 @@ export function requireSignal(signal: unknown): void {
   )
 }
 
-/** @throws OptionError unless `clock` is one. */
+/** Checks an option `clock`. @throws OptionError unless it is one. */
 export function requireClock(clock: unknown): void {
   requireMethods('clock', clock, ['nowMs', 'monotonicMs', 'after'])
 }
 
-/** @throws OptionError unless `random` is one. */
+/** Checks an option `random`. @throws OptionError unless it is one. */
 export function requireRandom(random: unknown): void {
   requireMethods('random', random, ['claimId', 'fraction'])
 }
 
-/** @throws OptionError unless `value` is a text that is not empty. `remedy` shows the call as it is meant. */
+/**
+ * Checks an option that is a text and not empty. `remedy` shows the call as it is meant.
+ * @throws OptionError unless it is.
+ */
 export function requireText(name: string, value: unknown, remedy: string): void {
   if (typeof value === 'string' && value !== '') return
   const what = value === '' ? 'an empty string' : received(value)
   throw new OptionError(`${name}: expected a non-empty string, received ${what}; ${remedy}`)
 }
 
-/** @throws OptionError unless `value` is a function. */
+/** Checks an option that is a function; `remedy` shows one. @throws OptionError unless it is. */
 export function requireFunction(name: string, value: unknown, remedy: string): void {
   if (typeof value === 'function') return
   throw new OptionError(`${name}: expected a function, received ${receivedPlain(value)}; pass ${remedy}`)

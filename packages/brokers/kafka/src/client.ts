@@ -127,6 +127,7 @@ export interface PlatformaticClient {
 /** What a client must have. */
 export type KafkaClient = KafkajsClient | PlatformaticClient
 
+/** An admin client of kafkajs. */
 export interface KafkaAdmin {
   connect(): Promise<void>
   disconnect(): Promise<void>

@@ -11,6 +11,7 @@ export interface AmqpMessage {
   readonly properties: AmqpProperties
 }
 
+/** How a message reached its consumer: what the broker says of a delivery. */
 export interface AmqpFields {
   readonly deliveryTag: number
   readonly redelivered: boolean
@@ -19,6 +20,7 @@ export interface AmqpFields {
   readonly consumerTag?: string | undefined
 }
 
+/** The properties of a message, by amqplib's names; `expiration` is in milliseconds, as text. */
 export interface AmqpProperties {
   readonly contentType?: string | undefined
   readonly contentEncoding?: string | undefined

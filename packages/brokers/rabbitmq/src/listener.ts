@@ -9,6 +9,10 @@ import { RascalMessage } from './rascal-message.ts'
 import type { AckOrNack, Next, Recovery } from './rascal.ts'
 import { dedupListenerSettings } from './settings.ts'
 
+/**
+ * A listener of Rascal's subscriptions. It settles its message by `ackOrNack`; what it returns is not looked
+ * at, and a throw requeues the message.
+ */
 export type Listener<Content> = (message: AmqpMessage, content: Content, ackOrNack: AckOrNack) => unknown
 
 const WINDOW = 1000

@@ -159,6 +159,7 @@ export interface ConsumeOptions<
   onEnd?: (error: OncemqError) => void
 }
 
+/** Arguments of `basic.consume`, by amqplib's names; the broker's further ones stand in `arguments`. */
 export interface ConsumeArguments {
   readonly consumerTag?: string
   readonly exclusive?: boolean

@@ -4,6 +4,7 @@ import { isServerNamed, OWN_PREFIX, waitQueuePrefix } from './names.ts'
 /** Why a message waited before it was delivered again, for people who look into the queue. */
 export const RETRY_HEADER = `${OWN_PREFIX}retry`
 
+/** The type of the queues in which messages wait for a retry: see `waitQueueType`. */
 export type WaitQueueType = 'quorum' | 'classic'
 
 /** A queue of ours beside the one that is consumed. */

@@ -6,6 +6,7 @@ import { isOncemqError, OncemqError } from '@oncemq/core'
 import type { RocketmqClient } from './client.ts'
 import { unpackBodies } from './packed-bodies.ts'
 
+/** Options of {@link startClient} and {@link stopClient}. All times are milliseconds. */
 export interface ClientTimeOptions {
   /**
    * How long to wait for the server's answer. 1 to 600000.

@@ -72,6 +72,7 @@ export interface HeldMessage<Message = unknown> {
   giveBack(): Promise<void> | void
 }
 
+/** When a message is to be delivered again, why, and what a copy of it says of its starts. */
 export interface Retry {
   /** 0 to be delivered again at once, which is for messages that are worn out alone. */
   readonly delayMs: number

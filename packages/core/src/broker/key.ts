@@ -7,6 +7,7 @@ export type KeyOf<Message> = (message: Message) => Key | undefined
 /** A body up to this size is parsed for a key, in bytes; the default of `jsonField`. */
 export const JSON_BYTES_MAX = 1_048_576
 
+/** Options of an adapter's `jsonField`. */
 export interface JsonFieldOptions {
   /**
    * The largest body that is parsed. A larger one has an invalid key: to parse it holds up everything else in

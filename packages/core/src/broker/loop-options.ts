@@ -1,8 +1,8 @@
 import type { Deduplicator } from '../deduplicator.ts'
+import { requirePositions } from '../delivery/log-order.ts'
 import type { Delivery, HoldReason, ProcessOutcome } from '../delivery/outcome.ts'
 import type { SettlementPolicy } from '../delivery/settlement.ts'
 import type { HeldMessage } from './held-message.ts'
-import { requirePositions } from '../strategies/watermark/watermark.ts'
 import type { KeyOf } from './key.ts'
 
 /** What a delivery loop is made of. */

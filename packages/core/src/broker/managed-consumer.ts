@@ -35,6 +35,7 @@ export interface Consumer extends AsyncDisposable {
   health(): ConsumerHealth
 }
 
+/** What a {@link ManagedConsumer} is made with: a source of messages, and options that are checked. */
 export interface ManagedConsumerOptions<Tx, Message> extends ProcessingOptions<Tx, Message> {
   readonly source: MessageSource<Message>
   readonly key: KeyOf<Message>

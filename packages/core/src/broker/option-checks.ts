@@ -7,7 +7,7 @@ import { retryDefaults } from '../delivery/settlement.ts'
 const WAIT_MAX_MS = 86_400_000
 const FACTOR_MAX = 100
 
-/** @throws OptionError unless it is a deduplicator. */
+/** Checks that `form` was given a deduplicator. @throws OptionError unless it was. */
 export function requireDeduplicator(form: string, dedup: unknown): asserts dedup is Deduplicator {
   const given = dedup as Partial<Deduplicator> | null | undefined
   // A store has `claim`, too.
@@ -18,7 +18,7 @@ export function requireDeduplicator(form: string, dedup: unknown): asserts dedup
   )
 }
 
-/** @throws OptionError unless it is an array of middlewares. */
+/** Checks an option `middlewares`. @throws OptionError unless it is an array of functions. */
 export function requireMiddlewares(middlewares: unknown): void {
   if (!Array.isArray(middlewares)) {
     throw new OptionError(
@@ -38,7 +38,7 @@ export function retryOf(given: unknown): Backoff {
   return retry
 }
 
-/** @throws OptionError unless the waits between attempts are possible. */
+/** Checks the waits between attempts. @throws OptionError unless they are possible. */
 export function requireRetry({ firstMs, maxMs, factor }: Backoff): void {
   requireInteger('retry.firstMs', firstMs, 1, WAIT_MAX_MS)
   requireInteger('retry.maxMs', maxMs, 1, WAIT_MAX_MS)
@@ -48,7 +48,11 @@ export function requireRetry({ firstMs, maxMs, factor }: Backoff): void {
   )
 }
 
-/** @throws OncemqError: a caller that settles by itself cannot commit together with the record. */
+/**
+ * Refuses strategies other than `lease`: a caller that settles by itself cannot commit together with the
+ * record.
+ * @throws OncemqError `ONCEMQ_CONSUMER_UNSAFE` for another one.
+ */
 export function refuseTransactional(form: string, dedup: Deduplicator, remedy: string): void {
   const { allowsDropIn, name } = dedup.settings.strategy
   if (allowsDropIn) return

@@ -8,6 +8,7 @@ import type { HeldMessage } from './held-message.ts'
 import { notStarted } from './not-started.ts'
 import { Warnings } from './warnings.ts'
 
+/** What messages are processed with: see {@link processing}. */
 export interface ProcessingOptions<Tx, Message> {
   readonly dedup: Deduplicator<Tx>
   /** Does the work. What it answers is kept with the record. */

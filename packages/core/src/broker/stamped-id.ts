@@ -15,6 +15,7 @@ export function stampedId(form: string, id: unknown, before: unknown): string {
   return id
 }
 
+/** The error for an id that `form`, the function that was called, cannot stamp; the id is not in it. */
 export function unfitId(form: string, expected: string, what: string): OptionError {
   return new OptionError(
     `${form}: expected ${expected}, received ${what}; give the business event's id, made by eventId(...)`,

@@ -165,6 +165,9 @@ export type Settlement =
   /** To be given to another consumer: nobody here will handle it. */
   | { readonly action: 'give-back' }
 
+/** Why a message is to be delivered again after a while. */
 export type RetryReason = 'busy' | 'lost' | 'failed' | 'conflict' | 'unconfirmed' | 'early'
+/** Why a message is kept until the store answers. */
 export type HoldReason = 'store-down' | 'store-refused'
+/** Why a message is put aside: it may not run, or its handler is not to be started again. */
 export type DeadLetterReason = RejectReason | FinalReason

@@ -2,6 +2,7 @@ import type { Backoff } from '../time/backoff.ts'
 import { backoffMs } from '../time/backoff.ts'
 import type { ProcessOutcome, Settlement } from './outcome.ts'
 
+/** What users decide of how a delivery is settled: see {@link settlementOf}. */
 export interface SettlementPolicy {
   /** Waits between the attempts of a handler that throws. */
   readonly retry: Backoff

@@ -14,6 +14,7 @@ import type {
 } from '../store/contract.ts'
 import { givenOptions, requireClock, requireInteger } from '../validate.ts'
 
+/** Options of {@link MemoryStore}. */
 export interface MemoryStoreOptions {
   /**
    * Most keys held at a time. When they are reached and none has expired, claims fail rather than a key be

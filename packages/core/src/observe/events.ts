@@ -47,6 +47,7 @@ export interface Events {
   warning: { message: string }
 }
 
+/** The name of one of the {@link Events}. */
 export type EventName = keyof Events
 
 /** The names of all events. */

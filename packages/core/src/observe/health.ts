@@ -18,6 +18,7 @@ export interface Health {
   readonly lastError: LastError | undefined
 }
 
+/** A failure of the store, as {@link Health} shows it. */
 export interface LastError {
   readonly code: ErrorCode
   readonly message: string

@@ -115,50 +115,6 @@ export interface UniqueKey<Tx> {
   isViolatedBy(thrown: unknown, tx: Tx | undefined): boolean | Promise<boolean>
 }
 
-/** A store that moves rows of its user's from state to state, for strategy `stateMachine`. */
-export interface StateStore<Tx> extends TransactionalStore<Tx> {
-  /** The names are plain ones, and are to be quoted. */
-  stateTable(names: StateTableNames): StateTable<Tx>
-}
-
-export interface StateTableNames {
-  /** With or without its schema. */
-  readonly table: string
-  /** The column that a row is found by. */
-  readonly id: string
-  /** The column of the state. */
-  readonly state: string
-}
-
-/**
- * A row's id: text, a safe integer, a bigint of 64 bits, or an object of the driver's own, such as an
- * ObjectId.
- */
-export type RowId = string | number | bigint | object
-
-/** The table of a state machine. */
-export interface StateTable<Tx> {
-  /**
-   * Looks at start whether the table has the columns and can hold these states. Answers as warning that no
-   * index begins with the id. @throws StoreError `ONCEMQ_TABLE_UNFIT` when it does not.
-   */
-  check(states: readonly string[]): Promise<readonly Finding[]>
-  /**
-   * Moves the row to `to` if its state is one of `from`, in one statement, and answers whether it did; also
-   * where `to` is the state that it had. `unfit-id`: the column cannot hold such an id, so that there is no
-   * such row; the transaction may be of no more use then.
-   */
-  move(
-    tx: Tx,
-    step: { readonly id: RowId; readonly from: readonly string[]; readonly to: string },
-  ): Promise<'moved' | 'not-moved' | 'unfit-id'>
-  /**
-   * The row's state; `undefined` for none. Reads what is committed now, not an older snapshot, where the
-   * database can: it is asked when another transaction may just have moved the row.
-   */
-  read(tx: Tx, id: RowId): Promise<string | undefined>
-}
-
 /** A store whose expired records do not go away by themselves. */
 export interface SweepingStore extends Store {
   /**
@@ -233,6 +189,7 @@ export interface Finding {
   readonly remedy: string
 }
 
+/** Which record is asked for, by which claim, and for how long: an entry of {@link Store.claim}. */
 export interface ClaimRequest {
   /** The record's id: 32 lower-case hexadecimal digits (128 bits of a hash of consumer group and key). */
   readonly id: string
@@ -248,6 +205,7 @@ export interface ClaimRequest {
   readonly label: string | undefined
 }
 
+/** Options of one call of {@link Store.claim}, for all of its entries. */
 export interface ClaimOptions {
   /**
    * Whether an answered grant has to survive the end of the store's server, and a change of its primary. Not
@@ -259,6 +217,7 @@ export interface ClaimOptions {
   readonly isDurable?: boolean
 }
 
+/** What {@link Store.claim} answers to an entry. */
 export type ClaimAnswer =
   | {
       readonly status: 'granted'
@@ -276,8 +235,10 @@ export type ClaimAnswer =
       readonly result: Uint8Array | undefined
     }
 
+/** A change of a record by the claim that it is running with: an entry of {@link Store.update}. */
 export type ClaimUpdate = RenewUpdate | CompleteUpdate | ReleaseUpdate
 
+/** Lets the lease start anew. */
 export interface RenewUpdate {
   readonly op: 'renew'
   readonly id: string
@@ -288,6 +249,7 @@ export interface RenewUpdate {
   readonly retentionMs: number
 }
 
+/** Makes the record done: its further claims are answered `done` until the retention is over. */
 export interface CompleteUpdate {
   readonly op: 'complete'
   readonly id: string
@@ -323,6 +285,7 @@ export interface AdvanceUpdate {
  */
 export type TransactionEnd = CompleteUpdate | AdvanceUpdate
 
+/** Makes the record free: the next claim of it is granted, under the same payload. */
 export interface ReleaseUpdate {
   readonly op: 'release'
   readonly id: string
@@ -333,6 +296,7 @@ export interface ReleaseUpdate {
   readonly attempts: number
 }
 
+/** `lost`: what was to be changed is not this claim's, or not this worker's, any more; nothing is changed. */
 export type UpdateAnswer = 'ok' | 'lost'
 
 /** A record as {@link Store.inspect} shows it. Times are as of the store's clock. */

@@ -28,6 +28,7 @@ export interface LogStore<Tx> extends TransactionalStore<Tx> {
   updateLog(update: LogUpdate): Promise<UpdateAnswer>
 }
 
+/** Which log {@link LogStore.takeLog} is to take. */
 export interface LogRequest {
   /** 32 lower-case hexadecimal digits: 128 bits of a hash of consumer group and log. */
   readonly id: string

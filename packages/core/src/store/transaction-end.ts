@@ -6,6 +6,7 @@ export interface EndParts {
   readonly advance: AdvanceUpdate | undefined
 }
 
+/** Takes apart what a transaction ends with; both parts are `undefined` where that is nothing. */
 export function partsOf(end: TransactionEnd | undefined): EndParts {
   if (end?.op === 'complete') return { completion: end, advance: end.advance }
   return { completion: undefined, advance: end }
@@ -14,6 +15,7 @@ export function partsOf(end: TransactionEnd | undefined): EndParts {
 /** How an offset is stored where a log has none: before all offsets. */
 const NO_OFFSET = -1n
 
+/** The number that stands for an offset in a store; for none it is -1. See {@link offsetOf}. */
 export function storedOffset(offset: bigint | undefined): bigint {
   return offset ?? NO_OFFSET
 }

@@ -32,12 +32,14 @@ export interface RepeatedEffect {
   readonly carriesKey: boolean
 }
 
+/** What came of one scene, such as `sent twice`. */
 export interface RehearsalScene {
   readonly name: string
   /** How often each effect came. */
   readonly effects: Readonly<Record<string, number>>
 }
 
+/** What {@link rehearse} saw: every scene, and the effects that came too often in one. */
 export interface Rehearsal {
   readonly scenes: readonly RehearsalScene[]
   readonly twice: readonly RepeatedEffect[]

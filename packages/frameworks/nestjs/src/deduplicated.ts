@@ -9,6 +9,7 @@ import { DEDUPLICATOR } from './module.ts'
 /** Reads the key of a call from its arguments. */
 export type KeyOfCall = (...args: never[]) => string
 
+/** Options of {@link Deduplicated}. */
 export interface DeduplicatedOptions {
   /**
    * Reads the key from the arguments that the method gets: an id of the event, the same each time it comes.

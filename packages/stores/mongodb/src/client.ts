@@ -9,12 +9,14 @@ export interface MongoCollection<Session extends MongoSession = MongoSession> {
   find(filter: object, options?: object): { toArray(): Promise<readonly object[]> }
 }
 
+/** What the store needs of a `Db` of the driver. */
 export interface MongoDatabase<Session extends MongoSession = MongoSession> {
   readonly databaseName: string
   readonly client: MongoClient<Session>
   command(command: object, options?: object): Promise<object>
 }
 
+/** What the store needs of a `MongoClient` of the driver. */
 export interface MongoClient<Session extends MongoSession = MongoSession> {
   startSession(options?: object): Session
 }

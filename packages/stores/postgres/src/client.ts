@@ -5,6 +5,7 @@ export interface PostgresQuery {
   values?: unknown[]
 }
 
+/** What `pg` answers to a query, as far as the store reads it. */
 export interface PostgresResult {
   readonly command: string
   readonly rowCount: number | null

@@ -4,6 +4,7 @@ export interface Property<Context, Need extends string> {
   readonly cases: readonly PropertyCase<Context, Need>[]
 }
 
+/** One case of a {@link Property}. */
 export interface PropertyCase<Context, Need extends string> {
   readonly name: string
   /** The case is skipped, with its reason, where this is not so. */

@@ -28,6 +28,7 @@ export interface ExactlyOnceOptions {
   batch?: BatchOptions
 }
 
+/** How many records of a partition may share a transaction. */
 export interface BatchOptions {
   /**
    * How many records at most, also bounded by `concurrency` of `consume`. When one fails, all that were with

@@ -38,6 +38,11 @@ interface ControlledTransaction {
 /** Kysely makes instances of parts: the team's own but for the driver. */
 type Constructor<Tx> = new (parts: object) => KyselyInstance<Tx>
 
+/**
+ * Kysely runs a transaction on a driver that is given the connection. What differs between databases is in
+ * `driver`.
+ * @throws OptionError if `db` is no Kysely instance, or one of before 0.28.
+ */
 export function onKysely<Connection, Tx>(
   db: KyselyInstance<Tx>,
   driver: KyselyDriver<Connection>,

@@ -1,7 +1,7 @@
 import { OptionError, received } from '../../errors.ts'
 import { pageAt } from '../../pages.ts'
 
-/** @throws OptionError if what is given lacks one of the methods. */
+/** Checks that an ORM's object has the methods. @throws OptionError if it lacks one. */
 export function requireOrm(name: string, expected: string, given: unknown, methods: readonly string[]): void {
   const has = (given ?? {}) as Readonly<Record<string, unknown>>
   const missing = methods.find((method) => typeof has[method] !== 'function')

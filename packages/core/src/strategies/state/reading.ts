@@ -1,5 +1,5 @@
 import { OncemqError, received } from '../../errors.ts'
-import type { RowId } from '../../store/contract.ts'
+import type { RowId } from '../../store/state-contract.ts'
 import type { HandlerBound } from '../bounded.ts'
 import { bounded } from '../bounded.ts'
 import type { Machine } from './machine.ts'

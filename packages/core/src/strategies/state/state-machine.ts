@@ -1,7 +1,7 @@
 import type { Start } from '../../claims/start.ts'
 import type { ProcessOutcome } from '../../delivery/outcome.ts'
 import { OptionError } from '../../errors.ts'
-import type { StateStore, StateTable } from '../../store/contract.ts'
+import type { StateStore, StateTable } from '../../store/state-contract.ts'
 import { missingMethod } from '../../validate.ts'
 import { failed } from '../failure.ts'
 import { completeInTransaction, inTransaction, requireTransactions } from '../in-transaction.ts'

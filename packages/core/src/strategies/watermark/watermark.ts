@@ -1,12 +1,11 @@
 import type { Start } from '../../claims/start.ts'
 import type { Position, StoredLog } from '../../delivery/position.ts'
 import { passedOver } from '../../delivery/position.ts'
-import type { Delivery, ProcessOutcome } from '../../delivery/outcome.ts'
+import type { ProcessOutcome } from '../../delivery/outcome.ts'
 import { OncemqError, OptionError } from '../../errors.ts'
 import { recordId } from '../../delivery/identity.ts'
 import type { Store } from '../../store/contract.ts'
 import type { LogStore } from '../../store/log-contract.ts'
-import type { EventSink } from '../../observe/events.ts'
 import { givenOptions, missingMethod, requireOneOf } from '../../validate.ts'
 import { completeInTransaction, inTransaction, requireTransactions } from '../in-transaction.ts'
 import type { CheckedSettings, StrategyServices, TransactionStrategy } from '../strategy.ts'
@@ -146,27 +145,5 @@ function withoutPosition(): OncemqError {
     'ONCEMQ_CONSUMER_UNSAFE',
     `strategy: expected messages with a position in a log for 'watermark', received one without; ` +
       `consume a log, or use another strategy`,
-  )
-}
-
-/** The outcome of a message whose log says that it is done: known without asking the store. */
-export function pastOf({ position, key }: Delivery, events: EventSink): ProcessOutcome | undefined {
-  if (position === undefined || !position.log.isPast(position.offset)) return undefined
-  events.emit('duplicate', () => ({
-    key: typeof key === 'string' ? key : undefined,
-    source: 'position',
-  }))
-  return { status: 'duplicate', result: undefined }
-}
-
-/** @throws OptionError unless messages that come this way have a position in a log, or need none. */
-export function requirePositions(
-  { followsLog = false, name }: Pick<TransactionStrategy, 'followsLog' | 'name'>,
-  givesPositions: boolean,
-): void {
-  if (!followsLog || givesPositions) return
-  throw new OptionError(
-    `strategy: expected one for messages without an order, received '${name}', which needs each message's ` +
-      `position in a log; use it with consume of an adapter of logs, or use strategy 'transactional'`,
   )
 }

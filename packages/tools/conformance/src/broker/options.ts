@@ -68,6 +68,7 @@ export interface BrokerSuiteOptions {
   readonly concurrent?: boolean
 }
 
+/** What a bench is opened with. */
 export interface BrokerOpenContext {
   /** Letters, digits and underscores, at most 30, new for each case: the name of a queue or topic. */
   readonly namespace: string
@@ -86,6 +87,7 @@ export interface BrokerBench {
   close(): Promise<void>
 }
 
+/** A message that a case sends. */
 export interface SuiteMessage {
   /** `undefined` for a message without a key. */
   readonly key: string | undefined
@@ -102,6 +104,7 @@ export interface SuiteDeadLetter {
   readonly errorMessage?: string | undefined
 }
 
+/** What a consumer of a case is started with. */
 export interface ConsumeRequest {
   readonly dedup: Deduplicator
   /**
@@ -116,6 +119,7 @@ export interface ConsumeRequest {
   readonly middleware?: (body: string) => Promise<void>
 }
 
+/** A message as a case's handler gets it, with the key, epoch and attempt of its context. */
 export interface SuiteDelivery {
   readonly body: string
   readonly key: string | undefined
@@ -131,6 +135,7 @@ export interface SuiteDelivery {
   readonly spoil?: (() => void) | undefined
 }
 
+/** A running consumer of a case. */
 export interface SuiteConsumer {
   /** The adapter's own close: takes nothing more, and waits for what runs. */
   close(options?: { timeoutMs?: number }): Promise<void>

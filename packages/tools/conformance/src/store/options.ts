@@ -33,6 +33,7 @@ export interface StoreSuiteOptions<Tx = unknown> {
 export type LockKind = 'change' | 'remove' | 'insert'
 export type EndLock = () => Promise<unknown>
 
+/** What a handle is opened with. */
 export interface StoreOpenContext {
   /** New for each test: letters, digits, `_`; at most 30. For a table, collection, prefix or file. */
   readonly namespace: string
