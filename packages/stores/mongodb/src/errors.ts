@@ -232,8 +232,8 @@ export function conflictError(cause: unknown, where: string): StoreError {
   return storeError({ store: STORE, expected: `the transaction on ${where} to go through`, cause }, [
     'ONCEMQ_TRANSACTION_CONFLICT',
     'received a conflict with another write',
-    'it is run again. If that happens to every run, look for who else writes the same documents, and for errors ' +
-      'that the handler catches, such as duplicate keys: the server ends the transaction at each',
+    'it is run again. If that happens to every run, look for who else writes the same documents, and for ' +
+      'errors that the handler catches, such as duplicate keys: the server ends the transaction at each',
   ])
 }
 
