@@ -196,6 +196,7 @@ function readOnlyError(cause: unknown): StoreError {
 
 /** A handler ended its transaction: by COMMIT or ROLLBACK, or by a procedure that does. */
 export function endedError(cause?: unknown): StoreError {
+  if (isOncemqError(cause) && cause.code === 'ONCEMQ_TRANSACTION_ENDED') return cause as StoreError
   return new StoreError(
     'ONCEMQ_TRANSACTION_ENDED',
     'PostgresStore: expected the transaction to be open when the handler ends, received it ended; leave ' +

@@ -21,7 +21,7 @@ import {
 import { finishFailureOf, isPreparedOn, notePrepared } from './finish.ts'
 import type { Frame } from './frame.ts'
 import { KEEP, NO_SAVEPOINT, UNDO } from './frame.ts'
-import { setsSession, setsTransaction } from './session-settings.ts'
+import { SessionTraces } from './session-settings.ts'
 
 /** What the handler's code does in its transaction. */
 export type Work<Client> = (tx: Client) => Promise<TransactionEnd | undefined>
@@ -47,10 +47,7 @@ export class Transaction<Client extends PostgresClient> {
   #end: TransactionEnd | undefined
   /** The last error of a statement, which has aborted the transaction unless it went back to a savepoint. */
   #abortedBy: unknown
-  /** Whether the session has settings of the handler's, which its next user must not have. */
-  #hasSet = false
-  /** Whether something is set for the rest of the transaction. */
-  #hasSetLocally = false
+  readonly #traces = new SessionTraces()
   #loss: unknown
   /** Whether it goes back to a savepoint where another is rolled back. */
   readonly #isBatch: boolean
@@ -87,10 +84,7 @@ export class Transaction<Client extends PostgresClient> {
   /** Runs the handler. Its connection ends with it: nothing that it left running writes by it later. */
   async lend(work: Work<Client>, signal: AbortSignal | undefined): Promise<TransactionEnd | undefined> {
     const onError = (error: unknown): void => this.#noteError(error)
-    const onCall = (_method: unknown, args: readonly unknown[]): void => {
-      this.#hasSet ||= setsSession(args)
-      this.#hasSetLocally ||= this.#isBatch && setsTransaction(args)
-    }
+    const onCall = (_method: unknown, args: readonly unknown[]): void => this.#traces.note(args)
     const loan = revocable(this.#client, { store: 'PostgresStore', nested: writes, ends, onCall, onError })
     try {
       const completion = await untilAborted(() => work(loan.proxy), signal)
@@ -172,9 +166,14 @@ export class Transaction<Client extends PostgresClient> {
     return !this.#isEnded && !this.#hasFailed && !this.#isAbandoned && this.#loss === undefined
   }
 
+  /** Whether a handler has gone on after an end of its own, where each statement commits by itself. */
+  get hasGoneOn(): boolean {
+    return this.#traces.hasGoneOn
+  }
+
   /** Whether a further handler would find all set as the first one did. */
   get isUnset(): boolean {
-    return !this.#hasSet && !this.#hasSetLocally
+    return !this.#traces.hasSet && !this.#traces.hasSetLocally
   }
 
   /** Asked by another connection, after the end; `undefined` where the server does not tell. */
@@ -254,14 +253,16 @@ export class Transaction<Client extends PostgresClient> {
     }
     this.#client.removeListener('error', this.#noteLoss)
     if (this.#isAbandoned) this.#connections.abandon(this.#client)
-    else this.#connections.release(this.#client, this.#hasFailed || this.#hasSet)
+    else this.#connections.release(this.#client, this.#hasFailed || this.#traces.hasSet)
   }
 
   /**
    * Whether the handler had committed by itself, asked by another connection where its own is of no more use:
-   * no other try may repeat that. A server that does not answer has it taken for rolled back.
+   * no other try may repeat that. A server that does not answer has it taken for rolled back, unless the
+   * handler went on after an end of its own: each statement committed by itself there.
    */
   async wasCommittedByHandler(): Promise<boolean> {
+    if (this.#traces.hasGoneOn) return true
     const isUseless = this.#isAbandoned || this.#hasFailed
     if (!isUseless || this.#id === undefined) return false
     try {

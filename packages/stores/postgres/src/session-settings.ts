@@ -3,7 +3,10 @@ const LEAD = String.raw`(?:\s|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*`
 
 const TEMPORARY = String.raw`(?:local\s+|global\s+)?temp(?:orary)?\b`
 
-/** Statements, and functions, after which the session is not as it was. What procedures do is not seen. */
+/**
+ * Statements, and functions, after which the session is not as it was. What is set for the transaction alone
+ * (SET LOCAL) ends by itself. What procedures do is not seen.
+ */
 const SETTING = new RegExp(
   String.raw`(?:^|;)${LEAD}(?:set\s+(?!local\b|transaction\b|constraints\b)|reset\b|discard\b|listen\b|` +
     String.raw`load\b|prepare\s+(?!transaction\b)|deallocate\b|declare\b.*\bwith\s+hold\b|` +
@@ -19,19 +22,33 @@ const SETTING = new RegExp(
 const SETTING_LOCALLY =
   /\bset\s+(?:local|transaction|constraints)\b|\bset_config\s*\(|\btemp(?:orary)?\b|\bdeclare\b/i
 
-/** Whether a handler's query sets something for the transaction, which other handlers must not have. */
-export function setsTransaction([first]: readonly unknown[]): boolean {
-  const text = textOf(first)
-  return text !== undefined && SETTING_LOCALLY.test(text)
-}
+/** A statement that ends the transaction; and with it, in the same query, one that runs outside of it. */
+const ENDING = new RegExp(
+  String.raw`(?:^|;)${LEAD}(?:rollback|abort|commit)\b(?!\s+(?:(?:work|transaction)\s+)?to\b)` +
+    String.raw`[^;]*(?<more>;\s*[^\s;])?`,
+  'i',
+)
 
-/**
- * Whether a handler's query sets something for the session, which the connection's next user must not have:
- * what is set for the transaction alone (SET LOCAL) ends by itself.
- */
-export function setsSession([first]: readonly unknown[]): boolean {
-  const text = textOf(first)
-  return text !== undefined && SETTING.test(text)
+/** What a handler has done to the session that its transaction is in, as far as its statements tell. */
+export class SessionTraces {
+  /** Something is set for the session, which its next user must not have. */
+  hasSet = false
+  /** Something is set for the rest of the transaction, which other handlers must not have. */
+  hasSetLocally = false
+  /** It went on after it had ended the transaction: each statement has committed by itself there. */
+  hasGoneOn = false
+  #hasEnded = false
+
+  /** Notes a query, by what it was called with. */
+  note([first]: readonly unknown[]): void {
+    const text = textOf(first)
+    if (text === undefined) return
+    this.hasSet ||= SETTING.test(text)
+    this.hasSetLocally ||= SETTING_LOCALLY.test(text)
+    const end = ENDING.exec(text)
+    this.hasGoneOn ||= this.#hasEnded || end?.groups?.['more'] !== undefined
+    this.#hasEnded ||= end !== null
+  }
 }
 
 function textOf(query: unknown): string | undefined {

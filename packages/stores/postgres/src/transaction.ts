@@ -116,7 +116,8 @@ class PostgresBatch<Client extends PostgresClient> implements BatchSteps<Client>
       if (this.isOpen) throw error
       // No other try may repeat what a handler has committed by itself.
       await this.end()
-      throw (await this.wasCommitted()) === true ? endedError(error) : error
+      const hasCommitted = this.#begun.hasGoneOn || (await this.wasCommitted()) === true
+      throw hasCommitted ? endedError(error) : error
     }
   }
 

@@ -169,6 +169,31 @@ describeService('postgres-18', (server) => {
       })
       expect(answer).toBe(failure)
     })
+
+    test.each([[['ROLLBACK', 'SELECT 1']], [['ROLLBACK; SELECT 1']], [['SELECT 1/0', 'COMMIT', 'SELECT 1']]])(
+      '%j: to go on after it is final, since each statement commits by itself',
+      async (statements) => {
+        const failure = new Error('too late')
+        const answer = await attempt(await granted(), async (tx) => {
+          for (const each of statements) await tx.query(each).catch(() => undefined)
+          throw failure
+        })
+        expect(answer).toMatchObject({ code: 'ONCEMQ_TRANSACTION_ENDED', retryable: false, cause: failure })
+      },
+    )
+
+    test.each(['ROLLBACK TO SAVEPOINT mine; SELECT 1', 'ROLLBACK WORK TO mine; SELECT 1', 'rollback; '])(
+      '%s is no such end',
+      async (statements) => {
+        const failure = new Error('refused')
+        const answer = await attempt(await granted(), async (tx) => {
+          await tx.query('SAVEPOINT mine')
+          await tx.query(statements)
+          throw failure
+        })
+        expect(answer).toBe(failure)
+      },
+    )
   })
 
   describe("an error counts as the database's only if its driver made it here", () => {
