@@ -16,6 +16,8 @@ export interface Grant {
   readonly holdMs: number
   readonly clock: Clock
   readonly warn: (message: string) => void
+  /** Called when its last attempt has failed, and no record says so. */
+  readonly onSpent: (() => void) | undefined
 }
 
 /**
@@ -106,9 +108,11 @@ export class GivenMessage {
 
   /** After its last attempt it is not given to anybody again, but dead-lettered. */
   async #fail(): Promise<void> {
-    const { claim, attemptsMax } = this.#grant
+    const { claim, attemptsMax, onSpent } = this.#grant
+    const isLast = this.#isTaken && claim.attempt >= attemptsMax
+    if (isLast) onSpent?.()
     if (!this.#isTaken) await claim.release('unstarted')
-    else await claim.release(claim.attempt >= attemptsMax ? 'spent' : 'failed')
+    else await claim.release(isLast ? 'spent' : 'failed')
   }
 
   #after(delayMs: number, action: () => void): void {

@@ -4,6 +4,7 @@ import {
   DeliveryLoop,
   pause,
   refuseTransactional,
+  rejectedForAttempts,
   requireDeduplicator,
   retryDefaults,
 } from '@oncemq/core/broker'
@@ -24,6 +25,7 @@ const INVISIBLE_MS = 15_000
 /** How many messages wait here for a busy key or for the store. */
 const WINDOW = 256
 const GIVE_BACK_MS = 2000
+const FAILED_MAX = 10_000
 
 /**
  * Wraps a SimpleConsumer, so that it receives each message once. It has every method of the consumer, and
@@ -80,6 +82,8 @@ class WrappedConsumer {
   readonly #closing = new AbortController()
   /** Those that are granted and that nobody has received yet. */
   readonly #granted: GivenMessage[] = []
+  /** The ids of messages without a record that failed for the last time here, and come once more. */
+  readonly #failed = new Set<string>()
   #isDedupClosed = false
 
   constructor(raw: RawConsumer, dedup: Deduplicator<never>, settings: DedupSimpleConsumerSettings) {
@@ -160,15 +164,25 @@ class WrappedConsumer {
 
   /** Claims the key of a message for the user, whose message it is when it is granted. */
   async #claim(message: HiddenMessage, delivery: Delivery): Promise<ProcessOutcome | undefined> {
+    const { clock, attemptsMax } = this.#dedup.settings
+    const { messageId } = message.arrival.message
+    // Elsewhere nobody knows whether it failed or ended its process: it is started once more there, alone.
+    if (this.#failed.delete(messageId)) return rejectedForAttempts(delivery.startsBefore ?? 0, attemptsMax)
     const outcome = await this.#dedup.claim(delivery)
     if (!('claim' in outcome)) return outcome
-    const { clock, attemptsMax } = this.#dedup.settings
+    const { claim, status } = outcome
     const { holdMs } = this.#settings
     const warn = (text: string): void => this.#dedup.warn(text)
-    const given = new GivenMessage(message, { claim: outcome.claim, attemptsMax, holdMs, clock, warn })
+    const onSpent = status === 'unprotected' ? () => this.#rememberFailed(messageId) : undefined
+    const given = new GivenMessage(message, { claim, attemptsMax, holdMs, clock, warn, onSpent })
     remember(given)
     this.#granted.push(given)
     return undefined
+  }
+
+  #rememberFailed(messageId: string): void {
+    if (this.#failed.size >= FAILED_MAX) this.#failed.clear()
+    this.#failed.add(messageId)
   }
 
   /** @throws what the client throws; the message is done by then, and may be acked again. */
