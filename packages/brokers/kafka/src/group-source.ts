@@ -4,7 +4,13 @@ import { Condition, pause } from '@oncemq/core/broker'
 import type { CommittedOffset, KafkaMessage } from './client.ts'
 import { messageOf } from './client.ts'
 
-import type { FetchedRecords, GroupMember, RecordProducer, TopicPartition } from './clients/port.ts'
+import type {
+  FetchedRecords,
+  GroupMember,
+  MemberEvents,
+  RecordProducer,
+  TopicPartition,
+} from './clients/port.ts'
 import { ConsumedMessage } from './consumed-message.ts'
 import { ConsumedPartition } from './consumed-partition.ts'
 import { senderInto } from './exactly-once/partition-log.ts'
@@ -12,6 +18,7 @@ import { OffsetCommits } from './offset-commits.ts'
 import type { Ordering } from './options.ts'
 import { arrivalOf, isCopy } from './parked-copy.ts'
 import type { Parking } from './parking.ts'
+import { refusalOf } from './rights.ts'
 import { logGone, takenLog } from './taken-logs.ts'
 
 /** How many records of a partition are held before no more are fetched; fetched are whole batches. */
@@ -102,11 +109,14 @@ class Membership implements Session {
   /** @throws what the client throws, if it does so in time. What comes later ends the session. */
   async begin(withinMs: number): Promise<void> {
     const { member, topics, fromBeginning, dedup } = this.#services
-    const joining = member.join(topics, fromBeginning, {
+    const events: MemberEvents = {
       assigned: (partitions) => this.#assigned(partitions),
       received: (fetched) => this.#receive(fetched),
       crashed: (error, ended) => this.#crashed(error, ended),
       beaten: () => this.#confirmed.notifyAll(),
+    }
+    const joining = member.join(topics, fromBeginning, events).catch((error: unknown) => {
+      throw refusalOf(error)
     })
     const answered = new AbortController()
     let isWaiting = true
@@ -224,7 +234,7 @@ class Membership implements Session {
 
   #crashed(error: Error, ended: boolean): void {
     this.#loseAll()
-    if (ended) this.#receiver.ended(error)
+    if (ended) this.#receiver.ended(refusalOf(error))
   }
 
   #loseAll(): void {

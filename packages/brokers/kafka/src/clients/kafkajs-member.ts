@@ -76,6 +76,7 @@ class KafkajsMember implements GroupMember {
     const consumer = this.#consumer
     await consumer.connect()
     await consumer.subscribe({ topics, fromBeginning })
+    let [isJoining, crash] = [true, undefined as Error | undefined]
     const { GROUP_JOIN, CRASH, END_BATCH_PROCESS, HEARTBEAT } = consumer.events
     this.#listeners = [
       consumer.on(GROUP_JOIN, ({ payload }: Assigned) => this.#assigned(payload, events)),
@@ -86,7 +87,8 @@ class KafkajsMember implements GroupMember {
       consumer.on(CRASH, ({ payload }: Crashed) => {
         this.#paused.clear()
         this.#logs.clear()
-        events.crashed(payload.error, !payload.restart)
+        if (isJoining && !payload.restart) crash = payload.error
+        else events.crashed(payload.error, !payload.restart)
       }),
       consumer.on(END_BATCH_PROCESS, ({ payload }: BatchProcessed) => {
         // The client hands over nothing where all was aborted, or ends a transaction.
@@ -98,6 +100,11 @@ class KafkajsMember implements GroupMember {
       eachBatchAutoResolve: false,
       eachBatch: async (fetched) => this.#receive(fetched, events),
     })
+    isJoining = false
+    // The client has begun all the same, as it says.
+    if (crash === undefined) return
+    await this.leave()
+    throw crash
   }
 
   #assigned({ memberId, memberAssignment }: Assigned['payload'], events: MemberEvents): void {

@@ -200,6 +200,9 @@ export class Fetching {
       this.#land(await fetcher.fetch({ node, topics, maxWaitTime: FETCH_WAIT_MS }), asked, metadata)
     } catch (error) {
       if (this.#ending.signal.aborted) return
+      if (has(error, 'apiId', 'TOPIC_AUTHORIZATION_FAILED')) {
+        return this.#services.events.crashed(error as Error, true)
+      }
       this.#resetOutOfRange(error, asked, metadata)
       await pause(clock, FAILED_BACKOFF.firstMs, this.#ending.signal)
     }
