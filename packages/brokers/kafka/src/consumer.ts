@@ -21,7 +21,7 @@ const WINDOW = 65_536
  * README.
  *
  * @throws OptionError for an option that is wrong; OncemqError for a store that is set up wrongly, and
- *   `ONCEMQ_CONSUMER_UNSAFE` for a topic that is missing.
+ *   `ONCEMQ_CONSUMER_UNSAFE` for a topic that is missing, or a right.
  * @example
  * const consumer = await consume({ client: new Kafka({ brokers }), topics: ['orders'], dedup,
  *   handler: async (message, { key, signal }) => { await charge(message, { key, signal }) } })

@@ -205,7 +205,7 @@ describeService('kafka-4.4', { args: ACLS }, ({ url }) => {
     })
   })
 
-  test('of kafkajs, which hides why, it is told once, and tried until it may be joined', async () => {
+  test('kafkajs hides why: it is told by a warning, and tried until it may be joined', async () => {
     const guarded = await new Guarded(url).open()
     await guarded.grant(TOPIC, guarded.name, READ)
     await guarded.grant(TOPIC, guarded.parking, WRITE)
