@@ -44,8 +44,8 @@ export function errorOf({ kind, name }: TransactionFault, cause: unknown): Oncem
   return new OncemqError(
     'ONCEMQ_BROKER_UNAVAILABLE',
     `exactlyOnce: expected a transaction, received ${name}; it is tried again. If it stays, see that the ` +
-      'cluster can keep transactions: transaction.state.log.replication.factor must not exceed its brokers; ' +
-      'with ACLs, grant WRITE and DESCRIBE on transactional ids with its prefix',
+      'cluster can keep transactions: transaction.state.log.replication.factor must not exceed its brokers' +
+      '; with ACLs, grant WRITE and DESCRIBE on transactional ids with its prefix',
     { cause },
   )
 }
