@@ -34,7 +34,7 @@ dedup.on('finding', ({ severity, found, remedy }) => console.log(`${severity}: $
 
 // #region diagnostics
 subscribe('oncemq:duplicate', (event) => {
-  const { consumerGroup, source } = event as { consumerGroup: string; source: 'store' | 'memory' }
+  const { consumerGroup, source } = event as { consumerGroup: string; source: string }
   console.log(`${consumerGroup}: a duplicate, known from the ${source}`)
 })
 // #endregion
