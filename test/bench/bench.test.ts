@@ -78,8 +78,10 @@ test('each mode stands against what people write by hand, message by message fro
     'lease 3',
     'by-hand-tx 1',
     'transactional 1',
+    'batches 1',
     'by-hand-tx 3',
     'transactional 3',
+    'batches 3',
   ])
   for (const { ratioToByHand, p50Micros, p99Micros } of rows) {
     expect(Number(ratioToByHand)).toBeGreaterThan(0)
