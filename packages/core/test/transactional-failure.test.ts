@@ -12,8 +12,21 @@ import type { Ledger } from './transactional-store.ts'
 const LEASE_MS = 10_000
 const conflict = new StoreError('ONCEMQ_TRANSACTION_CONFLICT', 'deadlock')
 
+/** Of a process that is stalled its time goes on, and what is answered meanwhile is heard before its timers. */
+class StallingClock extends VirtualClock {
+  #stalledMs = 0
+
+  stall(byMs: number): void {
+    this.#stalledMs += byMs
+  }
+
+  override monotonicMs(): number {
+    return super.monotonicMs() + this.#stalledMs
+  }
+}
+
 async function setUp(options: { attemptsMax?: number; handlerTimeoutMs?: number } = {}) {
-  const clock = new VirtualClock()
+  const clock = new StallingClock()
   const store = new LedgerStore(clock)
   const dedup = createDeduplicator<Ledger>({
     store,
@@ -153,6 +166,13 @@ test('a transaction that begins after the lease was lost runs no handler, and co
   store.works()
   resolve()
   expect((await outcome).status).toBe('lost')
+  expect(await dedup.inspect('a')).toMatchObject({ state: 'free', attempts: 0 })
+})
+
+test('nor does one that begins after a stall, before whose timers its answer is heard', async () => {
+  const { clock, store, dedup } = await setUp()
+  store.begin = async () => clock.stall(LEASE_MS)
+  expect((await dedup.process({ key: 'a' }, () => expect.unreachable())).status).toBe('lost')
   expect(await dedup.inspect('a')).toMatchObject({ state: 'free', attempts: 0 })
 })
 

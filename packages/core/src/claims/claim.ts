@@ -134,8 +134,9 @@ export class HeldClaim implements RunningClaim {
     return this.#takenOver
   }
 
+  /** By the clock too: after a stall of the process answers are heard before its timers are. */
   get isLost(): boolean {
-    return this.#lease.lost
+    return this.#lease.lost || this.#services.clock.monotonicMs() >= this.#lease.deadlineMs
   }
 
   abort(reason: unknown): void {
@@ -184,7 +185,7 @@ export class HeldClaim implements RunningClaim {
       (error: unknown) => {
         // It may be run again.
         keeper.drop(this.#lease)
-        if (!this.isLost) keeper.watch(this.#lease)
+        if (!this.#lease.lost) keeper.watch(this.#lease)
         throw error
       },
     )
