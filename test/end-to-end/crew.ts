@@ -69,8 +69,11 @@ export class Crew<Given extends AnyAssignment = Assignment> {
   /** Stops the consumer in a place for a while, as a machine that stalls: it does not notice. */
   async freeze(place: number, forMs: number): Promise<void> {
     const { process } = this.#at(place)
-    this.#history.append({ type: 'freeze', pid: process.pid ?? 0 })
+    const frozen = { type: 'freeze', pid: process.pid ?? 0 } as const
+    this.#history.append(frozen)
     process.kill('SIGSTOP')
+    // It may have begun to run something meanwhile.
+    this.#history.append(frozen)
     await delay(forMs)
     process.kill('SIGCONT')
   }
