@@ -26,7 +26,7 @@ describeService('mongodb-6', (server) => {
       proxy.cutReplyAfter(1)
     })
     const database = client.db('oncemq_test')
-    const store = new MongoStore({ collection: database.collection(name), timeoutMs: 2000 })
+    const store = new MongoStore({ collection: database.collection(name), timeoutMs: 5000 })
     await store.open()
     const effects = database.collection<{ _id: string }>(rows.collectionName)
     return {
