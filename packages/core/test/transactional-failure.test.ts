@@ -12,7 +12,7 @@ import type { Ledger } from './transactional-store.ts'
 const LEASE_MS = 10_000
 const conflict = new StoreError('ONCEMQ_TRANSACTION_CONFLICT', 'deadlock')
 
-/** Of a process that is stalled its time goes on, and what is answered meanwhile is heard before its timers. */
+/** While its process is stalled, time goes on, and what is answered is heard before its timers. */
 class StallingClock extends VirtualClock {
   #stalledMs = 0
 
