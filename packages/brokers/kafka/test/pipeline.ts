@@ -1,9 +1,10 @@
 import type { DeduplicatorOptions } from '@oncemq/core'
-import { createDeduplicator } from '@oncemq/core'
+import { createDeduplicator, MemoryStore } from '@oncemq/core'
 import { declareKafka } from '@oncemq/test-services/kafka'
 import { onTestFinished } from 'vitest'
 import type { ConsumeOptions, ExactlyOnceOptions, KafkaMessage, KafkaTransaction } from '../src/index.ts'
-import { consume, exactlyOnce } from '../src/index.ts'
+import { consume, exactlyOnce, position } from '../src/index.ts'
+import { platformaticOf } from './platformatic.ts'
 import { nameOf, Topic, until } from './set-up.ts'
 
 const SOON = { firstMs: 20, factor: 1 }
@@ -18,8 +19,10 @@ export class Pipeline {
   readonly target: string
   readonly group = nameOf('g')
   readonly warnings: string[] = []
+  readonly #url: string
 
-  private constructor(topic: Topic, target: string) {
+  private constructor(url: string, topic: Topic, target: string) {
+    this.#url = url
     this.topic = topic
     this.target = target
   }
@@ -28,7 +31,7 @@ export class Pipeline {
     const topic = await Topic.open(url, partitions)
     const target = `${topic.name}.out`
     await declareKafka(url, [{ name: target }])
-    return new Pipeline(topic, target)
+    return new Pipeline(url, topic, target)
   }
 
   async run(
@@ -49,13 +52,19 @@ export class Pipeline {
     return { dedup, consumer }
   }
 
-  /** What a reader sees that reads only what is committed. */
+  /** What a reader sees that reads only what is committed. A bare consumer of kafkajs sees aborted ones too. */
   async outputs(): Promise<readonly string[]> {
     const seen: string[] = []
-    const reader = this.topic.kafka.consumer({ groupId: nameOf('r'), maxWaitTimeInMs: 100 })
-    onTestFinished(() => reader.disconnect())
-    await reader.subscribe({ topics: [this.target], fromBeginning: true })
-    await reader.run({ eachMessage: async ({ message }) => void seen.push(String(message.value)) })
+    const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: nameOf('r') })
+    const reader = await consume({
+      client: platformaticOf(new URL(this.#url).host),
+      topics: [this.target],
+      dedup,
+      key: position(),
+      handler: (message) => void seen.push(textOf(message)),
+    })
+    onTestFinished(() => dedup.close({ timeoutMs: 100 }))
+    onTestFinished(() => reader.close({ timeoutMs: 1000 }))
     return seen
   }
 
