@@ -159,6 +159,8 @@ export interface StoreBatching {
   readonly batchMax: number
   /** Most calls of one kind under way at a time, once the store is busy. */
   readonly batchesInFlightMax: number
+  /** Most transactions of several messages under way at a time. By default `batchesInFlightMax`. */
+  readonly transactionsInFlightMax?: number
   /** What may be under way while the store has time for more. By default a call leaves only when none is. */
   readonly light?: LightLoad
   /**
