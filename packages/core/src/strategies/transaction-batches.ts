@@ -8,7 +8,7 @@ import type { Deferred } from '../time/deferred.ts'
 /** The part of a lease after which a batch takes no more: what it has completed stays locked till its end. */
 const LEASE_SHARE = 1 / 3
 
-/** How many wait for each batch under way when a further one begins beside them. */
+/** So many wait for each batch under way when a further one begins: begins and commits are paid for by all. */
 const FURTHER_MIN = 8
 
 export interface BatchSettings {
@@ -61,7 +61,7 @@ export class TransactionBatches<Tx> {
       })
   }
 
-  /** One that begins while others run finds enough that waits for it, and for each of them. */
+  /** A further one begins where more waits than those under way come to soon. */
   #mayStart(): boolean {
     const { batchesInFlightMax, transactionsInFlightMax = batchesInFlightMax } = this.#settings.store.batching
     if (this.#running >= transactionsInFlightMax) return false

@@ -60,7 +60,8 @@ export function frameOf<Connection extends MysqlConnection>(
     'START TRANSACTION',
     NEXT,
   ]
-  const joined = takesSeveral(pool) ? severalOf : dialect.compound
+  const several = takesSeveral(pool) ? severalOf : undefined
+  const joined = several ?? dialect.compound
   const waitSeconds = secondsOf(timeoutMs)
   return {
     where: nameOf(settings),
@@ -69,7 +70,8 @@ export function frameOf<Connection extends MysqlConnection>(
     transactionIdleMs,
     begin: joined === undefined ? statements : [joined(statements)],
     finish: joined && ((changes) => joined([...completionOf(changes, waitSeconds), 'COMMIT'])),
-    keep: joined && ((changes) => joined([...requiredOf(changes), NEXT])),
+    // To read a compound statement takes the server longer than the way there and back.
+    keep: several && ((changes) => several([...requiredOf(changes), NEXT])),
     restore: `SET timestamp = DEFAULT, ${idle} = ${IDLE_BEFORE}, ${LOCK_WAIT} = ${LOCK_WAIT_BEFORE}`,
   }
 }

@@ -9,6 +9,10 @@ import mysql from 'mysql2/promise'
 import type { PoolConnection, RowDataPacket } from 'mysql2/promise'
 import { afterAll, describe, expect, test } from 'vitest'
 
+interface Raw {
+  query(sql: string, callback: (error: unknown) => void): unknown
+}
+
 /** Statement by statement, several as one by the pool's setting, and as a compound statement. */
 const WAYS = [
   ['mysql-8.0', false],
@@ -20,6 +24,8 @@ for (const [name, multipleStatements] of WAYS) {
   describeService(name, (server) => {
     const admin = mysql.createPool({ uri: server.url, connectionLimit: 2 })
     afterAll(() => admin.end())
+    /** The driver's own connections, by the server's number of each. */
+    const raw = new Map<number, Raw>()
 
     async function open(): Promise<BatchScene<PoolConnection>> {
       const table = `batch_${newHex()}`
@@ -28,6 +34,7 @@ for (const [name, multipleStatements] of WAYS) {
       const pool = mysql.createPool({ uri: proxy.url, connectionLimit: 8, multipleStatements })
       let cutsAtCommit = false
       pool.pool.on('connection', (connection) => {
+        raw.set(connection.threadId as number, connection as unknown as Raw)
         const query = connection.query.bind(connection) as (...args: unknown[]) => unknown
         connection.query = ((...args: unknown[]) => {
           const [first] = args as [string | { sql: string }]
@@ -102,6 +109,13 @@ for (const [name, multipleStatements] of WAYS) {
         const table = `ddl_${newHex()}`
         const creating = (tx: PoolConnection) => tx.query(`CREATE TABLE ${table} (id INT)`)
         const [first, second] = await inBatch(async () => undefined, creating)
+        expect([first === 'completed' || first === 'store-down', second]).toEqual([true, 'final'])
+      })
+
+      test('a COMMIT behind the back of the store is told to its handler alone', async () => {
+        const ending = (tx: PoolConnection) =>
+          new Promise((resolve) => raw.get(tx.threadId as number)?.query('COMMIT', resolve))
+        const [first, second] = await inBatch(async () => undefined, ending)
         expect([first === 'completed' || first === 'store-down', second]).toEqual([true, 'final'])
       })
 

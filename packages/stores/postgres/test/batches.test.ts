@@ -16,12 +16,12 @@ describeService('postgres-18', (server) => {
   })
   afterAll(() => admin.end())
 
-  async function open(): Promise<BatchScene<pg.PoolClient>> {
+  async function open(options?: string): Promise<BatchScene<pg.PoolClient>> {
     const table = `batch_${newHex()}`
     await admin.query(`CREATE TABLE ${table}_effects (name text PRIMARY KEY,
       other text REFERENCES ${table}_effects DEFERRABLE INITIALLY DEFERRED)`)
     const proxy = await FaultProxy.open(server.url)
-    const pool = new pg.Pool({ connectionString: proxy.url, max: 8 })
+    const pool = new pg.Pool({ connectionString: proxy.url, max: 8, options })
     pool.on('error', () => undefined)
     let cutsAtCommit = false
     pool.on('connect', (client) => {
@@ -59,14 +59,15 @@ describeService('postgres-18', (server) => {
     }
   }
 
-  testBatches(open)
+  testBatches(() => open())
 
   /** Handles `first` and then `second` in one batch. */
   async function inBatch(
     first: (tx: pg.PoolClient) => Promise<unknown>,
     second: (tx: pg.PoolClient) => Promise<unknown>,
+    options?: string,
   ) {
-    const scene = await open()
+    const scene = await open(options)
     const strategy = transactional({ batch: { max: 8 } })
     const dedup = createDeduplicator({ store: scene.store, consumerGroup: newHex(), strategy })
     const handle = (key: string, work: (tx: pg.PoolClient) => Promise<unknown>) =>
@@ -103,7 +104,8 @@ describeService('postgres-18', (server) => {
       seen.push(...(rows as unknown[]))
     }
     expect(await inBatch(look, look)).toEqual(['completed', 'completed'])
-    expect(seen).toEqual([{ wait: '0' }, { wait: '0' }])
+    expect(await inBatch(look, look, '-c lock_timeout=7s')).toEqual(['completed', 'completed'])
+    expect(seen).toEqual([{ wait: '0' }, { wait: '0' }, { wait: '7s' }, { wait: '7s' }])
   })
 
   test('a handler that rolls all back and throws has failed, and those beside it have not', async () => {
