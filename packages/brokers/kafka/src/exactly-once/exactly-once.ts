@@ -14,8 +14,8 @@ import type { KafkaTransaction } from './transaction.ts'
 /**
  * For handlers whose effects are records in Kafka: what a handler sends with `context.tx` and the offset of
  * its record commit in one transaction of Kafka, or neither does. Readers with `read_committed`, the default
- * of most clients, see each output once, whichever worker is killed when. No record is kept of any message, and no
- * store is needed.
+ * of most clients, see each output once, whichever worker is killed when. No record is kept of any message,
+ * and no store is needed.
  *
  * Each partition has a producer with a transactional id of its own: whoever gets the partition fences who had
  * it, and looks at its offset after that. So a process that slept through a rebalance can commit nothing.
