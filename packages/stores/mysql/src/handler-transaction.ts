@@ -19,7 +19,7 @@ import {
 } from './errors.ts'
 import { HandlerCalls } from './handler-calls.ts'
 import type { FinishStatements } from './finish.ts'
-import { changesOf, ownerOf } from './finish.ts'
+import { changesOf, isRunning, ownerOf } from './finish.ts'
 import { NEXT, RELEASE, UNDO } from './frame.ts'
 import type { Frame } from './frame.ts'
 
@@ -138,14 +138,14 @@ export class Transaction<Connection extends MysqlConnection> {
 
   /**
    * Completes in the transaction of a batch, which goes on after it, or back to its savepoint. What the handler
-   * sent and was answered tells whether the transaction is still the one that was begun; where it leaves doubt,
-   * the savepoint tells, and is gone then.
+   * sent and was answered tells whether the transaction is still the one that was begun. Where it leaves doubt
+   * the savepoint tells, and is gone then: so the record is looked at before.
    */
   async keep(statements: FinishStatements, end: TransactionEnd | undefined): Promise<UpdateAnswer | 'kept'> {
     try {
       if (this.#rolledBackBy !== undefined) throw conflict(this.#rolledBackBy)
-      if (!this.#calls.isPlain) await this.#requireFit(end)
-      if (await this.#isKept(changesOf(statements, end))) return 'kept'
+      const mayComplete = this.#calls.isPlain || (await this.#mayComplete(statements, end))
+      if (mayComplete && (await this.#isKept(changesOf(statements, end)))) return 'kept'
     } catch (error) {
       const { cause } = error as { cause?: unknown }
       if (isRolledBack(cause)) this.#rolledBackBy ??= cause
@@ -154,6 +154,12 @@ export class Transaction<Connection extends MysqlConnection> {
     }
     await this.#undo()
     return this.#owner(statements, end)
+  }
+
+  async #mayComplete(statements: FinishStatements, end: TransactionEnd | undefined): Promise<boolean> {
+    const isOurs = await isRunning((statement) => this.#query(statement), statements, end)
+    await (isOurs ? this.#requireFit(end) : this.#requireSameTransaction(undefined, UNDO))
+    return isOurs
   }
 
   async #isKept(changes: readonly string[]): Promise<boolean> {

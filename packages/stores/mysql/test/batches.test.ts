@@ -1,7 +1,9 @@
+import { deferred } from '@oncemq/core/store'
+import type { BatchingStore, UpdateAnswer } from '@oncemq/core/store'
 import { MysqlStore } from '@oncemq/mysql'
 import { FaultProxy } from '@oncemq/test-services/proxy'
 import { describeService } from '@oncemq/test-services/vitest'
-import { newHex } from '@oncemq/test-stores'
+import { claimsOf, completionOf, newHex } from '@oncemq/test-stores'
 import { outcomesInBatch, testBatches } from '@oncemq/test-stores/batches'
 import type { BatchScene } from '@oncemq/test-stores/batches'
 import mysql from 'mysql2/promise'
@@ -98,6 +100,23 @@ for (const [name, multipleStatements] of WAYS) {
         const creating = (tx: PoolConnection) => tx.query(`CREATE TABLE ${table} (id INT)`)
         const [first, second] = await inBatch(async () => undefined, creating)
         expect([first === 'completed' || first === 'store-down', second]).toEqual([true, 'final'])
+      })
+
+      test('a lost claim of a handler that has set something is rolled back alone', async () => {
+        const { store, write, effects, close } = await open()
+        const claims = claimsOf(2)
+        await store.claim(claims)
+        const works = claims.map((claim, at) => async (tx: PoolConnection) => {
+          if (at === 1) await tx.query('SET @mine = 1')
+          await write(tx, `effect-${at}`)
+          return { ...completionOf(claim), ...(at === 1 && { claimId: newHex() }) }
+        })
+        const members = works.map((work) => ({ work, signal: undefined, ...deferred<UpdateAnswer>() }))
+        let begun = 0
+        await (store as BatchingStore<PoolConnection>).transactions(() => members[begun++])
+        expect(await Promise.all(members.map(({ promise }) => promise))).toEqual(['ok', 'lost'])
+        expect(await effects()).toEqual(['effect-0'])
+        await close()
       })
 
       test('a COMMIT behind the back of the store is told to its handler alone', async () => {
