@@ -64,8 +64,8 @@ export class TransactionBatches<Tx> {
   /** A further one begins where more waits than those under way come to soon. */
   #mayStart(): boolean {
     const { batchesInFlightMax, transactionsInFlightMax = batchesInFlightMax } = this.#settings.store.batching
-    if (this.#running >= transactionsInFlightMax) return false
-    return this.#waiting.size >= this.#running * FURTHER_MIN
+    if (this.#running < Math.min(batchesInFlightMax, transactionsInFlightMax)) return true
+    return this.#running < transactionsInFlightMax && this.#waiting.size >= this.#running * FURTHER_MIN
   }
 
   async #run(): Promise<void> {
