@@ -8,7 +8,7 @@ import type { Deferred } from '../time/deferred.ts'
 /** The part of a lease after which a batch takes no more: what it has completed stays locked till its end. */
 const LEASE_SHARE = 1 / 3
 
-/** So many wait for each batch under way when a further one begins: begins and commits are paid for by all. */
+/** So many wait for each batch under way when a further one begins: its commit is paid for by all of it. */
 const FURTHER_MIN = 8
 
 export interface BatchSettings {

@@ -34,8 +34,8 @@ export interface Frame {
    */
   readonly finish: ((changes: readonly string[]) => string) | undefined
   /**
-   * Keeps what a handler of a batch wrote and its completion, by one message that fails as `finish` does where
-   * a change has changed no row. Not where the server takes one statement at a time.
+   * Keeps what a handler of a batch wrote and its completion, by one message that fails as `finish` does
+   * where a change has changed no row. Not where the server takes one statement at a time.
    */
   readonly keep: ((changes: readonly string[]) => string) | undefined
   /** Gives the session back the settings that it came with, and the server's time. */

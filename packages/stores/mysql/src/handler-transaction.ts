@@ -137,9 +137,9 @@ export class Transaction<Connection extends MysqlConnection> {
   }
 
   /**
-   * Completes in the transaction of a batch, which goes on after it, or back to its savepoint. What the handler
-   * sent and was answered tells whether the transaction is still the one that was begun. Where it leaves doubt
-   * the savepoint tells, and is gone then: so the record is looked at before.
+   * Completes in the transaction of a batch, which goes on after it, or back to its savepoint. What the
+   * handler sent and was answered tells whether the transaction is the one that was begun. Where it leaves
+   * doubt the savepoint tells, and is gone then: so the record is looked at before.
    */
   async keep(statements: FinishStatements, end: TransactionEnd | undefined): Promise<UpdateAnswer | 'kept'> {
     try {

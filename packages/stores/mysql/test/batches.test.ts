@@ -103,20 +103,20 @@ for (const [name, multipleStatements] of WAYS) {
       })
 
       test('a lost claim of a handler that has set something is rolled back alone', async () => {
-        const { store, write, effects, close } = await open()
+        const scene = await open()
         const claims = claimsOf(2)
-        await store.claim(claims)
+        await scene.store.claim(claims)
         const works = claims.map((claim, at) => async (tx: PoolConnection) => {
           if (at === 1) await tx.query('SET @mine = 1')
-          await write(tx, `effect-${at}`)
+          await scene.write(tx, `effect-${at}`)
           return { ...completionOf(claim), ...(at === 1 && { claimId: newHex() }) }
         })
         const members = works.map((work) => ({ work, signal: undefined, ...deferred<UpdateAnswer>() }))
         let begun = 0
-        await (store as BatchingStore<PoolConnection>).transactions(() => members[begun++])
+        await (scene.store as BatchingStore<PoolConnection>).transactions(() => members[begun++])
         expect(await Promise.all(members.map(({ promise }) => promise))).toEqual(['ok', 'lost'])
-        expect(await effects()).toEqual(['effect-0'])
-        await close()
+        expect(await scene.effects()).toEqual(['effect-0'])
+        await scene.close()
       })
 
       test('a COMMIT behind the back of the store is told to its handler alone', async () => {

@@ -14,7 +14,7 @@ export interface Frame {
   readonly clock: Settings['clock']
   /** Answers the transaction's number. */
   readonly begin: string
-  /** That of a batch, with a savepoint for its first handler. Answers the waits for locks, too, after a blank. */
+  /** That of a batch, with the first savepoint. Answers the waits for locks, too, after a blank. */
   readonly beginBatch: string
   readonly finish: Finish
 }

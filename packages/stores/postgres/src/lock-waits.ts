@@ -31,7 +31,7 @@ export function lockWaitsOf({ timeoutMs }: Pick<Settings, 'timeoutMs'>): LockWai
 export const boundedWaits = (milliseconds: number): string =>
   `(SELECT set_config('lock_timeout', '${milliseconds}', true)) IS NOT NULL`
 
-/** The same as a statement of its own, where several stand in one message: it costs a tenth of the condition. */
+/** The same as a statement of its own, where several stand in one message. It costs the server much less. */
 export const boundWaits = (wait: number | string): string => `SET LOCAL lock_timeout = '${wait}'`
 
 /**
