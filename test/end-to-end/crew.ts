@@ -75,6 +75,7 @@ export class Crew<Given extends AnyAssignment = Assignment> {
     // It may have begun to run something meanwhile.
     this.#history.append(frozen)
     await delay(forMs)
+    this.#history.append({ ...frozen, type: 'thaw' })
     process.kill('SIGCONT')
   }
 

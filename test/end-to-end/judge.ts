@@ -1,4 +1,5 @@
 import type { Event } from './history.ts'
+import { storyOf } from './history.ts'
 
 type Run = Extract<Event, { type: 'run' }>
 
@@ -14,16 +15,18 @@ interface KeyState {
 
 /**
  * What a history must not show: keys that never ran to an end, acks of what is neither done nor copied, runs
- * after a key was done, runs that no kill, no freeze and no outage explains, epochs that do not rise.
+ * after a key was done, runs that no kill, no freeze and no outage explains, epochs that do not rise. Each with
+ * the story of its key.
  */
 export function wrongsIn(events: readonly Event[], keys: readonly string[]): string[] {
   const judge = new Judge()
   for (const event of events) judge.see(event)
-  return [...judge.wrongs, ...keys.filter((key) => !judge.isOver(key)).map((key) => `${key}: lost`)]
+  const lost = keys.filter((key) => !judge.isOver(key)).map((key) => ({ key, what: 'lost' }))
+  return [...judge.wrongs, ...lost].map(({ key, what }) => `${key}: ${what}${storyOf(key, events)}`)
 }
 
 class Judge {
-  readonly wrongs: string[] = []
+  readonly wrongs: { readonly key: string; readonly what: string }[] = []
   readonly #keys = new Map<string, KeyState>()
   readonly #killed = new Set<number>()
   /** The number of the event at which a process was frozen last. */
@@ -62,6 +65,9 @@ class Judge {
       case 'ack':
         this.#step(event, this.#state(event.key))
         break
+      case 'unconfirmed':
+      case 'lost':
+      case 'thaw':
       case 'outage':
       case 'recovered':
     }
@@ -73,7 +79,7 @@ class Judge {
     if (type === 'known') state.isKnown = true
     if (type === 'copy') state.copies.set(pid, (state.copies.get(pid) ?? 0) + 1)
     if ((type === 'done' || type === 'known') && !state.hasRun) {
-      this.wrongs.push(`${key}: ${type} in ${pid} before a handler came to its end`)
+      this.#wrong(key, `${type} in ${pid} before a handler came to its end`)
     }
     if (type === 'ack') this.#ack(pid, key, state)
   }
@@ -81,7 +87,7 @@ class Judge {
   #ack(pid: number, key: string, state: KeyState): void {
     if (state.isDone || state.isKnown) return
     const copies = state.copies.get(pid) ?? 0
-    if (copies === 0) this.wrongs.push(`${key}: acked by ${pid} before it was done`)
+    if (copies === 0) this.#wrong(key, `acked by ${pid} before it was done`)
     else state.copies.set(pid, copies - 1)
   }
 
@@ -89,16 +95,20 @@ class Judge {
     const { key, pid, epoch } = run
     const state = this.#state(key)
     const before = state.lastRun
-    if (state.isDone || state.isKnown) this.wrongs.push(`${key}: ran in ${pid} after it was done`)
+    if (state.isDone || state.isKnown) this.#wrong(key, `ran in ${pid} after it was done`)
     if (before !== undefined) {
       const overlapsOutage = this.#isDown || this.#upAtEvent > before.atEvent
       const wasFrozen = (this.#frozenAtEvent.get(before.pid) ?? 0) > before.atEvent
       if (!this.#killed.has(before.pid) && !wasFrozen && !overlapsOutage) {
-        this.wrongs.push(`${key}: ran in ${pid} though ${before.pid} was not killed and the store was up`)
+        this.#wrong(key, `ran in ${pid} though ${before.pid} was not killed and the store was up`)
       }
-      if (epoch <= before.epoch) this.wrongs.push(`${key}: epoch ${epoch} after ${before.epoch}`)
+      if (epoch <= before.epoch) this.#wrong(key, `epoch ${epoch} after ${before.epoch}`)
     }
     state.lastRun = { ...run, atEvent: this.#count }
+  }
+
+  #wrong(key: string, what: string): void {
+    this.wrongs.push({ key, what })
   }
 
   #state(key: string): KeyState {

@@ -31,6 +31,8 @@ export class Worker {
   watch(dedup: Pick<Deduplicator<never>, 'on'>): void {
     dedup.on('completed', ({ key = 'none' }) => this.history.append({ type: 'done', pid, key }))
     dedup.on('duplicate', ({ key = 'none' }) => this.history.append({ type: 'known', pid, key }))
+    dedup.on('unconfirmed', ({ key = 'none' }) => this.history.append({ type: 'unconfirmed', pid, key }))
+    dedup.on('lost', ({ key = 'none' }) => this.history.append({ type: 'lost', pid, key }))
     dedup.on('outage', () => this.history.append({ type: 'outage', pid }))
     dedup.on('recovered', () => this.history.append({ type: 'recovered', pid }))
   }
