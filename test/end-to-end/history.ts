@@ -28,6 +28,8 @@ type Happening =
   | { readonly type: 'outage' | 'recovered'; readonly pid: number }
   /** What the test does. */
   | { readonly type: 'kill' | 'freeze' | 'thaw'; readonly pid: number }
+  /** A process that was frozen has kept the store from all others until now. */
+  | { readonly type: 'kept'; readonly pid: number }
   | { readonly type: 'down' | 'up' }
 
 export class History {

@@ -55,6 +55,10 @@ class Judge {
         this.#isDown = event.type === 'down'
         this.#upAtEvent = this.#count
         break
+      // An outage of which nobody knew before it was over.
+      case 'kept':
+        this.#upAtEvent = this.#count
+        break
       case 'run':
         this.#run(event)
         break
