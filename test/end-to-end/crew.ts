@@ -76,15 +76,13 @@ export class Crew<Given extends AnyAssignment = Assignment> {
     isStoreKept?: (meanwhile: Promise<unknown>) => Promise<boolean>,
   ): Promise<void> {
     const { process } = this.#at(place)
-    const frozen = { type: 'freeze', pid: process.pid ?? 0 } as const
-    this.#history.append(frozen)
+    const { pid = 0 } = process
+    this.#history.append({ type: 'freeze', pid })
     process.kill('SIGSTOP')
-    // It may have begun to run something meanwhile.
-    this.#history.append(frozen)
     const standing = delay(forMs)
-    if ((await isStoreKept?.(standing)) === true) this.#history.append({ ...frozen, type: 'kept' })
+    if ((await isStoreKept?.(standing)) === true) this.#history.append({ type: 'kept', pid })
     await standing
-    this.#history.append({ ...frozen, type: 'thaw' })
+    this.#history.append({ type: 'thaw', pid })
     process.kill('SIGCONT')
   }
 

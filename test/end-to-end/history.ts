@@ -13,6 +13,8 @@ export type Event = Happening & {
 }
 
 type Happening =
+  /** A consumer has the key, and knows it: its handler starts at once. */
+  | { readonly type: 'granted'; readonly pid: number; readonly key: string; readonly epoch: number }
   /** A handler starts, and ends. */
   | { readonly type: 'run'; readonly pid: number; readonly key: string; readonly epoch: number }
   | { readonly type: 'ran'; readonly pid: number; readonly key: string }

@@ -5,7 +5,12 @@ import { wrongsIn } from './judge.ts'
 
 const key = 'k'
 const run = (pid: number, epoch: number): Event => ({ type: 'run', pid, key, epoch })
-const step = (type: 'ran' | 'done' | 'known' | 'unconfirmed' | 'copy' | 'ack', pid: number): Event => ({ type, pid, key })
+const step = (type: 'ran' | 'done' | 'known' | 'unconfirmed' | 'copy' | 'ack', pid: number): Event => ({
+  type,
+  pid,
+  key,
+})
+const granted = (pid: number, epoch: number): Event => ({ type: 'granted', pid, key, epoch })
 const handled = (pid: number, epoch = 1): Event[] => [run(pid, epoch), step('ran', pid), step('done', pid)]
 const kill = (pid: number): Event => ({ type: 'kill', pid })
 const frozen = (type: 'freeze' | 'kept' | 'thaw', pid: number): Event => ({ type, pid })
@@ -24,6 +29,15 @@ const right: Readonly<Record<string, readonly Event[]>> = {
   'a run after an outage': [run(1, 1), down as Event, step('ran', 1), up as Event, ...handled(2, 2)],
   'a run during an outage': [down as Event, run(1, 1), ...handled(2, 2), up as Event],
   'a run after a freeze': [run(1, 1), frozen('freeze', 1), ...handled(2, 2), frozen('thaw', 1)],
+  'a run between the note of a freeze and the freeze': [frozen('freeze', 1), run(1, 1), ...handled(2, 2)],
+  'a run that was frozen on its way from the grant': [
+    granted(1, 1),
+    frozen('freeze', 1),
+    granted(2, 2),
+    ...handled(2, 2),
+    frozen('thaw', 1),
+    run(1, 1),
+  ],
   'a run after a freeze of somebody else, who kept the store': [
     run(1, 1),
     frozen('freeze', 3),
@@ -48,6 +62,18 @@ const wrong: Readonly<Record<string, readonly [finding: RegExp, events: readonly
   'a run after it was done, with a kill': [/after it was done/, [...handled(1), kill(1), run(2, 2)]],
   'a second run for no reason': [/was not killed/, [run(1, 1), run(2, 2)]],
   'a second run after a kill of somebody else': [/was not killed/, [run(1, 1), kill(3), run(2, 2)]],
+  'a second run after the end of a freeze': [
+    /was not killed/,
+    [frozen('freeze', 1), frozen('thaw', 1), run(1, 1), run(2, 2)],
+  ],
+  'a run that is granted late, after a freeze': [
+    /after it was done/,
+    [frozen('freeze', 1), ...handled(2, 2), frozen('thaw', 1), granted(1, 1), run(1, 1)],
+  ],
+  'a run without a grant, after a freeze': [
+    /after it was done/,
+    [frozen('freeze', 1), ...handled(2, 2), frozen('thaw', 1), run(1, 1)],
+  ],
   'a second run after a freeze of somebody else, who did not keep the store': [
     /was not killed/,
     [run(1, 1), frozen('freeze', 3), step('unconfirmed', 1), frozen('thaw', 3), run(2, 2)],

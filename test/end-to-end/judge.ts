@@ -9,6 +9,8 @@ interface KeyState {
   hasRun: boolean
   isDone: boolean
   isKnown: boolean
+  /** The numbers of the events at which it was granted, by epoch. */
+  readonly grantedAtEvent: Map<number, number>
   /** Copies that were confirmed and whose originals are not acked yet, by process. */
   readonly copies: Map<number, number>
 }
@@ -29,8 +31,9 @@ class Judge {
   readonly wrongs: { readonly key: string; readonly what: string }[] = []
   readonly #keys = new Map<string, KeyState>()
   readonly #killed = new Set<number>()
-  /** The number of the event at which a process was frozen last. */
-  readonly #frozenAtEvent = new Map<number, number>()
+  readonly #frozen = new Set<number>()
+  /** The number of the event at which a process that was frozen was let go on last. */
+  readonly #thawedAtEvent = new Map<number, number>()
   #isDown = false
   /** The number of the event at which the last outage ended. */
   #upAtEvent = -1
@@ -48,7 +51,11 @@ class Judge {
         this.#killed.add(event.pid)
         break
       case 'freeze':
-        this.#frozenAtEvent.set(event.pid, this.#count)
+        this.#frozen.add(event.pid)
+        break
+      case 'thaw':
+        this.#frozen.delete(event.pid)
+        this.#thawedAtEvent.set(event.pid, this.#count)
         break
       case 'down':
       case 'up':
@@ -58,6 +65,9 @@ class Judge {
       // An outage of which nobody knew before it was over.
       case 'kept':
         this.#upAtEvent = this.#count
+        break
+      case 'granted':
+        this.#state(event.key).grantedAtEvent.set(event.epoch, this.#count)
         break
       case 'run':
         this.#run(event)
@@ -71,7 +81,6 @@ class Judge {
         break
       case 'unconfirmed':
       case 'lost':
-      case 'thaw':
       case 'outage':
       case 'recovered':
     }
@@ -99,16 +108,28 @@ class Judge {
     const { key, pid, epoch } = run
     const state = this.#state(key)
     const before = state.lastRun
+    if (before !== undefined && epoch < before.epoch && this.#wasOnItsWay(run, state)) return
     if (state.isDone || state.isKnown) this.#wrong(key, `ran in ${pid} after it was done`)
     if (before !== undefined) {
       const overlapsOutage = this.#isDown || this.#upAtEvent > before.atEvent
-      const wasFrozen = (this.#frozenAtEvent.get(before.pid) ?? 0) > before.atEvent
+      const wasFrozen = this.#wasFrozenAfter(before.atEvent, before.pid)
       if (!this.#killed.has(before.pid) && !wasFrozen && !overlapsOutage) {
         this.#wrong(key, `ran in ${pid} though ${before.pid} was not killed and the store was up`)
       }
       if (epoch <= before.epoch) this.#wrong(key, `epoch ${epoch} after ${before.epoch}`)
     }
     state.lastRun = { ...run, atEvent: this.#count }
+  }
+
+  /** Whether it was frozen between the grant, when its lease was looked at, and the first line of its handler. */
+  #wasOnItsWay({ pid, epoch }: Run, { grantedAtEvent }: KeyState): boolean {
+    const grantedAt = grantedAtEvent.get(epoch)
+    return grantedAt !== undefined && this.#wasFrozenAfter(grantedAt, pid)
+  }
+
+  /** What a process that is frozen noted, it noted before, whether or not the note of the freeze was first. */
+  #wasFrozenAfter(atEvent: number, pid: number): boolean {
+    return this.#frozen.has(pid) || (this.#thawedAtEvent.get(pid) ?? 0) > atEvent
   }
 
   #wrong(key: string, what: string): void {
@@ -118,7 +139,14 @@ class Judge {
   #state(key: string): KeyState {
     let state = this.#keys.get(key)
     if (state === undefined) {
-      state = { lastRun: undefined, hasRun: false, isDone: false, isKnown: false, copies: new Map() }
+      state = {
+        lastRun: undefined,
+        hasRun: false,
+        isDone: false,
+        isKnown: false,
+        grantedAtEvent: new Map(),
+        copies: new Map(),
+      }
       this.#keys.set(key, state)
     }
     return state

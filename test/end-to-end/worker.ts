@@ -29,6 +29,9 @@ export class Worker {
   }
 
   watch(dedup: Pick<Deduplicator<never>, 'on'>): void {
+    dedup.on('granted', ({ key = 'none', epoch }) =>
+      this.history.append({ type: 'granted', pid, key, epoch }),
+    )
     dedup.on('completed', ({ key = 'none' }) => this.history.append({ type: 'done', pid, key }))
     dedup.on('duplicate', ({ key = 'none' }) => this.history.append({ type: 'known', pid, key }))
     dedup.on('unconfirmed', ({ key = 'none' }) => this.history.append({ type: 'unconfirmed', pid, key }))
