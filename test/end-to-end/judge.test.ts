@@ -96,13 +96,14 @@ describe('the judge finds', () => {
   })
 })
 
-test('each wrong comes with the story of its key, and of no other', () => {
+test('the first wrong of a key comes with its story, and with that of no other', () => {
   const other: Event = { type: 'run', pid: 4, key: 'other', epoch: 1 }
-  const events = [run(1, 1), other, kill(3), run(2, 2)].map((event, atMs) => ({ ...event, atMs }))
-  const [wrong = ''] = wrongsIn(events, [])
+  const events = [run(1, 1), other, kill(3), run(2, 1)].map((event, atMs) => ({ ...event, atMs }))
+  const [wrong = '', ...wrongs] = wrongsIn(events, [])
   expect(wrong.split('\n').slice(1)).toEqual([
     '  00:00:00.000 run pid 1 key k epoch 1',
     '  00:00:00.002 kill pid 3',
-    '  00:00:00.003 run pid 2 key k epoch 2',
+    '  00:00:00.003 run pid 2 key k epoch 1',
   ])
+  expect(wrongs).toEqual(['k: epoch 1 after 1'])
 })

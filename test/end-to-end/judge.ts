@@ -17,14 +17,19 @@ interface KeyState {
 
 /**
  * What a history must not show: keys that never ran to an end, acks of what is neither done nor copied, runs
- * after a key was done, runs that no kill, no freeze and no outage explains, epochs that do not rise. Each with
- * the story of its key.
+ * after a key was done, runs that no kill, no freeze and no outage explains, epochs that do not rise. The first of
+ * each key is followed by its story.
  */
 export function wrongsIn(events: readonly Event[], keys: readonly string[]): string[] {
   const judge = new Judge()
   for (const event of events) judge.see(event)
   const lost = keys.filter((key) => !judge.isOver(key)).map((key) => ({ key, what: 'lost' }))
-  return [...judge.wrongs, ...lost].map(({ key, what }) => `${key}: ${what}${storyOf(key, events)}`)
+  const told = new Set<string>()
+  return [...judge.wrongs, ...lost].map(({ key, what }) => {
+    const story = told.has(key) ? '' : storyOf(key, events)
+    told.add(key)
+    return `${key}: ${what}${story}`
+  })
 }
 
 class Judge {
