@@ -57,7 +57,7 @@ export class History {
   }
 }
 
-/** What a person reads to see what became of a key: its own events, and those of processes and of the store. */
+/** What became of a key, for a person to read: its own events, and those of processes and of the store. */
 export function storyOf(key: string, events: readonly Event[]): string {
   const own = events.filter((event) => !('key' in event) || event.key === key)
   return own.map((event) => `\n  ${lineOf(event)}`).join('')

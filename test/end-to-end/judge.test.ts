@@ -38,6 +38,13 @@ const right: Readonly<Record<string, readonly Event[]>> = {
     frozen('thaw', 1),
     run(1, 1),
   ],
+  'a run after one that was frozen on its way from the grant': [
+    granted(1, 1),
+    frozen('freeze', 1),
+    frozen('thaw', 1),
+    run(1, 1),
+    ...handled(2, 2),
+  ],
   'a run after a freeze of somebody else, who kept the store': [
     run(1, 1),
     frozen('freeze', 3),

@@ -5,6 +5,7 @@ type Run = Extract<Event, { type: 'run' }>
 
 /** What is known of a key at one moment of the history. */
 interface KeyState {
+  /** `atEvent`: the number of the event at which it began, which is its grant where there is a note of it. */
   lastRun: (Run & { readonly atEvent: number }) | undefined
   hasRun: boolean
   isDone: boolean
@@ -17,8 +18,8 @@ interface KeyState {
 
 /**
  * What a history must not show: keys that never ran to an end, acks of what is neither done nor copied, runs
- * after a key was done, runs that no kill, no freeze and no outage explains, epochs that do not rise. The first of
- * each key is followed by its story.
+ * after a key was done, runs that no kill, no freeze and no outage explains, epochs that do not rise. The
+ * first of each key is followed by its story.
  */
 export function wrongsIn(events: readonly Event[], keys: readonly string[]): string[] {
   const judge = new Judge()
@@ -113,7 +114,9 @@ class Judge {
     const { key, pid, epoch } = run
     const state = this.#state(key)
     const before = state.lastRun
-    if (before !== undefined && epoch < before.epoch && this.#wasOnItsWay(run, state)) return
+    const atEvent = state.grantedAtEvent.get(epoch) ?? this.#count
+    // Its process was frozen on the way from the grant to its first line, and others have had the key since.
+    if (before !== undefined && epoch < before.epoch && this.#wasFrozenAfter(atEvent, pid)) return
     if (state.isDone || state.isKnown) this.#wrong(key, `ran in ${pid} after it was done`)
     if (before !== undefined) {
       const overlapsOutage = this.#isDown || this.#upAtEvent > before.atEvent
@@ -123,16 +126,10 @@ class Judge {
       }
       if (epoch <= before.epoch) this.#wrong(key, `epoch ${epoch} after ${before.epoch}`)
     }
-    state.lastRun = { ...run, atEvent: this.#count }
+    state.lastRun = { ...run, atEvent }
   }
 
-  /** Whether it was frozen between the grant, when its lease was looked at, and the first line of its handler. */
-  #wasOnItsWay({ pid, epoch }: Run, { grantedAtEvent }: KeyState): boolean {
-    const grantedAt = grantedAtEvent.get(epoch)
-    return grantedAt !== undefined && this.#wasFrozenAfter(grantedAt, pid)
-  }
-
-  /** What a process that is frozen noted, it noted before, whether or not the note of the freeze was first. */
+  /** What is noted by one that is frozen, it began before, though the note of the freeze may be first. */
   #wasFrozenAfter(atEvent: number, pid: number): boolean {
     return this.#frozen.has(pid) || (this.#thawedAtEvent.get(pid) ?? 0) > atEvent
   }
