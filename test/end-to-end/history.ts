@@ -13,7 +13,7 @@ export type Event = Happening & {
 }
 
 type Happening =
-  /** A consumer has the key, and knows it: its handler starts at once. */
+  /** The store has granted a key: the consumer looks at the lease, and its handler starts. */
   | { readonly type: 'granted'; readonly pid: number; readonly key: string; readonly epoch: number }
   /** A handler starts, and ends. */
   | { readonly type: 'run'; readonly pid: number; readonly key: string; readonly epoch: number }

@@ -5,7 +5,7 @@ type Run = Extract<Event, { type: 'run' }>
 
 /** What is known of a key at one moment of the history. */
 interface KeyState {
-  /** `atEvent`: the number of the event at which it began, which is its grant where there is a note of it. */
+  /** `atEvent`: the number of the event at which it began, which is its grant where that was noted. */
   lastRun: (Run & { readonly atEvent: number }) | undefined
   hasRun: boolean
   isDone: boolean
