@@ -52,7 +52,7 @@ export class Pipeline {
     return { dedup, consumer }
   }
 
-  /** What a reader sees that reads only what is committed. A bare consumer of kafkajs sees aborted ones too. */
+  /** What a reader of what is committed sees. A bare consumer of kafkajs sees aborted ones too. */
   async outputs(): Promise<readonly string[]> {
     const seen: string[] = []
     const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: nameOf('r') })

@@ -9,21 +9,10 @@ import { kafkajsMember } from './kafkajs-member.ts'
 import type { RawProducer } from './kafkajs-producer.ts'
 import { kafkajsProducer } from './kafkajs-producer.ts'
 import type { RawKafka } from './kafkajs-raw.ts'
-import { kafkajsTransactional, kafkajsTransactions } from './kafkajs-transactional.ts'
-import {
-  platformatic,
-  platformaticMember,
-  platformaticProducer,
-  platformaticTransactional,
-} from './platformatic.ts'
+import { kafkajsTransactions } from './kafkajs-transactional.ts'
+import { platformatic, platformaticMember, platformaticProducer } from './platformatic.ts'
 import type { RawPlatformatic, RawPlatformaticConsumer, RawPlatformaticProducer } from './platformatic-raw.ts'
-import type {
-  ClientPort,
-  GroupMember,
-  RecordProducer,
-  TransactionalProducer,
-  TransactionClient,
-} from './port.ts'
+import type { ClientPort, GroupMember, RecordProducer, TransactionClient } from './port.ts'
 
 type Client = 'kafkajs' | 'platformatic'
 
@@ -83,13 +72,6 @@ export function producerOf(producer: unknown): RecordProducer {
   return clientOfPart('producer', producer) === 'platformatic'
     ? platformaticProducer(producer as RawPlatformaticProducer)
     : kafkajsProducer(producer as RawProducer)
-}
-
-/** Of a producer that has a transactional id. */
-export function transactionalOf(producer: unknown, clock: Clock): TransactionalProducer {
-  return clientOfPart('producer', producer) === 'platformatic'
-    ? platformaticTransactional(producer as RawPlatformaticProducer)
-    : kafkajsTransactional(producer as RawProducer, clock)
 }
 
 /**

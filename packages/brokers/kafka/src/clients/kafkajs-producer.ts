@@ -25,7 +25,7 @@ export interface RawTransaction {
     acks: number
     compression: number
     messages: readonly TransactionMessage[]
-  }): Promise<unknown>
+  }): Promise<readonly { readonly partition: number }[]>
   sendOffsets(offsets: {
     consumerGroupId: string
     topics: readonly { topic: string; partitions: readonly Omit<CommittedOffset, 'topic'>[] }[]

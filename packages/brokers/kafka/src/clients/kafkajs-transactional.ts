@@ -5,6 +5,7 @@ import { ALL, connecting, GZIP, NONE } from './kafkajs-producer.ts'
 import type { RawAdmin, RawKafka } from './kafkajs-raw.ts'
 import type {
   FencedProducer,
+  Output,
   PartitionOffsets,
   ProducerTransaction,
   TopicPartition,
@@ -12,8 +13,6 @@ import type {
   TransactionFault,
 } from './port.ts'
 
-/** That of the client, and no shorter than most brokers take. */
-const TIMEOUT_MS = 60_000
 /** A transaction waits for the one before it to be written down, which takes milliseconds. */
 const RETRY = { initialRetryTime: 10, maxRetryTime: 1000, retries: 10 }
 
@@ -21,13 +20,9 @@ const RETRY = { initialRetryTime: 10, maxRetryTime: 1000, retries: 10 }
 const CONCURRENT_BACKOFF = { firstMs: 5, factor: 2, maxMs: 200 }
 const CONCURRENT_TRIES = 50
 
-/** Offsets go by the group alone: the client tells neither generation nor member id with them. */
-export function kafkajsTransactions(
-  client: RawKafka,
-  clock: Clock,
-): TransactionClient & { producer(transactionalId: string, timeoutMs?: number): FencedProducer } {
+export function kafkajsTransactions(client: RawKafka, clock: Clock): TransactionClient {
   return {
-    producer(transactionalId, transactionTimeout = TIMEOUT_MS) {
+    producer(transactionalId, transactionTimeout) {
       // What a transaction sends is idempotent by itself; the client's option of that name is for the rest.
       const only = { maxInFlightRequests: 1, transactionTimeout, retry: RETRY }
       return kafkajsTransactional(
@@ -47,8 +42,7 @@ export function kafkajsTransactions(
   }
 }
 
-/** Of a producer that has a transactional id. */
-export function kafkajsTransactional(producer: RawProducer, clock: Clock): FencedProducer {
+function kafkajsTransactional(producer: RawProducer, clock: Clock): FencedProducer {
   const connected = connecting(producer)
   return {
     async begin(): Promise<ProducerTransaction> {
@@ -61,11 +55,20 @@ export function kafkajsTransactional(producer: RawProducer, clock: Clock): Fence
 }
 
 function transactionOf(transaction: RawTransaction, clock: Clock): ProducerTransaction {
+  const outputs = new Map<string, Output>()
   return {
-    async send(topic, messages, { compressed } = { compressed: false }) {
-      await transaction.send({ topic, acks: ALL, compression: compressed ? GZIP : NONE, messages })
+    get outputs() {
+      return [...outputs.values()]
     },
-    async sendOffsets(consumerGroupId, _, offsets) {
+    async send(topic, messages, { compressed } = { compressed: false }) {
+      const compression = compressed ? GZIP : NONE
+      const [message] = messages
+      const written = await transaction.send({ topic, acks: ALL, compression, messages })
+      if (message === undefined) return
+      for (const { partition } of written)
+        outputs.set(`${topic}/${partition}`, { topic, message: { ...message, partition } })
+    },
+    async sendOffsets(consumerGroupId, offsets) {
       const topics = offsets.map(({ topic, ...partition }) => ({ topic, partitions: [partition] }))
       // The client repeats this for what is sent, and not for offsets.
       for (let tries = 1; ; tries += 1) {

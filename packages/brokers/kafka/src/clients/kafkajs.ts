@@ -4,7 +4,6 @@ import { errorNameOf } from '@oncemq/core/broker'
 import { kafkajsMember } from './kafkajs-member.ts'
 import { kafkajsProducer } from './kafkajs-producer.ts'
 import type { RawAdmin, RawKafka } from './kafkajs-raw.ts'
-import { kafkajsTransactions } from './kafkajs-transactional.ts'
 import type { ClientPort, NewTopic, TopicAdmin } from './port.ts'
 
 /** How soon a partition that was full is fetched again. */
@@ -23,7 +22,6 @@ export function kafkajs(client: RawKafka, clock: Clock): ClientPort {
         clock,
       ),
     producer: () => kafkajsProducer(made(() => client.producer({ allowAutoTopicCreation: false }))),
-    transactional: (transactionalId) => kafkajsTransactions(client, clock).producer(transactionalId),
     admin: () => kafkajsAdmin(client.admin()),
   }
 }

@@ -108,7 +108,6 @@ export class PlatformaticMember implements GroupMember {
     this.generation = {
       id: generationId,
       memberId: memberId ?? undefined,
-      coordinatorId: this.#consumer.coordinatorId ?? undefined,
     }
     for (const places of isOther ? [[], assigned] : [assigned]) {
       fetching.assign(places)

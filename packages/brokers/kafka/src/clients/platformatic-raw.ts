@@ -74,7 +74,6 @@ export interface RawPlatformaticConsumer {
   readonly groupId: string
   readonly memberId: string | null
   readonly generationId: number
-  readonly coordinatorId: number | null
   readonly assignments: readonly RawPlaces[] | null
   readonly topics: { readonly current: readonly string[]; track(topic: string): boolean }
   on(event: string, listener: (payload: never) => void): unknown
@@ -110,19 +109,7 @@ export interface RawPlatformaticProducer {
     acks: number
     compression: 'gzip' | 'none'
   }): Promise<unknown>
-  beginTransaction(options: {
-    producerId: bigint
-    producerEpoch: number
-  }): Promise<RawPlatformaticTransaction>
   close(force: boolean): Promise<void>
-}
-
-export interface RawPlatformaticTransaction {
-  send(options: { messages: readonly RawOutgoing[]; acks: number }): Promise<unknown>
-  addConsumer(consumer: { groupId: string }): Promise<void>
-  addOffset(message: TopicPartition & { offset: bigint; metadata: { consumer: object } }): Promise<void>
-  commit(): Promise<void>
-  abort(): Promise<void>
 }
 
 export interface RawPlatformaticAdmin {

@@ -7,23 +7,13 @@ import type {
   RawPlatformaticAdmin,
   RawPlatformaticConsumer,
   RawPlatformaticProducer,
-  RawPlatformaticTransaction,
 } from './platformatic-raw.ts'
 import { has } from './platformatic-raw.ts'
-import type {
-  ClientPort,
-  GroupMember,
-  ProducerTransaction,
-  RecordProducer,
-  TopicAdmin,
-  TransactionalProducer,
-} from './port.ts'
+import type { ClientPort, GroupMember, RecordProducer, TopicAdmin } from './port.ts'
 
 /** All replicas that are in step have it. */
 const ALL = -1
 const TOPIC = 2
-/** Without them the client asks as the owner of a producer id that it has not got, and is fenced itself. */
-const NO_ID = { producerId: -1n, producerEpoch: -1 }
 
 /** `@platformatic/kafka`, by its classes and the options that they are made with. */
 export function platformatic(client: RawPlatformatic, clock: Clock): ClientPort {
@@ -38,8 +28,6 @@ export function platformatic(client: RawPlatformatic, clock: Clock): ClientPort 
       )
     },
     producer: () => platformaticProducer(new Producer({ ...options })),
-    transactional: (transactionalId) =>
-      platformaticTransactional(new Producer({ ...options, transactionalId, idempotent: true })),
     admin: () => platformaticAdmin(new Admin({ ...options })),
   }
 }
@@ -56,59 +44,6 @@ export function platformaticProducer(producer: RawPlatformaticProducer): RecordP
       await producer.send({ messages, acks: ALL, compression: compressed ? 'gzip' : 'none' })
     },
     close: () => producer.close(true).catch(() => undefined),
-  }
-}
-
-export function platformaticTransactional(producer: RawPlatformaticProducer): TransactionalProducer {
-  return {
-    begin: async () => new Transaction(await producer.beginTransaction(NO_ID)),
-    close: () => producer.close(true).catch(() => undefined),
-  }
-}
-
-/**
- * One call after the other: of calls of the same kind that run side by side the client makes one, and tells
- * all of them that theirs is done.
- */
-class Transaction implements ProducerTransaction {
-  readonly #raw: RawPlatformaticTransaction
-  #last: Promise<unknown> = Promise.resolve()
-
-  constructor(raw: RawPlatformaticTransaction) {
-    this.#raw = raw
-  }
-
-  send(topic: string, messages: readonly OutgoingMessage[]): Promise<void> {
-    return this.#inTurn(async () => {
-      await this.#raw.send({ messages: messages.map((message) => rawOf(topic, message)), acks: ALL })
-    })
-  }
-
-  sendOffsets(...[groupId, generation, offsets]: Parameters<ProducerTransaction['sendOffsets']>) {
-    const { id: generationId, memberId, coordinatorId } = generation
-    const consumer = { groupId, generationId, memberId, coordinatorId }
-    return this.#inTurn(async () => {
-      await this.#raw.addConsumer({ groupId })
-      for (const { topic, partition, offset } of offsets) {
-        // The client takes a message that was handled, and commits the offset after it.
-        const handled = { topic, partition, offset: BigInt(offset) - 1n }
-        await this.#raw.addOffset({ ...handled, metadata: { consumer } })
-      }
-    })
-  }
-
-  commit(): Promise<void> {
-    return this.#inTurn(() => this.#raw.commit())
-  }
-
-  abort(): Promise<void> {
-    return this.#inTurn(() => this.#raw.abort())
-  }
-
-  #inTurn(work: () => Promise<void>): Promise<void> {
-    const turn = this.#last.then(work)
-    this.#last = turn.catch(() => undefined)
-    return turn
   }
 }
 

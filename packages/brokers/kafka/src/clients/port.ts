@@ -5,7 +5,6 @@ export interface ClientPort {
   /** A member of the group that this package makes by itself. It has not joined yet. */
   member(groupId: string): GroupMember
   producer(): RecordProducer
-  transactional(transactionalId: string): TransactionalProducer
   admin(): TopicAdmin
 }
 
@@ -18,8 +17,6 @@ export interface TopicPartition {
 export interface Generation {
   readonly id: number | undefined
   readonly memberId: string | undefined
-  /** The broker that coordinates the group, for a client that does not look for it by itself. */
-  readonly coordinatorId?: number | undefined
 }
 
 /** What was fetched of a partition, in its order. */
@@ -80,22 +77,19 @@ export interface RecordProducer {
   close(): Promise<void>
 }
 
-/** One transaction at a time. */
-export interface TransactionalProducer {
-  /** Connects when needed, which fences whoever had the transactional id before. */
-  begin(): Promise<ProducerTransaction>
-  /** Never throws. */
-  close(): Promise<void>
-}
-
 /** What a client must do for outputs and offsets that commit together, whoever is cut off or sleeps. */
 export interface TransactionClient {
   producer(transactionalId: string, timeoutMs: number): FencedProducer
   offsets(groupId: string, place: TopicPartition): Promise<PartitionOffsets>
 }
 
-export interface FencedProducer extends TransactionalProducer {
+/** One transaction at a time. */
+export interface FencedProducer {
+  /** Connects when needed, which fences whoever had the transactional id before. */
+  begin(): Promise<ProducerTransaction>
   faultOf(error: unknown): TransactionFault
+  /** Never throws. */
+  close(): Promise<void>
 }
 
 /**
@@ -118,11 +112,21 @@ export interface TransactionMessage {
   readonly partition?: number
 }
 
+export interface Output {
+  readonly topic: string
+  readonly message: TransactionMessage
+}
+
 export interface ProducerTransaction {
+  /** One message for each partition that it has written to, with that partition. */
+  readonly outputs: readonly Output[]
   /** One after the other: a client may number what is sent at once wrongly when it sends again. */
   send(topic: string, messages: readonly TransactionMessage[], options?: SendOptions): Promise<void>
-  /** The group gets them when the transaction commits. Fenced by the generation where a client can. */
-  sendOffsets(groupId: string, generation: Generation, offsets: readonly CommittedOffset[]): Promise<void>
+  /**
+   * The group gets them when the transaction commits. With none, its end is told to the group all the same.
+   * They go by the group alone: kafkajs tells neither generation nor member id with them.
+   */
+  sendOffsets(groupId: string, offsets: readonly CommittedOffset[]): Promise<void>
   commit(): Promise<void>
   abort(): Promise<void>
 }

@@ -3,6 +3,7 @@ import { OncemqError } from '@oncemq/core'
 import type { TakenLog } from '@oncemq/core/broker'
 import { systemClock } from '@oncemq/core/broker'
 import { transactionsOf } from '../clients/given.ts'
+import type { Endings } from './endings.ts'
 import { errorOf } from './fault.ts'
 import type { ExactlyOnceOptions, ExactlyOnceSettings } from './options.ts'
 import { exactlyOnceSettings } from './options.ts'
@@ -13,8 +14,8 @@ import type { KafkaTransaction } from './transaction.ts'
 /**
  * For handlers whose effects are records in Kafka: what a handler sends with `context.tx` and the offset of
  * its record commit in one transaction of Kafka, or neither does. Readers with `read_committed`, the default
- * of most clients, see each output once, whoever is killed when. No record is kept of any message, and no
- * store is needed.
+ * of most clients, see each output once, whichever worker is killed when. No record is kept of any message,
+ * and no store is needed.
  *
  * Each partition has a producer with a transactional id of its own: whoever gets the partition fences who had
  * it, and looks at its offset after that. So a process that slept through a rebalance can commit nothing.
@@ -33,6 +34,7 @@ export function exactlyOnce(options: ExactlyOnceOptions): StorelessStrategy<Kafk
   const settings = exactlyOnceSettings(options)
   const { batchMax, transactionTimeoutMs } = settings
   const runs = new WeakMap<TakenLog, Runs>()
+  const endings: Endings = new Map()
   return {
     name: 'exactlyOnce',
     usesRecords: false,
@@ -54,7 +56,7 @@ export function exactlyOnce(options: ExactlyOnceOptions): StorelessStrategy<Kafk
     ) {
       const client = transactionsOf(settings.client, clock)
       const place = { groupId, topic, partition: Number(partition) }
-      const log = await PartitionLog.take(place, { ...settings, client, clock, fromBeginning })
+      const log = await PartitionLog.take(place, { ...settings, client, clock, fromBeginning, endings })
       runs.set(log, new Runs(log, { batchMax, batchMs: Math.floor(transactionTimeoutMs / 4) }))
       return log
     },

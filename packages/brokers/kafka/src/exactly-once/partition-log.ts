@@ -3,7 +3,6 @@ import { pause, Semaphore } from '@oncemq/core/broker'
 import type { OutgoingMessage } from '../client.ts'
 import type {
   FencedProducer,
-  Generation,
   PartitionOffsets,
   ProducerTransaction,
   RecordProducer,
@@ -12,6 +11,8 @@ import type {
   TransactionClient,
   TransactionFault,
 } from '../clients/port.ts'
+import type { Ending, Endings } from './endings.ts'
+import { settle } from './endings.ts'
 import { errorOf, NotCommitted, outcomeOf } from './fault.ts'
 
 /** A partition as a group has it. */
@@ -27,6 +28,7 @@ export interface LogServices {
   readonly transactionTimeoutMs: number
   /** Where a group without an offset begins. */
   readonly fromBeginning: boolean
+  readonly endings: Endings
 }
 
 /** An older coordinator applies the offsets of a transaction just after it has ended. */
@@ -36,7 +38,6 @@ const OFFSETS_READ_MAX = 20
 const RELEASE_MS = 10_000
 const TAKE_TRIES = 5
 const TAKE_AGAIN_MS = 200
-const UNKNOWN: Generation = { id: undefined, memberId: undefined }
 const STARTS = /^oncemq starts=(\d{1,6})$/
 
 /**
@@ -55,6 +56,7 @@ export class PartitionLog implements TakenLog {
   readonly #place: GroupPartition
   readonly #producer: FencedProducer
   readonly #clock: Clock
+  readonly #keepEnding: (ending: Ending) => void
   readonly #lost = new AbortController()
   /** One transaction at a time. */
   readonly #turn = new Semaphore(1)
@@ -68,13 +70,14 @@ export class PartitionLog implements TakenLog {
 
   private constructor(
     place: GroupPartition,
-    { producer, begun, clock }: { producer: FencedProducer; begun: ProducerTransaction; clock: Clock },
-    { next, starts }: { readonly next: bigint; readonly starts: number },
+    { producer, begun, clock, keepEnding }: Taken,
+    { next, starts }: Position,
   ) {
     this.#place = place
     this.#producer = producer
     this.#begun = begun
     this.#clock = clock
+    this.#keepEnding = keepEnding
     this.#next = next
     this.#startsFound = starts
   }
@@ -95,15 +98,23 @@ export class PartitionLog implements TakenLog {
 
   /** @throws NotTaken */
   static async #take(place: GroupPartition, services: LogServices): Promise<PartitionLog> {
-    const { client, clock, transactionalId, transactionTimeoutMs } = services
+    const { client, clock, transactionalId, transactionTimeoutMs, endings } = services
     const { groupId, topic, partition } = place
     // The group's name may have the separator in it, which would make two partitions one.
     const id = `${transactionalId}/${encodeURIComponent(groupId)}/${topic}/${partition}`
     const producer = client.producer(id, transactionTimeoutMs)
     try {
-      const begun = await producer.begin()
-      const position = positionOf(await settledOffsets(place, services), services.fromBeginning)
-      return new PartitionLog(place, { producer, begun, clock }, position)
+      let begun = await producer.begin()
+      let position = await positionIn(place, services)
+      const ending = endings.get(id)
+      if (ending !== undefined && ending.from === position.next) {
+        await settle(ending, groupId, producer, begun)
+        endings.delete(id)
+        begun = await producer.begin()
+        position = await positionIn(place, services)
+      }
+      const keepEnding = (last: Ending): void => void endings.set(id, last)
+      return new PartitionLog(place, { producer, begun, clock, keepEnding }, position)
     } catch (error) {
       await producer.close()
       throw new NotTaken(producer.faultOf(error), error)
@@ -163,18 +174,21 @@ export class PartitionLog implements TakenLog {
   async commit(transaction: ProducerTransaction, next: bigint, starts?: number): Promise<void> {
     const { groupId, topic, partition } = this.#place
     const metadata = starts === undefined ? {} : { metadata: `oncemq starts=${starts}` }
+    this.#keepOpen(transaction)
     await this.#ask(async () => {
       // Who has lost the partition here need not wait to be fenced.
       if (this.signal.aborted) throw new NotCommitted({ status: 'lost' })
-      await transaction.sendOffsets(groupId, UNKNOWN, [{ topic, partition, offset: `${next}`, ...metadata }])
+      await transaction.sendOffsets(groupId, [{ topic, partition, offset: `${next}`, ...metadata }])
       await transaction.commit()
     })
+    if (next > this.#next) this.#keepEnding({ from: this.#next, isCommitted: true })
     this.#next = next
     if (starts !== undefined) this.#isFresh = false
   }
 
   /** @throws NotCommitted; the log is lost then. */
   async abort(transaction: ProducerTransaction): Promise<void> {
+    this.#keepOpen(transaction)
     await this.#ask(() => transaction.abort())
   }
 
@@ -224,6 +238,11 @@ export class PartitionLog implements TakenLog {
     }
   }
 
+  /** Without outputs there is nothing to end once more, and what was before stays the last that there was. */
+  #keepOpen({ outputs }: ProducerTransaction): void {
+    if (outputs.length > 0) this.#keepEnding({ from: this.#next, isCommitted: false, outputs })
+  }
+
   async #ask<Answer>(call: () => Promise<Answer>): Promise<Answer> {
     try {
       return await call()
@@ -254,6 +273,18 @@ export function senderInto(
   return { send: (topic, message, options) => log.park(offset, topic, message, options) }
 }
 
+interface Position {
+  readonly next: bigint
+  readonly starts: number
+}
+
+interface Taken {
+  readonly producer: FencedProducer
+  readonly begun: ProducerTransaction
+  readonly clock: Clock
+  readonly keepEnding: (ending: Ending) => void
+}
+
 class NotTaken extends Error {
   readonly fault: TransactionFault
 
@@ -279,11 +310,12 @@ async function settledOffsets(
   return offsets
 }
 
+async function positionIn(place: GroupPartition, services: LogServices): Promise<Position> {
+  return positionOf(await settledOffsets(place, services), services.fromBeginning)
+}
+
 /** An offset that the partition does not have is of records that have expired, or of a topic of before. */
-function positionOf(
-  { committed, low, high }: PartitionOffsets,
-  fromBeginning: boolean,
-): { readonly next: bigint; readonly starts: number } {
+function positionOf({ committed, low, high }: PartitionOffsets, fromBeginning: boolean): Position {
   if (committed === undefined || committed.offset > high)
     return { next: fromBeginning ? low : high, starts: 0 }
   if (committed.offset < low) return { next: low, starts: 0 }
