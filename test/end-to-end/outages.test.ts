@@ -3,17 +3,27 @@ import { expect, onTestFinished, test } from 'vitest'
 import { historyFileOf } from './history.ts'
 import { heldLock, isLockKept } from './outages.ts'
 
-const MEANWHILE_MS = 100
+const A_WHILE_MS = 50
 
-test.each([
-  ['nobody has it', 0, false],
-  ['somebody has it for a part of the time', MEANWHILE_MS / 2, false],
-  ['somebody has it all the time', 2 * MEANWHILE_MS, true],
-])('whether the lock of SQLite is kept: %s', async (_, heldMs, isKept) => {
+async function lockOfAFile() {
   const path = historyFileOf({ onTestFinished })
   const lock = heldLock(path)
-  if (heldMs > 0) await lock.begin()
-  const released = delay(heldMs).then(() => lock.end())
-  expect(await isLockKept(path, delay(MEANWHILE_MS))).toBe(isKept)
-  await released
+  await lock.begin()
+  return { path, lock }
+}
+
+test('the lock of SQLite is kept while somebody has it all the time', async () => {
+  const { path, lock } = await lockOfAFile()
+  expect(await isLockKept(path, delay(A_WHILE_MS))).toBe(true)
+  await lock.end()
+})
+
+test('it is not kept where somebody has it for a part of the time', async () => {
+  const { path, lock } = await lockOfAFile()
+  const released = delay(A_WHILE_MS).then(() => lock.end())
+  expect(await isLockKept(path, released)).toBe(false)
+})
+
+test('it is not kept where nobody has it', async () => {
+  expect(await isLockKept(historyFileOf({ onTestFinished }), delay(A_WHILE_MS))).toBe(false)
 })

@@ -42,11 +42,12 @@ export async function isLockKept(path: string, meanwhile: Promise<unknown>): Pro
   let isOver = false
   void meanwhile.then(() => (isOver = true))
   try {
-    while (!isOver) {
+    for (;;) {
+      const isLastLook = isOver
       if (isFree(database)) return false
+      if (isLastLook) return true
       await delay(LOOK_EVERY_MS)
     }
-    return true
   } finally {
     database.close()
   }
