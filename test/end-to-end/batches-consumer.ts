@@ -6,10 +6,8 @@ import { consume } from '@oncemq/rabbitmq'
 import type { Batched, BatchesAssignment } from './batched-stores.ts'
 import { batchedStores, POISON } from './batched-stores.ts'
 import { watched } from './watched-connection.ts'
-import { assignment, Worker } from './worker.ts'
+import { assignment, memberOptions, Worker } from './worker.ts'
 
-const LEASE_MS = 3000
-const STORE_TIMEOUT_MS = 1500
 const PREFETCH = 24
 const { store: name, storeUrl, url, queue, historyFile } = assignment<BatchesAssignment>()
 const worker = new Worker(historyFile)
@@ -19,10 +17,7 @@ const dedup = createDeduplicator<unknown>({
   consumerGroup: queue,
   strategy: transactional({ batch: { max: 16 } }),
   attemptsMax: 2,
-  leaseMs: LEASE_MS,
-  storeTimeoutMs: STORE_TIMEOUT_MS,
-  // Not the default, so that nothing is acked that is not done.
-  onUnconfirmed: 'retry',
+  ...memberOptions,
 })
 worker.watch(dedup)
 const consumer = await consume({

@@ -5,10 +5,8 @@ import { consume } from '@oncemq/rabbitmq'
 import type { Assignment } from './crew.ts'
 import { stores } from './stores.ts'
 import { watched } from './watched-connection.ts'
-import { assignment, Worker } from './worker.ts'
+import { assignment, memberOptions, Worker } from './worker.ts'
 
-const LEASE_MS = 3000
-const STORE_TIMEOUT_MS = 1500
 const PREFETCH = 5
 
 const { store, storeUrl, url, queue, historyFile } = assignment<Assignment>()
@@ -16,10 +14,7 @@ const worker = new Worker(historyFile)
 const dedup = createDeduplicator({
   store: stores[store](storeUrl),
   consumerGroup: queue,
-  leaseMs: LEASE_MS,
-  storeTimeoutMs: STORE_TIMEOUT_MS,
-  // Not the default, so that nothing is acked that is not done.
-  onUnconfirmed: 'retry',
+  ...memberOptions,
 })
 worker.watch(dedup)
 const consumer = await consume({

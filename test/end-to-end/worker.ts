@@ -3,6 +3,14 @@ import type { Deduplicator, HandlerContext, Store } from '@oncemq/core'
 import type { Order } from './crew.ts'
 import { History } from './history.ts'
 
+/** Of members that are killed or frozen, again and again. */
+export const memberOptions = {
+  leaseMs: 3000,
+  storeTimeoutMs: 1500,
+  // Not the default, so that nothing is acked that is not done.
+  onUnconfirmed: 'retry',
+} as const
+
 /** Long enough for a queue of work to stand when something is killed. */
 const WORK_MS = 20
 

@@ -238,3 +238,19 @@ function testLongBatch<Tx>(arrive: Arrive<Tx>): void {
     expect(arrivals.told).toEqual([])
   })
 }
+
+/** What became of `first` and then `second`, handled in one batch of a scene that ends with them. */
+export async function outcomesInBatch<Tx>(
+  scene: BatchScene<Tx>,
+  first: (tx: Tx) => Promise<unknown>,
+  second: (tx: Tx) => Promise<unknown>,
+): Promise<string[]> {
+  const strategy = transactional({ batch: { max: 8 } })
+  const dedup = createDeduplicator({ store: scene.store, consumerGroup: newHex(), strategy })
+  const handle = (key: string, work: (tx: Tx) => Promise<unknown>) =>
+    dedup.process({ key }, async ({ tx }) => void (await work(tx as Tx)))
+  const outcomes = await Promise.all([handle('first', first), handle('second', second)])
+  await dedup.close()
+  await scene.close()
+  return outcomes.map((outcome) => ('final' in outcome && outcome.final ? 'final' : outcome.status))
+}

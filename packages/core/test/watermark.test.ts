@@ -31,6 +31,18 @@ async function setUp({ record = false, attemptsMax = 2, store = new LogLedger(ne
   return { store, dedup, log, at }
 }
 
+/** A log that is being passed to `next`, and a message at 4 that starts meanwhile. */
+async function passedAt(next: bigint) {
+  const scene = await setUp()
+  const { store, dedup, log, at } = scene
+  const gate = Promise.withResolvers<void>()
+  store.beforeUpdate = () => gate.promise
+  const passing = log.pass(next)
+  const running = dedup.process(at(4n), writes)
+  await new Promise(setImmediate)
+  return { ...scene, passing, running, passOn: () => gate.resolve() }
+}
+
 /** As a process leaves its log that ended by itself. */
 function heldLedger(next: bigint): LogLedger {
   const store = new LogLedger(new VirtualClock())
@@ -95,14 +107,9 @@ describe('the row', () => {
   })
 
   test('is passed to a new offset when nothing runs, and waited for by what starts meanwhile', async () => {
-    const { store, dedup, log, at } = await setUp()
-    const gate = Promise.withResolvers<void>()
-    store.beforeUpdate = () => gate.promise
-    const passing = log.pass(4n)
-    const running = dedup.process(at(4n), writes)
-    await new Promise(setImmediate)
+    const { store, dedup, log, at, passing, running, passOn } = await passedAt(4n)
     expect(store.begun).toBe(0)
-    gate.resolve()
+    passOn()
     expect(await passing).toBe(true)
     expect(await running).toMatchObject({ status: 'completed' })
     expect(store.row.next).toBe(5n)
@@ -125,13 +132,8 @@ describe('the row', () => {
   })
 
   test('is waited for by a message that it passes meanwhile', async () => {
-    const { store, dedup, log, at } = await setUp()
-    const gate = Promise.withResolvers<void>()
-    store.beforeUpdate = () => gate.promise
-    const passing = log.pass(5n)
-    const running = dedup.process(at(4n), writes)
-    await new Promise(setImmediate)
-    gate.resolve()
+    const { store, dedup, passing, running, passOn } = await passedAt(5n)
+    passOn()
     expect([await passing, await running]).toEqual([true, { status: 'duplicate', result: undefined }])
     expect([store.committed, dedup.counts().duplicate]).toEqual([[], 1])
   })

@@ -7,21 +7,14 @@ import { MongoStore } from '@oncemq/mongodb'
 import type { ClientSession } from 'mongodb'
 import { MongoClient } from 'mongodb'
 import { claimsOf, completionOf } from '@oncemq/test-stores'
+import { play, tell, told } from '@oncemq/test-stores/child'
 
 const BATCH = 64
 
-const [, , role, url = '', name = ''] = process.argv
+const [, , , url = '', name = ''] = process.argv
 const client = new MongoClient(url)
 const database = client.db('oncemq_test')
 const store = new MongoStore({ collection: database.collection(name) })
-
-function tell(message: unknown): void {
-  process.send?.(message)
-}
-
-function told<Message>(): Promise<Message> {
-  return new Promise((resolve) => process.once('message', (message) => resolve(message as Message)))
-}
 
 const roles: Readonly<Record<string, () => Promise<void>>> = {
   /** Opens when it is told to, and tells that it did. */
@@ -67,6 +60,5 @@ const roles: Readonly<Record<string, () => Promise<void>>> = {
   },
 }
 
-await roles[role ?? '']?.()
+await play(roles)
 await client.close()
-process.disconnect()

@@ -1,9 +1,8 @@
-import { createDeduplicator, transactional } from '@oncemq/core'
 import { MysqlStore } from '@oncemq/mysql'
 import { FaultProxy } from '@oncemq/test-services/proxy'
 import { describeService } from '@oncemq/test-services/vitest'
 import { newHex } from '@oncemq/test-stores'
-import { testBatches } from '@oncemq/test-stores/batches'
+import { outcomesInBatch, testBatches } from '@oncemq/test-stores/batches'
 import type { BatchScene } from '@oncemq/test-stores/batches'
 import mysql from 'mysql2/promise'
 import type { PoolConnection, RowDataPacket } from 'mysql2/promise'
@@ -62,21 +61,10 @@ for (const [name, multipleStatements] of WAYS) {
     describe(multipleStatements ? 'several statements as one' : 'as the server takes them', () => {
       testBatches(open)
 
-      /** Handles `first` and then `second` in one batch. */
-      async function inBatch(
+      const inBatch = async (
         first: (tx: PoolConnection) => Promise<unknown>,
         second: (tx: PoolConnection) => Promise<unknown>,
-      ) {
-        const scene = await open()
-        const strategy = transactional({ batch: { max: 8 } })
-        const dedup = createDeduplicator({ store: scene.store, consumerGroup: newHex(), strategy })
-        const handle = (key: string, work: (tx: PoolConnection) => Promise<unknown>) =>
-          dedup.process({ key }, async ({ tx }) => void (await work(tx as PoolConnection)))
-        const outcomes = await Promise.all([handle('first', first), handle('second', second)])
-        await dedup.close()
-        await scene.close()
-        return outcomes.map((outcome) => ('final' in outcome && outcome.final ? 'final' : outcome.status))
-      }
+      ) => outcomesInBatch(await open(), first, second)
 
       test.each([
         ['a setting', "SET @@SESSION.sql_mode = 'ANSI'"],

@@ -6,18 +6,11 @@ import type { ClaimRequest } from '@oncemq/core/store'
 import { MysqlStore } from '@oncemq/mysql'
 import mysql from 'mysql2/promise'
 import { claimsOf, completionOf } from '@oncemq/test-stores'
+import { play, tell, told } from '@oncemq/test-stores/child'
 
-const [, , role, url = '', table = ''] = process.argv
+const [, , , url = '', table = ''] = process.argv
 const pool = mysql.createPool(url)
 const store = new MysqlStore({ pool, table })
-
-function tell(message: unknown): void {
-  process.send?.(message)
-}
-
-function told<Message>(): Promise<Message> {
-  return new Promise((resolve) => process.once('message', (message) => resolve(message as Message)))
-}
 
 const roles: Readonly<Record<string, () => Promise<void>>> = {
   /** Claims the ids that it is told, one batch after the other, and tells which it got. */
@@ -45,5 +38,4 @@ const roles: Readonly<Record<string, () => Promise<void>>> = {
   },
 }
 
-await roles[role ?? '']?.()
-process.disconnect()
+await play(roles)

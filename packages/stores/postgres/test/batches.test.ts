@@ -1,9 +1,8 @@
-import { createDeduplicator, transactional } from '@oncemq/core'
 import { PostgresStore } from '@oncemq/postgres'
 import { FaultProxy } from '@oncemq/test-services/proxy'
 import { describeService } from '@oncemq/test-services/vitest'
 import { newHex } from '@oncemq/test-stores'
-import { testBatches } from '@oncemq/test-stores/batches'
+import { outcomesInBatch, testBatches } from '@oncemq/test-stores/batches'
 import type { BatchScene } from '@oncemq/test-stores/batches'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -61,21 +60,10 @@ describeService('postgres-18', (server) => {
 
   testBatches(open)
 
-  /** Handles `first` and then `second` in one batch. */
-  async function inBatch(
+  const inBatch = async (
     first: (tx: pg.PoolClient) => Promise<unknown>,
     second: (tx: pg.PoolClient) => Promise<unknown>,
-  ) {
-    const scene = await open()
-    const strategy = transactional({ batch: { max: 8 } })
-    const dedup = createDeduplicator({ store: scene.store, consumerGroup: newHex(), strategy })
-    const handle = (key: string, work: (tx: pg.PoolClient) => Promise<unknown>) =>
-      dedup.process({ key }, async ({ tx }) => void (await work(tx as pg.PoolClient)))
-    const outcomes = await Promise.all([handle('first', first), handle('second', second)])
-    await dedup.close()
-    await scene.close()
-    return outcomes.map((outcome) => ('final' in outcome && outcome.final ? 'final' : outcome.status))
-  }
+  ) => outcomesInBatch(await open(), first, second)
 
   test.each([
     ['SET LOCAL', "SET LOCAL application_name = 'first'"],

@@ -4,17 +4,10 @@
  */
 import type { ClaimRequest } from '@oncemq/core/store'
 import { RedisStore } from '@oncemq/redis'
+import { tell, told } from '@oncemq/test-stores/child'
 
 const [, , url = '', prefix = ''] = process.argv
 const store = new RedisStore({ url, prefix })
-
-function tell(message: unknown): void {
-  process.send?.(message)
-}
-
-function told<Message>(): Promise<Message> {
-  return new Promise((resolve) => process.once('message', (message) => resolve(message as Message)))
-}
 
 await store.open()
 tell('ready')

@@ -4,23 +4,16 @@
  */
 import { DatabaseSync } from 'node:sqlite'
 import type { ClaimRequest } from '@oncemq/core/store'
-import { createDeduplicator, OncemqError, transactional } from '@oncemq/core'
+import { OncemqError } from '@oncemq/core'
 import { SqliteStore } from '@oncemq/sqlite'
 import type { SqliteStoreOptions } from '@oncemq/sqlite'
 import { claimsOf, completionOf } from '@oncemq/test-stores'
+import { handleInBatches, play, tell, told } from '@oncemq/test-stores/child'
 
 const BATCH = 64
 
-const [, , role, path = '', options = '{}'] = process.argv
+const [, , , path = '', options = '{}'] = process.argv
 const store = new SqliteStore({ path, ...(JSON.parse(options) as SqliteStoreOptions) })
-
-function tell(message: unknown): void {
-  process.send?.(message)
-}
-
-function told<Message>(): Promise<Message> {
-  return new Promise((resolve) => process.once('message', (message) => resolve(message as Message)))
-}
 
 const roles: Readonly<Record<string, () => Promise<void>>> = {
   /** Opens when it is told to, and tells how that went. */
@@ -70,26 +63,8 @@ const roles: Readonly<Record<string, () => Promise<void>>> = {
     })
   },
 
-  /** Handles the keys that it is told in batches, and tells of each handler that has written. */
-  async batch() {
-    const strategy = transactional({ batch: { max: 16 } })
-    const dedup = createDeduplicator({ store, consumerGroup: 'killed', strategy, leaseMs: 2000 })
-    await dedup.open()
-    tell('ready')
-    const keys = await told<string[]>()
-    const once = (key: string) =>
-      dedup.run(key, async ({ tx }) => {
-        tx.prepare('INSERT INTO effects (name) VALUES (?)').run(key)
-        tell(key)
-        // A kill may come in between.
-        await new Promise((resolve) => setImmediate(resolve))
-      })
-    // As a broker delivers again.
-    const handle = (key: string): Promise<unknown> => once(key).catch(() => handle(key))
-    await Promise.all(keys.map(handle))
-    await dedup.close()
-    tell('done')
-  },
+  batch: () =>
+    handleInBatches(store, (tx, key) => tx.prepare('INSERT INTO effects (name) VALUES (?)').run(key)),
 
   /** Holds the write lock until it is told to let go. */
   async lock() {
@@ -101,5 +76,4 @@ const roles: Readonly<Record<string, () => Promise<void>>> = {
   },
 }
 
-await roles[role ?? '']?.()
-process.disconnect()
+await play(roles)
