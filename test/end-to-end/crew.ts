@@ -66,15 +66,23 @@ export class Crew<Given extends AnyAssignment = Assignment> {
     await next.ready
   }
 
-  /** Stops the consumer in a place for a while, as a machine that stalls: it does not notice. */
-  async freeze(place: number, forMs: number): Promise<void> {
+  /**
+   * Stops the consumer in a place for a while, as a machine that stalls: it does not notice. `isStoreKept`
+   * says whether it kept the store from all others while it stood.
+   */
+  async freeze(
+    place: number,
+    forMs: number,
+    isStoreKept?: (meanwhile: Promise<unknown>) => Promise<boolean>,
+  ): Promise<void> {
     const { process } = this.#at(place)
-    const frozen = { type: 'freeze', pid: process.pid ?? 0 } as const
-    this.#history.append(frozen)
+    const { pid = 0 } = process
+    this.#history.append({ type: 'freeze', pid })
     process.kill('SIGSTOP')
-    // It may have begun to run something meanwhile.
-    this.#history.append(frozen)
-    await delay(forMs)
+    const standing = delay(forMs)
+    if ((await isStoreKept?.(standing)) === true) this.#history.append({ type: 'kept', pid })
+    await standing
+    this.#history.append({ type: 'thaw', pid })
     process.kill('SIGCONT')
   }
 

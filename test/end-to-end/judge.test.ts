@@ -5,9 +5,15 @@ import { wrongsIn } from './judge.ts'
 
 const key = 'k'
 const run = (pid: number, epoch: number): Event => ({ type: 'run', pid, key, epoch })
-const step = (type: 'ran' | 'done' | 'known' | 'copy' | 'ack', pid: number): Event => ({ type, pid, key })
+const step = (type: 'ran' | 'done' | 'known' | 'unconfirmed' | 'copy' | 'ack', pid: number): Event => ({
+  type,
+  pid,
+  key,
+})
+const granted = (pid: number, epoch: number): Event => ({ type: 'granted', pid, key, epoch })
 const handled = (pid: number, epoch = 1): Event[] => [run(pid, epoch), step('ran', pid), step('done', pid)]
 const kill = (pid: number): Event => ({ type: 'kill', pid })
+const frozen = (type: 'freeze' | 'kept' | 'thaw', pid: number): Event => ({ type, pid })
 const [down, up]: readonly Event[] = [{ type: 'down' }, { type: 'up' }] as const
 
 const right: Readonly<Record<string, readonly Event[]>> = {
@@ -22,6 +28,32 @@ const right: Readonly<Record<string, readonly Event[]>> = {
   ],
   'a run after an outage': [run(1, 1), down as Event, step('ran', 1), up as Event, ...handled(2, 2)],
   'a run during an outage': [down as Event, run(1, 1), ...handled(2, 2), up as Event],
+  'a run after a freeze': [run(1, 1), frozen('freeze', 1), ...handled(2, 2), frozen('thaw', 1)],
+  'a run between the note of a freeze and the freeze': [frozen('freeze', 1), run(1, 1), ...handled(2, 2)],
+  'a run that was frozen on its way from the grant': [
+    granted(1, 1),
+    frozen('freeze', 1),
+    granted(2, 2),
+    ...handled(2, 2),
+    frozen('thaw', 1),
+    run(1, 1),
+  ],
+  'a run after one that was frozen on its way from the grant': [
+    granted(1, 1),
+    frozen('freeze', 1),
+    frozen('thaw', 1),
+    run(1, 1),
+    ...handled(2, 2),
+  ],
+  'a run after a freeze of somebody else, who kept the store': [
+    run(1, 1),
+    frozen('freeze', 3),
+    step('ran', 1),
+    step('unconfirmed', 1),
+    frozen('kept', 3),
+    frozen('thaw', 3),
+    ...handled(2, 2),
+  ],
   'an original acked after its copy': [run(1, 1), step('copy', 2), step('ack', 2), ...handled(1, 2).slice(1)],
 }
 
@@ -37,6 +69,26 @@ const wrong: Readonly<Record<string, readonly [finding: RegExp, events: readonly
   'a run after it was done, with a kill': [/after it was done/, [...handled(1), kill(1), run(2, 2)]],
   'a second run for no reason': [/was not killed/, [run(1, 1), run(2, 2)]],
   'a second run after a kill of somebody else': [/was not killed/, [run(1, 1), kill(3), run(2, 2)]],
+  'a second run after the end of a freeze': [
+    /was not killed/,
+    [frozen('freeze', 1), frozen('thaw', 1), run(1, 1), run(2, 2)],
+  ],
+  'a run that is granted late, after a freeze': [
+    /after it was done/,
+    [frozen('freeze', 1), ...handled(2, 2), frozen('thaw', 1), granted(1, 1), run(1, 1)],
+  ],
+  'a run without a grant, after a freeze': [
+    /after it was done/,
+    [frozen('freeze', 1), ...handled(2, 2), frozen('thaw', 1), run(1, 1)],
+  ],
+  'a second run after a freeze of somebody else, who did not keep the store': [
+    /was not killed/,
+    [run(1, 1), frozen('freeze', 3), step('unconfirmed', 1), frozen('thaw', 3), run(2, 2)],
+  ],
+  'a second run long after the store was kept by somebody': [
+    /was not killed/,
+    [frozen('freeze', 3), frozen('kept', 3), frozen('thaw', 3), run(1, 1), run(2, 2)],
+  ],
   'a second run long after an outage': [/was not killed/, [down as Event, up as Event, run(1, 1), run(2, 2)]],
   'an epoch that stays': [/epoch 1 after 1/, [run(1, 1), kill(1), run(2, 1)]],
 }
@@ -49,4 +101,16 @@ describe('the judge finds', () => {
   test.each(Object.entries(wrong))('%s', (_, [finding, events]) => {
     expect(wrongsIn(events, [key])).toContainEqual(expect.stringMatching(finding))
   })
+})
+
+test('the first wrong of a key comes with its story, and with that of no other', () => {
+  const other: Event = { type: 'run', pid: 4, key: 'other', epoch: 1 }
+  const events = [run(1, 1), other, kill(3), run(2, 1)].map((event, atMs) => ({ ...event, atMs }))
+  const [wrong = '', ...wrongs] = wrongsIn(events, [])
+  expect(wrong.split('\n').slice(1)).toEqual([
+    '  00:00:00.000 run pid 1 key k epoch 1',
+    '  00:00:00.002 kill pid 3',
+    '  00:00:00.003 run pid 2 key k epoch 1',
+  ])
+  expect(wrongs).toEqual(['k: epoch 1 after 1'])
 })

@@ -1,6 +1,6 @@
 // One member of a group on Kafka, with a store of any kind. It runs until it is told to stop, its parent is
 // gone, or it is killed.
-import type { Deduplicator, HandlerContext } from '@oncemq/core'
+import type { Deduplicator, HandlerContext, Store } from '@oncemq/core'
 import { createDeduplicator } from '@oncemq/core'
 import { consume } from '@oncemq/kafka'
 import { PostgresStore } from '@oncemq/postgres'
@@ -52,9 +52,10 @@ async function consuming<Tx>(
 }
 
 if (mode === 'lease') {
-  await consuming(createDeduplicator({ ...options, store: stores[store](storeUrl) }), async () => undefined)
+  const records = worker.noting<Store>(stores[store](storeUrl))
+  await consuming(createDeduplicator({ ...options, store: records }), async () => undefined)
 } else {
-  const records = new PostgresStore({ url: storeUrl, timeoutMs: STORE_TIMEOUT_MS })
+  const records = worker.noting(new PostgresStore({ url: storeUrl, timeoutMs: STORE_TIMEOUT_MS }))
   const dedup = createDeduplicator({ ...options, store: records, strategy: 'transactional' })
   await consuming(dedup, ({ key = '', tx }) => logScenes.postgres.write(tx, key))
 }

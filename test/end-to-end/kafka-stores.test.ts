@@ -16,6 +16,7 @@ import type { KafkaClientName } from './kafka-member.ts'
 import type { StoreAssignment } from './kafka-store-consumer.ts'
 import { KafkaTopic } from './kafka-topic.ts'
 import { disorderIn } from './order.ts'
+import { isLockKept } from './outages.ts'
 import { randomOf, seedOf } from './random.ts'
 import { logScenes, ownDatabase } from './watermark-scene.ts'
 
@@ -51,9 +52,12 @@ async function expectOnce(
   const crew = new Crew<StoreAssignment>(assignment, CONSUMER)
   context.onTestFinished(() => crew.end())
   await crew.start(CONSUMERS)
+  // One that is frozen in the middle of a write has the lock of the file: the store is away from all.
+  const isStoreKept =
+    store === 'sqlite' ? (meanwhile: Promise<unknown>) => isLockKept(place, meanwhile) : undefined
   const fault = (number: number): Promise<void> => {
     const member = random(CONSUMERS)
-    return number % 2 === 0 ? crew.freeze(member, FREEZE_MS) : crew.kill(member)
+    return number % 2 === 0 ? crew.freeze(member, FREEZE_MS, isStoreKept) : crew.kill(member)
   }
   const faults = { count: FAULTS, withinMs: FAULT_WITHIN_MS, random, fault }
   await sendAmongFaults(keys, (part) => topic.sendTwice(part), faults)

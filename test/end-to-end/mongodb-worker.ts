@@ -38,7 +38,7 @@ export async function runOnMongodb(
   const database = client.db(topic)
   const effects: Collection = database.collection(EFFECTS)
   const options = {
-    store: new MongoStore({ collection: database.collection('oncemq') }),
+    store: worker.noting(new MongoStore({ collection: database.collection('oncemq') })),
     consumerGroup: topic,
     leaseMs: LEASE_MS,
     storeTimeoutMs: STORE_TIMEOUT_MS,

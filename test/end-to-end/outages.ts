@@ -1,4 +1,5 @@
 import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Server } from '@oncemq/test-services'
 
 /** How a test takes a store away from its consumers, and gives it back. */
@@ -26,5 +27,38 @@ export function heldLock(path: string): Outage {
     async end() {
       holder?.close()
     },
+  }
+}
+
+const SQLITE_BUSY = 5
+const LOOK_EVERY_MS = 20
+
+/**
+ * Whether somebody has SQLite's write lock for as long as `meanwhile` takes. Who works has it for moments, so
+ * that it is one who was frozen in the middle of a transaction, and for all others the store is out of reach.
+ */
+export async function isLockKept(path: string, meanwhile: Promise<unknown>): Promise<boolean> {
+  const database = new DatabaseSync(path)
+  let isOver = false
+  void meanwhile.then(() => (isOver = true))
+  try {
+    for (;;) {
+      const isLastLook = isOver
+      if (isFree(database)) return false
+      if (isLastLook) return true
+      await delay(LOOK_EVERY_MS)
+    }
+  } finally {
+    database.close()
+  }
+}
+
+function isFree(database: DatabaseSync): boolean {
+  try {
+    database.exec('BEGIN IMMEDIATE; ROLLBACK')
+    return true
+  } catch (error) {
+    if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) throw error
+    return false
   }
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Deduplicator, HandlerContext } from '@oncemq/core'
+import type { Deduplicator, HandlerContext, Store } from '@oncemq/core'
 import type { Order } from './crew.ts'
 import { History } from './history.ts'
 
@@ -39,8 +39,28 @@ export class Worker {
   watch(dedup: Pick<Deduplicator<never>, 'on'>): void {
     dedup.on('completed', ({ key = 'none' }) => this.history.append({ type: 'done', pid, key }))
     dedup.on('duplicate', ({ key = 'none' }) => this.history.append({ type: 'known', pid, key }))
+    dedup.on('unconfirmed', ({ key = 'none' }) => this.history.append({ type: 'unconfirmed', pid, key }))
+    dedup.on('lost', ({ key = 'none' }) => this.history.append({ type: 'lost', pid, key }))
     dedup.on('outage', () => this.history.append({ type: 'outage', pid }))
     dedup.on('recovered', () => this.history.append({ type: 'recovered', pid }))
+  }
+
+  /**
+   * Notes what the store grants, before the consumer has the answer: from then on it may be frozen on the way
+   * to the first line of the handler. The key is the end of the record's readable one.
+   */
+  noting<Granting extends Pick<Store, 'claim'>>(store: Granting): Granting {
+    const claim = store.claim.bind(store)
+    store.claim = async (batch, options) => {
+      const answers = await claim(batch, options)
+      for (const [position, answer] of answers.entries()) {
+        if (answer.status !== 'granted') continue
+        const key = batch[position]?.label?.split('/').at(-1) ?? 'none'
+        this.history.append({ type: 'granted', pid, key, epoch: answer.epoch })
+      }
+      return answers
+    }
+    return store
   }
 
   /** The work of a handler. */

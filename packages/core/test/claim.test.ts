@@ -129,6 +129,19 @@ describe('complete while the store is down', () => {
     expect((await duplicate).status).toBe('duplicate')
   })
 
+  test('while it is unconfirmed, another worker that asks the store first is granted the key', async () => {
+    const all = await claimed()
+    all.store.around = () => Promise.reject(down)
+    const completion = all.claim.complete()
+    await elapse(all.clock, LEASE_MS)
+    expect(await completion).toBe('unconfirmed')
+    all.store.works()
+    const outcome = all.other.process({ key: 'a' }, () => {})
+    expect((await outcome).status).toBe('completed')
+    await elapse(all.clock, 10_000)
+    expect(all.names().filter((name) => name === 'lost' || name === 'completed')).toEqual(['lost'])
+  })
+
   test('the background ends: after an hour the key is given up', async () => {
     const all = await claimed()
     all.store.around = () => Promise.reject(down)
