@@ -18,7 +18,7 @@ import { until } from './until.ts'
 
 const CONSUMER = fileURLToPath(new URL('batches-consumer.ts', import.meta.url))
 const KILLS = 2
-/** A consumer is handed at least that many keys before the other has taken them. */
+/** A consumer is mostly handed that many keys before the other has taken them. */
 const HALT_WITHIN = 8
 const KEYS_PER_KILL = 40
 const TEST_MS = 90_000
@@ -67,7 +67,7 @@ async function expectOneEffectEach(store: BatchedName, storeUrl: string | undefi
   const keys: string[] = []
   for (let kill = 0; kill < KILLS; kill += 1) {
     const sent = Array.from({ length: KEYS_PER_KILL }, (_, at) => `key-${kill}-${at}`)
-    const killing = crew.killInHandler(random(2), 1 + random(HALT_WITHIN))
+    const killing = crew.killInHandler(random(2), 1 + random(HALT_WITHIN), settled(sent))
     await queue.sendTwice(sent)
     await killing
     keys.push(...sent)

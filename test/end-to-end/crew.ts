@@ -47,11 +47,14 @@ export class Crew<Given extends AnyAssignment = Assignment> {
     await Promise.all(this.#places.map(({ ready }) => ready))
   }
 
-  /** Kills the consumer in a place in the middle of its n-th run from now, and puts another there. */
-  async killInHandler(place: number, runs: number): Promise<void> {
+  /**
+   * Kills the consumer in a place in the middle of its n-th run from now, and puts another there. Once `over`
+   * resolves it is killed wherever it is: the others may have left it too little to run.
+   */
+  async killInHandler(place: number, runs: number, over?: Promise<unknown>): Promise<void> {
     const consumer = this.#at(place)
     consumer.process.send({ type: 'halt', runs } satisfies Order)
-    await consumer.halted
+    await Promise.race([consumer.halted, over ?? consumer.halted])
     await this.kill(place)
   }
 
