@@ -11,8 +11,8 @@ import type {
   TransactionClient,
   TransactionFault,
 } from '../clients/port.ts'
-import type { Ending, Endings } from './endings.ts'
-import { settle } from './endings.ts'
+import type { Endings, LastEndings } from './endings.ts'
+import { settle, settlementOf } from './endings.ts'
 import { errorOf, NotCommitted, outcomeOf } from './fault.ts'
 
 /** A partition as a group has it. */
@@ -56,7 +56,7 @@ export class PartitionLog implements TakenLog {
   readonly #place: GroupPartition
   readonly #producer: FencedProducer
   readonly #clock: Clock
-  readonly #keepEnding: (ending: Ending) => void
+  readonly #last: LastEndings
   readonly #lost = new AbortController()
   /** One transaction at a time. */
   readonly #turn = new Semaphore(1)
@@ -70,14 +70,14 @@ export class PartitionLog implements TakenLog {
 
   private constructor(
     place: GroupPartition,
-    { producer, begun, clock, keepEnding }: Taken,
+    { producer, begun, clock, last }: Taken,
     { next, starts }: Position,
   ) {
     this.#place = place
     this.#producer = producer
     this.#begun = begun
     this.#clock = clock
-    this.#keepEnding = keepEnding
+    this.#last = last
     this.#next = next
     this.#startsFound = starts
   }
@@ -106,15 +106,17 @@ export class PartitionLog implements TakenLog {
     try {
       let begun = await producer.begin()
       let position = await positionIn(place, services)
-      const ending = endings.get(id)
-      if (ending !== undefined && ending.from === position.next) {
-        await settle(ending, groupId, producer, begun)
-        endings.delete(id)
+      const known = endings.get(id) ?? {}
+      const settlement = settlementOf(known, position.next)
+      if (settlement !== undefined) {
+        await settle(settlement, groupId, begun)
         begun = await producer.begin()
         position = await positionIn(place, services)
       }
-      const keepEnding = (last: Ending): void => void endings.set(id, last)
-      return new PartitionLog(place, { producer, begun, clock, keepEnding }, position)
+      // One of its own: what a log of before does now is of no account. What was settled may be forgotten again.
+      const last = settlement === undefined ? {} : { ...known }
+      endings.set(id, last)
+      return new PartitionLog(place, { producer, begun, clock, last }, position)
     } catch (error) {
       await producer.close()
       throw new NotTaken(producer.faultOf(error), error)
@@ -181,7 +183,10 @@ export class PartitionLog implements TakenLog {
       await transaction.sendOffsets(groupId, [{ topic, partition, offset: `${next}`, ...metadata }])
       await transaction.commit()
     })
-    if (next > this.#next) this.#keepEnding({ from: this.#next, isCommitted: true })
+    if (next > this.#next) {
+      this.#last.committed = { from: this.#next, next, outputs: transaction.outputs }
+      this.#last.open = undefined
+    }
     this.#next = next
     if (starts !== undefined) this.#isFresh = false
   }
@@ -190,6 +195,15 @@ export class PartitionLog implements TakenLog {
   async abort(transaction: ProducerTransaction): Promise<void> {
     this.#keepOpen(transaction)
     await this.#ask(() => transaction.abort())
+  }
+
+  /**
+   * A transaction in which the broker was out of reach. It is not aborted here: the one before may be
+   * forgotten by now, and would be aborted with it. Whoever takes the log sees to both.
+   */
+  leave(transaction: ProducerTransaction | undefined): void {
+    if (transaction !== undefined) this.#keepOpen(transaction)
+    this.lose()
   }
 
   faultOf(error: unknown): TransactionFault {
@@ -226,8 +240,10 @@ export class PartitionLog implements TakenLog {
         try {
           await work(transaction)
         } catch (error) {
-          await this.abort(transaction)
-          throw errorOf(this.faultOf(error), error)
+          const fault = this.faultOf(error)
+          if (fault.kind === 'refused') await this.abort(transaction)
+          else this.leave(transaction)
+          throw errorOf(fault, error)
         }
         await this.commit(transaction, next)
       })
@@ -240,7 +256,7 @@ export class PartitionLog implements TakenLog {
 
   /** Without outputs there is nothing to end once more, and what was before stays the last that there was. */
   #keepOpen({ outputs }: ProducerTransaction): void {
-    if (outputs.length > 0) this.#keepEnding({ from: this.#next, isCommitted: false, outputs })
+    if (outputs.length > 0) this.#last.open = { from: this.#next, outputs }
   }
 
   async #ask<Answer>(call: () => Promise<Answer>): Promise<Answer> {
@@ -282,7 +298,7 @@ interface Taken {
   readonly producer: FencedProducer
   readonly begun: ProducerTransaction
   readonly clock: Clock
-  readonly keepEnding: (ending: Ending) => void
+  readonly last: LastEndings
 }
 
 class NotTaken extends Error {

@@ -164,7 +164,6 @@ export class Runs {
     await lent.end()
     const { failure } = lent
     if (failure === undefined || failure.fault.kind === 'refused') return thrown ?? failure
-    if (failure.fault.kind === 'fenced') this.#log.lose()
     throw new NotCommitted(outcomeOf(failure.fault, failure.error))
   }
 
@@ -183,11 +182,7 @@ export class Runs {
     error: unknown,
     transaction: ProducerTransaction | undefined,
   ): Promise<void> {
-    if (transaction !== undefined && !this.#log.signal.aborted) {
-      await this.#log.abort(transaction).catch(() => undefined)
-    }
-    // Whatever else is thrown here is a fault of ours, after which nothing is known of the transaction.
-    if (!(error instanceof NotCommitted)) this.#log.lose()
+    this.#log.leave(transaction)
     const outcome: ProcessOutcome = error instanceof NotCommitted ? error.outcome : { status: 'lost' }
     for (const run of runs) run.end(outcome)
   }
