@@ -86,7 +86,7 @@ function transactionOf(transaction: RawTransaction, clock: Clock): ProducerTrans
 
 /**
  * The client has no call for this. It includes a partition before it looks at the headers of what is to be
- * written there, which are none that could be: so nothing is.
+ * written there, which are none that could be: so nothing is. It logs that, as if it were a fault.
  */
 async function include(transaction: RawTransaction, { topic, partition }: TopicPartition): Promise<void> {
   let isIncluded = false
@@ -95,7 +95,7 @@ async function include(transaction: RawTransaction, { topic, partition }: TopicP
     value: null,
     get headers(): never {
       isIncluded = true
-      throw new Error('included, and not sent')
+      throw new Error('oncemq ends a transaction once more here, and sends nothing: no fault')
     },
   }
   try {
