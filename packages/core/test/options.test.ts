@@ -185,6 +185,11 @@ describe('store', () => {
       'received 0',
     ],
     [
+      'one whose transactions never begin',
+      without({ batching: { batchMax: 1, batchesInFlightMax: 1, transactionsInFlightMax: 0 } }),
+      'store.batching.transactionsInFlightMax: expected an integer',
+    ],
+    [
       'one whose further batches would be more than full',
       without({ batching: { batchMax: 2, batchesInFlightMax: 1, batchMin: 3 } }),
       'store.batching.batchMin: expected an integer (1 to 2), received 3',

@@ -1,7 +1,7 @@
 import { createDeduplicator, OptionError, transactional } from '@oncemq/core'
-import { StoreError, systemClock } from '@oncemq/core/store'
+import { deferred, StoreError, systemClock } from '@oncemq/core/store'
 import type { NextMember, StoreGuarantees } from '@oncemq/core/store'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { Ledger } from './transactional-store.ts'
 import { LedgerStore } from './transactional-store.ts'
 
@@ -15,9 +15,14 @@ class BatchingLedger extends LedgerStore {
   }
   readonly sizes: number[] = []
   conflicts = 0
+  beginning: Promise<void> = Promise.resolve()
+  underWay = 0
+  underWayMax = 0
 
   async transactions(next: NextMember<Ledger>): Promise<void> {
     let size = 0
+    this.underWayMax = Math.max(this.underWayMax, (this.underWay += 1))
+    await this.beginning
     for (let member = next(); member !== undefined; member = next()) {
       size += 1
       if (this.conflicts-- > 0) {
@@ -26,6 +31,7 @@ class BatchingLedger extends LedgerStore {
       } else await this.transaction(member.work as Work, member.signal).then(member.resolve, member.reject)
     }
     this.sizes.push(size)
+    this.underWay -= 1
   }
 }
 
@@ -48,6 +54,26 @@ test('messages that wait are handled in batches of at most max, and none waits f
   store.sizes.length = 0
   await dedup.run('alone', () => undefined)
   expect(store.sizes).toEqual([])
+  await dedup.close()
+})
+
+test.each([
+  [7, 1],
+  [15, 2],
+  [64, 3],
+])('of %i messages that wait further batches begin beside the first one: %i', async (count, expected) => {
+  const store = new BatchingLedger(systemClock)
+  Object.assign(store, { batching: { batchMax: 64, batchesInFlightMax: 1, transactionsInFlightMax: 3 } })
+  const begun = deferred<void>()
+  store.beginning = begun.promise
+  const dedup = openOn(store, 64)
+  const keys = Array.from({ length: count }, (_, at) => `key-${at}`)
+  const all = Promise.all(keys.map((key) => dedup.run(key, ({ tx }) => void (tx as Ledger).words.push(key))))
+  await vi.waitUntil(() => store.underWay === expected)
+  begun.resolve()
+  await all
+  expect(store.underWayMax).toBe(expected)
+  expect(store.committed.toSorted()).toEqual(keys.toSorted())
   await dedup.close()
 })
 

@@ -159,6 +159,11 @@ export interface StoreBatching {
   readonly batchMax: number
   /** Most calls of one kind under way at a time, once the store is busy. */
   readonly batchesInFlightMax: number
+  /**
+   * Most transactions of several messages under way at a time, while many wait. By default, and while few do,
+   * `batchesInFlightMax`.
+   */
+  readonly transactionsInFlightMax?: number
   /** What may be under way while the store has time for more. By default a call leaves only when none is. */
   readonly light?: LightLoad
   /**

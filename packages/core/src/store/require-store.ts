@@ -17,6 +17,10 @@ export function requireStore(store: unknown): asserts store is Store {
   const { guarantees, batching } = store as Partial<Store>
   requireInteger('store.batching.batchMax', batching?.batchMax, 1, BATCH_BOUND)
   requireInteger('store.batching.batchesInFlightMax', batching?.batchesInFlightMax, 1, BATCH_BOUND)
+  if (batching?.transactionsInFlightMax !== undefined) {
+    const { transactionsInFlightMax } = batching
+    requireInteger('store.batching.transactionsInFlightMax', transactionsInFlightMax, 1, BATCH_BOUND)
+  }
   if (batching?.batchMin !== undefined)
     requireInteger('store.batching.batchMin', batching.batchMin, 1, batching.batchMax)
   if (batching?.light !== undefined)

@@ -23,6 +23,9 @@ import type { TransactionBatches } from './transaction-batches.ts'
 const CONFLICT_BACKOFF = { firstMs: 5, factor: 2, maxMs: 500 }
 const TRANSACTIONS_MAX = 8
 
+/** Why nobody waits any more: made once, since each error that is made takes a look at the stack. */
+const OVER = new Error('the transaction is over')
+
 export interface TransactionWays<Tx> {
   /** May know better what an error means than that the handler failed. */
   readonly explain?: Explain<Tx>
@@ -225,7 +228,7 @@ class Attempt<Tx> {
           isOver = true
           timer?.cancel()
           // Where nobody waits any more, the store need not either.
-          if (batches !== undefined) stop.abort()
+          if (batches !== undefined) stop.abort(OVER)
         })
     })
   }

@@ -8,6 +8,9 @@ import type { Deferred } from '../time/deferred.ts'
 /** The part of a lease after which a batch takes no more: what it has completed stays locked till its end. */
 const LEASE_SHARE = 1 / 3
 
+/** So many wait for each batch under way when a further one begins: its commit is paid for by all of it. */
+const FURTHER_MIN = 8
+
 export interface BatchSettings {
   readonly store: Store
   readonly clock: Clock
@@ -47,7 +50,7 @@ export class TransactionBatches<Tx> {
   }
 
   #start(): void {
-    if (this.#running >= this.#settings.store.batching.batchesInFlightMax) return
+    if (!this.#mayStart()) return
     this.#running += 1
     // A microtask later, so that whatever is asked for at the same moment shares the first batch.
     void Promise.resolve()
@@ -56,6 +59,13 @@ export class TransactionBatches<Tx> {
         this.#running -= 1
         if (this.#waiting.size > 0) this.#start()
       })
+  }
+
+  /** A further one begins where more waits than those under way come to soon. */
+  #mayStart(): boolean {
+    const { batchesInFlightMax, transactionsInFlightMax = batchesInFlightMax } = this.#settings.store.batching
+    if (this.#running < Math.min(batchesInFlightMax, transactionsInFlightMax)) return true
+    return this.#running < transactionsInFlightMax && this.#waiting.size >= this.#running * FURTHER_MIN
   }
 
   async #run(): Promise<void> {

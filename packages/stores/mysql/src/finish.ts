@@ -4,7 +4,7 @@ import type { MysqlRow } from './client.ts'
 import type { LogStatements } from './logs.ts'
 import { standingAnswer } from './logs.ts'
 import type { Statements } from './statements.ts'
-import { DONE } from './statements.ts'
+import { DONE, RUNNING } from './statements.ts'
 
 /** What completes a record, and what moves a log. */
 export type FinishStatements = Pick<Statements, 'change' | 'owner'> & { readonly logs: LogStatements }
@@ -18,6 +18,18 @@ export function changesOf({ change, logs }: FinishStatements, end: TransactionEn
   const completing = completion === undefined ? [] : [change([completion], completion.claimId)]
   const moving = advance === undefined ? [] : [logs.advance(advance)]
   return [...completing, ...moving]
+}
+
+/** Whether a record is still the claim's to complete, as far as there is one. */
+export async function isRunning(
+  query: Query,
+  { owner }: FinishStatements,
+  end: TransactionEnd | undefined,
+): Promise<boolean> {
+  const { completion } = partsOf(end)
+  if (completion === undefined) return true
+  const [found] = (await query(owner(completion))) as readonly MysqlRow[]
+  return Number(found?.[0]) === RUNNING && found?.[1]?.toString('hex') === completion.claimId
 }
 
 /**

@@ -6,9 +6,12 @@ import type { Settings } from './options.ts'
 import type { Variables } from './verify.ts'
 
 /** A savepoint before the handler's writes, by which its transaction is known again. */
-export const GUARD = 'oncemq_handler'
-/** Around what a handler of a batch wrote and its completion, outside of the guard around the handler. */
-const MEMBER = 'oncemq_member'
+const GUARD = 'oncemq_handler'
+/** Each fails unless the transaction is the one that was begun. */
+export const RELEASE = `RELEASE SAVEPOINT ${GUARD}`
+export const UNDO = `ROLLBACK TO SAVEPOINT ${GUARD}`
+/** In a batch, in place of the one before the last handler. */
+export const NEXT = `SAVEPOINT ${GUARD}`
 
 const IDLE_BEFORE = '@oncemq_idle_before'
 const LOCK_WAIT = '@@SESSION.innodb_lock_wait_timeout'
@@ -30,23 +33,13 @@ export interface Frame {
    * and each of the changes has changed a row. Not where the server takes one statement at a time.
    */
   readonly finish: ((changes: readonly string[]) => string) | undefined
-  readonly batch: BatchFrame
-  /** Gives the session back the settings that it came with, and the server's time. */
-  readonly restore: string
-}
-
-/** What is different in the transaction of a batch. */
-export interface BatchFrame {
-  readonly begin: readonly string[]
   /**
-   * Keeps what a handler wrote and its completion, and sets the savepoints of the next one. Fails as `finish`
-   * does.
+   * Keeps what a handler of a batch wrote and its completion, by one message that fails as `finish` does
+   * where a change has changed no row. Not where the server takes one statement at a time.
    */
   readonly keep: ((changes: readonly string[]) => string) | undefined
-  /** The last part of it, statement by statement. */
-  readonly next: readonly string[]
-  /** Goes back to before the handler. Fails unless the transaction is the one that was begun. */
-  readonly undo: readonly string[]
+  /** Gives the session back the settings that it came with, and the server's time. */
+  readonly restore: string
 }
 
 /** The isolation is of the next transaction alone; all other settings are the session's. */
@@ -65,37 +58,34 @@ export function frameOf<Connection extends MysqlConnection>(
       `${IDLE_BEFORE} = ${idle}, ${idle} = ${secondsOf(transactionIdleMs)}, ` +
       `${LOCK_WAIT_BEFORE} = ${LOCK_WAIT}`,
     'START TRANSACTION',
+    NEXT,
   ]
-  const guard = `SAVEPOINT ${GUARD}`
-  const next = [`RELEASE SAVEPOINT ${MEMBER}`, `SAVEPOINT ${MEMBER}`, guard]
-  const waits = `SET ${LOCK_WAIT} = ${LOCK_WAIT_BEFORE}`
-  const joined = takesSeveral(pool) ? severalOf : dialect.compound
-  const inOne = (several: readonly string[]) => (joined === undefined ? several : [joined(several)])
+  const several = takesSeveral(pool) ? severalOf : undefined
+  const joined = several ?? dialect.compound
   const waitSeconds = secondsOf(timeoutMs)
   return {
     where: nameOf(settings),
     clock,
     transactionsMax,
     transactionIdleMs,
-    begin: inOne([...statements, guard]),
+    begin: joined === undefined ? statements : [joined(statements)],
     finish: joined && ((changes) => joined([...completionOf(changes, waitSeconds), 'COMMIT'])),
-    batch: {
-      begin: inOne([...statements, `SAVEPOINT ${MEMBER}`, guard]),
-      keep: joined && ((changes) => joined([...completionOf(changes, waitSeconds), waits, ...next])),
-      next,
-      undo: inOne([`ROLLBACK TO SAVEPOINT ${MEMBER}`, waits, guard]),
-    },
+    // To read a compound statement takes the server longer than the way there and back.
+    keep: several && ((changes) => several([...requiredOf(changes), NEXT])),
     restore: `SET timestamp = DEFAULT, ${idle} = ${IDLE_BEFORE}, ${LOCK_WAIT} = ${LOCK_WAIT_BEFORE}`,
   }
 }
 
 /** Nobody stops a message that commits: by itself it waits for a locked record no longer than this. */
 function completionOf(changes: readonly string[], lockWaitSeconds: number): readonly string[] {
-  const release = `RELEASE SAVEPOINT ${GUARD}`
-  if (changes.length === 0) return [release]
+  if (changes.length === 0) return [RELEASE]
   // A handler's own time would be that of the record, too.
   const settings = `SET timestamp = DEFAULT, ${LOCK_WAIT} = ${lockWaitSeconds}`
-  return [release, settings, ...changes.flatMap((change) => [change, REQUIRE_CHANGE])]
+  return [RELEASE, settings, ...requiredOf(changes)]
+}
+
+function requiredOf(changes: readonly string[]): readonly string[] {
+  return changes.flatMap((change) => [change, REQUIRE_CHANGE])
 }
 
 /** Whether the owner of the pool lets several statements go as one. */

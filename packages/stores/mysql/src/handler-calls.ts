@@ -52,6 +52,11 @@ export class HandlerCalls {
   /** Whether it has called a procedure, whose settings are not seen. */
   hasCalled = false
 
+  /** Whether all that is known says that transaction and session are as they were. */
+  get isPlain(): boolean {
+    return !this.mayHaveEnded && !this.hasSet && !this.hasCalled
+  }
+
   sent(method: string | symbol, [first]: readonly unknown[]): void {
     const sql = typeof first === 'string' ? first : (first as { sql?: unknown } | null | undefined)?.sql
     this.mayHaveEnded ||= ENDING_METHODS.has(method)

@@ -19,8 +19,8 @@ import {
 } from './errors.ts'
 import { HandlerCalls } from './handler-calls.ts'
 import type { FinishStatements } from './finish.ts'
-import { changesOf, ownerOf } from './finish.ts'
-import { GUARD } from './frame.ts'
+import { changesOf, isRunning, ownerOf } from './finish.ts'
+import { NEXT, RELEASE, UNDO } from './frame.ts'
 import type { Frame } from './frame.ts'
 
 /** What the handler's code does in its transaction. */
@@ -37,7 +37,8 @@ export class Transaction<Connection extends MysqlConnection> {
   #hasFailed = false
   #isAbandoned = false
   #isGivenBack = false
-  /** Of a batch: whether its savepoint is gone. */
+  #isBatch = false
+  /** Whether its savepoint, or its connection, is gone. */
   #isOver = false
   /** The error by which the server said that it has rolled back, whatever the handler made of it. */
   #rolledBackBy: unknown
@@ -50,9 +51,10 @@ export class Transaction<Connection extends MysqlConnection> {
   }
 
   /** The first statement is refused if the connection came with a transaction, which is then rolled back. */
-  async begin(statements = this.#frame.begin): Promise<void> {
+  async begin(isBatch = false): Promise<void> {
+    this.#isBatch = isBatch
     try {
-      for (const statement of statements) await this.#query(statement)
+      for (const statement of this.#frame.begin) await this.#query(statement)
       this.#isOpen = true
     } catch (error) {
       this.#hasFailed = true
@@ -90,8 +92,12 @@ export class Transaction<Connection extends MysqlConnection> {
         throw error
       }
       const made = withoutStatement(loan.driverErrorIn(error))
-      if (made !== undefined && isDisconnect(made)) throw this.#lost(made, error)
-      if (this.#rolledBackBy === undefined) await this.#requireSameTransaction(error)
+      if (made !== undefined && isDisconnect(made)) {
+        this.#isOver = true
+        throw this.#lost(made, error)
+      }
+      const check = this.#isBatch ? UNDO : RELEASE
+      if (this.#rolledBackBy === undefined) await this.#requireSameTransaction(error, check)
       throw handlerError(error, made, this.#frame.where)
     } finally {
       loan.revoke()
@@ -130,48 +136,51 @@ export class Transaction<Connection extends MysqlConnection> {
     }
   }
 
-  /** Completes in the transaction of a batch, which goes on after it, or back to its savepoint. */
+  /**
+   * Completes in the transaction of a batch, which goes on after it, or back to its savepoint. What the
+   * handler sent and was answered tells whether the transaction is the one that was begun. Where it leaves
+   * doubt the savepoint tells, and is gone then: so the record is looked at before.
+   */
   async keep(statements: FinishStatements, end: TransactionEnd | undefined): Promise<UpdateAnswer | 'kept'> {
     try {
       if (this.#rolledBackBy !== undefined) throw conflict(this.#rolledBackBy)
-      if (await this.#isKept(changesOf(statements, end), end)) return 'kept'
+      const mayComplete = this.#calls.isPlain || (await this.#mayComplete(statements, end))
+      if (mayComplete && (await this.#isKept(changesOf(statements, end)))) return 'kept'
     } catch (error) {
       const { cause } = error as { cause?: unknown }
       if (isRolledBack(cause)) this.#rolledBackBy ??= cause
-      await this.undo()
+      await this.#undo()
       throw error
     }
-    await this.undo()
+    await this.#undo()
     return this.#owner(statements, end)
   }
 
-  async #isKept(changes: readonly string[], end: TransactionEnd | undefined): Promise<boolean> {
-    const { batch } = this.#frame
-    if (batch.keep === undefined) {
-      if (!(await this.#hasChanged(changes, end))) return false
-      for (const statement of batch.next) await this.#query(statement)
-      return true
-    }
-    try {
-      await this.#query(batch.keep(changes))
-      return true
-    } catch (error) {
-      const number = errorNumber((error as { cause?: unknown }).cause)
-      if (number === MYSQL.SUBQUERY_ROWS) return false
-      if (number !== MYSQL.SAVEPOINT_MISSING) throw error
-      this.#hasFailed = true
-      throw endedError((error as { cause?: unknown }).cause)
-    }
+  async #mayComplete(statements: FinishStatements, end: TransactionEnd | undefined): Promise<boolean> {
+    const isOurs = await isRunning((statement) => this.#query(statement), statements, end)
+    await (isOurs ? this.#requireFit(end) : this.#requireSameTransaction(undefined, UNDO))
+    return isOurs
   }
 
-  /** Goes back to the savepoint of a batch. Where there is none the transaction was ended. Never rejects. */
-  async undo(): Promise<void> {
+  async #isKept(changes: readonly string[]): Promise<boolean> {
+    const { isPlain } = this.#calls
+    const { keep } = this.#frame
+    if (keep === undefined && !(await this.#hasChanged(changes))) return false
     try {
-      if (!this.isOurs) return
-      for (const statement of this.#frame.batch.undo) await this.#send(statement)
-    } catch {
-      this.#isOver = true
+      this.#calls.answered(await this.#query(keep === undefined ? NEXT : keep(changes)))
+    } catch (error) {
+      if (errorNumber((error as { cause?: unknown }).cause) === MYSQL.SUBQUERY_ROWS) return false
+      throw error
     }
+    if (!isPlain || this.#calls.isPlain) return true
+    // It has ended the transaction behind the store's back.
+    this.#hasFailed = true
+    throw endedError(undefined)
+  }
+
+  /** Goes back to the savepoint of a batch. Where there is none all goes back. Never rejects. */
+  async #undo(): Promise<void> {
+    if (this.isOurs) await this.#send(UNDO).catch(() => (this.#isOver = true))
   }
 
   /** Whether the transaction that was begun is open, and its connection of use. */
@@ -196,15 +205,19 @@ export class Transaction<Connection extends MysqlConnection> {
     end: TransactionEnd | undefined,
     changes: readonly string[],
   ): Promise<UpdateAnswer> {
-    if (!(await this.#hasChanged(changes, end))) return this.#owner(statements, end)
+    await this.#requireFit(end)
+    if (!(await this.#hasChanged(changes))) return this.#owner(statements, end)
     await this.#commit()
     return 'ok'
   }
 
-  async #hasChanged(changes: readonly string[], end: TransactionEnd | undefined): Promise<boolean> {
+  async #requireFit(end: TransactionEnd | undefined): Promise<void> {
     await this.#requireSameTransaction()
     // A handler's own time would be that of the record, too.
     if (end?.op === 'complete' && !this.isUnset) await this.#query('SET timestamp = DEFAULT')
+  }
+
+  async #hasChanged(changes: readonly string[]): Promise<boolean> {
     for (const change of changes) {
       const { affectedRows } = (await this.#query(change)) as MysqlHeader
       if (Number(affectedRows) !== 1) return false
@@ -253,10 +266,11 @@ export class Transaction<Connection extends MysqlConnection> {
    * many statements that commit by themselves (CREATE, ALTER, DROP, TRUNCATE, LOCK TABLES, START
    * TRANSACTION). Without an answer, what the handler has sent tells.
    */
-  async #requireSameTransaction(thrown?: unknown): Promise<void> {
+  async #requireSameTransaction(thrown?: unknown, check = RELEASE): Promise<void> {
     try {
-      await this.#send(`RELEASE SAVEPOINT ${GUARD}`)
+      await this.#send(check)
     } catch (error) {
+      this.#isOver = true
       if (errorNumber(error) === MYSQL.SAVEPOINT_MISSING || this.#calls.mayHaveEnded) {
         // What ended it may have locked tables, which would stay so in the pool: the connection is closed.
         this.#hasFailed = true

@@ -13,6 +13,7 @@ import type {
   StateStore,
   StateTable,
   StateTableNames,
+  StoreBatching,
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
@@ -66,18 +67,20 @@ export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection, T
   implements BatchingStore<Tx>, KeyedStore<Tx>, StateStore<Tx>, LogStore<Tx>, SweepingStore
 {
   readonly name = 'mysql'
-  readonly batching = Object.freeze({
-    batchMax: 512,
-    batchesInFlightMax: 2,
-    batchMin: 128,
-    light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
-  })
+  readonly batching: StoreBatching
   readonly #settings: Settings<Connection, Tx>
   readonly #life: LifeCycle<Opened<Connection>>
   #hasSnapshots = false
 
   constructor(options: MysqlStoreOptions<Connection, Tx>) {
     this.#settings = settingsOf(options)
+    this.batching = Object.freeze({
+      batchMax: 512,
+      batchesInFlightMax: 2,
+      transactionsInFlightMax: this.#settings.transactionsMax,
+      batchMin: 128,
+      light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
+    })
     this.#life = new LifeCycle({
       name: 'MysqlStore',
       connect: () => this.#connect(),

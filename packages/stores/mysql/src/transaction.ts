@@ -1,10 +1,4 @@
-import type {
-  BatchSteps,
-  NextMember,
-  TransactionEnd,
-  TransactionMember,
-  UpdateAnswer,
-} from '@oncemq/core/store'
+import type { BatchSteps, NextMember, TransactionMember, UpdateAnswer } from '@oncemq/core/store'
 import { Semaphore, together } from '@oncemq/core/store'
 import type { MysqlConnection } from './client.ts'
 import type { Connections } from './connection.ts'
@@ -52,7 +46,7 @@ export class Transactions<Connection extends MysqlConnection> {
   /** Handles what `next` gives in one transaction: see `BatchingStore`. */
   async handleTogether(next: NextMember<Connection>): Promise<void> {
     const run = (transaction: Transaction<Connection>) =>
-      together(new MysqlBatch(transaction, this.#frame, this.#statements), next)
+      together(new MysqlBatch(transaction, this.#statements), next)
     try {
       await this.#inTurn(run)
     } catch (error) {
@@ -104,12 +98,10 @@ export class Transactions<Connection extends MysqlConnection> {
 /** A transaction of several handlers. Its connection is given back by whoever has lent it. */
 class MysqlBatch<Connection extends MysqlConnection> implements BatchSteps<Connection> {
   readonly #transaction: Transaction<Connection>
-  readonly #frame: Frame
   readonly #statements: FinishStatements
 
-  constructor(transaction: Transaction<Connection>, frame: Frame, statements: FinishStatements) {
+  constructor(transaction: Transaction<Connection>, statements: FinishStatements) {
     this.#transaction = transaction
-    this.#frame = frame
     this.#statements = statements
   }
 
@@ -122,17 +114,11 @@ class MysqlBatch<Connection extends MysqlConnection> implements BatchSteps<Conne
   }
 
   begin(): Promise<void> {
-    return this.#transaction.begin(this.#frame.batch.begin)
+    return this.#transaction.begin(true)
   }
 
   async run({ work, signal }: Pick<TransactionMember<Connection>, 'work' | 'signal'>) {
-    let end: TransactionEnd | undefined
-    try {
-      end = await this.#transaction.lend(work, signal)
-    } catch (error) {
-      await this.#transaction.undo()
-      throw error
-    }
+    const end = await this.#transaction.lend(work, signal)
     return this.#transaction.keep(this.#statements, end)
   }
 

@@ -1,12 +1,18 @@
+import { deferred } from '@oncemq/core/store'
+import type { BatchingStore, UpdateAnswer } from '@oncemq/core/store'
 import { MysqlStore } from '@oncemq/mysql'
 import { FaultProxy } from '@oncemq/test-services/proxy'
 import { describeService } from '@oncemq/test-services/vitest'
-import { newHex } from '@oncemq/test-stores'
+import { claimsOf, completionOf, newHex } from '@oncemq/test-stores'
 import { outcomesInBatch, testBatches } from '@oncemq/test-stores/batches'
 import type { BatchScene } from '@oncemq/test-stores/batches'
 import mysql from 'mysql2/promise'
 import type { PoolConnection, RowDataPacket } from 'mysql2/promise'
 import { afterAll, describe, expect, test } from 'vitest'
+
+interface Raw {
+  query(sql: string, callback: (error: unknown) => void): unknown
+}
 
 /** Statement by statement, several as one by the pool's setting, and as a compound statement. */
 const WAYS = [
@@ -19,6 +25,8 @@ for (const [name, multipleStatements] of WAYS) {
   describeService(name, (server) => {
     const admin = mysql.createPool({ uri: server.url, connectionLimit: 2 })
     afterAll(() => admin.end())
+    /** The driver's own connections, by the server's number of each. */
+    const raw = new Map<number, Raw>()
 
     async function open(): Promise<BatchScene<PoolConnection>> {
       const table = `batch_${newHex()}`
@@ -27,6 +35,7 @@ for (const [name, multipleStatements] of WAYS) {
       const pool = mysql.createPool({ uri: proxy.url, connectionLimit: 8, multipleStatements })
       let cutsAtCommit = false
       pool.pool.on('connection', (connection) => {
+        raw.set(connection.threadId as number, connection as unknown as Raw)
         const query = connection.query.bind(connection) as (...args: unknown[]) => unknown
         connection.query = ((...args: unknown[]) => {
           const [first] = args as [string | { sql: string }]
@@ -90,6 +99,30 @@ for (const [name, multipleStatements] of WAYS) {
         const table = `ddl_${newHex()}`
         const creating = (tx: PoolConnection) => tx.query(`CREATE TABLE ${table} (id INT)`)
         const [first, second] = await inBatch(async () => undefined, creating)
+        expect([first === 'completed' || first === 'store-down', second]).toEqual([true, 'final'])
+      })
+
+      test('a lost claim of a handler that has set something is rolled back alone', async () => {
+        const scene = await open()
+        const claims = claimsOf(2)
+        await scene.store.claim(claims)
+        const works = claims.map((claim, at) => async (tx: PoolConnection) => {
+          if (at === 1) await tx.query('SET @mine = 1')
+          await scene.write(tx, `effect-${at}`)
+          return { ...completionOf(claim), ...(at === 1 && { claimId: newHex() }) }
+        })
+        const members = works.map((work) => ({ work, signal: undefined, ...deferred<UpdateAnswer>() }))
+        let begun = 0
+        await (scene.store as BatchingStore<PoolConnection>).transactions(() => members[begun++])
+        expect(await Promise.all(members.map(({ promise }) => promise))).toEqual(['ok', 'lost'])
+        expect(await scene.effects()).toEqual(['effect-0'])
+        await scene.close()
+      })
+
+      test('a COMMIT behind the back of the store is told to its handler alone', async () => {
+        const ending = (tx: PoolConnection) =>
+          new Promise((resolve) => raw.get(tx.threadId as number)?.query('COMMIT', resolve))
+        const [first, second] = await inBatch(async () => undefined, ending)
         expect([first === 'completed' || first === 'store-down', second]).toEqual([true, 'final'])
       })
 

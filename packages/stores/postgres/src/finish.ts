@@ -1,7 +1,7 @@
 import type { AdvanceUpdate, CompleteUpdate, TransactionEnd } from '@oncemq/core/store'
 import { partsOf, perProcess, storedOffset } from '@oncemq/core/store'
 import { sqlState } from './errors.ts'
-import { boundedWaits } from './lock-waits.ts'
+import { boundWaits } from './lock-waits.ts'
 import type { LockWaits } from './lock-waits.ts'
 import { advanceValues } from './logs.ts'
 import type { Tables } from './statements.ts'
@@ -44,7 +44,7 @@ export function finishFailureOf(error: unknown, transaction: string): FinishFail
  * digits.
  */
 export function finishOf({ records, logs }: Tables, { loneMs }: LockWaits): Finish {
-  const prepared = named(completeSql(records, loneMs, ['$1', '$2', '$3', '$4', '$5']))
+  const prepared = named(completeSql(records, ['$1', '$2', '$3', '$4', '$5']))
   return {
     name: prepared.name,
     prepare: `PREPARE ${prepared.name} (uuid, uuid, interval, bytea, text) AS ${prepared.text}`,
@@ -54,10 +54,11 @@ export function finishOf({ records, logs }: Tables, { loneMs }: LockWaits): Fini
       if (completion !== undefined) {
         const values = literalsOf(completion, transaction)
         const execute = `EXECUTE ${prepared.name} (${values.join(', ')})`
-        statements.push(isPrepared ? execute : completeSql(records, loneMs, values))
+        statements.push(isPrepared ? execute : completeSql(records, values))
       }
-      if (advance !== undefined) statements.push(advanceSql(logs, loneMs, advance, transaction))
-      return statements.length > 0 ? statements.join('; ') : checkSql(transaction)
+      if (advance !== undefined) statements.push(advanceSql(logs, advance, transaction))
+      if (statements.length === 0) return checkSql(transaction)
+      return [boundWaits(loneMs), ...statements].join('; ')
     },
     standings(end) {
       const { completion, advance } = partsOf(end)
@@ -97,36 +98,25 @@ function verdict(isOpen: string, transaction: string): string {
       ELSE ${failing(transaction, 'ended')} END`
 }
 
-function completeSql(
-  records: string,
-  waitMs: number,
-  [id, claimId, retention, result, transaction]: Values,
-): string {
+function completeSql(records: string, [id, claimId, retention, result, transaction]: Values): string {
   const isOpen = isOpenSql(transaction)
   return `
     WITH changed AS (
       UPDATE ${records} SET state = ${DONE}, lease_until = NULL,
         expires_at = clock_timestamp() + ${retention}, result = ${result}
       WHERE id = ${id} AND claim_id = ${claimId} AND state = ${RUNNING} AND ${isOpen}
-        AND ${boundedWaits(waitMs)}
       RETURNING id
     )
     ${verdict(isOpen, transaction)} FROM changed`
 }
 
-function advanceSql(
-  logs: string,
-  waitMs: number,
-  { id, epoch, from, next }: AdvanceUpdate,
-  transaction: string,
-): string {
+function advanceSql(logs: string, { id, epoch, from, next }: AdvanceUpdate, transaction: string): string {
   const number = `'${transaction}'`
   const isOpen = isOpenSql(number)
   return `
     WITH changed AS (
       UPDATE ${logs} SET next_offset = ${next}
       WHERE id = '${id}'::uuid AND epoch = ${epoch} AND next_offset = ${storedOffset(from)} AND ${isOpen}
-        AND ${boundedWaits(waitMs)}
       RETURNING id
     )
     ${verdict(isOpen, number)} FROM changed`

@@ -1,11 +1,10 @@
 import type { Finish } from './finish.ts'
 import type { Settings } from './options.ts'
 import { nameOf } from './connection.ts'
+import { boundWaits } from './lock-waits.ts'
 
 /** The savepoint before each handler of a batch. */
 const MEMBER = 'oncemq_member'
-const LOCK_WAIT = 'lock_timeout'
-const LOCK_WAIT_BEFORE = 'oncemq.lock_timeout'
 
 /** The statements around a handler, and their settings. */
 export interface Frame {
@@ -13,8 +12,9 @@ export interface Frame {
   readonly timeoutMs: number
   readonly transactionIdleMs: number
   readonly clock: Settings['clock']
+  /** Answers the transaction's number. */
   readonly begin: string
-  /** Begins the transaction of a batch, with a savepoint for the first of its handlers. */
+  /** That of a batch, with the first savepoint. Answers the waits for locks, too, after a blank. */
   readonly beginBatch: string
   readonly finish: Finish
 }
@@ -22,19 +22,18 @@ export interface Frame {
 /** The transaction's own number, by which it is known again, is assigned at once. */
 export function frameOf(settings: Settings, finish: Finish): Frame {
   const { clock, isolation, timeoutMs, transactionIdleMs } = settings
-  const number = 'SELECT pg_current_xact_id()::text AS answer'
+  const number = 'SELECT pg_current_xact_id()::text'
   const begin =
-    `BEGIN ISOLATION LEVEL ${isolation}; ${number}, ` +
+    `BEGIN ISOLATION LEVEL ${isolation}; ${number} AS answer, ` +
     `set_config('idle_in_transaction_session_timeout', '${transactionIdleMs}', true)`
-  const keep = `SELECT set_config('${LOCK_WAIT_BEFORE}', current_setting('${LOCK_WAIT}'), true)`
-  const beginBatch = `${begin}; ${keep}; SAVEPOINT ${MEMBER}; ${number}`
+  const numberAndWait = `${number} || ' ' || current_setting('lock_timeout') AS answer`
+  const beginBatch = `${begin}; SAVEPOINT ${MEMBER}; ${numberAndWait}`
   return { where: nameOf(settings), timeoutMs, transactionIdleMs, clock, begin, beginBatch, finish }
 }
 
-/** Keeps what a handler of a batch wrote, with the waits for locks as they were: the next one's follows. */
-export const KEEP =
-  `SELECT set_config('${LOCK_WAIT}', current_setting('${LOCK_WAIT_BEFORE}'), true); ` +
-  `RELEASE SAVEPOINT ${MEMBER}; SAVEPOINT ${MEMBER}`
+/** Keeps what a handler of a batch wrote, and sets the savepoint and the waits for locks of the next one. */
+export const keepSql = (lockWait: string): string =>
+  `${boundWaits(lockWait)}; RELEASE SAVEPOINT ${MEMBER}; SAVEPOINT ${MEMBER}`
 
 export const UNDO = `ROLLBACK TO SAVEPOINT ${MEMBER}`
 

@@ -20,7 +20,7 @@ import {
 } from './errors.ts'
 import { finishFailureOf, isPreparedOn, notePrepared } from './finish.ts'
 import type { Frame } from './frame.ts'
-import { KEEP, NO_SAVEPOINT, UNDO } from './frame.ts'
+import { keepSql, NO_SAVEPOINT, UNDO } from './frame.ts'
 import { SessionTraces } from './session-settings.ts'
 
 /** What the handler's code does in its transaction. */
@@ -39,6 +39,8 @@ export class Transaction<Client extends PostgresClient> {
   /** Notes why the connection was lost, which the driver says once, and not to whom asks later. */
   readonly #noteLoss = (error: unknown): void => void (this.#loss ??= error)
   #id: string | undefined
+  /** Of the session, as each handler of a batch finds it. */
+  #lockWait: string | undefined
   #isPrepared = false
   #isOpen = false
   #hasFailed = false
@@ -71,7 +73,7 @@ export class Transaction<Client extends PostgresClient> {
     try {
       // Of several statements `pg` answers several results.
       const results: unknown = await this.#query(isNew ? `${finish.prepare}; ${begin}` : begin)
-      this.#id = answerOf((results as readonly PostgresResult[]).at(-1))
+      ;[this.#id, this.#lockWait] = answerOf((results as readonly PostgresResult[]).at(-1)).split(' ')
     } catch (error) {
       // Another copy of this package has prepared it. The whole is run again, without.
       if (isNew && isUnprepared((error as Error).cause)) throw this.#unprepared(error)
@@ -136,7 +138,8 @@ export class Transaction<Client extends PostgresClient> {
   async keep(end: TransactionEnd | undefined): Promise<UpdateAnswer | 'kept'> {
     if (this.#loss !== undefined) throw this.#lost(this.#loss)
     try {
-      await this.#run(`${this.#frame.finish.sql(end, this.#id as string, this.#isPrepared)}; ${KEEP}`)
+      const finish = this.#frame.finish.sql(end, this.#id as string, this.#isPrepared)
+      await this.#run(`${finish}; ${keepSql(this.#lockWait as string)}`)
       return 'kept'
     } catch (error) {
       const failure = finishFailureOf(error, this.#id as string)
@@ -285,11 +288,9 @@ export class Transaction<Client extends PostgresClient> {
   async #rollback(): Promise<boolean> {
     if (this.#isBatch) return this.#undo().then(() => false)
     // Of several statements `pg` answers several results.
-    const results = (await this.#run(
-      `ROLLBACK; ${statusOf(this.#id)}`,
-    )) as unknown as readonly PostgresResult[]
+    const results: unknown = await this.#run(`ROLLBACK; ${statusOf(this.#id)}`)
     this.#isOpen = false
-    return answerOf(results[1]) === 'committed'
+    return answerOf((results as readonly PostgresResult[])[1]) === 'committed'
   }
 
   async #query(text: string, values?: unknown[]): Promise<PostgresResult> {

@@ -31,6 +31,9 @@ export function lockWaitsOf({ timeoutMs }: Pick<Settings, 'timeoutMs'>): LockWai
 export const boundedWaits = (milliseconds: number): string =>
   `(SELECT set_config('lock_timeout', '${milliseconds}', true)) IS NOT NULL`
 
+/** The same as a statement of its own, where several stand in one message. It costs the server much less. */
+export const boundWaits = (wait: number | string): string => `SET LOCAL lock_timeout = '${wait}'`
+
 /**
  * A condition that always holds. The commit of this transaction alone is answered before it is on the disk or
  * at a standby; whatever is committed after it gets there after it.

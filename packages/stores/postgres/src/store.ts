@@ -14,6 +14,7 @@ import type {
   StateStore,
   StateTable,
   StateTableNames,
+  StoreBatching,
   StoreGuarantees,
   StoredRecord,
   SweepingStore,
@@ -67,17 +68,19 @@ export class PostgresStore<Client extends PostgresClient = PgClient, Tx = Client
 {
   readonly name = 'postgres'
   readonly guarantees: StoreGuarantees
-  readonly batching = Object.freeze({
-    batchMax: 512,
-    batchesInFlightMax: 2,
-    batchMin: 128,
-    light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
-  })
+  readonly batching: StoreBatching
   readonly #settings: Settings<Client, Tx>
   readonly #life: LifeCycle<Opened<Client>>
 
   constructor(options: PostgresStoreOptions<Client, Tx>) {
     this.#settings = settingsOf(options)
+    this.batching = Object.freeze({
+      batchMax: 512,
+      batchesInFlightMax: 2,
+      transactionsInFlightMax: this.#settings.transactionsMax,
+      batchMin: 128,
+      light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
+    })
     this.#life = new LifeCycle({
       name: 'PostgresStore',
       connect: () => this.#connect(),

@@ -15,12 +15,12 @@ describeService('postgres-18', (server) => {
   })
   afterAll(() => admin.end())
 
-  async function open(): Promise<BatchScene<pg.PoolClient>> {
+  async function open(options?: string): Promise<BatchScene<pg.PoolClient>> {
     const table = `batch_${newHex()}`
     await admin.query(`CREATE TABLE ${table}_effects (name text PRIMARY KEY,
       other text REFERENCES ${table}_effects DEFERRABLE INITIALLY DEFERRED)`)
     const proxy = await FaultProxy.open(server.url)
-    const pool = new pg.Pool({ connectionString: proxy.url, max: 8 })
+    const pool = new pg.Pool({ connectionString: proxy.url, max: 8, options })
     pool.on('error', () => undefined)
     let cutsAtCommit = false
     pool.on('connect', (client) => {
@@ -58,12 +58,13 @@ describeService('postgres-18', (server) => {
     }
   }
 
-  testBatches(open)
+  testBatches(() => open())
 
   const inBatch = async (
     first: (tx: pg.PoolClient) => Promise<unknown>,
     second: (tx: pg.PoolClient) => Promise<unknown>,
-  ) => outcomesInBatch(await open(), first, second)
+    options?: string,
+  ) => outcomesInBatch(await open(options), first, second)
 
   test.each([
     ['SET LOCAL', "SET LOCAL application_name = 'first'"],
@@ -91,7 +92,8 @@ describeService('postgres-18', (server) => {
       seen.push(...(rows as unknown[]))
     }
     expect(await inBatch(look, look)).toEqual(['completed', 'completed'])
-    expect(seen).toEqual([{ wait: '0' }, { wait: '0' }])
+    expect(await inBatch(look, look, '-c lock_timeout=7s')).toEqual(['completed', 'completed'])
+    expect(seen).toEqual([{ wait: '0' }, { wait: '0' }, { wait: '7s' }, { wait: '7s' }])
   })
 
   test('a handler that rolls all back and throws has failed, and those beside it have not', async () => {

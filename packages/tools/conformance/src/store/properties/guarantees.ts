@@ -22,6 +22,9 @@ export const guarantees: StoreProperty = {
         assert.ok(Number.isInteger(store.batching.batchMax) && store.batching.batchMax >= 1, 'batchMax')
         const { batchMax, batchesInFlightMax, batchMin = batchMax } = store.batching
         assert.ok(Number.isInteger(batchesInFlightMax) && batchesInFlightMax >= 1, 'batchesInFlightMax')
+        const { transactionsInFlightMax = batchesInFlightMax } = store.batching
+        const isWhole = Number.isInteger(transactionsInFlightMax)
+        assert.ok(isWhole && transactionsInFlightMax >= 1, 'transactionsInFlightMax')
         assert.ok(Number.isInteger(batchMin) && batchMin >= 1 && batchMin <= batchMax, 'batchMin')
         const { callsMax, entriesMin, entriesPerMs } = store.batching.light ?? NONE
         assert.ok(Number.isInteger(callsMax) && callsMax >= 1, 'light.callsMax')
