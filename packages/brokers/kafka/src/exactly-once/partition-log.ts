@@ -66,6 +66,8 @@ export class PartitionLog implements TakenLog {
   readonly #startsFound: number
   #isHanded = false
   #isFresh = true
+  /** Whether the broker was out of reach since what was ended last. */
+  #isDoubtful = false
   #release: Promise<void> | undefined
 
   private constructor(
@@ -166,7 +168,16 @@ export class PartitionLog implements TakenLog {
     if (this.signal.aborted) throw new NotCommitted({ status: 'lost' })
     const begun = this.#begun
     this.#begun = undefined
-    return begun ?? this.#ask(() => this.#producer.begin())
+    return begun ?? this.#ask(() => this.#beginAnew())
+  }
+
+  async #beginAnew(): Promise<ProducerTransaction> {
+    const begun = await this.#producer.begin()
+    const settlement = this.#isDoubtful ? settlementOf(this.#last, this.#next) : undefined
+    if (settlement === undefined) return begun
+    await settle(settlement, this.#place.groupId, begun)
+    this.#isDoubtful = false
+    return this.#producer.begin()
   }
 
   /**
@@ -198,12 +209,12 @@ export class PartitionLog implements TakenLog {
   }
 
   /**
-   * A transaction in which the broker was out of reach. It is not aborted here: the one before may be
-   * forgotten by now, and would be aborted with it. Whoever takes the log sees to both.
+   * Aborts one in which the broker was out of reach: it may have forgotten what was before it.
+   * @throws NotCommitted; the log is lost then.
    */
-  leave(transaction: ProducerTransaction | undefined): void {
-    if (transaction !== undefined) this.#keepOpen(transaction)
-    this.lose()
+  async giveUp(transaction: ProducerTransaction): Promise<void> {
+    this.#isDoubtful = true
+    await this.abort(transaction)
   }
 
   faultOf(error: unknown): TransactionFault {
@@ -241,8 +252,7 @@ export class PartitionLog implements TakenLog {
           await work(transaction)
         } catch (error) {
           const fault = this.faultOf(error)
-          if (fault.kind === 'refused') await this.abort(transaction)
-          else this.leave(transaction)
+          await (fault.kind === 'refused' ? this.abort(transaction) : this.giveUp(transaction))
           throw errorOf(fault, error)
         }
         await this.commit(transaction, next)

@@ -164,6 +164,7 @@ export class Runs {
     await lent.end()
     const { failure } = lent
     if (failure === undefined || failure.fault.kind === 'refused') return thrown ?? failure
+    if (failure.fault.kind === 'fenced') this.#log.lose()
     throw new NotCommitted(outcomeOf(failure.fault, failure.error))
   }
 
@@ -182,7 +183,11 @@ export class Runs {
     error: unknown,
     transaction: ProducerTransaction | undefined,
   ): Promise<void> {
-    this.#log.leave(transaction)
+    if (transaction !== undefined && !this.#log.signal.aborted) {
+      await this.#log.giveUp(transaction).catch(() => undefined)
+    }
+    // Whatever else is thrown here is a fault of ours, after which nothing is known of the transaction.
+    if (!(error instanceof NotCommitted)) this.#log.lose()
     const outcome: ProcessOutcome = error instanceof NotCommitted ? error.outcome : { status: 'lost' }
     for (const run of runs) run.end(outcome)
   }
