@@ -10,7 +10,7 @@ interface Ending {
 
 /** What this process knows of the last transactions of a partition. */
 export interface LastEndings {
-  /** The last one of which the broker has said that it is committed. `next` is where the group is after it. */
+  /** The last one that the broker has said is committed. `next` is where the group is after it. */
   committed?: (Ending & { readonly next: bigint }) | undefined
   /** One after that, which has written somewhere, and was aborted or not heard of again. */
   open?: Ending | undefined

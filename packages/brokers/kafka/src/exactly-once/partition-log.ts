@@ -115,7 +115,7 @@ export class PartitionLog implements TakenLog {
         begun = await producer.begin()
         position = await positionIn(place, services)
       }
-      // One of its own: what a log of before does now is of no account. What was settled may be forgotten again.
+      // What a log of before does now is of no account. What was settled may be forgotten again.
       const last = settlement === undefined ? {} : { ...known }
       endings.set(id, last)
       return new PartitionLog(place, { producer, begun, clock, last }, position)
