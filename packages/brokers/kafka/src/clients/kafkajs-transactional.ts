@@ -5,7 +5,6 @@ import { ALL, connecting, GZIP, NONE } from './kafkajs-producer.ts'
 import type { RawAdmin, RawKafka } from './kafkajs-raw.ts'
 import type {
   FencedProducer,
-  Output,
   PartitionOffsets,
   ProducerTransaction,
   TopicPartition,
@@ -55,18 +54,18 @@ function kafkajsTransactional(producer: RawProducer, clock: Clock): FencedProduc
 }
 
 function transactionOf(transaction: RawTransaction, clock: Clock): ProducerTransaction {
-  const outputs = new Map<string, Output>()
+  const outputs = new Map<string, TopicPartition>()
   return {
     get outputs() {
       return [...outputs.values()]
     },
     async send(topic, messages, { compressed } = { compressed: false }) {
       const compression = compressed ? GZIP : NONE
-      const [message] = messages
       const written = await transaction.send({ topic, acks: ALL, compression, messages })
-      if (message === undefined) return
-      for (const { partition } of written)
-        outputs.set(`${topic}/${partition}`, { topic, message: { ...message, partition } })
+      for (const { partition } of written) outputs.set(`${topic}/${partition}`, { topic, partition })
+    },
+    async include(places) {
+      for (const place of places) await include(transaction, place)
     },
     async sendOffsets(consumerGroupId, offsets) {
       const topics = offsets.map(({ topic, ...partition }) => ({ topic, partitions: [partition] }))
@@ -82,6 +81,28 @@ function transactionOf(transaction: RawTransaction, clock: Clock): ProducerTrans
     },
     commit: () => transaction.commit(),
     abort: () => transaction.abort(),
+  }
+}
+
+/**
+ * The client has no call for this. It includes a partition before it looks at the headers of what is to be
+ * written there, which are none that could be: so nothing is. It logs that, as if it were a fault.
+ */
+async function include(transaction: RawTransaction, { topic, partition }: TopicPartition): Promise<void> {
+  let isIncluded = false
+  const message = {
+    partition,
+    value: null,
+    get headers(): never {
+      isIncluded = true
+      throw new Error('oncemq ends a transaction once more here, and sends nothing: no fault')
+    },
+  }
+  try {
+    await transaction.send({ topic, acks: ALL, compression: NONE, messages: [message] })
+  } catch (error) {
+    // Where nothing can be written to any more, nothing has to be ended for anybody.
+    if (!isIncluded && faultOf(error).kind !== 'refused') throw error
   }
 }
 

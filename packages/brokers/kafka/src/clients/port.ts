@@ -112,14 +112,11 @@ export interface TransactionMessage {
   readonly partition?: number
 }
 
-export interface Output {
-  readonly topic: string
-  readonly message: TransactionMessage
-}
-
 export interface ProducerTransaction {
-  /** One message for each partition that it has written to, with that partition. */
-  readonly outputs: readonly Output[]
+  /** Where it has written to. */
+  readonly outputs: readonly TopicPartition[]
+  /** Its end is told to these, where nothing is written. Those that cannot be written to are left out. */
+  include(places: readonly TopicPartition[]): Promise<void>
   /** One after the other: a client may number what is sent at once wrongly when it sends again. */
   send(topic: string, messages: readonly TransactionMessage[], options?: SendOptions): Promise<void>
   /**

@@ -11,8 +11,8 @@ import type {
   TransactionClient,
   TransactionFault,
 } from '../clients/port.ts'
-import type { Ending, Endings } from './endings.ts'
-import { settle } from './endings.ts'
+import type { Endings, LastEndings } from './endings.ts'
+import { settle, settlementOf } from './endings.ts'
 import { errorOf, NotCommitted, outcomeOf } from './fault.ts'
 
 /** A partition as a group has it. */
@@ -56,7 +56,7 @@ export class PartitionLog implements TakenLog {
   readonly #place: GroupPartition
   readonly #producer: FencedProducer
   readonly #clock: Clock
-  readonly #keepEnding: (ending: Ending) => void
+  readonly #last: LastEndings
   readonly #lost = new AbortController()
   /** One transaction at a time. */
   readonly #turn = new Semaphore(1)
@@ -66,18 +66,20 @@ export class PartitionLog implements TakenLog {
   readonly #startsFound: number
   #isHanded = false
   #isFresh = true
+  /** Whether the broker was out of reach since what was ended last. */
+  #isDoubtful = false
   #release: Promise<void> | undefined
 
   private constructor(
     place: GroupPartition,
-    { producer, begun, clock, keepEnding }: Taken,
+    { producer, begun, clock, last }: Taken,
     { next, starts }: Position,
   ) {
     this.#place = place
     this.#producer = producer
     this.#begun = begun
     this.#clock = clock
-    this.#keepEnding = keepEnding
+    this.#last = last
     this.#next = next
     this.#startsFound = starts
   }
@@ -106,15 +108,17 @@ export class PartitionLog implements TakenLog {
     try {
       let begun = await producer.begin()
       let position = await positionIn(place, services)
-      const ending = endings.get(id)
-      if (ending !== undefined && ending.from === position.next) {
-        await settle(ending, groupId, producer, begun)
-        endings.delete(id)
+      const known = endings.get(id) ?? {}
+      const settlement = settlementOf(known, position.next)
+      if (settlement !== undefined) {
+        await settle(settlement, groupId, begun)
         begun = await producer.begin()
         position = await positionIn(place, services)
       }
-      const keepEnding = (last: Ending): void => void endings.set(id, last)
-      return new PartitionLog(place, { producer, begun, clock, keepEnding }, position)
+      // What a log of before does now is of no account. What was settled may be forgotten again.
+      const last = settlement === undefined ? {} : { ...known }
+      endings.set(id, last)
+      return new PartitionLog(place, { producer, begun, clock, last }, position)
     } catch (error) {
       await producer.close()
       throw new NotTaken(producer.faultOf(error), error)
@@ -164,7 +168,16 @@ export class PartitionLog implements TakenLog {
     if (this.signal.aborted) throw new NotCommitted({ status: 'lost' })
     const begun = this.#begun
     this.#begun = undefined
-    return begun ?? this.#ask(() => this.#producer.begin())
+    return begun ?? this.#ask(() => this.#beginAnew())
+  }
+
+  async #beginAnew(): Promise<ProducerTransaction> {
+    const begun = await this.#producer.begin()
+    const settlement = this.#isDoubtful ? settlementOf(this.#last, this.#next) : undefined
+    if (settlement === undefined) return begun
+    await settle(settlement, this.#place.groupId, begun)
+    this.#isDoubtful = false
+    return this.#producer.begin()
   }
 
   /**
@@ -181,7 +194,10 @@ export class PartitionLog implements TakenLog {
       await transaction.sendOffsets(groupId, [{ topic, partition, offset: `${next}`, ...metadata }])
       await transaction.commit()
     })
-    if (next > this.#next) this.#keepEnding({ from: this.#next, isCommitted: true })
+    if (next > this.#next) {
+      this.#last.committed = { from: this.#next, next, outputs: transaction.outputs }
+      this.#last.open = undefined
+    }
     this.#next = next
     if (starts !== undefined) this.#isFresh = false
   }
@@ -190,6 +206,15 @@ export class PartitionLog implements TakenLog {
   async abort(transaction: ProducerTransaction): Promise<void> {
     this.#keepOpen(transaction)
     await this.#ask(() => transaction.abort())
+  }
+
+  /**
+   * Aborts one in which the broker was out of reach: it may have forgotten what was before it.
+   * @throws NotCommitted; the log is lost then.
+   */
+  async giveUp(transaction: ProducerTransaction): Promise<void> {
+    this.#isDoubtful = true
+    await this.abort(transaction)
   }
 
   faultOf(error: unknown): TransactionFault {
@@ -226,8 +251,9 @@ export class PartitionLog implements TakenLog {
         try {
           await work(transaction)
         } catch (error) {
-          await this.abort(transaction)
-          throw errorOf(this.faultOf(error), error)
+          const fault = this.faultOf(error)
+          await (fault.kind === 'refused' ? this.abort(transaction) : this.giveUp(transaction))
+          throw errorOf(fault, error)
         }
         await this.commit(transaction, next)
       })
@@ -240,7 +266,7 @@ export class PartitionLog implements TakenLog {
 
   /** Without outputs there is nothing to end once more, and what was before stays the last that there was. */
   #keepOpen({ outputs }: ProducerTransaction): void {
-    if (outputs.length > 0) this.#keepEnding({ from: this.#next, isCommitted: false, outputs })
+    if (outputs.length > 0) this.#last.open = { from: this.#next, outputs }
   }
 
   async #ask<Answer>(call: () => Promise<Answer>): Promise<Answer> {
@@ -282,7 +308,7 @@ interface Taken {
   readonly producer: FencedProducer
   readonly begun: ProducerTransaction
   readonly clock: Clock
-  readonly keepEnding: (ending: Ending) => void
+  readonly last: LastEndings
 }
 
 class NotTaken extends Error {

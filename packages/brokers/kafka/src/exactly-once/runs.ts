@@ -184,7 +184,7 @@ export class Runs {
     transaction: ProducerTransaction | undefined,
   ): Promise<void> {
     if (transaction !== undefined && !this.#log.signal.aborted) {
-      await this.#log.abort(transaction).catch(() => undefined)
+      await this.#log.giveUp(transaction).catch(() => undefined)
     }
     // Whatever else is thrown here is a fault of ours, after which nothing is known of the transaction.
     if (!(error instanceof NotCommitted)) this.#log.lose()
