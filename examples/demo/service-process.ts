@@ -20,7 +20,7 @@ export async function startServiceProcess(assignment: Assignment): Promise<Runni
   return {
     ended: exited,
     async stop() {
-      if (child.connected) child.send('stop')
+      if (child.connected) child.send('stop', () => undefined)
       // One that waits for a fault which does not come would wait for ever, and who looks on with it.
       await Promise.race([exited, delay(STOP_MAX_MS, undefined, { ref: false })])
       child.kill('SIGKILL')

@@ -26,7 +26,8 @@ export async function startWorkerProcess(
   return {
     ended,
     async stop() {
-      if (child.connected) child.send('stop')
+      // It may have ended just now.
+      if (child.connected) child.send('stop', () => undefined)
       await ended
     },
   }

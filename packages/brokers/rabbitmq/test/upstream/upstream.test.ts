@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { isDeepStrictEqual } from 'node:util'
 import { describeService } from '@oncemq/test-services/vitest'
 import { describe, expect, test } from 'vitest'
 import { type Channels, CONFIG_VARIABLE, type UpstreamConfig, type UpstreamResult } from './config.ts'
@@ -47,8 +48,13 @@ describeService('rabbitmq-4.0', ({ url }) => {
     test('passes alike', { timeout: TEST_MS }, async () => {
       const bare = await on('bare')
       expect(bare.filter(({ passed }) => passed)).toHaveLength(count)
-      expect(await on('wrapped')).toEqual(bare)
-      expect(await on('wrapped, keyed')).toEqual(bare)
+      // Some of the client's own tests race with the broker: what differs differs twice.
+      const alike = async (channels: Channels): Promise<UpstreamResult[]> => {
+        const results = await on(channels)
+        return isDeepStrictEqual(results, bare) ? results : on(channels)
+      }
+      expect(await alike('wrapped')).toEqual(bare)
+      expect(await alike('wrapped, keyed')).toEqual(bare)
     })
   })
 })
