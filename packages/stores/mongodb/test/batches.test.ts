@@ -17,8 +17,8 @@ describeService('mongodb-6', (server) => {
     const rows = admin.db('oncemq_test').collection<{ _id: string }>(`${name}_effects`)
     await admin.db('oncemq_test').createCollection(rows.collectionName)
     const proxy = await FaultProxy.open(server.url)
-    // One connection, and no heart beside it: the reply that cuts is that of what was asked. A commit that the
-    // server has not done when its connection ends may be aborted, and its handlers run again.
+    // One connection, and no heart beside it: the reply that cuts is that of what was asked. A commit that
+    // the server has not done when its connection ends may be aborted, and its handlers run again.
     const quiet = 'maxPoolSize=1&serverMonitoringMode=poll&heartbeatFrequencyMS=60000'
     const url = `mongodb://127.0.0.1:${proxy.port}/?directConnection=true&${quiet}`
     const client = new MongoClient(url, { monitorCommands: true })
