@@ -52,5 +52,7 @@ function wrapped(channel: Channel): Channel {
       publish(exchange, routingKey, content, { messageId: randomUUID(), ...(options as object) }, ...rest)
   }
   const dedup = createDeduplicator({ store: new MemoryStore(), consumerGroup: 'upstream', sweepEveryMs: 0 })
-  return dedupChannel(channel, dedup, { onNoAck: 'pass', retry: { firstMs: 50 } })
+  // The suite's own wait for a message looks once, as soon as a further connection is there: what is given
+  // back has to be in its queue by then.
+  return dedupChannel(channel, dedup, { onNoAck: 'pass', retry: { firstMs: 1 } })
 }
