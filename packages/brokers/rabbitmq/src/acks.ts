@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 
-import { LinkedList } from '@oncemq/core/broker'
+import type { Clock } from '@oncemq/core/broker'
+import { Condition, LinkedList } from '@oncemq/core/broker'
 import type { AmqpMessage, RawChannel } from './amqp.ts'
 import type { Acks, Delivery } from './delivery.ts'
 
@@ -21,6 +22,7 @@ export class ChannelAcks implements Acks {
   #lastTag = 0
   #seenAll: boolean
   readonly #gone = new AbortController()
+  readonly #progress = new Condition()
 
   constructor(channel: RawChannel) {
     this.#channel = channel
@@ -79,6 +81,17 @@ export class ChannelAcks implements Acks {
   /** What the user was given and may still work on: a handler may settle its message and then send it on. */
   handled(): Delivery[] {
     return [...this.#unsettled].filter(({ state }) => state !== 'held')
+  }
+
+  /** Resolves when nothing is unsettled but what the user has, or the channel is gone, or after `withinMs`. */
+  async drained(clock: Clock, withinMs: number): Promise<void> {
+    const untilMs = clock.monotonicMs() + withinMs
+    const isOurs = ({ state }: Delivery): boolean => state !== 'given'
+    for (;;) {
+      const leftMs = untilMs - clock.monotonicMs()
+      if (!this.open || leftMs <= 0 || this.count(isOurs) === 0) return
+      await this.#progress.wait(clock, leftMs, this.gone)
+    }
   }
 
   /** Acks at the end of this turn. Does nothing for what is settled. */
@@ -141,6 +154,7 @@ export class ChannelAcks implements Acks {
     delivery.state = 'settled'
     this.#unsettled.delete(delivery)
     delivery.intake?.settled()
+    this.#progress.notifyAll()
   }
 
   /** A channel that closes at this moment throws; the message is delivered again. */

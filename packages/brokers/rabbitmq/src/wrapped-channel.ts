@@ -213,13 +213,17 @@ export class WrappedChannel {
     return this.#answer(done, () => this.#settlements.recover())
   }
 
-  /** Acks that were asked for before are sent before. What is held goes back to its queue. */
+  /**
+   * What was asked for before is done before, copies and acks: a copy whose original went back would be there
+   * twice. What is held goes back to its queue.
+   */
   #close(done?: Done<unknown>): unknown {
     const answer = this.#answer(done, async () => {
       for (const intake of this.#intakes.values()) intake.stop()
       this.#getter.stop()
       await this.#settlements.done()
-      this.#services.acks.flush()
+      const { clock, leaseMs } = this.#services.dedup.settings
+      await this.#services.acks.drained(clock, leaseMs)
       await this.#publisher.close()
       return answerOf((told) => this.#raw.close(told))
     })

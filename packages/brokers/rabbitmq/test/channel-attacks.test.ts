@@ -13,6 +13,16 @@ async function collecting(channel: Channel, queue: string, options = {}): Promis
   return messages
 }
 
+/** Answers late, once it is told to. */
+class SlowStore extends MemoryStore {
+  delayMs = 0
+
+  override async claim(batch: Parameters<MemoryStore['claim']>[0]) {
+    await quiet(this.delayMs)
+    return super.claim(batch)
+  }
+}
+
 function bodies(messages: readonly Message[]): string[] {
   return messages.map(({ content }) => content.toString())
 }
@@ -312,8 +322,25 @@ describe.each(['rabbitmq-4.0', 'rabbitmq-3.10'] as const)('attacks', (name) => {
       const [[, firstMs] = [0, 0], , [, lastMs] = [0, 0]] = given
       expect(lastMs - firstMs).toBeGreaterThan(500)
       await channel.close()
-      // A quorum queue counts what was acked a moment later.
-      await until('nothing', async () => (await readyIn(connection, queue)) === 0)
+      expect(await readyIn(connection, queue)).toBe(0)
+    })
+
+    test('a channel that is closed between a dead letter and its ack leaves it there once', async () => {
+      const connection = await connected(url)
+      const { queue, send } = await newQueue(connection, 'quorum')
+      const store = new SlowStore()
+      const dedup = deduplicator({ store, attemptsMax: 1 })
+      const channel = dedupChannel(await connection.createChannel(), dedup)
+      await channel.prefetch(1)
+      await channel.consume(queue, (message) => {
+        // What is put aside is forgiven before it is acked.
+        store.delayMs = 300
+        channel.nack(message as Message)
+      })
+      await send('a', 'x')
+      await until('parked', async () => (await readyIn(connection, `${queue}.parked`)) === 1)
+      await channel.close()
+      expect(await readyIn(connection, queue)).toBe(0)
     })
   })
 })
