@@ -1,5 +1,6 @@
 import { describeService } from '@oncemq/test-services/vitest'
 import { Producer, stringSerializers } from '@platformatic/kafka'
+import type { Transaction } from 'kafkajs'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { settlementOf } from '../src/exactly-once/endings.ts'
 import { Pipeline, textOf } from './pipeline.ts'
@@ -62,6 +63,54 @@ describeService('kafka-4.4', { args }, ({ url }) => {
     await until('the output', () => outputs.length > 0)
     expect(outputs).toEqual(['a'])
   })
+})
+
+/** The next sends of values fail as with a topic that has too few replicas in sync, that many times. */
+function failingSends({ topic: { kafka } }: Pipeline, times: number): () => void {
+  let failures = 0
+  const make = kafka.producer.bind(kafka)
+  const failing = (transaction: Transaction): Transaction => ({
+    ...transaction,
+    async send(record) {
+      const [message] = record.messages
+      if (message?.value === null || failures === 0) return transaction.send(record)
+      failures -= 1
+      const error = { name: 'KafkaJSProtocolError', type: 'NOT_ENOUGH_REPLICAS' }
+      throw Object.assign(new Error('too few replicas'), error)
+    },
+  })
+  kafka.producer = (options) => {
+    const producer = make(options)
+    return { ...producer, transaction: async () => failing(await producer.transaction()) }
+  }
+  return () => (failures = times)
+}
+
+describeService('kafka-4.4', ({ url }) => {
+  test('a broker out of reach in a transaction: the one before is ended once more, and no start counts', async () => {
+    const pipeline = await Pipeline.open(url)
+    const outputs = await pipeline.outputs()
+    const fail = failingSends(pipeline, 3)
+    const attempts: number[] = []
+    const { dedup } = await pipeline.run(
+      async (message, { tx, attempt }) => {
+        attempts.push(attempt)
+        await tx.send({ topic: pipeline.target, messages: [{ value: textOf(message) }] })
+      },
+      { attemptsMax: 2 },
+    )
+    await pipeline.send('a')
+    await pipeline.done(1)
+    const size = await pipeline.size()
+    fail()
+    await pipeline.send('b')
+    await until('the outputs', () => outputs.length === 2, 60_000)
+    expect(outputs).toEqual(['a', 'b'])
+    expect(dedup.counts()).toMatchObject({ deadLettered: 0, failed: 0 })
+    expect(new Set(attempts)).toEqual(new Set([1]))
+    // The record, its end, and at least one end more.
+    expect(await pipeline.size()).toBeGreaterThan(size + 2)
+  }, 90_000)
 })
 
 describe('how transactions are ended once more', () => {

@@ -40,6 +40,13 @@ import { Sweep } from './sweep.ts'
 import { Transactions } from './transaction.ts'
 import { readDatabase, readVariables, verify } from './verify.ts'
 
+const BATCHING: StoreBatching = {
+  batchMax: 512,
+  batchesInFlightMax: 2,
+  batchMin: 128,
+  light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
+}
+
 /** What `open()` makes and `close()` ends. */
 interface Opened<Connection extends MysqlConnection> {
   readonly connections: Connections
@@ -74,13 +81,8 @@ export class MysqlStore<Connection extends MysqlConnection = Mysql2Connection, T
 
   constructor(options: MysqlStoreOptions<Connection, Tx>) {
     this.#settings = settingsOf(options)
-    this.batching = Object.freeze({
-      batchMax: 512,
-      batchesInFlightMax: 2,
-      transactionsInFlightMax: this.#settings.transactionsMax,
-      batchMin: 128,
-      light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
-    })
+    const { transactionsMax: transactionsInFlightMax } = this.#settings
+    this.batching = Object.freeze({ ...BATCHING, transactionsInFlightMax })
     this.#life = new LifeCycle({
       name: 'MysqlStore',
       connect: () => this.#connect(),

@@ -40,6 +40,13 @@ import { lockWaitsOf } from './lock-waits.ts'
 import { statementsOf, tablesOf } from './statements.ts'
 import { readSchema, verify } from './verify.ts'
 
+const BATCHING: StoreBatching = {
+  batchMax: 512,
+  batchesInFlightMax: 2,
+  batchMin: 128,
+  light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
+}
+
 /** What `open()` makes and `close()` ends. */
 interface Opened<Client extends PostgresClient> {
   readonly connections: Connections
@@ -74,13 +81,8 @@ export class PostgresStore<Client extends PostgresClient = PgClient, Tx = Client
 
   constructor(options: PostgresStoreOptions<Client, Tx>) {
     this.#settings = settingsOf(options)
-    this.batching = Object.freeze({
-      batchMax: 512,
-      batchesInFlightMax: 2,
-      transactionsInFlightMax: this.#settings.transactionsMax,
-      batchMin: 128,
-      light: { callsMax: 8, entriesMin: 4, entriesPerMs: 8 },
-    })
+    const { transactionsMax: transactionsInFlightMax } = this.#settings
+    this.batching = Object.freeze({ ...BATCHING, transactionsInFlightMax })
     this.#life = new LifeCycle({
       name: 'PostgresStore',
       connect: () => this.#connect(),
