@@ -87,7 +87,7 @@ function failingSends({ topic: { kafka } }: Pipeline, times: number): () => void
 }
 
 describeService('kafka-4.4', ({ url }) => {
-  test('a broker out of reach in a transaction: the one before is ended once more, and no start counts', async () => {
+  test('when a broker was out of reach the one before is ended once more, and no start counts', async () => {
     const pipeline = await Pipeline.open(url)
     const outputs = await pipeline.outputs()
     const fail = failingSends(pipeline, 3)

@@ -83,7 +83,7 @@ export class ChannelAcks implements Acks {
     return [...this.#unsettled].filter(({ state }) => state !== 'held')
   }
 
-  /** Resolves when nothing is unsettled but what the user has, or the channel is gone, or after `withinMs`. */
+  /** Resolves when nothing is unsettled but what the user has, the channel is gone, or after `withinMs`. */
   async drained(clock: Clock, withinMs: number): Promise<void> {
     const untilMs = clock.monotonicMs() + withinMs
     const isOurs = ({ state }: Delivery): boolean => state !== 'given'
